@@ -1,0 +1,204 @@
+# Builds nestor and everything around it; `make help` lists the targets.
+#
+# Sources are found by wildcard: a new .c file in a directory below is built with no edit here.
+# Output goes to build/$(MODE); the default mode also leaves the program as ./nestor.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+include config.mk
+
+# ---- what is built from where ------------------------------------------------------------------
+
+# Directories of the dependency table whose objects make up the program.
+DIRS := l0/base l0/arch l0/time trace trace/model trace/bt2 l0/mem vtlb shadow-vmcs l0/engine \
+        l0/jit l0/dev l0/boot l0/symbols l0/track l0/sched l0/exit l0/gdb l0/lab l0 l0/cmd viewer
+
+# Reachable between exit and re-entry; files named *_vec.c or *_cold.c there are exempt.
+GENERAL_REGS_DIRS  := l0/base l0/mem vtlb shadow-vmcs l0/exit l0/engine l0/track l0/sched
+GENERAL_REGS_FILES := trace/transition.c trace/ring.c
+
+# Also part of the babeltrace2 plugin.
+PIC_DIRS := l0/base l0/arch l0/symbols trace/model trace/bt2
+
+CFLAGS.l0/engine := -foptimize-sibling-calls -fno-stack-protector
+ifneq ($(filter rel dbg,$(MODE)),)
+CFLAGS.l0/engine += -O2
+endif
+CFLAGS.viewer := -D_XOPEN_SOURCE_EXTENDED -DNCURSES_WIDECHAR=1
+
+MAIN      := l0/nestor.c
+PROVIDER  := $(wildcard trace/provider*.c)
+ALL_SRC   := $(foreach d,$(DIRS),$(wildcard $(d)/*.c))
+LIB_SRC   := $(filter-out $(MAIN) $(PROVIDER),$(ALL_SRC))
+HEADERS   := $(foreach d,$(DIRS) l1-child tests,$(shell find $(d) -maxdepth 3 -name '*.h' 2>/dev/null))
+
+obj        = $(patsubst %.c,$(B)/obj/%.o,$(1))
+LIB_OBJ   := $(call obj,$(LIB_SRC))
+MAIN_OBJ  := $(call obj,$(wildcard $(MAIN)))
+PLUGIN_OBJ := $(call obj,$(foreach d,$(PIC_DIRS),$(wildcard $(d)/*.c)))
+
+LIB        := $(B)/libnestor.a
+PROGRAM    := $(B)/nestor
+PROVIDER_SO := $(if $(PROVIDER),$(B)/libnestor-provider.so)
+PLUGIN_SO  := $(if $(wildcard trace/bt2/*.c),$(B)/babeltrace-plugin-nestor.so)
+
+UNIT_SRC  := $(wildcard tests/unit/*_test.c)
+DIFF_SRC  := $(wildcard tests/diff/*_test.c)
+BENCH_SRC := $(wildcard tests/bench/*_bench.c)
+TEST_SUPPORT_SRC := $(filter-out $(UNIT_SRC) $(DIFF_SRC),$(wildcard tests/unit/*.c tests/diff/*.c tests/model/*.c))
+TEST_SUPPORT_OBJ := $(call obj,$(TEST_SUPPORT_SRC))
+TEST_PROGS  := $(patsubst %.c,$(B)/%,$(UNIT_SRC) $(DIFF_SRC))
+BENCH_PROGS := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
+
+# Owners of guest code add their images here.
+GUEST_IMAGES :=
+-include l1-child/l1-child.mk
+-include tests/guests/guests.mk
+
+# ---- targets -----------------------------------------------------------------------------------
+
+.PHONY: all help test test-long test-programs demo bench asan ubsan tsan cov check-deps \
+        check-headers check-vec check-format clean install-deps man images
+
+all: $(if $(MAIN_OBJ),nestor-program,no-main) $(PROVIDER_SO) $(PLUGIN_SO) images man
+
+images: $(GUEST_IMAGES)
+
+help:
+	@echo 'make [MODE=rel|dbg|asan|ubsan|tsan|cov]  build; the default mode leaves ./nestor'
+	@echo 'make demo         two child hypervisors, recorded and reported'
+	@echo 'make test         every test; one line each, then a line with the totals'
+	@echo 'make test-long    the same with longer random runs'
+	@echo 'make unit-NAME    build and run tests/unit/NAME_test.c only'
+	@echo 'make bench        figures of the engine, nested round trips and the trace'
+	@echo 'make asan ubsan tsan cov   the tests in that mode'
+	@echo 'make check-deps check-headers check-vec check-format'
+	@echo 'make install-deps install the packages of packages.txt (done by itself when missing)'
+	@echo 'make clean        remove build/ and ./nestor'
+	@echo 'make SOFT=1 …     go on without the files that do not compile'
+
+.PHONY: nestor-program no-main
+nestor-program: $(PROGRAM)
+ifeq ($(MODE),rel)
+	@cmp -s $(PROGRAM) nestor || { cp $(PROGRAM) nestor.new && mv nestor.new nestor; }
+endif
+
+no-main: $(LIB)
+	@echo 'make: $(MAIN) is missing, so no program is linked'
+
+test: check-vec test-programs
+	@tests/run --mode $(MODE) $(TEST_ARGS)
+
+test-long: check-vec test-programs
+	@NESTOR_LONG=1 tests/run --mode $(MODE) --timeout 1200 $(TEST_ARGS)
+
+test-programs: all $(TEST_PROGS)
+
+unit-%: $(B)/tests/unit/%_test
+	$<
+
+diff-%: $(B)/tests/diff/%_test
+	$<
+
+demo: all
+	@tests/demo.sh
+
+bench: all $(BENCH_PROGS)
+	@tests/bench/run --mode $(MODE)
+
+asan ubsan tsan:
+	@$(MAKE) --no-print-directory MODE=$@ test
+
+cov:
+	@$(MAKE) --no-print-directory MODE=cov test
+	@tests/coverage.sh build/cov
+
+check-deps:
+	@tests/check-deps.sh
+
+check-headers: build/.deps-ok
+	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' tests/check-headers.sh $(HEADERS)
+
+# The compiler must not have slipped a libc copy, fill or compare into code between exit and re-entry.
+check-vec: $(LIB)
+ifneq ($(filter rel dbg,$(MODE)),)
+	@tests/check-vec.sh $(B)/obj $(GENERAL_REGS_OBJ)
+endif
+
+check-format:
+	@tests/check-format.sh
+
+clean:
+	rm -rf build nestor
+
+# ---- a fresh machine ---------------------------------------------------------------------------
+
+install-deps:
+	@rm -f build/.deps-ok
+	@$(MAKE) --no-print-directory build/.deps-ok
+
+build/.deps-ok: packages.txt tests/install-deps.sh
+	@mkdir -p build
+	@tests/install-deps.sh packages.txt
+	@touch $@
+
+# ---- rules -------------------------------------------------------------------------------------
+
+src_dir = $(patsubst %/,%,$(dir $(1)))
+is_general_regs = $(and $(or $(filter $(call src_dir,$(1)),$(GENERAL_REGS_DIRS)),\
+    $(filter $(1),$(GENERAL_REGS_FILES))),$(filter-out %_vec.c %_cold.c,$(1)))
+is_pic = $(filter $(call src_dir,$(1)),$(PIC_DIRS))
+GENERAL_REGS_OBJ := $(call obj,$(foreach s,$(LIB_SRC),$(if $(call is_general_regs,$(s)),$(s))))
+
+# gcov and the sanitizers call their run-time libraries; general registers hold there all the same.
+file_flags = $(if $(call is_general_regs,$(1)),$(GENERAL_REGS)) \
+    $(if $(call is_pic,$(1)),$(PIC),$(PIE)) $(CFLAGS.$(call src_dir,$(1)))
+
+# With SOFT=1 a file that does not compile is left out, so that others can go on working.
+soft = $(if $(SOFT),|| { rm -f $@; echo 'make: left out $<'; },)
+
+$(B)/obj/%.o: %.c Makefile config.mk | build/.deps-ok
+	@mkdir -p $(@D)
+	@echo '  CC      $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(call file_flags,$<) -MMD -MP -c -o $@ $< $(soft)
+
+$(LIB): $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $(if $(SOFT),$$(ls $^ 2>/dev/null),$^)
+
+$(PROGRAM): $(MAIN_OBJ) $(LIB)
+	@echo '  LD      $@'
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(LIBS) $(soft)
+
+$(B)/prov/%.o: %.c Makefile config.mk | build/.deps-ok
+	@mkdir -p $(@D)
+	@echo '  CC      $< (shared)'
+	@$(CC) $(CPPFLAGS) -Itrace $(CFLAGS) $(PIC) -MMD -MP -c -o $@ $< $(soft)
+
+$(B)/libnestor-provider.so: $(patsubst %.c,$(B)/prov/%.o,$(PROVIDER))
+	@echo '  LD      $@'
+	@$(CC) $(CFLAGS) -shared $(LDOPT.$(MODE)) -o $@ $^ -llttng-ust -ldl $(soft)
+
+$(B)/babeltrace-plugin-nestor.so: $(PLUGIN_OBJ)
+	@echo '  LD      $@'
+	@$(CC) $(CFLAGS) -shared $(LDOPT.$(MODE)) -o $@ $^ -lbabeltrace2 -lelf $(soft)
+
+TEST_LIBS := -lcmocka
+$(B)/tests/%: $(B)/obj/tests/%.o $(TEST_SUPPORT_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT_OBJ) $(LIB) $(TEST_LIBS) $(LIBS) $(soft)
+
+# ---- man pages ---------------------------------------------------------------------------------
+
+MAN_SRC := $(wildcard docs/man/*.1)
+man: $(patsubst docs/man/%,build/man/man1/%,$(MAN_SRC))
+
+build/man/man1/%: docs/man/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+-include $(shell find $(B)/obj $(B)/prov -name '*.d' 2>/dev/null)

@@ -1,0 +1,49 @@
+# config.mk - compiler, modes and flags; included by the Makefile, overridable on the command line
+
+CC      ?= gcc
+AR      ?= ar
+OBJCOPY ?= objcopy
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+MODE ?= rel
+B    := build/$(MODE)
+
+OPT.dbg   := -Og -g3 -DNESTOR_DEBUG
+OPT.rel   := -O2 -g
+OPT.asan  := -O1 -g -DNESTOR_DEBUG -fsanitize=address -fno-omit-frame-pointer
+OPT.ubsan := -O1 -g -DNESTOR_DEBUG -fsanitize=undefined -fno-sanitize=alignment \
+             -fno-sanitize-recover=undefined
+OPT.tsan  := -O1 -g -DNESTOR_DEBUG -fsanitize=thread
+OPT.cov   := -O0 -g -DNESTOR_DEBUG --coverage
+ifeq ($(OPT.$(MODE)),)
+$(error MODE=$(MODE) is not known; use dbg, rel, asan, ubsan, tsan or cov)
+endif
+LDOPT.asan  := -fsanitize=address
+LDOPT.ubsan := -fsanitize=undefined
+LDOPT.tsan  := -fsanitize=thread
+LDOPT.cov   := --coverage
+
+WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
+        -Wshadow -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wno-unused-parameter \
+        -Wno-missing-field-initializers -Wno-override-init
+
+CPPFLAGS := -I. -D_GNU_SOURCE
+CFLAGS_COMMON := -std=gnu11 $(WARN) -fno-strict-aliasing -fwrapv -fno-common \
+                 -ffunction-sections -fdata-sections
+CFLAGS := $(CFLAGS_COMMON) $(OPT.$(MODE)) $(EXTRA_CFLAGS)
+
+# Fixed addresses make the engine's tables one load shorter; objects that a shared object
+# also needs are position-independent.
+PIE := -fno-pie
+PIC := -fPIC
+
+# Between exit and re-entry a guest's vector state is live in the host's registers, so that code
+# may neither use vector registers nor have the compiler call libc's copies and fills.
+GENERAL_REGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns \
+                -mmemcpy-strategy=unrolled_loop:128:noalign,rep_8byte:-1:noalign \
+                -mmemset-strategy=unrolled_loop:128:noalign,rep_8byte:-1:noalign
+
+LDFLAGS := -no-pie -Wl,--gc-sections -Wl,--as-needed -rdynamic $(LDOPT.$(MODE))
+LIBS    := -lelf -lZydis -lbabeltrace2 -llttng-ctl -linih -lncursesw -ltinfo -ldl -lpthread -lm

@@ -1,0 +1,106 @@
+/*
+ * types.h - the integer and address types that every module shares
+ *
+ * Included by everything, also by freestanding guest code (l1-child through l0/arch), so it needs
+ * only the compiler's own headers. Each kind of address is a struct of its own: mixing a guest
+ * virtual address with a guest physical one does not compile. Zero cost: a one-member struct
+ * travels in a register.
+ */
+#ifndef L0_BASE_TYPES_H
+#define L0_BASE_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t s8;
+typedef int16_t s16;
+typedef int32_t s32;
+typedef int64_t s64;
+typedef unsigned __int128 u128;
+typedef __int128 s128;
+
+/* Guest virtual (linear) address, seen by the code that runs. */
+typedef struct { u64 v; } gva_t;
+/* Guest physical address of the level named by the variable (l1_gpa, l2_gpa). */
+typedef struct { u64 v; } gpa_t;
+/* Machine physical address: offset in the simulated machine's RAM map (L1's physical address). */
+typedef struct { u64 v; } hpa_t;
+
+static inline gva_t gva(u64 v) { return (gva_t){v}; }
+static inline gpa_t gpa(u64 v) { return (gpa_t){v}; }
+static inline hpa_t hpa(u64 v) { return (hpa_t){v}; }
+
+static inline gva_t gva_add(gva_t a, u64 n) { return (gva_t){a.v + n}; }
+static inline gpa_t gpa_add(gpa_t a, u64 n) { return (gpa_t){a.v + n}; }
+static inline hpa_t hpa_add(hpa_t a, u64 n) { return (hpa_t){a.v + n}; }
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE 4096ull
+#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define PAGE_SHIFT_2M 21
+#define PAGE_SIZE_2M (1ull << PAGE_SHIFT_2M)
+#define PAGE_SHIFT_1G 30
+#define PAGE_SIZE_1G (1ull << PAGE_SHIFT_1G)
+
+#define KIB 1024ull
+#define MIB (1024ull * KIB)
+#define GIB (1024ull * MIB)
+
+#define NS_PER_US 1000ull
+#define NS_PER_MS 1000000ull
+#define NS_PER_SEC 1000000000ull
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define __must_check __attribute__((warn_unused_result))
+#define __noinline __attribute__((noinline))
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+#define __cold_path __attribute__((cold, noinline))
+#define __printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
+#define __maybe_unused __attribute__((unused))
+#define __packed __attribute__((packed))
+#define __aligned_to(n) __attribute__((aligned(n)))
+
+/* Compile-time checks; BUILD_ASSERT_SIZE sits beside a struct whose layout others rely on. */
+#define BUILD_ASSERT(cond) _Static_assert(cond, #cond)
+#define BUILD_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), "size of " #type)
+#define BUILD_ASSERT_OFFSET(type, member, off) \
+	_Static_assert(offsetof(type, member) == (off), "offset of " #type "." #member)
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#define container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+
+#define MIN(a, b) \
+	({ \
+		__typeof__(a) min_a_ = (a); \
+		__typeof__(b) min_b_ = (b); \
+		min_a_ < min_b_ ? min_a_ : min_b_; \
+	})
+#define MAX(a, b) \
+	({ \
+		__typeof__(a) max_a_ = (a); \
+		__typeof__(b) max_b_ = (b); \
+		max_a_ > max_b_ ? max_a_ : max_b_; \
+	})
+
+/* @align must be a power of two. */
+#define ALIGN_DOWN(x, align) ((x) & ~((__typeof__(x))(align) - 1))
+#define ALIGN_UP(x, align) ALIGN_DOWN((x) + ((__typeof__(x))(align) - 1), align)
+#define IS_ALIGNED(x, align) (((x) & ((__typeof__(x))(align) - 1)) == 0)
+
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b) CONCAT_(a, b)
+
+#endif
