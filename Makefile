@@ -5,6 +5,7 @@
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+.SECONDARY:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
@@ -79,10 +80,11 @@ help:
 	@echo 'make install-deps install the packages of packages.txt (done by itself when missing)'
 	@echo 'make clean        remove build/ and ./nestor'
 	@echo 'make SOFT=1 …     go on without the files that do not compile'
+	@echo 'make BUILD=DIR …  put the output under DIR instead of build'
 
 .PHONY: nestor-program no-main
 nestor-program: $(PROGRAM)
-ifeq ($(MODE),rel)
+ifeq ($(BUILD)/$(MODE),build/rel)
 	@cmp -s $(PROGRAM) nestor || { cp $(PROGRAM) nestor.new && mv nestor.new nestor; }
 endif
 
@@ -90,10 +92,10 @@ no-main: $(LIB)
 	@echo 'make: $(MAIN) is missing, so no program is linked'
 
 test: check-vec test-programs
-	@tests/run --mode $(MODE) $(TEST_ARGS)
+	@tests/run --build $(BUILD) --mode $(MODE) $(TEST_ARGS)
 
 test-long: check-vec test-programs
-	@NESTOR_LONG=1 tests/run --mode $(MODE) --timeout 1200 $(TEST_ARGS)
+	@NESTOR_LONG=1 tests/run --build $(BUILD) --mode $(MODE) --timeout 1200 $(TEST_ARGS)
 
 test-programs: all $(TEST_PROGS)
 
@@ -107,19 +109,19 @@ demo: all
 	@tests/demo.sh
 
 bench: all $(BENCH_PROGS)
-	@tests/bench/run --mode $(MODE)
+	@tests/bench/run --build $(BUILD) --mode $(MODE)
 
 asan ubsan tsan:
 	@$(MAKE) --no-print-directory MODE=$@ test
 
 cov:
 	@$(MAKE) --no-print-directory MODE=cov test
-	@tests/coverage.sh build/cov
+	@tests/coverage.sh $(BUILD)/cov
 
 check-deps:
 	@tests/check-deps.sh
 
-check-headers: build/.deps-ok
+check-headers: $(BUILD)/.deps-ok
 	@CC='$(CC)' CPPFLAGS='$(CPPFLAGS)' tests/check-headers.sh $(HEADERS)
 
 # The compiler must not have slipped a libc copy, fill or compare into code between exit and re-entry.
@@ -132,16 +134,16 @@ check-format:
 	@tests/check-format.sh
 
 clean:
-	rm -rf build nestor
+	rm -rf $(BUILD) nestor
 
 # ---- a fresh machine ---------------------------------------------------------------------------
 
 install-deps:
-	@rm -f build/.deps-ok
-	@$(MAKE) --no-print-directory build/.deps-ok
+	@rm -f $(BUILD)/.deps-ok
+	@$(MAKE) --no-print-directory $(BUILD)/.deps-ok
 
-build/.deps-ok: packages.txt tests/install-deps.sh
-	@mkdir -p build
+$(BUILD)/.deps-ok: packages.txt tests/install-deps.sh
+	@mkdir -p $(BUILD)
 	@tests/install-deps.sh packages.txt
 	@touch $@
 
@@ -157,27 +159,30 @@ GENERAL_REGS_OBJ := $(call obj,$(foreach s,$(LIB_SRC),$(if $(call is_general_reg
 file_flags = $(if $(call is_general_regs,$(1)),$(GENERAL_REGS)) \
     $(if $(call is_pic,$(1)),$(PIC),$(PIE)) $(CFLAGS.$(call src_dir,$(1)))
 
+# Objects appear whole: several makes may run in one tree.
+DEP = -MMD -MP -MF $(@:.o=.d) -MT $@
+
 # With SOFT=1 a file that does not compile is left out, so that others can go on working.
 soft = $(if $(SOFT),|| { rm -f $@; echo 'make: left out $<'; },)
 
-$(B)/obj/%.o: %.c Makefile config.mk | build/.deps-ok
+$(B)/obj/%.o: %.c Makefile config.mk | $(BUILD)/.deps-ok
 	@mkdir -p $(@D)
 	@echo '  CC      $<'
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(call file_flags,$<) -MMD -MP -c -o $@ $< $(soft)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(call file_flags,$<) $(DEP) -c -o $@.$$$$ $< \
+	&& mv $@.$$$$ $@ $(soft)
 
 $(LIB): $(LIB_OBJ)
 	@mkdir -p $(@D)
-	@rm -f $@
-	@$(AR) rcs $@ $(if $(SOFT),$$(ls $^ 2>/dev/null),$^)
+	@rm -f $@.$$$$ && $(AR) rcs $@.$$$$ $(if $(SOFT),$$(ls $^ 2>/dev/null),$^) && mv $@.$$$$ $@
 
 $(PROGRAM): $(MAIN_OBJ) $(LIB)
 	@echo '  LD      $@'
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB) $(LIBS) $(soft)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@.$$$$ $(MAIN_OBJ) $(LIB) $(LIBS) && mv $@.$$$$ $@ $(soft)
 
-$(B)/prov/%.o: %.c Makefile config.mk | build/.deps-ok
+$(B)/prov/%.o: %.c Makefile config.mk | $(BUILD)/.deps-ok
 	@mkdir -p $(@D)
 	@echo '  CC      $< (shared)'
-	@$(CC) $(CPPFLAGS) -Itrace $(CFLAGS) $(PIC) -MMD -MP -c -o $@ $< $(soft)
+	@$(CC) $(CPPFLAGS) -Itrace $(CFLAGS) $(PIC) $(DEP) -c -o $@ $< $(soft)
 
 $(B)/libnestor-provider.so: $(patsubst %.c,$(B)/prov/%.o,$(PROVIDER))
 	@echo '  LD      $@'
@@ -195,9 +200,9 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_SUPPORT_OBJ) $(LIB)
 # ---- man pages ---------------------------------------------------------------------------------
 
 MAN_SRC := $(wildcard docs/man/*.1)
-man: $(patsubst docs/man/%,build/man/man1/%,$(MAN_SRC))
+man: $(patsubst docs/man/%,$(BUILD)/man/man1/%,$(MAN_SRC))
 
-build/man/man1/%: docs/man/%
+$(BUILD)/man/man1/%: docs/man/%
 	@mkdir -p $(@D)
 	@cp $< $@
 

@@ -8,7 +8,8 @@ CC := gcc
 endif
 
 MODE ?= rel
-B    := build/$(MODE)
+BUILD ?= build
+B    := $(BUILD)/$(MODE)
 
 OPT.dbg   := -Og -g3 -DNESTOR_DEBUG
 OPT.rel   := -O2 -g

@@ -24,6 +24,7 @@ if [ "$(id -u)" != 0 ]; then
 	}
 fi
 export DEBIAN_FRONTEND=noninteractive
+mkdir -p build
 log=build/install-deps.log
 # shellcheck disable=SC2086
 { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive \
