@@ -1,0 +1,46 @@
+/*
+ * struct vmx_controls: what the engine obeys while it runs a guest, as a processor obeys the
+ * VM-execution controls of its current VMCS. Filled from vmcs01 when L1 runs, from vmcs02 (vmcs01
+ * and vmcs12 merged) when L2 runs. Bit positions are those of SDM 3C "VM-Execution Control Fields";
+ * the names of the bits are in l0/arch/vmx.h.
+ *
+ * Bitmaps are host pointers to whole 4 KiB pages of guest RAM or of L0, checked by whoever fills
+ * this in, or NULL (then the access exits whatever the number).
+ */
+#ifndef L0_ARCH_VMX_CONTROLS_H
+#define L0_ARCH_VMX_CONTROLS_H
+
+#include "l0/base/types.h"
+
+struct vmx_controls {
+	u32 pin;
+	u32 proc;
+	u32 proc2;
+	u32 exception_bitmap;
+	u32 pf_error_mask, pf_error_match;
+	u64 cr0_mask, cr0_shadow; /* guest/host mask, read shadow */
+	u64 cr4_mask, cr4_shadow;
+	u64 cr3_target[4];
+	u32 cr3_target_count;
+	u32 ple_gap, ple_window;
+	const u8 *io_bitmap_a; /* ports 0-7fff; used when "use I/O bitmaps" is set */
+	const u8 *io_bitmap_b;
+	const u8 *msr_bitmap;	  /* 4 KiB: read low, read high, write low, write high */
+	const u8 *vmread_bitmap;  /* "VMCS shadowing": NULL = every VMREAD exits */
+	const u8 *vmwrite_bitmap;
+	void *shadow_vmcs;	  /* plain layout of the VMCS behind the link pointer, or NULL */
+	u64 tsc_offset;
+	u64 tsc_multiplier; /* 48 fraction bits; 1 << 48 when scaling is off */
+	u64 eptp;	    /* ept12 root when EPT is in use, else 0: guest physical = machine address */
+	u16 vpid;	    /* tag for the virtual TLB; L0 makes vmcs01's and vmcs02's differ */
+	u32 tpr_threshold;
+	u8 *virtual_apic;   /* "use TPR shadow": 4 KiB, else NULL */
+	u64 apic_access_gpa; /* "virtualize APIC accesses", else ~0 */
+	u64 xss_exiting_bitmap;
+	u64 pml_address;
+	u16 *pml_index;
+	u64 eptp_list;	    /* VMFUNC 0 */
+	u64 vmfunc_controls;
+};
+
+#endif

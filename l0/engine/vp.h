@@ -1,0 +1,167 @@
+/*
+ * struct vp: a virtual processor as the engine sees it. Data that any worker runs; no thread owns
+ * it, and at most one worker runs it at a time. Only the engine and the exit layer touch @cpu while
+ * it runs; other threads reach it through vp_request() alone.
+ *
+ * While engine_run() is active the arithmetic flags live in @arith, RIP in the operation being
+ * executed, and the vector state possibly in the host's registers (@vec_live); at every return from
+ * engine_run() rip and rflags in @cpu are complete, and the vector state may stay live.
+ */
+#ifndef L0_ENGINE_VP_H
+#define L0_ENGINE_VP_H
+
+#include <setjmp.h>
+#include "l0/arch/cpu_state.h"
+#include "l0/arch/vmexit.h"
+#include "l0/arch/vmx_controls.h"
+#include "l0/base/types.h"
+#include "vtlb/vtlb.h"
+
+struct mem;
+struct op;
+struct block;
+struct code_cache;
+struct trace_ctx;
+struct cpu_features;
+struct vp;
+
+/* Reasons to look up at the next instruction boundary (event_boundary() in event.c). */
+#define VP_ATTN_REQUEST 0x0001u	    /* another thread, or the worker, wants engine_run() to return */
+#define VP_ATTN_INTR 0x0002u	    /* INTR line: an interrupt controller has a vector for this VP */
+#define VP_ATTN_NMI 0x0004u
+#define VP_ATTN_INIT 0x0008u
+#define VP_ATTN_SIPI 0x0010u
+#define VP_ATTN_INTR_WINDOW 0x0020u /* "interrupt-window exiting" is 1 */
+#define VP_ATTN_NMI_WINDOW 0x0040u
+#define VP_ATTN_MTF 0x0080u
+#define VP_ATTN_STEP 0x0100u	    /* RFLAGS.TF, a shadow (STI, MOV SS), pending debug exceptions */
+#define VP_ATTN_SAFE_POINT 0x0200u  /* the virtual TLB wants vtlb_safe_point() */
+#define VP_ATTN_INJECT 0x0400u	    /* VM entry: deliver @inject first */
+#define VP_ATTN_VIRQ 0x0800u	    /* virtual-interrupt delivery has to evaluate */
+#define VP_ATTN_WATCH 0x1000u	    /* DR7 has enabled breakpoints: run by single steps where needed */
+#define VP_ATTN_TRACE 0x2000u	    /* --trace-exec */
+
+/* What the machine gives the engine. All may be called in mid-instruction; none blocks. */
+struct vp_ops {
+	/* Interrupt acknowledge cycle: vector 0-255, or -1 when the line was spurious. Updates the
+	 * controller and drops VP_ATTN_INTR when nothing else is pending. */
+	int (*intr_ack)(struct vp *vp);
+	/* The time-stamp counter of the machine (before TSC offset/scaling) at @vp->insns. */
+	u64 (*tsc)(struct vp *vp);
+	void (*set_tpr)(struct vp *vp, u8 tpr); /* MOV CR8: TPR[7:4] in bits 7:4 */
+	u8 (*get_tpr)(struct vp *vp);
+	/* Called for every instruction when VP_ATTN_TRACE is set, cpu state complete. */
+	void (*trace_exec)(struct vp *vp);
+};
+
+#define SOFTTLB_ENTRIES 256u
+#define SOFTTLB_MODES 3u /* supervisor, user, supervisor with SMAP overridden by RFLAGS.AC */
+
+/* tag = page address | generation (low 12 bits), see softtlb.h; 0 never matches */
+struct softtlb_entry {
+	u64 tag_r, tag_w, tag_x;
+	u64 addend; /* host address = gva + addend */
+};
+
+struct softtlb {
+	u32 gen; /* 1..4095 */
+	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
+};
+
+struct vp {
+	struct cpu_state cpu;
+	struct vmx_controls ctl;
+	bool in_l2; /* runs under a vmcs12's merged controls (events: level) */
+	bool vmxon; /* L1 is in VMX operation: CR0/CR4 fixed bits are enforced by the engine */
+
+	/* --- engine, hot --- */
+	u64 insns;	      /* retired instructions; exact at every return and in every callback */
+	u64 until;
+	u64 next_rip;	      /* slow operations: RIP after this instruction, may be overwritten */
+	u32 arith;	      /* flags as LAHF (bits 15:8) and SETO (bit 0) leave them in AX */
+	u32 mode;	      /* key of the decoding mode: VP_MODE_* */
+	u32 mmu_mode;	      /* index into softtlb.e for explicit data accesses */
+	u32 cpl;
+	u64 ea_base[SEG_COUNT + 1]; /* segment bases by use: 0 for ES..DS in 64-bit mode; [8] = 0 */
+	_Atomic u32 attn;     /* VP_ATTN_* */
+	const struct op *cur; /* operation whose slow path runs: gives RIP and count of a fault */
+	struct block *cur_block;
+	u64 block_insns;      /* @insns at the start of cur_block */
+	bool vec_live;	      /* the guest's vector state is in the host's registers */
+	bool delivering;      /* an event is being delivered: faults become double faults */
+
+	/* --- results --- */
+	struct vmexit exit;
+	u32 fault_vector, fault_error;
+	bool fault_has_error;
+	u64 fault_cr2;
+	/* Event to inject at VM entry (VP_ATTN_INJECT), VM-entry interruption-information layout. */
+	u32 inject_info, inject_error, inject_len;
+	/* The event whose delivery is in progress, for IDT-vectoring information. */
+	u32 idtv_info, idtv_error, idtv_len;
+
+	/* --- surroundings --- */
+	struct mem *mem;
+	struct vtlb_vp tlb;
+	const struct cpu_features *features;
+	const struct vp_ops *ops;
+	void *owner; /* the machine's vCPU */
+	struct trace_ctx *trace;
+	struct code_cache *code;
+	u32 id;
+	jmp_buf *escape; /* to the run loop */
+	u64 intr_vector_ready; /* scratch of event.c */
+
+	/* engine counters (engine.def prints them) */
+	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
+
+	struct softtlb tlb_soft;
+};
+
+#define VP_MODE_16 0x00u /* code size of CS: 16-bit */
+#define VP_MODE_32 0x01u
+#define VP_MODE_64 0x02u
+#define VP_MODE_SIZE 0x03u
+#define VP_MODE_SS32 0x04u /* stack size (SS.B); 64-bit mode ignores it */
+#define VP_MODE_CPL3 0x08u
+#define VP_MODE_REAL 0x10u /* CR0.PE = 0 */
+#define VP_MODE_V86 0x20u
+#define VP_MODE_FLAT 0x40u /* ES, CS, SS, DS: base 0, limit 4 GiB - 1, usable, writable data: no checks */
+#define VP_MODE_LMA 0x80u
+#define VP_MODE_AC 0x100u  /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
+
+/*
+ * What the processor model offers to the engine: decides #UD, #GP and reserved bits. Filled from
+ * the model's CPUID by l0/exit (cpu_features_fill()).
+ */
+struct cpu_features {
+	u64 cr4_valid;	 /* CR4 bits that may be 1 */
+	u64 efer_valid;
+	u64 xcr0_valid;
+	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1; /* in VMX operation */
+	u32 maxphyaddr, linaddr_bits;
+	bool has_syscall, has_nx, has_1g, has_pcid, has_invpcid, has_rdtscp, has_fsgsbase, has_smep, has_smap,
+		has_umip, has_rdrand, has_rdseed, has_xsave, has_avx, has_avx2, has_bmi1, has_bmi2, has_lzcnt,
+		has_popcnt, has_movbe, has_adx, has_aes, has_pclmul, has_sha, has_sse3, has_ssse3, has_sse41,
+		has_sse42, has_cx16, has_vmx, has_monitor, has_clflushopt, has_rdpid, has_fma, has_f16c;
+};
+
+/* Any thread. Makes engine_run() look up within a block. */
+static inline void vp_request(struct vp *vp, u32 attn)
+{
+	__atomic_fetch_or(&vp->attn, attn, __ATOMIC_SEQ_CST);
+}
+static inline void vp_request_clear(struct vp *vp, u32 attn)
+{
+	__atomic_fetch_and(&vp->attn, ~attn, __ATOMIC_SEQ_CST);
+}
+
+/* Vector state: to memory (@cpu.vec) before anything that may use the host's vector registers. */
+void vp_vec_park_slow(struct vp *vp);
+static inline void vp_vec_park(struct vp *vp)
+{
+	if (vp->vec_live)
+		vp_vec_park_slow(vp);
+}
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * The virtual TLB: translations of every level in one look-up (gva → machine RAM), kept in shadow
+ * page tables (SPT) that belong to shadow address spaces (SAS), shared by the virtual processors of
+ * a machine. It sits behind the engine's soft TLB and in front of the walks of the guest's tables
+ * and of ept12. Guest tables are read, and accessed/dirty bits set, atomically.
+ *
+ * The engine calls vtlb_translate() on a soft-TLB miss, the invalidation functions when an
+ * instruction asks, vtlb_safe_point() at instruction boundaries after a request. It never raises a
+ * fault itself: it returns one, always from a fresh walk, never from a cached entry.
+ * Built -mgeneral-regs-only.
+ */
+#ifndef VTLB_VTLB_H
+#define VTLB_VTLB_H
+
+#include "l0/base/types.h"
+
+struct vtlb; /* one per machine */
+struct mem;
+struct mem_region;
+struct trace_ctx;
+
+/* Access kind. */
+#define VTLB_READ 0x01u
+#define VTLB_WRITE 0x02u
+#define VTLB_EXEC 0x04u
+#define VTLB_USER 0x08u	  /* CPL 3 explicit access */
+#define VTLB_AC 0x10u	  /* explicit supervisor data access with RFLAGS.AC = 1 (SMAP override) */
+#define VTLB_SYSTEM 0x20u /* implicit supervisor access: descriptor tables, TSS, IDT */
+#define VTLB_ACCESS_MASK 0x07u
+
+/* The paging context of a VP: everything a walk depends on but the CPL. */
+struct vtlb_context {
+	u64 cr0, cr3, cr4, efer;
+	u64 pdpte[4]; /* used when PAE paging is on (CR4.PAE, not LMA) */
+	u64 eptp;     /* 0: guest physical addresses are machine addresses */
+	u16 vpid;
+	u32 pkru;
+	bool mbec;    /* mode-based execute control for EPT */
+};
+
+/* Who is processed by the engine right now for one VP. Embedded in struct vp; opaque to it. */
+struct vtlb_vp {
+	struct vtlb *vtlb;
+	u32 id; /* index in the machine */
+	struct vtlb_context ctx;
+	void *sas; /* current shadow address space */
+	_Atomic u64 seen;
+	u64 floor;
+	_Atomic bool offline; /* no worker runs it: counts as passed */
+	/* the engine's own soft TLB, told to forget */
+	void (*flush_soft)(void *owner);
+	void (*flush_soft_page)(void *owner, u64 gva);
+	void (*request)(void *owner); /* ask the VP to pass an instruction boundary soon (any thread) */
+	void *owner;
+	struct trace_ctx *trace;
+	u64 n_translate, n_hit, n_fill, n_walk, n_fault, n_inval, n_flush;
+};
+
+enum vtlb_status {
+	VTLB_OK,	   /* xl->hva valid: RAM */
+	VTLB_MMIO,	   /* no RAM there: xl->gpa goes to mem_mmio_read/write */
+	VTLB_PAGE_FAULT,   /* fault->error_code, gva → CR2 by the caller */
+	VTLB_EPT_VIOLATION, /* fault->qualification, gla, gpa */
+	VTLB_EPT_MISCONFIG, /* fault->gpa */
+};
+
+struct vtlb_xl {
+	u64 gpa;	/* L1 (machine) physical address of the byte at gva */
+	u64 guest_gpa;	/* the running guest's own physical address (= gpa when eptp is 0) */
+	u8 *hva;	/* host address of that byte, VTLB_OK only */
+	u32 prot;	/* accesses of this privilege that the soft TLB may cache for the 4 KiB page
+			   without another call: VTLB_READ/WRITE/EXEC. WRITE only when D is set already and
+			   the frame has no MEM_FRAME_* flag; EXEC as the tables say. */
+	u64 bytes;	/* size of the mapping found: 4 KiB, 2 MiB, 1 GiB */
+	bool global;
+};
+
+struct vtlb_fault {
+	u32 error_code;
+	u64 qualification;
+	u64 gla, gpa;
+};
+
+struct vtlb_config {
+	u64 max_bytes;	/* hard limit of SPT memory */
+	u32 max_vps;
+	u32 maxphyaddr; /* of the processor model */
+	bool has_1g_pages, has_ept_ad;
+	int mode;	/* 0 normal, 1 adversarial, 2 strict */
+	bool audit;
+	u64 seed;
+};
+
+struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err);
+void vtlb_destroy(struct vtlb *t);
+int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id);
+void vtlb_vp_fini(struct vtlb_vp *v);
+
+/*
+ * vtlb_set_context - the VP's paging state changed (CR0/CR3/CR4/EFER/EPTP/VPID/PKRU, VM entry/exit).
+ * Selects the SAS; flushes nothing by itself except the soft TLB when the SAS or a permission-
+ * relevant bit changed. The architectural flush that goes with the change is a call below.
+ */
+void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx);
+
+/* Translate one byte's page at @gva for @access. Sets A (and D for a write) in the guest's tables. */
+enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl, struct vtlb_fault *f);
+
+/* The running guest's physical address (through ept12 when in use), for PDPTE loads and the like. */
+enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access, struct vtlb_xl *xl, struct vtlb_fault *f);
+
+/* Reference walk: no cache, no A/D update, for debuggers, dumps and the audit. */
+enum vtlb_status vtlb_peek(const struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl, struct vtlb_fault *f);
+
+/* Invalidation, SDM 3A "Invalidation of TLBs and Paging-Structure Caches", 3C "Caching Translation Information". */
+void vtlb_invlpg(struct vtlb_vp *v, u64 gva);
+void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush); /* MOV CR3: non-global of the (new) PCID */
+void vtlb_flush(struct vtlb_vp *v, bool global);		    /* CR0.PG, CR4.PGE/PSE/PAE/PCIDE/SMEP writes */
+void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva);
+void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva);
+void vtlb_invept(struct vtlb_vp *v, u32 type, u64 eptp);
+void vtlb_flush_vpid(struct vtlb_vp *v, u16 vpid); /* VM entry/exit without VPID */
+/* L0 itself changed what physical memory is (a BAR moved, RAM remapped): all VPs. */
+void vtlb_memory_changed(struct vtlb *t);
+
+void vtlb_safe_point(struct vtlb_vp *v);
+void vtlb_offline(struct vtlb_vp *v); /* the VP leaves its worker */
+void vtlb_online(struct vtlb_vp *v);
+
+#endif
