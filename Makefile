@@ -175,9 +175,9 @@ $(LIB): $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@.$$$$ && $(AR) rcs $@.$$$$ $(if $(SOFT),$$(ls $^ 2>/dev/null),$^) && mv $@.$$$$ $@
 
-$(PROGRAM): $(MAIN_OBJ) $(LIB)
+$(PROGRAM): $(MAIN_OBJ) $(LIB_OBJ)
 	@echo '  LD      $@'
-	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@.$$$$ $(MAIN_OBJ) $(LIB) $(LIBS) && mv $@.$$$$ $@ $(soft)
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@.$$$$ $(if $(SOFT),$$(ls $^ 2>/dev/null),$^) $(LIBS) && mv $@.$$$$ $@ $(soft)
 
 $(B)/prov/%.o: %.c Makefile config.mk | $(BUILD)/.deps-ok
 	@mkdir -p $(@D)
