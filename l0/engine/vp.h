@@ -112,6 +112,10 @@ struct vp {
 	jmp_buf *escape; /* to the run loop */
 	u64 intr_vector_ready; /* scratch of event.c */
 
+	/* x87: the guest's own last instruction, operand and opcode, see vec.h */
+	u64 fpu_ip, fpu_dp;
+	u16 fpu_op;
+
 	/* engine counters (engine.def prints them) */
 	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
 

@@ -1,0 +1,42 @@
+/*
+ * x87, MMX, SSE and AVX: each instruction runs on the host processor, on the guest's own vector
+ * state held live in the host's registers (see vp.h, vec_live). decode.c asks vec_op_lookup() for
+ * every instruction that Zydis puts in one of those sets; FXSAVE, XSAVE and their kin too.
+ *
+ * Nothing of the host shows: x87 instruction and data pointers are the guest's own, exceptions that
+ * the guest has unmasked come back as #MF/#XM, feature and CR0/CR4 gates are the guest's.
+ * Cost: register forms about 3 ns, memory forms about 5 ns, plus the operation itself.
+ */
+#ifndef L0_ENGINE_VEC_H
+#define L0_ENGINE_VEC_H
+
+#include <Zydis/Zydis.h>
+#include "l0/engine/op.h"
+
+/**
+ * vec_op_lookup - handler for a vector or x87 instruction
+ * @vp:    whose features and mode decide what is an instruction at all
+ * @insn, @operands: as decoded by Zydis (visible and hidden operands)
+ * @bytes: the raw instruction, insn->length bytes
+ * @op:    decode.c has filled the memory operand (base, index, scale, disp, seg, asize), len, modrm
+ *         and the prefix flags; this fills dst, src, imm, aux, slow, link, size
+ * Return: the handler for op->fn; NULL when the instruction is none of this module's: not a vector
+ * instruction, or not announced by the processor model (then it is #UD).
+ */
+op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn,
+		    const ZydisDecodedOperand *operands, const u8 *bytes, struct op *op);
+
+/* Is the instruction in a set that this module serves (whatever the model announces)? */
+bool vec_is_vector(const ZydisDecodedInstruction *insn);
+
+/* Once a process, before the first guest runs: the SIGFPE handler that turns a host floating-point
+ * exception inside a stub into a return code. Return: 0 or -errno. */
+int vec_init(void);
+
+/* Bring the guest's state into the host's registers (sets vec_live). vp_vec_park() is the inverse. */
+void vec_unpark(struct vp *vp);
+
+/* Reset values (FINIT state, MXCSR 1f80) into cpu.vec; parks nothing. */
+void vec_reset(struct vp *vp);
+
+#endif

@@ -1,0 +1,157 @@
+#include "l0/sched/sched.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "l0/base/assert.h"
+
+const struct sched_policy *const sched_policies[] = {&sched_policy_rr, NULL};
+
+const struct sched_policy *sched_policy_lookup(const char *name)
+{
+	for (u32 i = 0; sched_policies[i]; i++)
+		if (strcmp(sched_policies[i]->name, name) == 0)
+			return sched_policies[i];
+	return NULL;
+}
+
+int sched_init(struct sched *s, const struct sched_config *cfg)
+{
+	*s = (struct sched){
+		.policy = cfg->policy,
+		.workers = cfg->workers,
+		.slice_ns = cfg->slice_ns,
+	};
+	s->running = calloc(cfg->workers, sizeof(*s->running));
+	if (!s->running)
+		return -ENOMEM;
+	int err = s->policy->init(s);
+	if (err) {
+		free(s->running);
+		return err;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->ready, NULL);
+	return 0;
+}
+
+void sched_fini(struct sched *s)
+{
+	s->policy->fini(s);
+	pthread_cond_destroy(&s->ready);
+	pthread_mutex_destroy(&s->lock);
+	free(s->running);
+	s->running = NULL;
+}
+
+void sched_add(struct sched *s, struct sched_vp *e)
+{
+	pthread_mutex_lock(&s->lock);
+	list_init(&e->node);
+	e->state = SCHED_BLOCKED;
+	e->worker = -1;
+	e->wake_pending = false;
+	if (e->weight == 0)
+		e->weight = SCHED_WEIGHT_DEFAULT;
+	s->n_entities++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void sched_remove(struct sched *s, struct sched_vp *e)
+{
+	pthread_mutex_lock(&s->lock);
+	ASSERT(e->state != SCHED_RUNNING);
+	if (e->state == SCHED_READY) {
+		s->policy->dequeue(s, e);
+		s->n_ready--;
+	}
+	e->state = SCHED_BLOCKED;
+	s->n_entities--;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Lock held. */
+static void make_ready(struct sched *s, struct sched_vp *e, u64 now_ns, bool woken, bool preempted)
+{
+	e->state = SCHED_READY;
+	e->ready_since_ns = now_ns;
+	s->policy->enqueue(s, e, woken, preempted);
+	s->n_ready++;
+	pthread_cond_signal(&s->ready);
+}
+
+s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns)
+{
+	s32 preempt = -1;
+
+	pthread_mutex_lock(&s->lock);
+	switch (e->state) {
+	case SCHED_READY:
+		break;
+	case SCHED_RUNNING:
+		e->wake_pending = true;
+		break;
+	case SCHED_BLOCKED:
+		e->n_wakes++;
+		make_ready(s, e, now_ns, true, false);
+		for (u32 w = 0; w < s->workers && preempt < 0; w++)
+			if (s->running[w] && s->policy->preempts(s, e, s->running[w]))
+				preempt = (s32)w;
+		break;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return preempt;
+}
+
+struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)
+{
+	pthread_mutex_lock(&s->lock);
+	ASSERT(worker < s->workers && !s->running[worker]);
+	struct sched_vp *e = s->policy->pick(s, worker, now_ns, slice_ns);
+	if (e) {
+		s->n_ready--;
+		e->state = SCHED_RUNNING;
+		e->worker = (s32)worker;
+		e->wake_pending = false;
+		if (now_ns > e->ready_since_ns)
+			e->waited_ns += now_ns - e->ready_since_ns;
+		e->n_switches++;
+		s->running[worker] = e;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return e;
+}
+
+void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_put_reason why)
+{
+	pthread_mutex_lock(&s->lock);
+	struct sched_vp *e = s->running[worker];
+	ASSERT(e);
+	s->running[worker] = NULL;
+	e->worker = -1;
+	e->ran_ns += ran_ns;
+	s->policy->charge(s, e, ran_ns);
+	if (why == SCHED_PUT_BLOCK && e->wake_pending)
+		make_ready(s, e, now_ns, true, false);
+	else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE)
+		e->state = SCHED_BLOCKED;
+	else
+		make_ready(s, e, now_ns, false, why == SCHED_PUT_PREEMPT);
+	e->wake_pending = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool sched_contended(struct sched *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool contended = s->n_ready != 0;
+	pthread_mutex_unlock(&s->lock);
+	return contended;
+}
+
+void sched_transition(struct sched *s, const struct transition *t)
+{
+	if (s->policy->transition)
+		s->policy->transition(s, t);
+}

@@ -1,0 +1,113 @@
+/*
+ * The scheduler of the parent: which virtual processor runs next on which worker, and for how long.
+ * Workers call it at slice ends, blocks and wake-ups; it never runs a guest and never looks into
+ * one. What a policy learns about its children reaches it as transitions only (sched_transition()).
+ *
+ * One lock around every call, so workers on several threads may share one scheduler. A policy is a
+ * const ops table (struct sched_policy); the mechanism here keeps the entity states right, so that
+ * a policy only orders runnable entities.
+ * Cost: a pick or put under round robin is a lock and a list operation, about 30 ns.
+ */
+#ifndef L0_SCHED_SCHED_H
+#define L0_SCHED_SCHED_H
+
+#include <pthread.h>
+#include "l0/base/list.h"
+#include "l0/base/types.h"
+
+struct transition;
+struct sched;
+
+enum sched_state { SCHED_BLOCKED, SCHED_READY, SCHED_RUNNING };
+
+/* Why a slice ended. */
+enum sched_put_reason {
+	SCHED_PUT_SLICE,   /* used up, still runnable: to the tail */
+	SCHED_PUT_PREEMPT, /* taken away early, still runnable: keeps its turn */
+	SCHED_PUT_BLOCK,   /* halted; sched_wake() brings it back */
+	SCHED_PUT_GONE,	   /* its machine stopped */
+};
+
+/* One schedulable virtual processor. In the caller's memory; the scheduler owns it while added. */
+struct sched_vp {
+	struct list_node node; /* in the policy's queue while READY */
+	u32 vcpu_id;
+	u32 weight; /* share relative to the others, 1..10000; 1024 is the default */
+	enum sched_state state;
+	bool wake_pending; /* woken while still running */
+	s32 worker;	   /* where it runs, -1 when it does not */
+	u64 ready_since_ns;
+	u64 ran_ns, waited_ns, n_switches, n_wakes;
+	void *owner;
+};
+#define SCHED_WEIGHT_DEFAULT 1024u
+
+struct sched_policy {
+	const char *name;
+	const char *help;
+	int (*init)(struct sched *s);
+	void (*fini)(struct sched *s);
+	/* @e became runnable (@woken) or comes back from a slice (@preempted keeps its turn) */
+	void (*enqueue)(struct sched *s, struct sched_vp *e, bool woken, bool preempted);
+	void (*dequeue)(struct sched *s, struct sched_vp *e);
+	/* Take the next one off the queue for @worker, or NULL; *slice_ns = how long it may run. */
+	struct sched_vp *(*pick)(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns);
+	/* @e ran for @ran_ns */
+	void (*charge)(struct sched *s, struct sched_vp *e, u64 ran_ns);
+	/* Should the woken @e take the processor from @running at once? */
+	bool (*preempts)(struct sched *s, const struct sched_vp *e, const struct sched_vp *running);
+	void (*transition)(struct sched *s, const struct transition *t); /* may be NULL */
+};
+
+struct sched_config {
+	const struct sched_policy *policy;
+	u32 workers;
+	u64 slice_ns;
+};
+
+struct sched {
+	pthread_mutex_t lock;
+	pthread_cond_t ready; /* a worker without work waits here (host clock) */
+	const struct sched_policy *policy;
+	void *policy_data;
+	u32 workers;
+	u64 slice_ns;
+	struct sched_vp **running; /* by worker */
+	u32 n_ready, n_entities;
+};
+
+extern const struct sched_policy sched_policy_rr;
+
+/* Policy by name, or NULL. sched_policies[] ends with NULL. */
+extern const struct sched_policy *const sched_policies[];
+const struct sched_policy *sched_policy_lookup(const char *name);
+
+/* Return: 0 or -ENOMEM. */
+int sched_init(struct sched *s, const struct sched_config *cfg) __must_check;
+void sched_fini(struct sched *s);
+
+/* Add a blocked entity / take one out for good (any state but RUNNING elsewhere). */
+void sched_add(struct sched *s, struct sched_vp *e);
+void sched_remove(struct sched *s, struct sched_vp *e);
+
+/**
+ * sched_wake - @e has something to do again
+ * @now_ns: virtual or host time of the wake-up
+ * Idempotent; a wake-up of a running entity is remembered, so that a block that races with it does
+ * not lose it. Return: the worker whose running entity should be preempted for it, or -1.
+ */
+s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns);
+
+/* Next entity for @worker, now RUNNING there, with its slice; NULL when nothing is runnable. */
+struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns);
+
+/* The entity that ran on @worker leaves it after @ran_ns. */
+void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_put_reason why);
+
+/* Is somebody else waiting? Then a slice end is a switch, otherwise the entity may run on. */
+bool sched_contended(struct sched *s);
+
+/* Feed of every transition, for policies that infer. */
+void sched_transition(struct sched *s, const struct transition *t);
+
+#endif
