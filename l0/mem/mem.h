@@ -19,14 +19,23 @@
 struct mem;
 
 struct mmio_ops {
-	/* @offset from the region's start; @size 1, 2, 4 or 8 bytes; never crosses the region's end */
+	/* @offset from the region's start; @size 1, 2, 4 or 8 bytes; never crosses the region's end
+	 */
 	u64 (*read)(void *dev, u64 offset, unsigned int size);
 	void (*write)(void *dev, u64 offset, u64 value, unsigned int size);
 };
 
+/*
+ * An access of 2 or 4 bytes reaches the device whole when the device claims that width, else as
+ * single bytes, each at its own port, as an ISA bus does it for 8-bit devices (a byte whose port
+ * nobody claims reads all ones). @widths is a mask of the sizes claimed (1 | 2 | 4); claimed sizes
+ * are passed on even where the access reaches past the range's end. 0, the default: every size as
+ * long as the whole access lies inside the range.
+ */
 struct port_ops {
 	u32 (*read)(void *dev, u16 port, unsigned int size); /* size 1, 2 or 4 */
 	void (*write)(void *dev, u16 port, u32 value, unsigned int size);
+	u8 widths;
 };
 
 struct mem_region {
@@ -36,7 +45,10 @@ struct mem_region {
 	const char *name;
 };
 
-/* A page frame of RAM: flags that make the soft TLB refuse a write tag (see frame_flags). */
+/*
+ * A page frame of RAM: flags that make the soft TLB refuse a write tag. A frame with @code_lines is
+ * refused as well, whatever its flags say.
+ */
 #define MEM_FRAME_CODE 0x01u	  /* operation cache or translator holds code of it */
 #define MEM_FRAME_TRACKED 0x02u	  /* virtual TLB tracks it as a guest page table */
 #define MEM_FRAME_PROTECTED 0x04u /* two-stage write protection, marked */
@@ -48,27 +60,77 @@ struct mem_frame {
 	_Atomic u8 flags;	/* MEM_FRAME_* */
 };
 
+/* Must a write to this frame take the slow path (and mem_note_write())? */
+static inline bool mem_frame_is_guarded(struct mem_frame *f)
+{
+	return (__atomic_load_n((u8 *)&f->flags, __ATOMIC_ACQUIRE) & (u8)~MEM_FRAME_CODE) ||
+	       __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_ACQUIRE);
+}
+
+/* Where RAM is; constant after mem_create(). For inline look-ups on hot paths. */
+struct mem_map {
+	u8 *base;		  /* hpa 0 */
+	u64 low_bytes;		  /* gpa [0, low_bytes) is hpa [0, low_bytes) */
+	u64 high_bytes;		  /* gpa [4 GiB, 4 GiB + high_bytes) is hpa [low_bytes, …) */
+	struct mem_frame *frames; /* by hpa */
+};
+
 struct mem *mem_create(u64 ram_bytes, int *err); /* NULL + -errno */
 void mem_destroy(struct mem *m);
 u64 mem_ram_bytes(const struct mem *m);
 u8 *mem_ram_base(const struct mem *m);
 
-/* Register a region / a port range. Return: 0, -EEXIST when it overlaps another, -ENOMEM. */
-int mem_add_mmio(struct mem *m, const char *name, u64 gpa, u64 bytes, const struct mmio_ops *ops, void *dev);
+const struct mem_map *mem_map(const struct mem *m);
+
+/*
+ * Register a region / a port range; @name and @ops outlive @m. Both are meant for the time before
+ * the VPs run. A region may not cover RAM.
+ * Return: 0, -EEXIST when it overlaps another (or RAM), -EINVAL (empty, wraps), -ENOMEM.
+ */
+int mem_add_mmio(struct mem *m, const char *name, u64 gpa, u64 bytes, const struct mmio_ops *ops,
+		 void *dev);
+int mem_add_ports(struct mem *m, const char *name, u16 first, u32 count, const struct port_ops *ops,
+		  void *dev);
+/*
+ * mem_move_mmio - a BAR was reprogrammed; safe while VPs run (the caller then calls
+ * vtlb_memory_changed()). Return: 0; -ENOENT; -EEXIST, -EINVAL: nothing changed.
+ */
 int mem_move_mmio(struct mem *m, void *dev, u64 old_gpa, u64 new_gpa);
-int mem_add_ports(struct mem *m, const char *name, u16 first, u32 count, const struct port_ops *ops, void *dev);
+
+/* gpa → offset in RAM when [gpa, gpa+len) lies in one run of RAM (len > 0), else -1. */
+static inline s64 mem_map_hpa(const struct mem_map *map, u64 gpa, u64 len)
+{
+	if (likely(gpa < map->low_bytes))
+		return len <= map->low_bytes - gpa ? (s64)gpa : -1;
+	gpa -= MEM_HOLE_END; /* wraps below it, and fails the compare */
+	if (gpa < map->high_bytes && len <= map->high_bytes - gpa)
+		return (s64)(map->low_bytes + gpa);
+	return -1;
+}
 
 /* gpa → host pointer when [gpa, gpa+len) lies in one run of RAM, else NULL. */
 u8 *mem_ram_hva(const struct mem *m, u64 gpa, u64 len);
-struct mem_frame *mem_frame(const struct mem *m, u64 gpa); /* NULL outside RAM */
+static inline u8 *mem_map_hva(const struct mem_map *map, u64 gpa, u64 len)
+{
+	s64 hpa_off = mem_map_hpa(map, gpa, len);
+
+	return likely(hpa_off >= 0) ? map->base + hpa_off : NULL;
+}
+
+struct mem_frame *mem_frame(const struct mem *m, u64 gpa);	 /* NULL outside RAM */
 const struct mem_region *mem_mmio(const struct mem *m, u64 gpa); /* NULL: RAM or nothing there */
 
-/* Device access by the engine or L0: unclaimed reads give all ones, are reported once (mem_set_unclaimed). */
+/*
+ * Device access by the engine or L0: size 1, 2, 4 or 8, ports 1, 2 or 4. Unclaimed reads give all
+ * ones; unclaimed accesses are reported once an address and direction, the first 4096 of them. An
+ * MMIO access that reaches past its region's end is done by bytes.
+ */
 u64 mem_mmio_read(struct mem *m, u64 gpa, unsigned int size);
 void mem_mmio_write(struct mem *m, u64 gpa, u64 value, unsigned int size);
 u32 mem_port_read(struct mem *m, u16 port, unsigned int size);
 void mem_port_write(struct mem *m, u16 port, u32 value, unsigned int size);
-typedef void (*mem_unclaimed_fn)(void *arg, bool port, bool write, u64 addr, u64 value, unsigned int size);
+typedef void (*mem_unclaimed_fn)(void *arg, bool port, bool write, u64 addr, u64 value,
+				 unsigned int size);
 void mem_set_unclaimed(struct mem *m, mem_unclaimed_fn fn, void *arg);
 
 /* Checked copies to and from guest RAM for loaders, VMX structures, dumps. Writes go through
@@ -81,6 +143,18 @@ int mem_write(struct mem *m, u64 gpa, const void *buf, u64 len);
  * Bumps code_gen when a line with code was hit, tells the trackers registered below.
  */
 void mem_note_write(struct mem *m, u64 gpa, u64 len);
+
+#define MEM_CODE_LINE_SHIFT 7 /* 128 bytes */
+
+/*
+ * mem_mark_code - the decoder is about to read code at [gpa, gpa+len), all in one frame of RAM
+ * @first: set when the frame held no code so far: vtlb_protect_frame() is due, before the bytes
+ *         are read
+ * Return: the code_gen to remember with the block. Whatever write comes later moves the frame's
+ * code_gen on: marks are set before the generation is read, and looked at again after it.
+ * A hit by mem_note_write() clears all marks of the frame, since all its blocks are dead then.
+ */
+u32 mem_mark_code(struct mem *m, u64 gpa, u64 len, bool *first);
 typedef void (*mem_tracked_fn)(void *arg, u64 gpa, u64 len);
 void mem_set_tracked(struct mem *m, mem_tracked_fn fn, void *arg); /* writes to TRACKED frames */
 
