@@ -41,6 +41,9 @@ struct vmx_controls {
 	u16 *pml_index;
 	u64 eptp_list;	    /* VMFUNC 0 */
 	u64 vmfunc_controls;
+	/* L0's own choice for L1 (set in vmcs01, clear in vmcs02): of the exits that no control can turn
+	 * off, those that L0 does not need are executed: task switches, INVD, XSETBV. */
+	bool l0_native;
 };
 
 #endif

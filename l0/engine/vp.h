@@ -110,7 +110,19 @@ struct vp {
 	struct code_cache *code;
 	u32 id;
 	jmp_buf *escape; /* to the run loop */
-	u64 intr_vector_ready; /* scratch of event.c */
+	/* event.c: what it remembers from one instruction boundary to the next */
+	struct vp_event {
+		u64 mark_insns, mark_rcx; /* where the pending items below were seen first */
+		bool step_armed;	  /* TF was 1 before the instruction that runs now */
+		bool shadow_armed;	  /* a shadow or RF was there before it */
+		bool mtf_armed, mtf_due;  /* the instruction after VM entry runs; exit at the boundary */
+		bool iret_unblocked;	  /* the running IRET ended blocking by NMI */
+		bool rf_zero;		  /* fault that pushes RF = 0: instruction breakpoint */
+		u64 fault_dr6;		  /* bits for DR6 of a #DB in fault_vector */
+		u64 ple_first, ple_last;  /* PAUSE-loop exiting: time-stamp counter values */
+		u64 monitor_gpa;	  /* address armed by MONITOR, or ~0 */
+		u64 rng;		  /* RDRAND and RDSEED; 0: seeded from the VP's number */
+	} ev;
 
 	/* x87: the guest's own last instruction, operand and opcode, see vec.h */
 	u64 fpu_ip, fpu_dp;
