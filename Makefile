@@ -28,7 +28,7 @@ CFLAGS.l0/engine := -foptimize-sibling-calls -fno-stack-protector
 ifneq ($(filter rel dbg,$(MODE)),)
 CFLAGS.l0/engine += -O2
 endif
-CFLAGS.viewer := -D_XOPEN_SOURCE_EXTENDED -DNCURSES_WIDECHAR=1
+CFLAGS.viewer := -D_XOPEN_SOURCE_EXTENDED=
 
 MAIN      := l0/nestor.c
 PROVIDER  := $(wildcard trace/provider*.c)

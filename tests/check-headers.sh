@@ -12,7 +12,7 @@ for h in "$@"; do
 	case $h in *provider_tp.h | l1-child/* | tests/guests/*) continue ;; esac
 	# shellcheck disable=SC2086
 	if ! ${CC:-gcc} ${CPPFLAGS:--I.} -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter \
-		-Wno-override-init -Wno-missing-field-initializers -D_XOPEN_SOURCE_EXTENDED \
+		-Wno-override-init -Wno-missing-field-initializers -D_XOPEN_SOURCE_EXTENDED= \
 		-fsyntax-only -include "$h" -x c /dev/null; then
 		echo "check-headers: $h does not compile alone"
 		bad=1

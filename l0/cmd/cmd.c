@@ -8,6 +8,12 @@
 
 #include "l0/base/assert.h"
 
+/* Written by other modules; missing ones are left out of the table. */
+#pragma weak cmd_view
+#pragma weak cmd_report
+#pragma weak cmd_explain
+#pragma weak cmd_doctor
+
 #define KEY_HELP 'h'
 
 static const struct cmd *const commands[] = {

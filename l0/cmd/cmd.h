@@ -114,7 +114,7 @@ int cmd_finish_output(int status);
 
 #define CMD_VERSION "0.1"
 
-#define X(name) extern const struct cmd cmd_##name __attribute__((weak));
+#define X(name) extern const struct cmd cmd_##name;
 #include "l0/cmd/commands.def"
 #undef X
 

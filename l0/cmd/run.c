@@ -1,0 +1,51 @@
+/* nestor run, nestor record: boot child VMMs. */
+#include "l0/cmd/run_parse.h"
+
+#pragma weak machine_run
+
+static int run_main(const struct cmd *cmd, int argc, char **argv)
+{
+	static struct run_options opts;
+	int status = run_parse(cmd, argc, argv, &opts);
+
+	if (status != RUN_PARSE_OK)
+		return status;
+	if (!machine_run)
+		return cmd_error(cmd, EXIT_CODE_HOST, "this build has no machine");
+	return cmd_finish_output(machine_run(&opts));
+}
+
+#define RUN_DETAILS \
+	"Each IMAGE is a child VMM (or any kernel) in a machine of its own: ELF32, ELF64, " \
+	"multiboot 1 and 2, PVH or bzImage. Options of a machine apply to the IMAGE before them, " \
+	"or, before the first IMAGE, to all. A file that ends in .ini is a lab file: a section " \
+	"[machine NAME] for each machine with image, append, memory and the other options of a " \
+	"machine as keys, and a section [host] for the rest.\n\n" \
+	"With one machine and no viewer its first serial port is standard input and output; " \
+	"Ctrl-A x ends the run."
+
+const struct cmd cmd_run = {
+	.name = "run",
+	.synopsis = "[options] IMAGE [machine options] [IMAGE [machine options]]... | LAB.ini",
+	.brief = "Boot one or more child VMMs",
+	.details = RUN_DETAILS,
+	.examples = "nestor run kernel.elf\n"
+		    "nestor run --memory 256M --append 'console=ttyS0' vmlinuz --initrd root.cpio\n"
+		    "nestor run --clock virtual --for 10s --view a.elf b.elf --name second",
+	.options = run_cmd_options,
+	.noptions = RUN_CMD_NOPTIONS,
+	.run = run_main,
+};
+
+const struct cmd cmd_record = {
+	.name = "record",
+	.synopsis = "[options] IMAGE [machine options] [IMAGE [machine options]]... | LAB.ini",
+	.brief = "Boot child VMMs and record every transition with LTTng",
+	.details = "The same as nestor run with --record: the trace goes to the output folder, for "
+		   "nestor report, nestor view and babeltrace2.\n\n" RUN_DETAILS,
+	.examples = "nestor record --clock virtual --for 10s -o trace a.elf b.elf\n"
+		    "nestor report trace",
+	.options = run_cmd_options,
+	.noptions = RUN_CMD_NOPTIONS,
+	.run = run_main,
+};

@@ -1,0 +1,164 @@
+#include "l0/cmd/run_check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "l0/cmd/run_parse.h"
+
+#define MAX_OUTPUT_NUMBER 100000
+
+bool run_check_policy(const char *name)
+{
+	return !strcmp(name, "rr");
+}
+
+/* A file that we shall read later: is it there, a file, readable? */
+static int check_file(const struct cmd *cmd, int status, const char *what, const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return cmd_error(cmd, status, "%s %s: %s", what, path, strerror(errno));
+	if (fstat(fd, &st))
+		st.st_mode = 0;
+	close(fd);
+	if (S_ISDIR(st.st_mode))
+		return cmd_error(cmd, status, "%s %s: it is a folder; name a file", what, path);
+	return RUN_PARSE_OK;
+}
+
+static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
+{
+	int status;
+
+	if (!m->image)
+		return cmd_usage_error(cmd, "machine %s has no image", m->name);
+	status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "image", m->image);
+	if (status == RUN_PARSE_OK && m->initrd)
+		status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "initrd", m->initrd);
+	if (status == RUN_PARSE_OK && m->input)
+		status = check_file(cmd, EXIT_CODE_USAGE, "input", m->input);
+	return status;
+}
+
+static bool dir_is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	bool empty = true;
+
+	while (d && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+			empty = false;
+	if (d)
+		closedir(d);
+	return empty;
+}
+
+/* Make the folder named by -o; a recording never mixes with what is there already. */
+static int make_output(const struct cmd *cmd, const struct run_options *o)
+{
+	if (mkdir(o->output, 0777) && errno != EEXIST)
+		return cmd_error(cmd, EXIT_CODE_HOST, "output folder %s: %s", o->output,
+				 strerror(errno));
+	if (access(o->output, W_OK | X_OK))
+		return cmd_error(cmd, EXIT_CODE_HOST, "output folder %s: %s", o->output,
+				 strerror(errno));
+	if (o->record && !dir_is_empty(o->output))
+		return cmd_usage_error(cmd, "output folder %s is not empty; name another or remove it",
+				       o->output);
+	return RUN_PARSE_OK;
+}
+
+/* The first ./nestor-trace-N that does not exist yet. */
+static int make_default_output(const struct cmd *cmd, struct run_options *o)
+{
+	static char path[64];
+
+	for (int n = 1; n < MAX_OUTPUT_NUMBER; n++) {
+		snprintf(path, sizeof(path), "./nestor-trace-%d", n);
+		if (!mkdir(path, 0777)) {
+			o->output = path;
+			return RUN_PARSE_OK;
+		}
+		if (errno != EEXIST)
+			return cmd_error(cmd, EXIT_CODE_HOST,
+					 "output folder %s: %s; name another with -o", path,
+					 strerror(errno));
+	}
+	return cmd_error(cmd, EXIT_CODE_HOST, "./nestor-trace-N: all taken; name one with -o");
+}
+
+/* Does anything go to the output folder? */
+static bool needs_output(const struct run_options *o)
+{
+	bool terminal_is_free = o->nmachines == 1 && !o->view;
+
+	if (o->record)
+		return true;
+	for (unsigned i = 0; i < o->nmachines; i++)
+		if (!o->machines[i].serial && !terminal_is_free)
+			return true;
+	return false;
+}
+
+static void default_workers(struct run_options *o)
+{
+	unsigned vps = 0;
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (o->workers)
+		return;
+	for (unsigned i = 0; i < o->nmachines; i++)
+		vps += o->machines[i].cpus;
+	if (o->clock == RUN_CLOCK_VIRTUAL)
+		o->workers = 1;
+	else
+		o->workers = online > 0 && (unsigned)online < vps ? (unsigned)online : vps;
+	o->workers = MIN(o->workers, (unsigned)RUN_MAX_WORKERS);
+}
+
+static int check_serials(const struct cmd *cmd, const struct run_options *o)
+{
+	unsigned on_terminal = 0;
+
+	for (unsigned i = 0; i < o->nmachines; i++)
+		on_terminal += o->machines[i].serial && !strcmp(o->machines[i].serial, "-");
+	if (on_terminal > 1)
+		return cmd_usage_error(cmd, "--serial -: only one machine can have this terminal");
+	if (on_terminal && o->view)
+		return cmd_usage_error(cmd, "--serial - and --view both want this terminal");
+	return RUN_PARSE_OK;
+}
+
+int run_check(const struct cmd *cmd, struct run_options *o)
+{
+	int status;
+
+	if (!o->nmachines)
+		return cmd_usage_error(cmd, "no image given");
+	for (unsigned i = 0; i < o->nmachines; i++) {
+		status = check_machine(cmd, &o->machines[i]);
+		if (status != RUN_PARSE_OK)
+			return status;
+	}
+	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
+		return cmd_usage_error(cmd, "--idle real needs --clock virtual");
+	status = check_serials(cmd, o);
+	if (status != RUN_PARSE_OK)
+		return status;
+	if (o->view && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
+		cmd_error(cmd, 0, "no terminal here, so the run goes on without --view");
+		o->view = false;
+	}
+	default_workers(o);
+	if (o->output)
+		return make_output(cmd, o);
+	return needs_output(o) ? make_default_output(cmd, o) : RUN_PARSE_OK;
+}

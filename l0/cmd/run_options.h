@@ -1,0 +1,51 @@
+/*
+ * run_options.h - everything that `nestor run` and `nestor record` were asked for
+ *
+ * Filled by l0/cmd/run.c from the command line and lab files, checked, then handed to
+ * machine_run(), which does the work. Plain data; strings live as long as the program.
+ */
+#ifndef L0_CMD_RUN_OPTIONS_H
+#define L0_CMD_RUN_OPTIONS_H
+
+#include "l0/lab/machine_desc.h"
+
+#define RUN_MAX_MACHINES 32
+#define RUN_MAX_WORKERS 256
+
+enum run_clock { RUN_CLOCK_VIRTUAL, RUN_CLOCK_HOST };
+enum run_idle { RUN_IDLE_SKIP, RUN_IDLE_REAL };
+enum run_engine { RUN_ENGINE_INTERP, RUN_ENGINE_JIT };
+enum run_tlb { RUN_TLB_NORMAL, RUN_TLB_AUDIT, RUN_TLB_ADVERSARIAL, RUN_TLB_STRICT };
+
+struct run_options {
+	struct machine_desc machines[RUN_MAX_MACHINES];
+	unsigned nmachines;
+
+	enum run_clock clock;
+	enum run_idle idle;	/* virtual clock: skip idle time, or pace it by the host's clock */
+	unsigned workers;	/* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
+	const char *sched;	/* policy's name */
+	u64 slice_ns;		/* of the round-robin policy; guest time */
+	u64 for_ns;		/* guest time after which the run ends; 0: none */
+	u64 timeout_ns;		/* host time after which the run ends; 0: none */
+	u64 seed;		/* of everything random */
+
+	bool record;		/* a lossless local LTTng session in output */
+	bool view;		/* the live viewer in this terminal */
+	const char *output;	/* folder; NULL: ./nestor-trace-N, made when something is written */
+
+	enum run_engine engine;
+	enum run_tlb tlb;
+	bool no_vmcs_shadowing;
+	const char *trace_exec; /* file of executed instructions, "-" is stderr; NULL: off */
+};
+
+/**
+ * machine_run - build the machines, run them to the end, tear everything down
+ * @opts: checked options; stays unchanged and valid during the run
+ * Return: the program's exit status: one of exit_codes.h, or the odd status that the guest of a
+ *         single machine chose. Errors have been printed, one line each.
+ */
+int machine_run(const struct run_options *opts);
+
+#endif

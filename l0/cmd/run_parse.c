@@ -1,0 +1,476 @@
+#include "l0/cmd/run_parse.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "l0/base/log.h"
+#include "l0/cmd/run_check.h"
+#include "l0/cmd/value.h"
+#include "l0/lab/lab.h"
+
+enum {
+	KEY_INITRD = CMD_KEY_LONG,
+	KEY_CPU_MODEL,
+	KEY_SERIAL,
+	KEY_INPUT,
+	KEY_SYMBOLS,
+	KEY_CLOCK,
+	KEY_IDLE,
+	KEY_SCHED,
+	KEY_SLICE,
+	KEY_FOR,
+	KEY_TIMEOUT,
+	KEY_SEED,
+	KEY_TRACE_EXEC,
+	KEY_ENGINE,
+	KEY_TLB,
+	KEY_NO_VMCS_SHADOWING,
+	KEY_LOG,
+};
+
+const struct cmd_option run_cmd_options[RUN_CMD_NOPTIONS] = {
+#define OPT(name, key, arg, help) {name, key, arg, help},
+#define HEADING(text) {NULL, 0, NULL, text},
+#include "l0/cmd/run_options.def"
+#undef OPT
+#undef HEADING
+};
+
+#define MAX_SYMBOL_ARGS 64
+
+struct parse {
+	const struct cmd *cmd;
+	struct run_options *opts;
+	struct machine_desc defaults; /* of options before the first image */
+	struct machine_desc *current; /* machine that options apply to; NULL: defaults */
+	const char *lab_path;	      /* file being read, or NULL: the command line */
+	int lab_line;
+	bool clock_given, had_lab;
+	struct {
+		const char *value;
+		int machine; /* index, or -1: before the first image */
+	} symbols[MAX_SYMBOL_ARGS];
+	unsigned nsymbols;
+	int status; /* RUN_PARSE_OK, or of the first error */
+};
+
+/* Print an error about option (key) @name and remember the status. Return: false. */
+static bool bad_value(struct parse *p, const char *name, const char *fmt, ...)
+	__printf_like(3, 4);
+
+static bool bad_value(struct parse *p, const char *name, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	p->status = EXIT_CODE_USAGE;
+	if (p->lab_path)
+		cmd_usage_error(p->cmd, "%s:%d: %s: %s", p->lab_path, p->lab_line, name, text);
+	else
+		cmd_usage_error(p->cmd, "--%s: %s", name, text);
+	return false;
+}
+
+static bool take_number(struct parse *p, const char *name, const char *value, u64 min, u64 max,
+			u64 *out)
+{
+	if (value_parse_u64(value, out) || *out < min || *out > max)
+		return bad_value(p, name, "'%s' is not a whole number from %lu to %lu", value, min, max);
+	return true;
+}
+
+static bool take_unsigned(struct parse *p, const char *name, const char *value, unsigned max,
+			  unsigned *out)
+{
+	u64 n;
+
+	if (!take_number(p, name, value, 1, max, &n))
+		return false;
+	*out = (unsigned)n;
+	return true;
+}
+
+static bool take_time(struct parse *p, const char *name, const char *value, u64 *out)
+{
+	if (value_parse_time_ns(value, out) || !*out)
+		return bad_value(p, name, "'%s' is not a time above 0, as 10s, 500ms or 20us", value);
+	return true;
+}
+
+static bool take_memory(struct parse *p, const char *name, const char *value, u64 *out)
+{
+	u64 n;
+
+	if (value_parse_size(value, &n))
+		return bad_value(p, name, "'%s' is not a size, as 64M or 2G", value);
+	if (n < MACHINE_MIN_MEMORY || n > MACHINE_MAX_MEMORY || !IS_ALIGNED(n, PAGE_SIZE))
+		return bad_value(p, name, "%s is impossible: 1M to 512G in whole 4K pages", value);
+	*out = n;
+	return true;
+}
+
+/* One of the @n words in @words; *@out is its index. */
+static bool take_word(struct parse *p, const char *name, const char *value,
+		      const char *const *words, unsigned n, unsigned *out)
+{
+	char list[128] = "";
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!strcmp(words[i], value)) {
+			*out = i;
+			return true;
+		}
+		strncat(list, i ? ", " : "", sizeof(list) - strlen(list) - 1);
+		strncat(list, words[i], sizeof(list) - strlen(list) - 1);
+	}
+	return bad_value(p, name, "'%s' is none of: %s", value, list);
+}
+
+/* Lab files: paths are relative to the file's own folder. Lives until the program ends. */
+static const char *lab_relative(const struct parse *p, const char *path)
+{
+	const char *slash = p->lab_path ? strrchr(p->lab_path, '/') : NULL;
+	char *joined;
+
+	if (!slash || path[0] == '/' || !strcmp(path, "-") || !strcmp(path, "none"))
+		return path;
+	if (asprintf(&joined, "%.*s/%s", (int)(slash - p->lab_path), p->lab_path, path) < 0)
+		return path;
+	return joined;
+}
+
+static const char *keep(const struct parse *p, const char *value)
+{
+	char *copy = p->lab_path ? strdup(value) : NULL;
+
+	return copy ? copy : value;
+}
+
+static bool is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_' || c == '.';
+}
+
+static bool name_is_taken(const struct parse *p, const struct machine_desc *self, const char *name)
+{
+	for (unsigned i = 0; i < p->opts->nmachines; i++)
+		if (&p->opts->machines[i] != self && !strcmp(p->opts->machines[i].name, name))
+			return true;
+	return false;
+}
+
+static bool set_name(struct parse *p, struct machine_desc *m, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (!n || n >= MACHINE_MAX_NAME || name[0] == '.')
+		return bad_value(p, "name", "'%s' is not 1 to %d letters, digits, - _ .", name,
+				 MACHINE_MAX_NAME - 1);
+	for (size_t i = 0; i < n; i++)
+		if (!is_name_char(name[i]))
+			return bad_value(p, "name", "'%s' has other than letters, digits, - _ .", name);
+	if (name_is_taken(p, m, name))
+		return bad_value(p, "name", "two machines are called '%s'", name);
+	snprintf(m->name, sizeof(m->name), "%s", name);
+	return true;
+}
+
+/* A name from the image's file name: "dir/child-a.elf" is "child-a", the next one "child-a-2". */
+static void name_after_image(struct parse *p, struct machine_desc *m, const char *image)
+{
+	const char *base = strrchr(image, '/');
+	char stem[MACHINE_MAX_NAME - 8];
+	size_t n = 0;
+
+	base = base ? base + 1 : image;
+	while (base[n] && base[n] != '.' && n < sizeof(stem) - 1) {
+		stem[n] = is_name_char(base[n]) ? base[n] : '_';
+		n++;
+	}
+	stem[n] = 0;
+	snprintf(m->name, sizeof(m->name), "%s", n ? stem : "vm");
+	for (unsigned i = 2; name_is_taken(p, m, m->name); i++)
+		snprintf(m->name, sizeof(m->name), "%s-%u", n ? stem : "vm", i);
+}
+
+static struct machine_desc *new_machine(struct parse *p)
+{
+	struct run_options *o = p->opts;
+
+	if (o->nmachines == RUN_MAX_MACHINES) {
+		p->status = cmd_usage_error(p->cmd, "more than %d machines", RUN_MAX_MACHINES);
+		return NULL;
+	}
+	p->current = &o->machines[o->nmachines++];
+	*p->current = p->defaults;
+	return p->current;
+}
+
+static bool add_image(struct parse *p, const char *image)
+{
+	struct machine_desc *m = new_machine(p);
+
+	if (!m)
+		return false;
+	m->image = image;
+	name_after_image(p, m, image);
+	return true;
+}
+
+static bool add_symbols(struct parse *p, const char *value)
+{
+	if (p->nsymbols == MAX_SYMBOL_ARGS)
+		return bad_value(p, "symbols", "given more than %d times", MAX_SYMBOL_ARGS);
+	p->symbols[p->nsymbols].value = value;
+	p->symbols[p->nsymbols++].machine = p->current ? (int)(p->current - p->opts->machines) : -1;
+	return true;
+}
+
+/* Options of a machine. *@known is false when @key is none. */
+static bool apply_machine(struct parse *p, const char *name, int key, const char *value, bool *known)
+{
+	struct machine_desc *m = p->current ? p->current : &p->defaults;
+
+	switch (key) {
+	case KEY_INITRD: m->initrd = lab_relative(p, value); return true;
+	case 'a': m->append = value; return true;
+	case 'm': return take_memory(p, name, value, &m->memory_bytes);
+	case 'c': return take_unsigned(p, name, value, MACHINE_MAX_CPUS, &m->cpus);
+	case KEY_CPU_MODEL: m->cpu_model = value; return true;
+	case 'n':
+		if (!p->current)
+			return bad_value(p, name, "stands before the first image; put it after its IMAGE");
+		return set_name(p, m, value);
+	case KEY_SERIAL: m->serial = lab_relative(p, value); return true;
+	case KEY_INPUT: m->input = lab_relative(p, value); return true;
+	case KEY_SYMBOLS: return add_symbols(p, lab_relative(p, value));
+	}
+	*known = false;
+	return true;
+}
+
+static bool apply_debug(struct parse *p, const char *name, int key, const char *value, bool *known)
+{
+	static const char *const engines[] = {"interp"};
+	static const char *const tlbs[] = {"normal", "audit", "adversarial", "strict"};
+	struct run_options *o = p->opts;
+	const char *bad;
+	unsigned i;
+
+	switch (key) {
+	case KEY_TRACE_EXEC: o->trace_exec = value; return true;
+	case KEY_ENGINE:
+		if (!take_word(p, name, value, engines, ARRAY_SIZE(engines), &i))
+			return false;
+		o->engine = RUN_ENGINE_INTERP;
+		return true;
+	case KEY_TLB:
+		if (!take_word(p, name, value, tlbs, ARRAY_SIZE(tlbs), &i))
+			return false;
+		o->tlb = (enum run_tlb)i;
+		return true;
+	case KEY_NO_VMCS_SHADOWING: o->no_vmcs_shadowing = true; return true;
+	case KEY_LOG:
+		bad = log_set_mask(value);
+		return bad ? bad_value(p, name, "no subsystem is called '%s'", bad) : true;
+	}
+	*known = false;
+	return true;
+}
+
+/* Options of the run as a whole. */
+static bool apply_run(struct parse *p, const char *name, int key, const char *value, bool *known)
+{
+	static const char *const clocks[] = {"virtual", "host"};
+	static const char *const idles[] = {"skip", "real"};
+	struct run_options *o = p->opts;
+	unsigned i;
+
+	switch (key) {
+	case KEY_CLOCK:
+		if (!take_word(p, name, value, clocks, ARRAY_SIZE(clocks), &i))
+			return false;
+		o->clock = (enum run_clock)i;
+		p->clock_given = true;
+		return true;
+	case KEY_IDLE:
+		if (!take_word(p, name, value, idles, ARRAY_SIZE(idles), &i))
+			return false;
+		o->idle = (enum run_idle)i;
+		return true;
+	case 'w': return take_unsigned(p, name, value, RUN_MAX_WORKERS, &o->workers);
+	case KEY_SCHED:
+		if (!run_check_policy(value))
+			return bad_value(p, name, "no policy is called '%s'; rr is one", value);
+		o->sched = value;
+		return true;
+	case KEY_SLICE: return take_time(p, name, value, &o->slice_ns);
+	case KEY_FOR: return take_time(p, name, value, &o->for_ns);
+	case KEY_TIMEOUT: return take_time(p, name, value, &o->timeout_ns);
+	case KEY_SEED: return take_number(p, name, value, 0, UINT64_MAX, &o->seed);
+	case 'r': o->record = true; return true;
+	case 'v': o->view = true; return true;
+	case 'o': o->output = lab_relative(p, value); return true;
+	}
+	*known = false;
+	return true;
+}
+
+static const char *option_name(int key)
+{
+	for (size_t i = 0; i < RUN_CMD_NOPTIONS; i++)
+		if (run_cmd_options[i].name && run_cmd_options[i].key == key)
+			return run_cmd_options[i].name;
+	return "?";
+}
+
+/* A machine's options come first: `name` of an option tells which ones a [machine] may hold. */
+static bool apply(struct parse *p, int key, const char *value)
+{
+	const char *name = option_name(key);
+	bool known = true, ok;
+
+	if (key == 'k')
+		return add_image(p, value);
+	ok = apply_machine(p, name, key, value, &known);
+	if (!known) {
+		known = true;
+		ok = apply_run(p, name, key, value, &known);
+	}
+	if (!known)
+		ok = apply_debug(p, name, key, value, &known);
+	return ok;
+}
+
+static bool lab_machine(void *arg, const char *name, int line)
+{
+	struct parse *p = arg;
+	struct machine_desc *m = new_machine(p);
+
+	p->lab_line = line;
+	return m && set_name(p, m, name);
+}
+
+/* A flag in a lab file is on with yes, true, on or 1. */
+static bool lab_flag(struct parse *p, int key, const char *name, const char *value)
+{
+	static const char *const words[] = {"no", "false", "off", "0", "yes", "true", "on", "1"};
+	unsigned i;
+
+	if (!take_word(p, name, value, words, ARRAY_SIZE(words), &i))
+		return false;
+	return i < ARRAY_SIZE(words) / 2 ? true : apply(p, key, NULL);
+}
+
+static bool lab_set(void *arg, bool in_host, const char *name, const char *value, int line)
+{
+	struct parse *p = arg;
+	const struct cmd_option *o = NULL;
+	bool is_machine_option = true;
+
+	p->lab_line = line;
+	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel"))) {
+		p->current->image = lab_relative(p, keep(p, value));
+		return true;
+	}
+	for (size_t i = 0; i < RUN_CMD_NOPTIONS && !o; i++) {
+		const char *n = run_cmd_options[i].name;
+
+		/* the headings split the table: the first group is the machine's */
+		if (!n)
+			is_machine_option = i == 0;
+		else if (!strcmp(n, name) && run_cmd_options[i].key != 'k')
+			o = &run_cmd_options[i];
+	}
+	if (!o || is_machine_option == in_host)
+		return bad_value(p, name, "no such key in %s", in_host ? "[host]" : "[machine]");
+	return o->arg ? apply(p, o->key, keep(p, value)) : lab_flag(p, o->key, name, value);
+}
+
+static bool add_lab(struct parse *p, const char *path)
+{
+	const struct lab_reader reader = {lab_machine, lab_set, p};
+	char error[LAB_ERROR_BYTES];
+
+	p->lab_path = path;
+	p->had_lab = true;
+	if (lab_read(path, &reader, error)) {
+		if (p->status == RUN_PARSE_OK)
+			p->status = cmd_error(p->cmd, EXIT_CODE_USAGE, "%s", error);
+		return false;
+	}
+	p->lab_path = NULL;
+	p->current = NULL;
+	return true;
+}
+
+/* Hand each --symbols to its machine, now that all names are known. */
+static bool resolve_symbols(struct parse *p)
+{
+	for (unsigned i = 0; i < p->nsymbols; i++) {
+		const char *value = p->symbols[i].value, *eq = strchr(value, '=');
+		int only = p->symbols[i].machine;
+
+		for (unsigned k = 0; eq && k < p->opts->nmachines; k++) {
+			const char *name = p->opts->machines[k].name;
+
+			if (strlen(name) == (size_t)(eq - value) && !strncmp(name, value, strlen(name))) {
+				only = (int)k;
+				value = eq + 1;
+				eq = NULL;
+			}
+		}
+		for (int k = 0; k < (int)p->opts->nmachines; k++) {
+			struct machine_desc *m = &p->opts->machines[k];
+
+			if (only >= 0 && k != only)
+				continue;
+			if (m->nsymbols == MACHINE_MAX_SYMBOLS)
+				return bad_value(p, "symbols", "more than %d files for machine %s",
+						 MACHINE_MAX_SYMBOLS, m->name);
+			m->symbols[m->nsymbols++] = value;
+		}
+	}
+	return true;
+}
+
+int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *opts)
+{
+	struct parse p = {
+		.cmd = cmd,
+		.opts = opts,
+		.defaults = {.memory_bytes = MACHINE_DEFAULT_MEMORY, .cpus = 1},
+		.status = RUN_PARSE_OK,
+	};
+	struct cmd_args args;
+	int key;
+
+	*opts = (struct run_options){.sched = "rr", .slice_ns = 10 * NS_PER_MS, .seed = 1,
+				      .record = cmd == &cmd_record};
+	cmd_args_init(&args, cmd, argc, argv);
+	while ((key = cmd_args_next(&args)) != CMD_END) {
+		bool ok;
+
+		if (key == CMD_HELP || key == CMD_ERROR)
+			return cmd_args_status(key);
+		if (key == CMD_POSITIONAL)
+			ok = lab_is_lab_file(args.value) ? add_lab(&p, args.value)
+							 : add_image(&p, args.value);
+		else
+			ok = apply(&p, key, args.value);
+		if (!ok)
+			return p.status;
+	}
+	if (!resolve_symbols(&p))
+		return p.status;
+	if (!p.clock_given)
+		opts->clock = p.had_lab ? RUN_CLOCK_VIRTUAL : RUN_CLOCK_HOST;
+	return run_check(cmd, opts);
+}

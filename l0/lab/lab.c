@@ -1,0 +1,93 @@
+#include "l0/lab/lab.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <string.h>
+
+struct reading {
+	const struct lab_reader *reader;
+	char section[128]; /* last one seen */
+	char *error;
+	const char *path;
+	int line;	   /* counted here: this build of the library does not pass it on */
+	bool stopped;
+};
+
+static int stop(struct reading *r, const char *text, const char *what)
+{
+	if (!r->stopped)
+		snprintf(r->error, LAB_ERROR_BYTES, "%s:%d: %s '%s'", r->path, r->line, text, what);
+	r->stopped = true;
+	return 0;
+}
+
+/* fgets() for the parser, which counts the lines. */
+static char *read_line(char *buf, int size, void *stream)
+{
+	void **both = stream;
+	struct reading *r = both[1];
+	size_t n;
+
+	r->line++;
+	if (!fgets(buf, size, both[0]))
+		return NULL;
+	n = strlen(buf);
+	if (n && buf[n - 1] != '\n' && !feof((FILE *)both[0])) {
+		stop(r, "the line is too long:", buf);
+		return NULL;
+	}
+	return buf;
+}
+
+static int on_key(void *user, const char *section, const char *name, const char *value)
+{
+	static const char machine[] = "machine ";
+	struct reading *r = user;
+	bool in_host = !strcmp(section, "host");
+
+	if (!in_host && strncmp(section, machine, sizeof(machine) - 1))
+		return stop(r, "the sections are [host] and [machine NAME], not", section);
+	if (strcmp(section, r->section)) {
+		snprintf(r->section, sizeof(r->section), "%s", section);
+		if (!in_host &&
+		    !r->reader->machine(r->reader->arg, section + sizeof(machine) - 1, r->line)) {
+			r->stopped = true;
+			return 0;
+		}
+	}
+	if (!r->reader->set(r->reader->arg, in_host, name, value, r->line)) {
+		r->stopped = true;
+		return 0;
+	}
+	return 1;
+}
+
+bool lab_is_lab_file(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n > 4 && !strcasecmp(path + n - 4, ".ini");
+}
+
+int lab_read(const char *path, const struct lab_reader *reader, char *error)
+{
+	struct reading r = {.reader = reader, .error = error, .path = path};
+	FILE *f = fopen(path, "re");
+	void *both[2] = {f, &r};
+	int line;
+
+	error[0] = 0;
+	if (!f) {
+		int err = errno;
+
+		snprintf(error, LAB_ERROR_BYTES, "%s: %s", path, strerror(err));
+		return -err;
+	}
+	line = ini_parse_stream(read_line, both, on_key, &r);
+	fclose(f);
+	if (line && !r.stopped)
+		snprintf(error, LAB_ERROR_BYTES, "%s:%d: neither [section] nor key = value", path,
+			 line);
+	return line || r.stopped ? -EINVAL : 0;
+}

@@ -1,0 +1,33 @@
+/*
+ * machine_desc.h - what one simulated machine is made of, as plain data
+ *
+ * Filled from the command line (l0/cmd) or a lab file (l0/lab); read by l0/machine.c, which builds
+ * the machine. Strings belong to whoever filled it and live as long as the program.
+ */
+#ifndef L0_LAB_MACHINE_DESC_H
+#define L0_LAB_MACHINE_DESC_H
+
+#include "l0/base/types.h"
+
+#define MACHINE_MAX_NAME 32
+#define MACHINE_MAX_SYMBOLS 8
+#define MACHINE_MAX_CPUS 64
+#define MACHINE_MIN_MEMORY (1 * MIB)
+#define MACHINE_MAX_MEMORY (512 * GIB)
+#define MACHINE_DEFAULT_MEMORY (128 * MIB)
+
+struct machine_desc {
+	char name[MACHINE_MAX_NAME]; /* unique in the run; of files, events and the viewer */
+	const char *image;	     /* ELF32/64, multiboot 1/2, PVH or bzImage */
+	const char *initrd;	     /* or NULL */
+	const char *append;	     /* command line for the image; NULL: none */
+	const char *cpu_model;	     /* a name of cpu_models.def; NULL: the default */
+	const char *serial;	     /* file, "-" (terminal), "none"; NULL: the default of the run */
+	const char *input;	     /* script of terminal input at virtual times, or NULL */
+	const char *symbols[MACHINE_MAX_SYMBOLS]; /* FILE[@slide] */
+	unsigned nsymbols;
+	u64 memory_bytes;
+	unsigned cpus;
+};
+
+#endif
