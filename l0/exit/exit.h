@@ -1,0 +1,105 @@
+/*
+ * exit.h - what the exit layer offers to the machine builder and the worker
+ *
+ * After engine_run() returned ENGINE_STOP_EXIT the worker calls exit_handle(): it finds the handler of
+ * vp->exit in the dispatch table, or reflects the exit to L1 when L2 ran, and says what to do next.
+ * Devices, the clock and the scheduler are reached only through struct exit_hooks. Nothing here
+ * blocks or allocates after exit_vp_init(). Built -mgeneral-regs-only.
+ *
+ *   struct cpu_profile   one per machine: what the processor model announces (constant)
+ *   struct nvmx          one per virtual processor: VMX operation and the MSRs that l0/exit keeps
+ *
+ * Cost: a VMREAD some ten ns, a nested entry or exit some hundred.
+ */
+#ifndef L0_EXIT_EXIT_H
+#define L0_EXIT_EXIT_H
+
+#include <stdio.h>
+#include "l0/engine/engine.h"
+#include "l0/exit/cpuid.h"
+#include "l0/exit/nested.h"
+
+enum exit_action {
+	EXIT_ACTION_RUN,  /* call engine_run() again */
+	EXIT_ACTION_HALT, /* the VP halts (vp->cpu.activity says how) until an event wakes it */
+	EXIT_ACTION_STOP, /* the machine stops; nv->stop_cause and nv->stop_text say why */
+};
+
+/*
+ * What the exit layer needs from the machine around it. @vp->owner leads back to the machine's own
+ * structures. Any member may be NULL: the feature is then absent (MSRs: #GP, or zero where the
+ * table says so).
+ */
+struct exit_hooks {
+	/* IA32_APIC_BASE and the x2APIC MSRs (800h-8ffh). Return false: #GP. */
+	bool (*apic_msr_read)(struct vp *vp, u32 msr, u64 *value);
+	bool (*apic_msr_write)(struct vp *vp, u32 msr, u64 value);
+	/* IA32_TSC_DEADLINE. */
+	u64 (*tsc_deadline_read)(struct vp *vp);
+	void (*tsc_deadline_write)(struct vp *vp, u64 value);
+	/* IA32_TSC or IA32_TSC_ADJUST written: nv->tsc_adjust changed. The machine's vp->ops->tsc()
+	 * adds nv->tsc_adjust to the machine's own count. */
+	void (*tsc_adjusted)(struct vp *vp);
+	/* nv->preemption_deadline changed (nested entry or exit). May be NULL when the worker reads
+	 * it before each engine_run(). */
+	void (*preemption_changed)(struct vp *vp);
+	/* Number of the vCPU that vmcs12 at @vmptr stands for, for the trace (l0/track). */
+	u32 (*child_vcpu_id)(struct vp *vp, u64 vmptr);
+	u32 (*child_level)(struct vp *vp, u64 vmptr);
+	/* Print the last events of @vp, for a dump. */
+	void (*dump_events)(struct vp *vp, FILE *out);
+};
+
+/**
+ * exit_vp_init - prepare the exit layer for one virtual processor
+ * @nv:      zeroed by this call; belongs to the caller, one per VP, at a stable address
+ * @vp:      engine_vp_init() done; its features and vmcs01 controls are set here
+ * @profile: the machine's processor model, cpu_profile_init() done
+ * @hooks:   kept by reference
+ * @index:   number of the VP in its machine; 0 is the bootstrap processor
+ *
+ * Call exit_vp_reset() after engine_reset() whenever the VP is reset.
+ */
+void exit_vp_init(struct nvmx *nv, struct vp *vp, const struct cpu_profile *profile,
+		  const struct exit_hooks *hooks, u32 index);
+
+/**
+ * exit_vp_reset - MSRs and VMX operation as after reset or INIT
+ * @init: INIT leaves most MSRs alone
+ *
+ * Sets vp->ctl to vmcs01 and calls engine_state_changed().
+ */
+void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init);
+
+/**
+ * exit_handle - act on vp->exit
+ *
+ * Emits the vm_exit transition, reflects or handles. The virtual charge of everything that happened is
+ * added to nv->charge_ns; the worker takes it (and zeroes it) into its clock.
+ */
+enum exit_action exit_handle(struct vp *vp, struct nvmx *nv);
+
+/*
+ * VMX-preemption timer. The deadline is a value of the processor's time-stamp counter, as
+ * vp->ops->tsc(vp) gives it; NESTED_NO_DEADLINE when the timer does not run. The worker stops the
+ * engine there and calls nested_preemption_expired(), which makes exit 52; it may call it early (then
+ * nothing happens). A halted L2 is woken by it too.
+ */
+#define NESTED_NO_DEADLINE (~0ull)
+static inline u64 nested_preemption_deadline(const struct nvmx *nv)
+{
+	return nv->preemption_deadline;
+}
+enum exit_action nested_preemption_expired(struct vp *vp, struct nvmx *nv);
+
+/* VP_ATTN_INIT of a VP in L2 makes exit 3, and so on: those come from the engine by vp->exit. */
+
+/**
+ * exit_dump - everything about a VP in words: registers, segments, control registers, the last exit,
+ * the current VMCSs, the last events. Parks the vector state. Any VP that is not running.
+ */
+void exit_dump(struct vp *vp, struct nvmx *nv, FILE *out);
+
+
+
+#endif
