@@ -10,9 +10,9 @@
 
 #include "l0/base/types.h"
 
-#define BIT(n) (1ull << (n))
+#define BIT(n) (UINT64_C(1) << (n))
 /* Bits @hi down to @lo, both included, 63 >= hi >= lo >= 0. */
-#define GENMASK(hi, lo) ((~0ull >> (63 - (hi))) & (~0ull << (lo)))
+#define GENMASK(hi, lo) ((~UINT64_C(0) >> (63 - (hi))) & (~UINT64_C(0) << (lo)))
 
 /* Low @n bits set; @n 0..64. */
 static inline u64 mask_low(unsigned n)

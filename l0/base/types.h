@@ -40,20 +40,20 @@ static inline gpa_t gpa_add(gpa_t a, u64 n) { return (gpa_t){a.v + n}; }
 static inline hpa_t hpa_add(hpa_t a, u64 n) { return (hpa_t){a.v + n}; }
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE 4096ull
+#define PAGE_SIZE UINT64_C(4096)
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 #define PAGE_SHIFT_2M 21
-#define PAGE_SIZE_2M (1ull << PAGE_SHIFT_2M)
+#define PAGE_SIZE_2M (UINT64_C(1) << PAGE_SHIFT_2M)
 #define PAGE_SHIFT_1G 30
-#define PAGE_SIZE_1G (1ull << PAGE_SHIFT_1G)
+#define PAGE_SIZE_1G (UINT64_C(1) << PAGE_SHIFT_1G)
 
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
+#define KIB UINT64_C(1024)
+#define MIB (UINT64_C(1024) * KIB)
+#define GIB (UINT64_C(1024) * MIB)
 
-#define NS_PER_US 1000ull
-#define NS_PER_MS 1000000ull
-#define NS_PER_SEC 1000000000ull
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_SEC UINT64_C(1000000000)
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

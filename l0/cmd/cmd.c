@@ -12,7 +12,6 @@
 #pragma weak cmd_view
 #pragma weak cmd_report
 #pragma weak cmd_explain
-#pragma weak cmd_doctor
 
 #define KEY_HELP 'h'
 
