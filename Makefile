@@ -54,13 +54,20 @@ TEST_SUPPORT_OBJ := $(call obj,$(TEST_SUPPORT_SRC))
 TEST_PROGS  := $(patsubst %.c,$(B)/%,$(UNIT_SRC) $(DIFF_SRC))
 BENCH_PROGS := $(patsubst %.c,$(B)/%,$(BENCH_SRC))
 
+# The packages come first: when they were missing, make starts itself again once they are there.
+NEEDS_NO_PACKAGES := clean help check-deps check-format install-deps
+ifneq ($(filter-out $(NEEDS_NO_PACKAGES),$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/.deps-ok
+endif
+
 # Owners of guest code add their images here.
 GUEST_IMAGES :=
+ifneq ($(wildcard $(BUILD)/.deps-ok),)
 -include l1-child/l1-child.mk
 -include tests/guests/guests.mk
 # A directory may bring rules of its own, as for generated headers.
 -include $(wildcard $(addsuffix /*.mk,$(DIRS)))
--include trace/trace.mk
+endif
 
 # ---- targets -----------------------------------------------------------------------------------
 
@@ -202,11 +209,14 @@ $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_SUPPORT_OBJ) $(LIB)
 
 # ---- man pages ---------------------------------------------------------------------------------
 
-MAN_SRC := $(wildcard docs/man/*.1)
-man: $(patsubst docs/man/%,$(BUILD)/man/man1/%,$(MAN_SRC))
+# One for each command, from the tables that also parse its options.
+man: $(if $(MAIN_OBJ),$(BUILD)/man/.made)
 
-$(BUILD)/man/man1/%: docs/man/%
-	@mkdir -p $(@D)
-	@cp $< $@
+$(BUILD)/man/.made: $(PROGRAM)
+	@mkdir -p $(@D)/man1
+	@$< man >$(@D)/man1/nestor.1
+	@for c in $$($< help | awk '/^  [a-z]+ / {print $$1}' | grep -vx odd); do \
+		$< man $$c >$(@D)/man1/nestor-$$c.1 || exit 1; done
+	@touch $@
 
 -include $(shell find $(B)/obj $(B)/prov -name '*.d' 2>/dev/null)
