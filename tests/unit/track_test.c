@@ -1,0 +1,229 @@
+/* Tracking: what is a switch, what is none, which vCPUs make one child, where level 3 appears. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "l0/track/track.h"
+
+struct fix {
+	struct trace_hub hub;
+	struct trace_worker worker;
+	struct trace_ctx ctx[2];
+	struct track *t;
+	struct track_vp vp[2];
+	u32 switches, process_switches, states;
+	struct ev_child_switch last;
+	struct ev_process_switch last_process;
+	struct ev_child_state child[16];
+};
+
+static u64 now(struct trace_ctx *ctx)
+{
+	(void)ctx;
+	return 1;
+}
+
+static void feed(void *arg, struct trace_worker *w, const struct transition *t)
+{
+	struct fix *f = arg;
+
+	(void)w;
+	if (t->kind == TRANSITION_child_switch) {
+		f->switches++;
+		f->last = *transition_payload(t, child_switch);
+	} else if (t->kind == TRANSITION_process_switch) {
+		f->process_switches++;
+		f->last_process = *transition_payload(t, process_switch);
+	} else if (t->kind == TRANSITION_child_state) {
+		f->child[f->states++ % 16] = *transition_payload(t, child_state);
+	}
+}
+
+static int setup(void **state)
+{
+	static struct fix f;
+
+	memset(&f, 0, sizeof(f));
+	trace_hub_init(&f.hub);
+	struct transition_sink sink = {.kinds = TRACE_ALL_KINDS, .feed = feed, .arg = &f};
+	assert_int_equal(trace_hub_add(&f.hub, &sink), 0);
+	trace_worker_init(&f.worker, &f.hub, 0, now, NULL);
+	f.t = track_create(3);
+	for (u32 i = 0; i < 2; i++) {
+		u32 id = EVENT_VCPU_ID(3, i);
+		trace_ctx_init(&f.ctx[i], &f.hub, &f.worker, id, 1, now, NULL);
+		track_vp_init(&f.vp[i], f.t, &f.ctx[i], id);
+	}
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fix *f = *state;
+
+	track_destroy(f->t);
+	return 0;
+}
+
+static void run(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launch, u32 reason)
+{
+	track_vm_entry(v, vmcs, eptp, vpid, launch, 0x1000);
+	track_vm_exit(v, reason);
+}
+
+static void switch_needs_load_and_entry(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	track_vmcs_load(v, 0x1000);
+	assert_int_equal(f->switches, 0);
+	track_vm_entry(v, 0x1000, 0x8000, 1, true, 0x5000);
+	assert_int_equal(f->switches, 1);
+	assert_int_equal(v->ctx->level, 2);
+	u32 a = v->ctx->vcpu_id;
+	track_vm_exit(v, EXIT_REASON_CPUID);
+	assert_int_equal(v->ctx->level, 1);
+	assert_int_equal(v->ctx->vcpu_id, EVENT_VCPU_ID(3, 0));
+	for (int i = 0; i < 10; i++)
+		run(v, 0x1000, 0x8000, 1, false, EXIT_REASON_CPUID);
+	track_vmcs_load(v, 0x1000);
+	run(v, 0x1000, 0x8000, 1, false, EXIT_REASON_HLT);
+	assert_int_equal(f->switches, 1);
+	track_vmcs_load(v, 0x2000); /* a look at another VMCS, no entry */
+	track_vmcs_load(v, 0x1000);
+	run(v, 0x1000, 0x8000, 1, false, EXIT_REASON_HLT);
+	assert_int_equal(f->switches, 1);
+	track_vmcs_load(v, 0x2000);
+	run(v, 0x2000, 0x9000, 2, true, EXIT_REASON_HLT);
+	assert_int_equal(f->switches, 2);
+	assert_int_equal(f->last.prev, a);
+	assert_int_not_equal(f->last.next, a);
+	assert_int_not_equal(f->last.prev_child, f->last.next_child);
+}
+
+static void ept_root_makes_a_child(void **state)
+{
+	struct fix *f = *state;
+
+	track_vmcs_load(&f->vp[0], 0x1000);
+	run(&f->vp[0], 0x1000, 0x801e, 1, true, EXIT_REASON_HLT);
+	u64 child = f->last.next_child;
+	track_vmcs_load(&f->vp[1], 0x2000);
+	run(&f->vp[1], 0x2000, 0x805e, 2, true, EXIT_REASON_HLT); /* same root, other EPTP flags */
+	assert_int_equal(f->last.next_child, child);
+	assert_int_equal(f->switches, 2);
+	/* the VM changes its root while both are active: still the same child */
+	run(&f->vp[0], 0x1000, 0xa01e, 1, false, EXIT_REASON_HLT);
+	run(&f->vp[1], 0x2000, 0xa01e, 2, false, EXIT_REASON_HLT);
+	track_emit_state(&f->vp[0]);
+	assert_int_equal(f->states, 1);
+	assert_int_equal(f->child[0].child, child);
+	assert_int_equal(f->child[0].eptp, 0xa000);
+}
+
+static void clear_parks_and_migrates(void **state)
+{
+	struct fix *f = *state;
+
+	track_vmcs_load(&f->vp[0], 0x1000);
+	run(&f->vp[0], 0x1000, 0x8000, 1, true, EXIT_REASON_HLT);
+	u64 id = f->last.next;
+	track_vmcs_clear(&f->vp[0], 0x1000);
+	track_vmcs_load(&f->vp[1], 0x1000);
+	track_vm_entry(&f->vp[1], 0x1000, 0x8000, 1, true, 0x1000);
+	assert_int_equal(f->vp[1].ctx->vcpu_id, id);
+	assert_int_equal(f->last.next, id);
+	track_vm_exit(&f->vp[1], EXIT_REASON_HLT);
+}
+
+static void identity_ends(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	run(v, 0x1000, 0x8000, 1, true, EXIT_REASON_HLT);
+	u64 id = f->last.next;
+	track_vmcs_clear(v, 0x1000);
+	run(v, 0x1000, 0xb000, 7, true, EXIT_REASON_HLT); /* region reused for another VM */
+	assert_int_not_equal(f->last.next, id);
+	u64 second = f->last.next;
+	track_vmx_off(v);
+	assert_int_equal(track_active_vcpu(v), EVENT_NO_ID);
+	run(v, 0x1000, 0xb000, 7, true, EXIT_REASON_HLT);
+	assert_int_not_equal(f->last.next, second);
+}
+
+static void grandchild_is_inferred(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	run(v, 0x1000, 0x8000, 1, true, EXIT_REASON_VMLAUNCH); /* L2 is a hypervisor itself */
+	u64 parent = f->last.next_child;
+	track_vm_entry(v, 0x2000, 0x9000, 2, true, 0x1000); /* its guest, merged by L1 */
+	assert_int_equal(v->ctx->level, 3);
+	track_vm_exit(v, EXIT_REASON_CPUID);
+	run(v, 0x1000, 0x8000, 1, false, EXIT_REASON_HLT);
+	run(v, 0x3000, 0xa000, 3, true, EXIT_REASON_HLT); /* a sibling: no VMRESUME pending */
+	track_emit_state(v);
+	assert_int_equal(f->states, 3);
+	for (u32 i = 0; i < 3; i++) {
+		bool deep = f->child[i].eptp == 0x9000;
+		assert_int_equal(f->child[i].depth, deep ? 3 : 2);
+		assert_int_equal(f->child[i].inferred, deep);
+		assert_int_equal(f->child[i].parent, deep ? parent : EVENT_NO_ID);
+	}
+}
+
+static void processes(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	track_cr3_load(v, 0x1000);
+	assert_int_equal(f->process_switches, 1);
+	track_cr3_load(v, 0x2000);
+	u64 second = f->last_process.next;
+	track_cr3_load(v, 0x1000);
+	track_cr3_load(v, 0x2000);
+	assert_int_equal(f->last_process.next, second);
+	assert_int_equal(f->process_switches, 4);
+	track_cr3_load(v, 0x2000);
+	assert_int_equal(f->process_switches, 4);
+	/* the same page-table base in another VM is another process */
+	track_vm_entry(v, 0x1000, 0x8000, 1, true, 0x2000);
+	assert_int_not_equal(f->last_process.next, second);
+	track_vm_exit(v, EXIT_REASON_HLT);
+}
+
+static void tables_are_bounded(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	for (u64 i = 0; i < 2 * TRACK_MAX_PROCESSES; i++)
+		track_cr3_load(v, i << 12);
+	for (u64 i = 1; i < 2 * TRACK_MAX_VCPUS; i++)
+		run(v, i << 12, i << 12, (u16)i, true, EXIT_REASON_HLT);
+	f->states = 0;
+	track_emit_state(v);
+	assert_in_range(f->states, 1, TRACK_MAX_VCPUS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(switch_needs_load_and_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(ept_root_makes_a_child, setup, teardown),
+		cmocka_unit_test_setup_teardown(clear_parks_and_migrates, setup, teardown),
+		cmocka_unit_test_setup_teardown(identity_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(grandchild_is_inferred, setup, teardown),
+		cmocka_unit_test_setup_teardown(processes, setup, teardown),
+		cmocka_unit_test_setup_teardown(tables_are_bounded, setup, teardown),
+	};
+	return cmocka_run_group_tests_name("track", tests, NULL, NULL);
+}
