@@ -46,5 +46,6 @@ GENERAL_REGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns \
                 -mmemcpy-strategy=unrolled_loop:128:noalign,rep_8byte:-1:noalign \
                 -mmemset-strategy=unrolled_loop:128:noalign,rep_8byte:-1:noalign
 
-LDFLAGS := -no-pie -Wl,--gc-sections -Wl,--as-needed -rdynamic $(LDOPT.$(MODE))
+# SOFT=1: what was left out is found missing when it is called
+LDFLAGS := $(if $(SOFT),-Wl,--unresolved-symbols=ignore-all) -no-pie -Wl,--gc-sections -Wl,--as-needed -rdynamic $(LDOPT.$(MODE))
 LIBS    := -lelf -lZydis -lbabeltrace2 -llttng-ctl -linih -lncursesw -ltinfo -ldl -lpthread -lm
