@@ -46,6 +46,7 @@ GENERAL_REGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns \
                 -mmemcpy-strategy=unrolled_loop:128:noalign,rep_8byte:-1:noalign \
                 -mmemset-strategy=unrolled_loop:128:noalign,rep_8byte:-1:noalign
 
+comma := ,
 # SOFT=1: what was left out is found missing when it is called
-LDFLAGS := $(if $(SOFT),-Wl,--unresolved-symbols=ignore-all) -no-pie -Wl,--gc-sections -Wl,--as-needed -rdynamic $(LDOPT.$(MODE))
+LDFLAGS := $(if $(SOFT),-Wl$(comma)--unresolved-symbols=ignore-all) -no-pie -Wl,--gc-sections -Wl,--as-needed -rdynamic $(LDOPT.$(MODE))
 LIBS    := -lelf -lZydis -lbabeltrace2 -llttng-ctl -linih -lncursesw -ltinfo -ldl -lpthread -lm
