@@ -1,0 +1,11 @@
+/* The spinning guest: takes all CPU time it can get and does nothing with it. */
+#include "l1-child/guests/kit.h"
+#include "l1-child/lib/cpu.h"
+
+void guest_main(struct guest_shared *s)
+{
+	for (;;) {
+		cpu_pause();
+		s->work++;
+	}
+}
