@@ -198,5 +198,9 @@ int cmd_dispatch(int argc, char **argv)
 					       argv[1], meant->name);
 		return cmd_usage_error(NULL, "unknown command '%s'", argv[1]);
 	}
+	if (argc == 3 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
+		cmd_print_help(cmd);
+		return cmd_finish_output(EXIT_CODE_OK);
+	}
 	return cmd->run(cmd, argc - 1, argv + 1);
 }

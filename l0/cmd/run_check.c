@@ -9,13 +9,9 @@
 #include <unistd.h>
 
 #include "l0/cmd/run_parse.h"
+#include "l0/sched/sched.h"
 
 #define MAX_OUTPUT_NUMBER 100000
-
-bool run_check_policy(const char *name)
-{
-	return !strcmp(name, "rr");
-}
 
 /* A file that we shall read later: is it there, a file, readable? */
 static int check_file(const struct cmd *cmd, int status, const char *what, const char *path)
@@ -148,6 +144,8 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		if (status != RUN_PARSE_OK)
 			return status;
 	}
+	if (!sched_policy_lookup(o->sched))
+		return cmd_usage_error(cmd, "--sched: no policy is called '%s'; rr is one", o->sched);
 	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
 		return cmd_usage_error(cmd, "--idle real needs --clock virtual");
 	status = check_serials(cmd, o);

@@ -16,7 +16,4 @@
  */
 int run_check(const struct cmd *cmd, struct run_options *opts) __must_check;
 
-/* Is there a scheduling policy of this name? */
-bool run_check_policy(const char *name);
-
 #endif

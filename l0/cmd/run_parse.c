@@ -306,11 +306,7 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 		o->idle = (enum run_idle)i;
 		return true;
 	case 'w': return take_unsigned(p, name, value, RUN_MAX_WORKERS, &o->workers);
-	case KEY_SCHED:
-		if (!run_check_policy(value))
-			return bad_value(p, name, "no policy is called '%s'; rr is one", value);
-		o->sched = value;
-		return true;
+	case KEY_SCHED: o->sched = value; return true;
 	case KEY_SLICE: return take_time(p, name, value, &o->slice_ns);
 	case KEY_FOR: return take_time(p, name, value, &o->for_ns);
 	case KEY_TIMEOUT: return take_time(p, name, value, &o->timeout_ns);
