@@ -1,0 +1,77 @@
+/*
+ * loader.h - load an image into a machine's RAM and say how its first processor starts
+ *
+ * The kind is found in the content: multiboot 1 (a header in the first 8 KiB; the image by its
+ * address fields or as ELF), else ELF64, else ELF32. Called once while a machine is built (and
+ * again at its reset); the machine's processors do not run. Any content gives an error or a machine
+ * that starts: nothing that a file contains can make L0 fail. Uses the heap and file I/O, never
+ * prints.
+ *
+ * RAM as it is left: the image's segments, modules, and the loader's own area below 1 MiB
+ * (BOOT_AREA_*): page tables, GDT, information structure, strings.
+ */
+#ifndef L0_BOOT_LOADER_H
+#define L0_BOOT_LOADER_H
+
+#include "l0/arch/cpu_state.h"
+#include "l0/mem/mem.h"
+
+/* What the loader writes below 1 MiB for itself; no segment or module may touch it. */
+#define BOOT_AREA_START 0x90000ull
+#define BOOT_AREA_END 0x9fc00ull
+
+#define BOOT_MAX_MODULES 32u
+#define BOOT_ERR_BYTES 512u
+
+#define MULTIBOOT1_BOOT_MAGIC 0x2badb002u
+
+struct boot_module {
+	const char *path;
+	const char *args; /* its command line, or NULL for the path */
+};
+
+struct boot_request {
+	const char *image;
+	const char *append; /* command line, or NULL; the image's path is put before it */
+	const char *initrd; /* or NULL; the first module for multiboot */
+	const struct boot_module *modules;
+	u32 nmodules;
+};
+
+enum boot_kind { BOOT_MULTIBOOT1, BOOT_ELF64, BOOT_ELF32, BOOT_KIND_COUNT };
+
+/* How the first processor starts. */
+struct boot_state {
+	enum boot_kind kind;
+	bool long_mode; /* 64-bit with paging on; else 32-bit protected mode, paging off */
+	u64 rip;
+	u64 rax, rbx, rsi, rdi;
+	u64 cr3;
+	u64 gdt_base;
+	u32 gdt_limit;
+	u64 info_gpa;  /* multiboot information */
+	u64 image_end; /* first byte behind the highest segment */
+};
+
+/**
+ * boot_load - load what @req names
+ * @m: RAM, zero where nothing is loaded (as mem_create() leaves it)
+ * @out: filled on success
+ * @err, @err_bytes: one line on failure, without a newline: what, where, what to do
+ * Return: 0; -ENOENT, -EIO and other errors of the file system; -ENOEXEC when the image is not one
+ * that can be loaded; -E2BIG when it does not fit the machine's memory; -ENOMEM.
+ */
+int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *out, char *err,
+	      size_t err_bytes) __must_check;
+
+/**
+ * boot_apply - put a processor into the state that @b describes
+ * @cpu: as after engine_reset(); registers that the boot contract does not name are kept. The
+ * caller then tells the engine (engine_state_changed()).
+ */
+void boot_apply(const struct boot_state *b, struct cpu_state *cpu);
+
+/* Name of a kind, for messages. */
+const char *boot_kind_name(enum boot_kind kind);
+
+#endif
