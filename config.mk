@@ -16,7 +16,7 @@ OPT.rel   := -O2 -g
 OPT.asan  := -O1 -g -DNESTOR_DEBUG -fsanitize=address -fno-omit-frame-pointer
 OPT.ubsan := -O1 -g -DNESTOR_DEBUG -fsanitize=undefined -fno-sanitize=alignment \
              -fno-sanitize-recover=undefined
-OPT.tsan  := -O1 -g -DNESTOR_DEBUG -fsanitize=thread
+OPT.tsan  := -O1 -g -DNESTOR_DEBUG -fsanitize=thread -Wno-tsan
 OPT.cov   := -O0 -g -DNESTOR_DEBUG --coverage
 ifeq ($(OPT.$(MODE)),)
 $(error MODE=$(MODE) is not known; use dbg, rel, asan, ubsan, tsan or cov)
