@@ -31,7 +31,7 @@ PROVIDER_ENUMS
 #define F_flag(field) lttng_ust_field_integer(uint8_t, field, (uint8_t)e->field)
 #define F(type, field, doc) F_##type(field)
 #define E(enumeration, field, doc) \
-	lttng_ust_field_enum(nestor, enumeration, uint8_t, field, (uint8_t)e->field)
+	lttng_ust_field_enum(nestor, enumeration, uint16_t, field, (uint16_t)e->field)
 #define S(field, doc) lttng_ust_field_string(field, (const char *)e->field.w)
 
 #define EVENT(name, sort, detail, doc, ...) \

@@ -51,6 +51,12 @@ void trace_ring_push(struct trace_ring *ring, const struct transition *t)
 		trace_ring_drain(ring);
 }
 
+void trace_ring_feed(void *arg, struct trace_worker *worker, const struct transition *t)
+{
+	if (worker->ring)
+		trace_ring_push(worker->ring, t);
+}
+
 __cold_path static void drain_guarded(struct trace_ring *ring)
 {
 	struct vecguard guard;

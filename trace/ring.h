@@ -40,6 +40,9 @@ void trace_ring_fini(struct trace_ring *ring);
 /* Append a copy of @t. Owner thread only. */
 void trace_ring_push(struct trace_ring *ring, const struct transition *t);
 
+/* A sink's feed function that pushes to worker->ring, if it has one; @arg is not used. */
+void trace_ring_feed(void *arg, struct trace_worker *worker, const struct transition *t);
+
 /* Hand everything to the drain. Owner thread only, or any thread once the owner has stopped. */
 void trace_ring_drain(struct trace_ring *ring);
 

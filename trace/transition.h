@@ -23,6 +23,8 @@
 #define TRACE_ALL_KINDS mask_low(TRANSITION_COUNT)
 
 struct trace_worker;
+struct trace_ring;
+struct trace_summary;
 
 /* One listener. @feed must not keep @t, which lives on the emitter's stack. */
 struct transition_sink {
@@ -59,6 +61,8 @@ struct trace_ctx {
 struct trace_worker {
 	u64 seq[EVENT_SORT_COUNT];
 	u16 id;
+	struct trace_ring *ring;       /* of trace_ring_feed(); NULL: none */
+	struct trace_summary *summary; /* of trace_summary_feed(); NULL: none */
 	struct trace_ctx ctx; /* for what is about the worker itself: no vCPU, level 0 */
 };
 

@@ -1,0 +1,46 @@
+/*
+ * session_priv.h - what session.c and watch.c share: one LTTng session with its channel
+ *
+ * Thin layer over liblttng-ctl; main thread only.
+ */
+#ifndef TRACE_SESSION_PRIV_H
+#define TRACE_SESSION_PRIV_H
+
+#include <lttng/lttng.h>
+#include "trace/daemon.h"
+#include "trace/transition.h"
+
+#define TRACE_CHANNEL_NAME "events"
+#define TRACE_LIVE_TIMER_US 20000u /* a viewer is this far behind at most */
+
+struct trace_lttng {
+	char name[128];
+	struct lttng_handle *handle;
+	bool is_live;
+};
+
+struct trace_buffers {
+	u64 subbuf_bytes, nsubbufs; /* a CPU */
+	bool is_cut;		    /* smaller than wanted, for want of shared memory */
+};
+
+/* Buffers of one session: as large as may be useful, at most a quarter of free shared memory. */
+struct trace_buffers trace_buffers_choose(bool live);
+
+/**
+ * trace_lttng_create - create, set up and start a session that takes the events of process @pid
+ * @output: folder of a local session; NULL: live, over @relay
+ * @kinds_not: kinds that it leaves out
+ * Return: 0 or -errno; @why in words.
+ */
+int trace_lttng_create(struct trace_lttng *l, const char *name, const char *output,
+		       const struct trace_relay *relay, pid_t pid, u64 kinds_not, char *why,
+		       size_t why_bytes) __must_check;
+
+/* Stop, count what was discarded, destroy. @daemon_alive false: only free our side. */
+u64 trace_lttng_destroy(struct trace_lttng *l, bool daemon_alive);
+
+/* Live URL of @l over @relay. */
+void trace_lttng_url(const struct trace_lttng *l, const struct trace_relay *relay, char *buf, size_t bytes);
+
+#endif
