@@ -1,0 +1,347 @@
+/*
+ * What happens at an instruction boundary, in the order of SDM 3A "Prioritization of Concurrent
+ * Events" with the VMX events where SDM 3C "Other Causes of VM Exits" puts them:
+ *
+ *   VM-entry injection · INIT, SIPI · monitor trap flag · debug traps · NMI window · NMI ·
+ *   interrupt window · external interrupt · breakpoint on the next instruction
+ *
+ * (the VMX-preemption timer is the worker's, through the count that engine_run() stops at).
+ *
+ * TF, RF and the STI and MOV SS shadows cover one instruction. What was seen at the boundary before
+ * it is remembered as "armed" with the instruction count and RCX (which a REP string instruction
+ * moves when it does not move the count); when either moved, the instruction has been executed.
+ */
+#include "l0/engine/event_priv.h"
+
+#define SHADOWS (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
+
+static bool exit_plain(struct vp *vp, u32 reason)
+{
+	exit_begin(vp, reason, 0);
+	vp->n_exits++;
+	return true;
+}
+
+/* --- state changed by somebody else ----------------------------------------------------------- */
+
+void event_state_changed(struct vp *vp)
+{
+	u32 set = 0;
+
+	vp->ev.step_armed = false;
+	vp->ev.shadow_armed = false;
+	vp->ev.mtf_armed = false;
+	vp->ev.mtf_due = false;
+	vp->ev.iret_unblocked = false;
+	vp_request_clear(vp, VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_WATCH);
+	if (ctl_proc(vp, PROC_INTERRUPT_WINDOW))
+		set |= VP_ATTN_INTR_WINDOW;
+	if (ctl_proc(vp, PROC_NMI_WINDOW))
+		set |= VP_ATTN_NMI_WINDOW;
+	if (ctl_proc(vp, PROC_MONITOR_TRAP_FLAG))
+		set |= VP_ATTN_MTF;
+	if (debug_is_armed(vp))
+		set |= VP_ATTN_WATCH;
+	if ((vp->cpu.rflags & (RFLAGS_TF | RFLAGS_RF)) || (vp->cpu.interruptibility & SHADOWS) ||
+	    vp->cpu.pending_dbg)
+		set |= VP_ATTN_STEP;
+	if (set)
+		vp_request(vp, set);
+}
+
+void event_shadow(struct vp *vp, u32 shadow)
+{
+	vp->cpu.interruptibility = (vp->cpu.interruptibility & ~SHADOWS) | shadow;
+	vp->cpu.rflags &= ~RFLAGS_RF;
+	vp->ev.shadow_armed = false;
+	vp_request(vp, VP_ATTN_STEP);
+}
+
+void flags_write(struct vp *vp, u64 val, u64 mask)
+{
+	u64 flags = (vp->cpu.rflags & ~mask) | (val & mask) | RFLAGS_FIXED;
+
+	if (val & mask & RFLAGS_RF) { /* a new RF: it covers the next instruction, not this one */
+		vp->ev.shadow_armed = false;
+		vp->cpu.interruptibility &= ~SHADOWS;
+	}
+	vp_set_rflags(vp, flags);
+	vp_update_mode(vp);
+	if (flags & (RFLAGS_TF | RFLAGS_RF))
+		vp_request(vp, VP_ATTN_STEP);
+}
+
+/* --- injection -------------------------------------------------------------------------------- */
+
+/* An exception that L0 raises for the instruction it emulated. */
+static bool inject_fault(struct vp *vp, u32 info)
+{
+	vp->fault_vector = info & INTR_INFO_VECTOR;
+	vp->fault_has_error = info & INTR_INFO_ERROR_CODE;
+	vp->fault_error = vp->inject_error;
+	vp->delivering = false;
+	return event_deliver_fault(vp);
+}
+
+/* SDM 3C "Event Injection". */
+static bool inject(struct vp *vp)
+{
+	u32 info = vp->inject_info, type = (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT;
+	struct event e = {.vector = info & INTR_INFO_VECTOR,
+			  .type = type,
+			  .has_error = info & INTR_INFO_ERROR_CODE,
+			  .error = vp->inject_error,
+			  .rip = vp->cpu.rip,
+			  .flags = vp->cpu.rflags};
+
+	vp->inject_info = 0;
+	if (!(info & INTR_INFO_VALID))
+		return false;
+	if (type == INTR_TYPE_OTHER) { /* a monitor trap flag exit, whatever the control says */
+		vp->ev.mtf_due = true;
+		vp_request(vp, VP_ATTN_MTF);
+		return false;
+	}
+	if (info & INJECT_AS_FAULT)
+		return inject_fault(vp, info);
+	if (type >= INTR_TYPE_SW_INTERRUPT)
+		e.rip = vp->cpu.rip + vp->inject_len;
+	if (!is_code64(vp))
+		e.rip = (u32)e.rip;
+	event_begin(vp, info & (INTR_INFO_VALID | INTR_INFO_TYPE | INTR_INFO_VECTOR | INTR_INFO_ERROR_CODE),
+		    vp->inject_error, type >= INTR_TYPE_SW_INTERRUPT ? vp->inject_len : 0);
+	event_deliver(vp, NULL, &e);
+	return false;
+}
+
+void engine_inject(struct vp *vp, u32 intr_info, u32 error, u32 insn_len)
+{
+	u32 type = (intr_info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT;
+
+	vp->inject_info = intr_info | INTR_INFO_VALID;
+	if (type == INTR_TYPE_HW_EXCEPTION)
+		vp->inject_info |= INJECT_AS_FAULT;
+	vp->inject_error = error;
+	vp->inject_len = insn_len;
+	vp_request(vp, VP_ATTN_INJECT);
+}
+
+/* --- one instruction later -------------------------------------------------------------------- */
+
+static bool moved(const struct vp *vp)
+{
+	return vp->ev.mark_insns != vp->insns || vp->ev.mark_rcx != vp->cpu.gpr[RCX];
+}
+
+/* What the boundary before armed is over, if an instruction has been executed since. */
+static void step_over(struct vp *vp)
+{
+	if (!moved(vp))
+		return;
+	if (vp->ev.step_armed)
+		vp->cpu.pending_dbg |= PENDING_DBG_BS;
+	if (vp->ev.shadow_armed) {
+		vp->cpu.interruptibility &= ~SHADOWS;
+		vp->cpu.rflags &= ~RFLAGS_RF;
+	}
+	if (vp->ev.mtf_armed)
+		vp->ev.mtf_due = true;
+	vp->ev.step_armed = false;
+	vp->ev.shadow_armed = false;
+}
+
+static void step_arm(struct vp *vp, u32 attn)
+{
+	vp->ev.step_armed = vp->cpu.rflags & RFLAGS_TF;
+	vp->ev.shadow_armed = (vp->cpu.rflags & RFLAGS_RF) || (vp->cpu.interruptibility & SHADOWS);
+	vp->ev.mtf_armed = attn & VP_ATTN_MTF;
+	vp->ev.mark_insns = vp->insns;
+	vp->ev.mark_rcx = vp->cpu.gpr[RCX];
+	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg)
+		vp_request_clear(vp, VP_ATTN_STEP);
+}
+
+/* --- the candidates --------------------------------------------------------------------------- */
+
+/* A debug exception between instructions: trap for @bits, or fault for a breakpoint on the next. */
+static bool debug_exception(struct vp *vp, u64 bits)
+{
+	vp->fault_vector = VECTOR_DB;
+	vp->fault_has_error = false;
+	vp->fault_error = 0;
+	vp->ev.fault_dr6 = bits;
+	return event_deliver_fault(vp);
+}
+
+static bool take(struct vp *vp, u32 vector, u32 type)
+{
+	struct event e = {.vector = vector, .type = type, .rip = vp->cpu.rip, .flags = vp->cpu.rflags};
+
+	event_begin(vp, INTR_INFO_VALID | type << INTR_INFO_TYPE_SHIFT | vector, 0, 0);
+	event_deliver(vp, NULL, &e);
+	return false;
+}
+
+enum found { NOTHING, DELIVERED, EXITED };
+
+static enum found found(bool exited)
+{
+	return exited ? EXITED : DELIVERED;
+}
+
+static enum found try_signals(struct vp *vp, u32 attn)
+{
+	if (attn & VP_ATTN_INIT && vp->cpu.activity != ACTIVITY_WAIT_SIPI) {
+		vp_request_clear(vp, VP_ATTN_INIT);
+		return found(exit_plain(vp, EXIT_REASON_INIT_SIGNAL));
+	}
+	if (attn & VP_ATTN_SIPI) {
+		vp_request_clear(vp, VP_ATTN_SIPI);
+		if (vp->cpu.activity == ACTIVITY_WAIT_SIPI)
+			return found(exit_plain(vp, EXIT_REASON_SIPI));
+	}
+	return NOTHING;
+}
+
+static enum found try_debug(struct vp *vp)
+{
+	u64 pending = vp->cpu.pending_dbg;
+
+	if (vp->ev.mtf_due) {
+		vp->ev.mtf_due = vp->ev.mtf_armed = false;
+		if (!ctl_proc(vp, PROC_MONITOR_TRAP_FLAG))
+			vp_request_clear(vp, VP_ATTN_MTF);
+		return found(exit_plain(vp, EXIT_REASON_MONITOR_TRAP_FLAG));
+	}
+	if (!(pending & (PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | DR6_BT)) ||
+	    (vp->cpu.interruptibility & INTERRUPTIBILITY_MOV_SS))
+		return NOTHING;
+	vp->cpu.pending_dbg = 0;
+	return found(debug_exception(vp, pending & (PENDING_DBG_B | PENDING_DBG_BS | DR6_BT)));
+}
+
+static enum found try_nmi(struct vp *vp, u32 attn)
+{
+	u32 block = vp->cpu.interruptibility & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS);
+	bool exiting = ctl_pin(vp, PIN_NMI), virtual = ctl_pin(vp, PIN_VIRTUAL_NMIS);
+
+	if (vp->cpu.activity == ACTIVITY_WAIT_SIPI)
+		return NOTHING;
+	if (attn & VP_ATTN_NMI_WINDOW && virtual && !block)
+		return found(exit_plain(vp, EXIT_REASON_NMI_WINDOW));
+	if (!(attn & VP_ATTN_NMI))
+		return NOTHING;
+	if (exiting && virtual) /* the NMI flag of the guest is virtual: it does not block real ones */
+		block &= ~INTERRUPTIBILITY_NMI;
+	if (block)
+		return NOTHING;
+	vp_request_clear(vp, VP_ATTN_NMI);
+	if (!exiting)
+		return found(take(vp, VECTOR_NMI, INTR_TYPE_NMI));
+	exit_plain(vp, EXIT_REASON_EXCEPTION_NMI);
+	vp->exit.intr_info = INTR_INFO_VALID | INTR_TYPE_NMI << INTR_INFO_TYPE_SHIFT | VECTOR_NMI;
+	return EXITED;
+}
+
+static enum found try_intr(struct vp *vp, u32 attn)
+{
+	bool open = (vp->cpu.rflags & RFLAGS_IF) && !(vp->cpu.interruptibility & SHADOWS);
+	int vector;
+
+	if (vp->cpu.activity >= ACTIVITY_SHUTDOWN)
+		return NOTHING;
+	if (attn & VP_ATTN_INTR_WINDOW && open)
+		return found(exit_plain(vp, EXIT_REASON_INTERRUPT_WINDOW));
+	if (!(attn & VP_ATTN_INTR))
+		return NOTHING;
+	if (ctl_pin(vp, PIN_EXTERNAL_INTERRUPT)) {
+		if (vp->cpu.interruptibility & SHADOWS)
+			return NOTHING;
+		return found(exit_plain(vp, EXIT_REASON_EXTERNAL_INTERRUPT));
+	}
+	if (!open)
+		return NOTHING;
+	vector = vp->ops->intr_ack(vp);
+	if (vector < 0)
+		return NOTHING;
+	return found(take(vp, (u32)vector & 0xff, INTR_TYPE_EXTERNAL));
+}
+
+static enum found try_code_breakpoint(struct vp *vp, u32 attn)
+{
+	u64 bits;
+
+	if (!(attn & VP_ATTN_WATCH) || vp->cpu.activity != ACTIVITY_ACTIVE ||
+	    (vp->cpu.rflags & RFLAGS_RF) || (vp->cpu.interruptibility & INTERRUPTIBILITY_MOV_SS))
+		return NOTHING;
+	bits = debug_code_match(vp);
+	return bits ? found(debug_exception(vp, bits)) : NOTHING;
+}
+
+static enum found try_all(struct vp *vp, u32 attn)
+{
+	enum found f = try_signals(vp, attn);
+
+	if (!f)
+		f = try_debug(vp);
+	if (!f)
+		f = try_nmi(vp, attn);
+	if (!f)
+		f = try_intr(vp, attn);
+	if (!f)
+		f = try_code_breakpoint(vp, attn);
+	return f;
+}
+
+bool event_boundary(struct vp *vp, bool *stop_request)
+{
+	u32 attn = vp->attn;
+	enum found f;
+
+	*stop_request = false;
+	if (attn & VP_ATTN_SAFE_POINT) {
+		vp_request_clear(vp, VP_ATTN_SAFE_POINT);
+		vtlb_safe_point(&vp->tlb);
+	}
+	if (attn & VP_ATTN_INJECT) {
+		vp_request_clear(vp, VP_ATTN_INJECT);
+		if (inject(vp))
+			return true;
+	}
+	step_over(vp);
+	do {
+		attn = vp->attn;
+		f = try_all(vp, attn);
+	} while (f == DELIVERED);
+	if (f == EXITED)
+		return true;
+	vp_request_clear(vp, VP_ATTN_VIRQ);
+	step_arm(vp, attn);
+	if (attn & VP_ATTN_REQUEST) {
+		vp_request_clear(vp, VP_ATTN_REQUEST);
+		*stop_request = true;
+	}
+	return false;
+}
+
+/* --- for exit handlers ------------------------------------------------------------------------ */
+
+void engine_skip(struct vp *vp, u32 insn_len)
+{
+	u64 rip = vp->cpu.rip + insn_len;
+
+	if (!is_code64(vp))
+		rip = vp->cpu.seg[SEG_CS].ar & SEG_AR_DB ? (u32)rip : (u16)rip;
+	vp->cpu.rip = rip;
+	vp->insns++;
+	vp->cpu.interruptibility &= ~SHADOWS;
+	vp->cpu.rflags &= ~RFLAGS_RF;
+	vp->ev.shadow_armed = false;
+	vp->ev.step_armed = false;
+	if (vp->cpu.rflags & RFLAGS_TF) {
+		vp->cpu.pending_dbg |= PENDING_DBG_BS;
+		vp_request(vp, VP_ATTN_STEP);
+	}
+	if (vp->ev.mtf_armed)
+		vp->ev.mtf_due = true;
+}
