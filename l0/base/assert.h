@@ -1,9 +1,10 @@
 /*
  * assert.h - stop on our own bugs
  *
- * ASSERT is always compiled in; ASSERT_DBG only with MODE=dbg and the sanitizer modes (NESTOR_DEBUG), for
- * hot paths. Conditions have no side effects. Guest data must never be able to make one fail:
- * guest-visible errors are results, host failures are -errno. Cost: one predicted branch.
+ * ASSERT is always compiled in; ASSERT_DBG only with MODE=dbg and the sanitizer modes
+ * (NESTOR_DEBUG), for hot paths. Conditions have no side effects. Guest data must never be able to
+ * make one fail: guest-visible errors are results, host failures are -errno. Cost: one predicted
+ * branch.
  */
 #ifndef L0_BASE_ASSERT_H
 #define L0_BASE_ASSERT_H

@@ -58,7 +58,8 @@ static inline s64 sign_extend(u64 v, unsigned nbits)
 	return (s64)(v << sh) >> sh;
 }
 
-/* A canonical address for @vabits (48 or 57) linear-address bits. Source: SDM 1 "Canonical Addressing". */
+/* A canonical address for @vabits (48 or 57) linear-address bits. Source: SDM 1 "Canonical
+ * Addressing". */
 static inline bool is_canonical(u64 addr, unsigned vabits)
 {
 	return (u64)sign_extend(addr, vabits) == addr;

@@ -45,7 +45,8 @@ extern u64 log_mask;
  * @sub: the subsystem that speaks
  * @fmt: printf format without the newline
  */
-void log_write(enum log_subsystem sub, const char *fmt, ...) __printf_like(2, 3) __attribute__((cold));
+void log_write(enum log_subsystem sub, const char *fmt, ...) __printf_like(2, 3)
+	__attribute__((cold));
 
 /**
  * log_set_mask - turn on the subsystems that a comma-separated list names ("all" is every one)

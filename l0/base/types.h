@@ -9,6 +9,7 @@
 #ifndef L0_BASE_TYPES_H
 #define L0_BASE_TYPES_H
 
+/* clang-format off: it has no setting for one-line helpers and for casts before a minus */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -41,15 +41,15 @@ struct cmd {
 	const struct cmd_option *options;
 	size_t noptions;
 	int (*run)(const struct cmd *cmd, int argc, char **argv); /* argv[0] is the name */
-	bool is_hidden; /* not in the list of the help */
+	bool is_hidden;						  /* not in the list of the help */
 };
 
 enum {
-	CMD_KEY_LONG = 256,	/* first key of options that have no short letter */
-	CMD_POSITIONAL = 1,	/* cmd_args_next(): value is not an option's */
-	CMD_END = -1,		/* no more arguments */
-	CMD_HELP = -2,		/* --help was given and printed */
-	CMD_ERROR = -3,		/* a usage error was printed */
+	CMD_KEY_LONG = 256, /* first key of options that have no short letter */
+	CMD_POSITIONAL = 1, /* cmd_args_next(): value is not an option's */
+	CMD_END = -1,	    /* no more arguments */
+	CMD_HELP = -2,	    /* --help was given and printed */
+	CMD_ERROR = -3,	    /* a usage error was printed */
 };
 
 #define CMD_MAX_OPTIONS 64

@@ -39,7 +39,8 @@ static void line(struct screen *s, enum verdict v, const char *what, const char 
 {
 	static const struct {
 		const char *word, *colour;
-	} verdicts[] = {[HAS] = {"ok  ", "\033[32m"}, [NOTE] = {"note", "\033[33m"},
+	} verdicts[] = {[HAS] = {"ok  ", "\033[32m"},
+			[NOTE] = {"note", "\033[33m"},
 			[LACKS] = {"LACK", "\033[31m"}};
 	va_list ap;
 
@@ -86,9 +87,9 @@ static void check_processor(struct screen *s)
 		unsigned leaf, reg, bit; /* reg: 0 eax … 3 edx */
 		const char *name;
 	} features[] = {
-		{1, 3, 26, "sse2"},  {1, 2, 0, "sse3"},	   {1, 2, 19, "sse4.1"}, {1, 2, 23, "popcnt"},
-		{1, 2, 26, "xsave"}, {1, 2, 28, "avx"},	   {7, 1, 5, "avx2"},	 {7, 1, 16, "avx512f"},
-		{7, 1, 3, "bmi1"},   {7, 1, 8, "bmi2"},	   {7, 1, 9, "erms"},
+		{1, 3, 26, "sse2"},  {1, 2, 0, "sse3"}, {1, 2, 19, "sse4.1"}, {1, 2, 23, "popcnt"},
+		{1, 2, 26, "xsave"}, {1, 2, 28, "avx"}, {7, 1, 5, "avx2"},    {7, 1, 16, "avx512f"},
+		{7, 1, 3, "bmi1"},   {7, 1, 8, "bmi2"}, {7, 1, 9, "erms"},
 	};
 	unsigned r[12], regs[4];
 	char brand[49] = "unknown", list[160] = "";
@@ -101,7 +102,8 @@ static void check_processor(struct screen *s)
 		brand[48] = 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
-		if (__get_cpuid_count(features[i].leaf, 0, &regs[0], &regs[1], &regs[2], &regs[3]) &&
+		if (__get_cpuid_count(features[i].leaf, 0, &regs[0], &regs[1], &regs[2],
+				      &regs[3]) &&
 		    (regs[features[i].reg] >> features[i].bit) & 1) {
 			strcat(list, " ");
 			strcat(list, features[i].name);
@@ -130,9 +132,11 @@ static void check_perf(struct screen *s)
 	char level[16];
 
 	if (!read_line("/proc/sys/kernel/perf_event_paranoid", level, sizeof(level)))
-		line(s, NOTE, "perf", "this kernel has no perf events; only `make bench` would use them");
+		line(s, NOTE, "perf",
+		     "this kernel has no perf events; only `make bench` would use them");
 	else if (atoi(level) > 2 && geteuid())
-		line(s, NOTE, "perf", "perf_event_paranoid is %s; counters need 2 or less, or root", level);
+		line(s, NOTE, "perf", "perf_event_paranoid is %s; counters need 2 or less, or root",
+		     level);
 	else
 		line(s, HAS, "perf", "perf_event_paranoid is %s", level);
 }
@@ -185,10 +189,11 @@ static void check_shm(struct screen *s)
 	}
 	avail = (u64)fs.f_bavail * fs.f_frsize;
 	if (avail / 4 >= want)
-		line(s, HAS, "/dev/shm", "%lu MiB free, full trace buffers are %lu MiB", avail / MIB,
-		     want / MIB);
+		line(s, HAS, "/dev/shm", "%lu MiB free, full trace buffers are %lu MiB",
+		     avail / MIB, want / MIB);
 	else
-		line(s, NOTE, "/dev/shm", "%lu MiB free; full trace buffers are %lu MiB, so they will be cut",
+		line(s, NOTE, "/dev/shm",
+		     "%lu MiB free; full trace buffers are %lu MiB, so they will be cut",
 		     avail / MIB, want / MIB);
 }
 
@@ -222,7 +227,8 @@ static void check_terminal(struct screen *s)
 	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws))
 		line(s, NOTE, "terminal", "none here; --view needs one");
 	else if (!term || !*term || !strcmp(term, "dumb"))
-		line(s, LACKS, "terminal", "TERM is %s; set it for --view", term ? term : "not set");
+		line(s, LACKS, "terminal", "TERM is %s; set it for --view",
+		     term ? term : "not set");
 	else
 		line(s, ws.ws_col >= 80 ? HAS : NOTE, "terminal", "%s, %u columns, %u lines", term,
 		     ws.ws_col, ws.ws_row);
@@ -251,7 +257,8 @@ static int run_doctor(const struct cmd *cmd, int argc, char **argv)
 	check_reading(&s);
 	check_terminal(&s);
 	if (s.lacking)
-		printf("%u lacking; runs without a trace and a viewer work all the same\n", s.lacking);
+		printf("%u lacking; runs without a trace and a viewer work all the same\n",
+		       s.lacking);
 	return cmd_finish_output(s.lacking ? EXIT_CODE_HOST : EXIT_CODE_OK);
 }
 
@@ -259,7 +266,8 @@ const struct cmd cmd_doctor = {
 	.name = "doctor",
 	.synopsis = "",
 	.brief = "Show what this host has and lacks",
-	.details = "One line for each thing that nestor uses: ok, note (works, with a limit) or LACK with "
+	.details = "One line for each thing that nestor uses: ok, note (works, with a limit) or "
+		   "LACK with "
 		   "what to do. Starts nothing and changes nothing.",
 	.run = run_doctor,
 };

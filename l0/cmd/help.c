@@ -112,7 +112,8 @@ void cmd_print_overview(void)
 	const struct cmd *cmd;
 
 	printf("Usage: nestor COMMAND [options] [arguments]\n"
-	       "nestor runs hypervisors: a parent VMM in user space that gives unmodified child VMMs\n"
+	       "nestor runs hypervisors: a parent VMM in user space that gives unmodified child "
+	       "VMMs\n"
 	       "a complete x86-64 machine with VMX, and records every transition at every level.\n"
 	       "\nCommands:\n");
 	for (size_t i = 0; (cmd = cmd_by_index(i)); i++)
@@ -125,7 +126,8 @@ void cmd_print_overview(void)
 	}
 	printf("  odd  ");
 	print_wrapped("What the guest itself asked for: it wrote v to port 0xf4, the status is "
-		      "(v << 1) | 1.", 7, 7);
+		      "(v << 1) | 1.",
+		      7, 7);
 	printf("\n'nestor help COMMAND' or 'nestor COMMAND --help' tells more.\n");
 }
 
@@ -203,8 +205,10 @@ static void man_overview(void)
 	printf(".B nestor\n.I COMMAND\n[options] [arguments]\n");
 	man_section("DESCRIPTION");
 	man_text("nestor is a parent VMM in user space. It gives unmodified child VMMs a complete "
-		 "x86-64 machine with Intel VMX on any x86-64 Linux host: no VT-x, no kernel module, "
-		 "no root. It sees every transition at every level and emits each as an LTTng event.");
+		 "x86-64 machine with Intel VMX on any x86-64 Linux host: no VT-x, no kernel "
+		 "module, "
+		 "no root. It sees every transition at every level and emits each as an LTTng "
+		 "event.");
 	putchar('\n');
 	man_section("COMMANDS");
 	for (size_t i = 0; (cmd = cmd_by_index(i)); i++)

@@ -67,8 +67,8 @@ static int make_output(const struct cmd *cmd, const struct run_options *o)
 		return cmd_error(cmd, EXIT_CODE_HOST, "output folder %s: %s", o->output,
 				 strerror(errno));
 	if (o->record && !dir_is_empty(o->output))
-		return cmd_usage_error(cmd, "output folder %s is not empty; name another or remove it",
-				       o->output);
+		return cmd_usage_error(
+			cmd, "output folder %s is not empty; name another or remove it", o->output);
 	return RUN_PARSE_OK;
 }
 
@@ -145,7 +145,8 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 			return status;
 	}
 	if (!sched_policy_lookup(o->sched))
-		return cmd_usage_error(cmd, "--sched: no policy is called '%s'; rr is one", o->sched);
+		return cmd_usage_error(cmd, "--sched: no policy is called '%s'; rr is one",
+				       o->sched);
 	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
 		return cmd_usage_error(cmd, "--idle real needs --clock virtual");
 	status = check_serials(cmd, o);

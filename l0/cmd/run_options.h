@@ -22,17 +22,17 @@ struct run_options {
 	unsigned nmachines;
 
 	enum run_clock clock;
-	enum run_idle idle;	/* virtual clock: skip idle time, or pace it by the host's clock */
-	unsigned workers;	/* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
-	const char *sched;	/* policy's name */
-	u64 slice_ns;		/* of the round-robin policy; guest time */
-	u64 for_ns;		/* guest time after which the run ends; 0: none */
-	u64 timeout_ns;		/* host time after which the run ends; 0: none */
-	u64 seed;		/* of everything random */
+	enum run_idle idle; /* virtual clock: skip idle time, or pace it by the host's clock */
+	unsigned workers;   /* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
+	const char *sched;  /* policy's name */
+	u64 slice_ns;	    /* of the round-robin policy; guest time */
+	u64 for_ns;	    /* guest time after which the run ends; 0: none */
+	u64 timeout_ns;	    /* host time after which the run ends; 0: none */
+	u64 seed;	    /* of everything random */
 
-	bool record;		/* a lossless local LTTng session in output */
-	bool view;		/* the live viewer in this terminal */
-	const char *output;	/* folder; NULL: ./nestor-trace-N, made when something is written */
+	bool record;	    /* a lossless local LTTng session in output */
+	bool view;	    /* the live viewer in this terminal */
+	const char *output; /* folder; NULL: ./nestor-trace-N, made when something is written */
 
 	enum run_engine engine;
 	enum run_tlb tlb;

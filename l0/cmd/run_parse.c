@@ -58,8 +58,7 @@ struct parse {
 };
 
 /* Print an error about option (key) @name and remember the status. Return: false. */
-static bool bad_value(struct parse *p, const char *name, const char *fmt, ...)
-	__printf_like(3, 4);
+static bool bad_value(struct parse *p, const char *name, const char *fmt, ...) __printf_like(3, 4);
 
 static bool bad_value(struct parse *p, const char *name, const char *fmt, ...)
 {
@@ -81,7 +80,8 @@ static bool take_number(struct parse *p, const char *name, const char *value, u6
 			u64 *out)
 {
 	if (value_parse_u64(value, out) || *out < min || *out > max)
-		return bad_value(p, name, "'%s' is not a whole number from %lu to %lu", value, min, max);
+		return bad_value(p, name, "'%s' is not a whole number from %lu to %lu", value, min,
+				 max);
 	return true;
 }
 
@@ -99,7 +99,8 @@ static bool take_unsigned(struct parse *p, const char *name, const char *value, 
 static bool take_time(struct parse *p, const char *name, const char *value, u64 *out)
 {
 	if (value_parse_time_ns(value, out) || !*out)
-		return bad_value(p, name, "'%s' is not a time above 0, as 10s, 500ms or 20us", value);
+		return bad_value(p, name, "'%s' is not a time above 0, as 10s, 500ms or 20us",
+				 value);
 	return true;
 }
 
@@ -175,7 +176,8 @@ static bool set_name(struct parse *p, struct machine_desc *m, const char *name)
 				 MACHINE_MAX_NAME - 1);
 	for (size_t i = 0; i < n; i++)
 		if (!is_name_char(name[i]))
-			return bad_value(p, "name", "'%s' has other than letters, digits, - _ .", name);
+			return bad_value(p, "name", "'%s' has other than letters, digits, - _ .",
+					 name);
 	if (name_is_taken(p, m, name))
 		return bad_value(p, "name", "two machines are called '%s'", name);
 	snprintf(m->name, sizeof(m->name), "%s", name);
@@ -234,7 +236,8 @@ static bool add_symbols(struct parse *p, const char *value)
 }
 
 /* Options of a machine. *@known is false when @key is none. */
-static bool apply_machine(struct parse *p, const char *name, int key, const char *value, bool *known)
+static bool apply_machine(struct parse *p, const char *name, int key, const char *value,
+			  bool *known)
 {
 	struct machine_desc *m = p->current ? p->current : &p->defaults;
 
@@ -246,7 +249,8 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case KEY_CPU_MODEL: m->cpu_model = value; return true;
 	case 'n':
 		if (!p->current)
-			return bad_value(p, name, "stands before the first image; put it after its IMAGE");
+			return bad_value(p, name,
+					 "stands before the first image; put it after its IMAGE");
 		return set_name(p, m, value);
 	case KEY_SERIAL: m->serial = lab_relative(p, value); return true;
 	case KEY_INPUT: m->input = lab_relative(p, value); return true;
@@ -417,7 +421,8 @@ static bool resolve_symbols(struct parse *p)
 		for (unsigned k = 0; eq && k < p->opts->nmachines; k++) {
 			const char *name = p->opts->machines[k].name;
 
-			if (strlen(name) == (size_t)(eq - value) && !strncmp(name, value, strlen(name))) {
+			if (strlen(name) == (size_t)(eq - value) &&
+			    !strncmp(name, value, strlen(name))) {
 				only = (int)k;
 				value = eq + 1;
 				eq = NULL;
@@ -448,8 +453,8 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 	struct cmd_args args;
 	int key;
 
-	*opts = (struct run_options){.sched = "rr", .slice_ns = 10 * NS_PER_MS, .seed = 1,
-				      .record = cmd == &cmd_record};
+	*opts = (struct run_options){
+		.sched = "rr", .slice_ns = 10 * NS_PER_MS, .seed = 1, .record = cmd == &cmd_record};
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		bool ok;

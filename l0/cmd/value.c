@@ -59,8 +59,8 @@ int value_parse_time_ns(const char *s, u64 *out)
 		const char *name;
 		u64 ns;
 	} units[] = {
-		{"ns", 1},	      {"us", NS_PER_US},      {"ms", NS_PER_MS},
-		{"s", NS_PER_SEC},    {"m", 60 * NS_PER_SEC}, {"h", 3600 * NS_PER_SEC},
+		{"ns", 1},	   {"us", NS_PER_US},	   {"ms", NS_PER_MS},
+		{"s", NS_PER_SEC}, {"m", 60 * NS_PER_SEC}, {"h", 3600 * NS_PER_SEC},
 	};
 	const char *unit;
 	u64 whole, frac = 0, scale = 1, ns = 0;

@@ -10,7 +10,7 @@ struct reading {
 	char section[128]; /* last one seen */
 	char *error;
 	const char *path;
-	int line;	   /* counted here: this build of the library does not pass it on */
+	int line; /* counted here: this build of the library does not pass it on */
 	bool stopped;
 };
 

@@ -22,8 +22,8 @@ struct machine_desc {
 	const char *initrd;	     /* or NULL */
 	const char *append;	     /* command line for the image; NULL: none */
 	const char *cpu_model;	     /* a name of cpu_models.def; NULL: the default */
-	const char *serial;	     /* file, "-" (terminal), "none"; NULL: the default of the run */
-	const char *input;	     /* script of terminal input at virtual times, or NULL */
+	const char *serial; /* file, "-" (terminal), "none"; NULL: the default of the run */
+	const char *input;  /* script of terminal input at virtual times, or NULL */
 	const char *symbols[MACHINE_MAX_SYMBOLS]; /* FILE[@slide] */
 	unsigned nsymbols;
 	u64 memory_bytes;

@@ -1,4 +1,5 @@
-/* cmd_test.c - l0/cmd: values, option parsing of `nestor run`, lab files; every error has its status */
+/* cmd_test.c - l0/cmd: values, option parsing of `nestor run`, lab files; every error has its
+ * status */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,18 +48,25 @@ static void test_values(void **state)
 		const char *text;
 		int err;
 		u64 want;
-	} sizes[] = {
-		{"64M", 0, 64 * MIB}, {"2g", 0, 2 * GIB},     {"4096", 0, 4096},
-		{"1KiB", 0, 1024},    {"0x10", 0, 16},	      {"3Q", -EINVAL, 0},
-		{"", -EINVAL, 0},     {"-1", -EINVAL, 0},     {"99999999T", -ERANGE, 0},
-		{"1Mx", -EINVAL, 0},  {" 1M", -EINVAL, 0},
-	}, times[] = {
-		{"10s", 0, 10 * NS_PER_SEC}, {"500ms", 0, 500 * NS_PER_MS},
-		{"1.5s", 0, 1500000000},     {"0.000000001s", 0, 1},
-		{"2h", 0, 7200 * NS_PER_SEC}, {"0", 0, 0},
-		{"10", -EINVAL, 0},	     {"1.s", -EINVAL, 0},
-		{"s", -EINVAL, 0},	     {"99999999999999h", -ERANGE, 0},
-	};
+	} sizes[] =
+		{
+			{"64M", 0, 64 * MIB}, {"2g", 0, 2 * GIB},  {"4096", 0, 4096},
+			{"1KiB", 0, 1024},    {"0x10", 0, 16},	   {"3Q", -EINVAL, 0},
+			{"", -EINVAL, 0},     {"-1", -EINVAL, 0},  {"99999999T", -ERANGE, 0},
+			{"1Mx", -EINVAL, 0},  {" 1M", -EINVAL, 0},
+		},
+	  times[] = {
+		  {"10s", 0, 10 * NS_PER_SEC},
+		  {"500ms", 0, 500 * NS_PER_MS},
+		  {"1.5s", 0, 1500000000},
+		  {"0.000000001s", 0, 1},
+		  {"2h", 0, 7200 * NS_PER_SEC},
+		  {"0", 0, 0},
+		  {"10", -EINVAL, 0},
+		  {"1.s", -EINVAL, 0},
+		  {"s", -EINVAL, 0},
+		  {"99999999999999h", -ERANGE, 0},
+	  };
 	u64 got;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -179,7 +187,8 @@ static void test_lab_errors(void **state)
 		"[machine A]\nappend = no image\n",
 		"[machine A]\nimage = a.elf\nworkers = 1\n",
 		"[host]\nmemory = 1M\n",
-		"[machine A]\nimage = a.elf\n[machine B]\nimage = a.elf\n[machine A]\nimage = a.elf\n",
+		"[machine A]\nimage = a.elf\n[machine B]\nimage = a.elf\n[machine A]\nimage = "
+		"a.elf\n",
 		"[machine a b]\nimage = a.elf\n",
 		"[cluster]\nx = 1\n",
 		"workers = 1\n",
@@ -208,7 +217,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"a.elf", "full/file", "lab.ini", "bad.ini", "out", "full"};
+	static const char *const names[] = {"a.elf",   "full/file", "lab.ini",
+					    "bad.ini", "out",	    "full"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		remove(names[i]);
@@ -218,9 +228,9 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),	    cmocka_unit_test(test_run_defaults),
-		cmocka_unit_test(test_run_scopes),  cmocka_unit_test(test_run_symbols),
-		cmocka_unit_test(test_run_errors),  cmocka_unit_test(test_lab),
+		cmocka_unit_test(test_values),	   cmocka_unit_test(test_run_defaults),
+		cmocka_unit_test(test_run_scopes), cmocka_unit_test(test_run_symbols),
+		cmocka_unit_test(test_run_errors), cmocka_unit_test(test_lab),
 		cmocka_unit_test(test_lab_errors),
 	};
 
