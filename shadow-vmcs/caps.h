@@ -10,6 +10,7 @@
 #define SHADOW_VMCS_CAPS_H
 
 #include "l0/base/types.h"
+#include "shadow-vmcs/checks_index.h"
 
 /* Bits that may be 0 and bits that may be 1 of one control word. */
 struct vmx_allowed {
@@ -26,6 +27,7 @@ struct vmx_caps {
 	u32 needs; /* bit n: enum vmx_need n is met, so fields that need it exist */
 	u32 maxphyaddr, linaddr_bits;
 	u64 cr4_valid, efer_valid, xcr0_valid, debugctl_valid; /* for checks on guest and host state */
+	struct checks_index checks; /* which entry checks read which fields */
 };
 
 /* A model's wish: control bits it may set beyond the must-be-1 ones. */
