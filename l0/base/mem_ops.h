@@ -168,6 +168,14 @@ static inline bool nm_equal(const void *a, const void *b, size_t n)
 	return nm_cmp(a, b, n) == 0;
 }
 
+/* Are two strings equal? For names in tables. */
+static inline bool nm_str_equal(const char *a, const char *b)
+{
+	for (; *a && *a == *b; a++, b++)
+		;
+	return *a == *b;
+}
+
 #pragma GCC diagnostic pop
 
 #endif
