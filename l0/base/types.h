@@ -81,17 +81,20 @@ static inline hpa_t hpa_add(hpa_t a, u64 n) { return (hpa_t){a.v + n}; }
 #define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
-#define MIN(a, b) \
+/* Arguments are evaluated once; names are unique, so that they nest without shadowing. */
+#define MIN(a, b) MIN_(a, b, CONCAT(min_a_, __COUNTER__), CONCAT(min_b_, __COUNTER__))
+#define MAX(a, b) MAX_(a, b, CONCAT(max_a_, __COUNTER__), CONCAT(max_b_, __COUNTER__))
+#define MIN_(a, b, va, vb) \
 	({ \
-		__typeof__(a) min_a_ = (a); \
-		__typeof__(b) min_b_ = (b); \
-		min_a_ < min_b_ ? min_a_ : min_b_; \
+		__typeof__(a) va = (a); \
+		__typeof__(b) vb = (b); \
+		va < vb ? va : vb; \
 	})
-#define MAX(a, b) \
+#define MAX_(a, b, va, vb) \
 	({ \
-		__typeof__(a) max_a_ = (a); \
-		__typeof__(b) max_b_ = (b); \
-		max_a_ > max_b_ ? max_a_ : max_b_; \
+		__typeof__(a) va = (a); \
+		__typeof__(b) vb = (b); \
+		va > vb ? va : vb; \
 	})
 
 /* @align must be a power of two. */
