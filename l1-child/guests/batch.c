@@ -12,6 +12,7 @@ void guest_main(struct guest_shared *s)
 {
 	u32 r[4];
 
+	cpu_sti();
 	for (u32 unit = 1;; unit++) {
 		kit_work(LOOPS_PER_UNIT);
 		s->work++;

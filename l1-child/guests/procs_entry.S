@@ -110,7 +110,7 @@ page:	mov	%rbx, %rax
 	pop	%rdx
 	cmp	%rdx, %r13
 	jne	bad_stack
-	mov	$300, %ecx		/* some computing */
+	mov	$5000, %ecx		/* some computing */
 1:	imul	$1664525, %edx, %edx
 	add	$1013904223, %edx
 	loop	1b

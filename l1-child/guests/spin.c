@@ -4,6 +4,7 @@
 
 void guest_main(struct guest_shared *s)
 {
+	cpu_sti();
 	for (;;) {
 		cpu_pause();
 		s->work++;

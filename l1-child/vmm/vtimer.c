@@ -58,8 +58,8 @@ void vtimer_run(struct vmm *vm)
 		if (g->next_tsc < next)
 			next = g->next_tsc;
 	}
-	if (vm->end_tsc && vm->end_tsc < next)
-		next = vm->end_tsc;
+	if (vm->end_tsc > now && vm->end_tsc < next)
+		next = vm->end_tsc; /* once: an end that is past must not interrupt again and again */
 	if (next == ~0ull)
 		irq_timer_stop();
 	else
