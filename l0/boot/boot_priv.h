@@ -6,7 +6,7 @@
 #ifndef L0_BOOT_BOOT_PRIV_H
 #define L0_BOOT_BOOT_PRIV_H
 
-#include "l0/boot/loader.h"
+#include "l0/boot/boot.h"
 
 /* A file read into memory. */
 struct boot_file {

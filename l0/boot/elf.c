@@ -201,7 +201,8 @@ int boot_elf_load(struct boot_ctx *c, u64 *entry)
 	ret = check_machine(c, &eh, is64);
 	if (ret)
 		goto out;
-	if (elf_getphdrnum(elf, &count)) {
+	count = eh.e_phnum;
+	if (count == PN_XNUM && elf_getphdrnum(elf, &count)) {
 		ret = boot_fail(c, c->image.path, -ENOEXEC, "damaged ELF file: %s", elf_errmsg(-1));
 		goto out;
 	}

@@ -1,5 +1,5 @@
-/* loader.c - reads the files, finds the kind of image, places bytes in RAM; see loader.h */
-#include "l0/boot/loader.h"
+/* boot.c - reads the files, finds the kind of image, places bytes in RAM; see boot.h */
+#include "l0/boot/boot.h"
 
 #include <errno.h>
 #include <fcntl.h>

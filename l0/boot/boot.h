@@ -1,5 +1,5 @@
 /*
- * loader.h - load an image into a machine's RAM and say how its first processor starts
+ * boot.h - load an image into a machine's RAM and say how its first processor starts
  *
  * The kind is found in the content: multiboot 1 (a header in the first 8 KiB; the image by its
  * address fields or as ELF), else ELF64, else ELF32. Called once while a machine is built (and
@@ -10,8 +10,8 @@
  * RAM as it is left: the image's segments, modules, and the loader's own area below 1 MiB
  * (BOOT_AREA_*): page tables, GDT, information structure, strings.
  */
-#ifndef L0_BOOT_LOADER_H
-#define L0_BOOT_LOADER_H
+#ifndef L0_BOOT_BOOT_H
+#define L0_BOOT_BOOT_H
 
 #include "l0/arch/cpu_state.h"
 #include "l0/mem/mem.h"
