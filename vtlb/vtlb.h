@@ -53,6 +53,7 @@ struct vtlb_vp {
 	void (*request)(void *owner); /* ask the VP to pass an instruction boundary soon (any thread) */
 	void *owner;
 	struct trace_ctx *trace;
+	struct vtlb_vp_priv *priv;
 	u64 n_translate, n_hit, n_fill, n_walk, n_fault, n_inval, n_flush;
 };
 
@@ -64,14 +65,18 @@ enum vtlb_status {
 	VTLB_EPT_MISCONFIG, /* fault->gpa */
 };
 
+#define VTLB_NO_GPA (~0ull)
+
 struct vtlb_xl {
 	u64 gpa;	/* L1 (machine) physical address of the byte at gva */
-	u64 guest_gpa;	/* the running guest's own physical address (= gpa when eptp is 0) */
+	u64 guest_gpa;	/* the running guest's own physical address (= gpa when eptp is 0);
+			   VTLB_NO_GPA when eptp is not 0 and a cached translation was used */
 	u8 *hva;	/* host address of that byte, VTLB_OK only */
 	u32 prot;	/* accesses of this privilege that the soft TLB may cache for the 4 KiB page
 			   without another call: VTLB_READ/WRITE/EXEC. WRITE only when D is set already and
 			   the frame has no MEM_FRAME_* flag; EXEC as the tables say. */
-	u64 bytes;	/* size of the mapping found: 4 KiB, 2 MiB, 1 GiB */
+	u64 bytes;	/* size of the translation: 4 KiB, or 2 MiB where the guest's page, ept12's page
+			   and RAM are all at least that large */
 	bool global;
 };
 
@@ -86,9 +91,25 @@ struct vtlb_config {
 	u32 max_vps;
 	u32 maxphyaddr; /* of the processor model */
 	bool has_1g_pages, has_ept_ad;
-	int mode;	/* 0 normal, 1 adversarial, 2 strict */
-	bool audit;
+	int mode;	/* enum vtlb_mode */
+	bool audit;	/* walk again at every hit, count what differs (vtlb_stats) */
+	bool one_lock;	/* contrast build: one lock around every translation */
 	u64 seed;
+};
+
+enum vtlb_mode {
+	VTLB_NORMAL,
+	VTLB_ADVERSARIAL, /* cached translations are dropped at random, seeded */
+	VTLB_STRICT,	  /* none is used, here or in the soft TLB */
+};
+
+/* Counters of the machine; those of a VP are in struct vtlb_vp. */
+struct vtlb_stats {
+	u64 spts_limit, spts_used, spts_limbo; /* in use includes limbo */
+	u64 spt_allocs, spt_evictions, spt_rebases, sas_evictions, sas_misses;
+	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
+	u64 audit_checks; /* hits compared with a walk */
+	u64 audit_stale;  /* and found to differ: legal until the guest invalidates */
 };
 
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err);
@@ -123,6 +144,25 @@ void vtlb_flush_vpid(struct vtlb_vp *v, u16 vpid); /* VM entry/exit without VPID
 /* L0 itself changed what physical memory is (a BAR moved, RAM remapped): all VPs. */
 void vtlb_memory_changed(struct vtlb *t);
 
+/*
+ * vtlb_protect_frame - the decoder marked code in a frame (mem_mark_code() said first): take away
+ * the write tags that soft TLBs may hold of it
+ * @gpa: machine physical address of the frame, in RAM
+ *
+ * On return @self holds no write tag of the frame. Other VPs give theirs up at their next safe
+ * point; until then a store of theirs can go unnoticed, so the code read meanwhile is provisional:
+ * once all have passed, the frame's code_gen moves on by itself and whatever was decoded is decoded
+ * again. (x86 lets a processor see another's code changes that late: it has to serialise first.)
+ * Return: true; false when too many frames are waiting: do not keep the block that is being decoded.
+ */
+bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
+
+void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
+
+/*
+ * Grace: a VP that runs passes a safe point soon after request() was called for it; one that no
+ * worker runs is offline, holds nothing and counts as passed. A VP starts online.
+ */
 void vtlb_safe_point(struct vtlb_vp *v);
 void vtlb_offline(struct vtlb_vp *v); /* the VP leaves its worker */
 void vtlb_online(struct vtlb_vp *v);

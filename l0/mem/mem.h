@@ -53,6 +53,9 @@ struct mem_region {
 #define MEM_FRAME_TRACKED 0x02u	  /* virtual TLB tracks it as a guest page table */
 #define MEM_FRAME_PROTECTED 0x04u /* two-stage write protection, marked */
 
+#define MEM_FRAME_GUARDS (MEM_FRAME_TRACKED | MEM_FRAME_PROTECTED) /* and code_lines */
+#define MEM_FRAME_WRITABLE 0x80u /* no guard: some soft TLB may hold a write tag of it */
+
 /* One per 4 KiB frame of RAM. Code blocks remember @code_gen and die when it moved on. */
 struct mem_frame {
 	_Atomic u32 code_gen;	/* bumped when a line with code was written */
@@ -63,7 +66,7 @@ struct mem_frame {
 /* Must a write to this frame take the slow path (and mem_note_write())? */
 static inline bool mem_frame_is_guarded(struct mem_frame *f)
 {
-	return (__atomic_load_n((u8 *)&f->flags, __ATOMIC_ACQUIRE) & (u8)~MEM_FRAME_CODE) ||
+	return (__atomic_load_n((u8 *)&f->flags, __ATOMIC_ACQUIRE) & MEM_FRAME_GUARDS) ||
 	       __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_ACQUIRE);
 }
 

@@ -1,0 +1,347 @@
+/*
+ * Translations: look the leaf up, or walk and install one.
+ *
+ * The generation is loaded before the guest's first entry is read, so a leaf never claims more than
+ * it knows; a leaf is one 64-bit store. A fault is returned only by a walk made for it.
+ */
+#include "l0/base/hash.h"
+#include "vtlb/priv.h"
+
+#define REGION_BITS 36	    /* of gva >> 21 that a tag holds: 57-bit addresses */
+#define ADVERSARIAL_DROP 8u /* one hit in this many */
+
+static u64 load_slot(const _Atomic u64 *slot)
+{
+	return __atomic_load_n((const u64 *)slot, __ATOMIC_ACQUIRE);
+}
+
+static bool cas_slot(_Atomic u64 *slot, u64 old, u64 new)
+{
+	return __atomic_compare_exchange_n((u64 *)slot, &old, new, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+void fill_forget_regions(struct vtlb_vp_priv *p)
+{
+	p->region_gen += BIT(REGION_BITS);
+	if (unlikely(!p->region_gen)) { /* wrapped: no tag of before may match again */
+		for (u32 i = 0; i < REGION_CACHE; i++)
+			p->region[i].tag = 0;
+		p->region_gen = BIT(REGION_BITS);
+	}
+}
+
+/* ---- hits ---- */
+
+struct hit {
+	u64 leaf;
+	u32 shift; /* 12 or 21 */
+};
+
+static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 base, u64 gva)
+{
+	u64 stamp = base + (leaf >> LEAF_STAMP_SHIFT);
+
+	return stamp >= (leaf & LEAF_G ? p->floor_g : p->floor_ng) &&
+	       stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
+}
+
+/* From the root. */
+static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
+{
+	struct vtlb *t = p->t;
+	u64 s = load_slot(&p->sas->root);
+
+	for (u32 level = p->sas->levels; slot_is_link(s); level--) {
+		u32 index = spt_index(s);
+		struct spt *spt = spt_of(t, index);
+
+		if (level == 1) {
+			struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
+
+			r->tag = (gva >> 21 & mask_low(REGION_BITS)) | p->region_gen;
+			r->spt = spt;
+			r->base = t->meta[index].base;
+		}
+		s = load_slot(&spt->slot[spt_slot_index(gva, level)]);
+		if (slot_is_leaf(s)) {
+			h->leaf = s;
+			h->shift = 3 + 9 * level;
+			return is_current(p, s, t->meta[index].base, gva);
+		}
+	}
+	return false;
+}
+
+static __always_inline bool look_up(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
+{
+	const struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
+
+	if (likely(r->tag == ((gva >> 21 & mask_low(REGION_BITS)) | p->region_gen))) {
+		h->leaf = load_slot(&r->spt->slot[spt_slot_index(gva, 1)]);
+		h->shift = PAGE_SHIFT;
+		return slot_is_leaf(h->leaf) && is_current(p, h->leaf, r->base, gva);
+	}
+	return look_down(p, gva, h);
+}
+
+/* ---- results ---- */
+
+/*
+ * May a soft TLB keep a write tag of this frame? The bit goes up before the marks are looked at,
+ * the marks go up before vtlb_protect_frame() looks at the bit.
+ */
+static __always_inline bool grant_write(struct mem_frame *f)
+{
+	if (unlikely(mem_frame_is_guarded(f)))
+		return false;
+	if (likely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_WRITABLE))
+		return true;
+	__atomic_fetch_or((u8 *)&f->flags, MEM_FRAME_WRITABLE, __ATOMIC_SEQ_CST);
+	return !mem_frame_is_guarded(f);
+}
+
+/* @gpa to RAM; @prot is what the tables allow. */
+static __always_inline enum vtlb_status finish(struct vtlb *t, u64 gpa, u32 prot,
+					       struct vtlb_xl *xl)
+{
+	s64 at = mem_map_hpa(t->env.map, gpa, 1);
+
+	xl->gpa = gpa;
+	xl->prot = prot;
+	if (unlikely(at < 0)) {
+		xl->hva = NULL;
+		return VTLB_MMIO;
+	}
+	xl->hva = t->env.map->base + at;
+	if (prot & VTLB_WRITE && !grant_write(&t->env.map->frames[at >> PAGE_SHIFT]))
+		xl->prot &= ~VTLB_WRITE;
+	if (unlikely(t->cfg.mode == VTLB_STRICT))
+		xl->prot = 0;
+	return VTLB_OK;
+}
+
+/* The soft TLB may now hold a piece of a large page. */
+static __always_inline void note_soft(struct vtlb_vp_priv *p, u64 leaf, u64 gva)
+{
+	u32 c = leaf_class(leaf);
+
+	if (c == LEAF_CLASS_2M)
+		p->soft_2m |= BIT(gva >> 21 & 63);
+	else if (c == LEAF_CLASS_1G)
+		p->soft_1g |= BIT(gva >> 30 & 63);
+}
+
+/* ---- fills ---- */
+
+/*
+ * The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. @parent is the
+ * slot that links its SPT, @index that SPT.
+ */
+static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, u32 level, u64 gen, _Atomic u64 **parent,
+			      u32 *index)
+{
+	struct vtlb *t = v->priv->t;
+	struct sas *sas = v->priv->sas;
+	_Atomic u64 *slot = &sas->root;
+	u32 at = sas->levels + 1;
+
+	for (;;) {
+		u64 s = load_slot(slot);
+
+		if (!slot_is_link(s)) { /* empty, or a large leaf in the way */
+			u32 child = spt_alloc(t, at - 1, gen);
+
+			if (child == SPT_NONE)
+				return NULL;
+			if (!cas_slot(slot, s, spt_link(child))) {
+				spt_free_unlinked(t, child);
+				continue;
+			}
+			if (slot != &sas->root)
+				spt_linked(t, v, sas, child, slot);
+			s = spt_link(child);
+		}
+		*parent = slot;
+		*index = spt_index(s);
+		slot = &spt_of(t, *index)->slot[spt_slot_index(gva, --at)];
+		if (at == level)
+			return slot;
+	}
+}
+
+static bool is_large(struct vtlb *t, const struct walk *w)
+{
+	return w->shift >= PAGE_SHIFT_2M && !(w->attr & LEAF_IO) &&
+	       mem_map_hpa(t->env.map, w->gpa & ~(PAGE_SIZE_2M - 1), PAGE_SIZE_2M) >= 0;
+}
+
+static u64 make_leaf(const struct walk *w, u32 level)
+{
+	u64 frame = w->gpa >> PAGE_SHIFT & (level == 2 ? ~0x1ffull : ~0ull);
+	u64 page_class = w->guest_shift == PAGE_SHIFT || w->guest_shift == 64 ? LEAF_CLASS_4K
+			 : w->guest_shift == PAGE_SHIFT_2M		      ? LEAF_CLASS_2M
+									      : LEAF_CLASS_1G;
+
+	return SLOT_P | w->attr | page_class << LEAF_CLASS_SHIFT | frame << LEAF_FRAME_SHIFT;
+}
+
+/* Store the leaf. Every way out without storing is fine: the next access walks again. */
+static void install(struct vtlb_vp *v, u64 gva, u64 leaf, u32 level, u64 gen)
+{
+	struct vtlb *t = v->priv->t;
+	_Atomic u64 *parent, *slot;
+	u32 index;
+
+	spt_reclaim(v);
+	slot = make_path(v, gva, level, gen, &parent, &index);
+	if (unlikely(!slot))
+		goto no_room;
+	u64 base = t->meta[index].base;
+
+	if (unlikely(gen < base)) /* the SPT is younger than what was read */
+		goto no_room;
+	if (unlikely(gen - base > LEAF_STAMP_MAX)) {
+		/* Its stamps are used up: a fresh one in its place. */
+		if (cas_slot(parent, spt_link(index), 0))
+			spt_retire(t, v, v->priv->sas, index);
+		__atomic_fetch_add(&t->stats.spt_rebases, 1, __ATOMIC_RELAXED);
+		slot = make_path(v, gva, level, gen, &parent, &index);
+		if (!slot || t->meta[index].base != gen)
+			goto no_room;
+		base = gen;
+	}
+	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
+	if (level == 1) {
+		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
+		return;
+	}
+	u64 old = load_slot(slot);
+
+	if (cas_slot(slot, old, leaf) && slot_is_link(old))
+		spt_retire(t, v, v->priv->sas, spt_index(old));
+	return;
+no_room:
+	__atomic_fetch_add(&t->stats.uninstalled, 1, __ATOMIC_RELAXED);
+}
+
+static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+					struct vtlb_fault *f)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	struct vtlb *t = p->t;
+	u64 gen = gen_now(t);
+	struct walk w = {.env = &t->env, .ctx = &v->ctx, .access = access, .update = true};
+	enum vtlb_status st = walk_linear(&w, gva);
+
+	v->n_walk++;
+	if (unlikely(st > VTLB_MMIO)) {
+		v->n_fault++;
+		*f = w.fault;
+		return st;
+	}
+	u32 level = is_large(t, &w) ? 2 : 1;
+	u64 leaf = make_leaf(&w, level);
+
+	if (likely(p->sas != NULL) && t->cfg.mode != VTLB_STRICT &&
+	    likely(!(w.gpa >>
+		     (LEAF_FRAME_BITS + PAGE_SHIFT)))) { /* an address above does not fit */
+		v->n_fill++;
+		install(v, gva, leaf, level, gen);
+	}
+	note_soft(p, leaf, gva);
+	xl->guest_gpa = w.guest_gpa;
+	xl->bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE;
+	xl->global = w.attr & LEAF_G;
+	return finish(t, w.gpa, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
+}
+
+static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u32 access,
+						  struct vtlb_xl *xl, struct vtlb_fault *f)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	struct vtlb *t = p->t;
+	struct hit h;
+
+	gva &= p->gva_mask;
+	v->n_translate++;
+	if (unlikely(t->cfg.mode != VTLB_NORMAL) &&
+	    (t->cfg.mode == VTLB_STRICT || rng_below(&p->rng, ADVERSARIAL_DROP) == 0))
+		return fill(v, gva, access, xl, f);
+	if (unlikely(!p->sas)) { /* neither paging nor EPT */
+		xl->guest_gpa = gva;
+		xl->bytes = PAGE_SIZE;
+		xl->global = false;
+		return finish(t, gva, VTLB_ACCESS_MASK, xl);
+	}
+	if (unlikely(!look_up(p, gva, &h)))
+		return fill(v, gva, access, xl, f);
+	u32 prot = leaf_prot(p->perm, p->pkru, h.leaf, access);
+
+	if (unlikely(access & VTLB_ACCESS_MASK & ~prot))
+		return fill(v, gva, access, xl, f);
+	v->n_hit++;
+	note_soft(p, h.leaf, gva);
+	u64 gpa = leaf_gpa(h.leaf) | (gva & mask_low(h.shift));
+
+	xl->guest_gpa = v->ctx.eptp ? VTLB_NO_GPA : gpa;
+	xl->bytes = 1ull << h.shift;
+	xl->global = h.leaf & LEAF_G;
+	enum vtlb_status st = finish(t, gpa, prot, xl);
+
+	if (unlikely(t->cfg.audit))
+		audit_hit(v, gva, access, xl);
+	return st;
+}
+
+enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+				struct vtlb_fault *f)
+{
+	struct vtlb *t = v->priv->t;
+
+	if (likely(!t->one_lock))
+		return translate(v, gva, access, xl, f);
+	vtlb_spin_lock(&t->fill_lock);
+	enum vtlb_status st = translate(v, gva, access, xl, f);
+
+	vtlb_spin_unlock(&t->fill_lock);
+	return st;
+}
+
+/* ---- without the cache ---- */
+
+static void set_result(const struct vtlb_vp *v, const struct walk *w, struct vtlb_xl *xl)
+{
+	xl->gpa = w->gpa;
+	xl->guest_gpa = w->guest_gpa;
+	xl->hva = mem_map_hva(v->priv->t->env.map, w->gpa, 1);
+	xl->prot = leaf_prot(v->priv->perm, v->priv->pkru, w->attr, w->access);
+	xl->bytes = is_large(v->priv->t, w) ? PAGE_SIZE_2M : PAGE_SIZE;
+	xl->global = w->attr & LEAF_G;
+}
+
+enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access,
+				    struct vtlb_xl *xl, struct vtlb_fault *f)
+{
+	struct walk w = {.env = &v->priv->t->env, .ctx = &v->ctx, .access = access, .update = true};
+	enum vtlb_status st = walk_gpa(&w, guest_gpa);
+
+	if (st > VTLB_MMIO)
+		*f = w.fault;
+	else
+		set_result(v, &w, xl);
+	return st;
+}
+
+enum vtlb_status vtlb_peek(const struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+			   struct vtlb_fault *f)
+{
+	struct walk w = {.env = &v->priv->t->env, .ctx = &v->ctx, .access = access};
+	enum vtlb_status st = walk_linear(&w, gva & v->priv->gva_mask);
+
+	if (st > VTLB_MMIO)
+		*f = w.fault;
+	else
+		set_result(v, &w, xl);
+	return st;
+}

@@ -1,0 +1,246 @@
+/*
+ * Generations and grace: what every VP has passed, safe points, write protection in two stages, and
+ * the machine-wide object itself.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "l0/base/assert.h"
+#include "l0/base/hash.h"
+#include "vtlb/priv.h"
+
+#define SPINS_BEFORE_YIELD 64u
+
+void vtlb_spin_lock(_Atomic u32 *lock)
+{
+	u32 spins = 0;
+
+	while (__atomic_exchange_n((u32 *)lock, 1, __ATOMIC_ACQUIRE))
+		while (__atomic_load_n((u32 *)lock, __ATOMIC_RELAXED)) {
+			if (++spins % SPINS_BEFORE_YIELD == 0)
+				sched_yield(); /* its holder may wait for this CPU */
+			__builtin_ia32_pause();
+		}
+}
+
+/* ---- grace ---- */
+
+static u64 req_now(struct vtlb *t)
+{
+	return __atomic_load_n((u64 *)&t->req, __ATOMIC_ACQUIRE);
+}
+
+u64 gen_request(struct vtlb *t, struct vtlb_vp *self)
+{
+	u64 ticket = __atomic_fetch_add((u64 *)&t->req, 1, __ATOMIC_SEQ_CST) + 1;
+
+	for (u32 i = 0; i < t->cfg.max_vps; i++) {
+		struct vtlb_vp *v = t->vp[i];
+
+		if (v && v != self && v->request &&
+		    !__atomic_load_n((bool *)&v->offline, __ATOMIC_SEQ_CST))
+			v->request(v->owner);
+	}
+	return ticket;
+}
+
+bool gen_passed(struct vtlb *t, const struct vtlb_vp *self, u64 ticket)
+{
+	for (u32 i = 0; i < t->cfg.max_vps; i++) {
+		struct vtlb_vp *v = t->vp[i];
+
+		/* Either its vtlb_online() comes later and sees the new state, or it is seen here.
+		 */
+		if (v && v != self && !__atomic_load_n((bool *)&v->offline, __ATOMIC_SEQ_CST) &&
+		    __atomic_load_n((u64 *)&v->seen, __ATOMIC_ACQUIRE) < ticket)
+			return false;
+	}
+	return true;
+}
+
+void gen_flush_soft(struct vtlb_vp *v)
+{
+	v->priv->soft_2m = v->priv->soft_1g = 0;
+	if (v->flush_soft)
+		v->flush_soft(v->owner);
+}
+
+/* Frames whose write tags every VP has given up: what was decoded from them before that dies. */
+static void complete_protects(struct vtlb *t)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < t->protect_count; i++) {
+		struct pending_protect *p = &t->protect[i];
+
+		if (gen_passed(t, NULL, p->ticket))
+			__atomic_fetch_add((u32 *)&p->frame->code_gen, 1, __ATOMIC_SEQ_CST);
+		else
+			t->protect[kept++] = *p;
+	}
+	__atomic_store_n(&t->protect_count, kept, __ATOMIC_RELAXED);
+}
+
+void vtlb_safe_point(struct vtlb_vp *v)
+{
+	struct vtlb *t = v->priv->t;
+	u64 req = req_now(t);
+
+	if (likely(req == __atomic_load_n((u64 *)&v->seen, __ATOMIC_RELAXED)))
+		return;
+	u64 all = __atomic_load_n((u64 *)&t->all_floor, __ATOMIC_ACQUIRE);
+
+	gen_flush_soft(v);
+	fill_forget_regions(v->priv);
+	if (all > v->floor) {
+		v->floor = all;
+		inval_update_floors(v);
+	}
+	__atomic_store_n((u64 *)&v->seen, req, __ATOMIC_RELEASE);
+	if (unlikely(__atomic_load_n(&t->protect_count, __ATOMIC_RELAXED))) {
+		vtlb_lock(t);
+		complete_protects(t);
+		vtlb_unlock(t);
+	}
+}
+
+void vtlb_offline(struct vtlb_vp *v)
+{
+	__atomic_store_n((bool *)&v->offline, true, __ATOMIC_SEQ_CST);
+}
+
+void vtlb_online(struct vtlb_vp *v)
+{
+	__atomic_store_n((bool *)&v->offline, false,
+			 __ATOMIC_SEQ_CST); /* an exchange: full fence */
+	vtlb_safe_point(v);
+}
+
+bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
+{
+	struct vtlb *t = self->priv->t;
+	struct mem_frame *f = mem_frame(t->env.mem, gpa);
+	bool ok = true;
+
+	/* The decoder's mark came before this look, a giver of write tags looks for marks after it
+	 * set the bit: one of the two sees the other. */
+	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
+		return true;
+	gen_flush_soft(self);
+	if (!t->is_mp) {
+		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_WRITABLE, __ATOMIC_RELAXED);
+		return true;
+	}
+	vtlb_lock(t);
+	if (t->protect_count == PROTECT_RING)
+		complete_protects(t);
+	u64 ticket = gen_request(t, self);
+
+	if (gen_passed(t, self, ticket))
+		; /* nobody else runs: done */
+	else if (t->protect_count < PROTECT_RING)
+		t->protect[t->protect_count++] = (struct pending_protect){ticket, f};
+	else
+		ok = false;
+	vtlb_unlock(t);
+	return ok;
+}
+
+void vtlb_memory_changed(struct vtlb *t)
+{
+	__atomic_store_n((u64 *)&t->all_floor, gen_next(t), __ATOMIC_SEQ_CST);
+	gen_request(t, NULL);
+}
+
+/* ---- the machine's object ---- */
+
+struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err)
+{
+	*err = -EINVAL;
+	if (!cfg->max_vps || cfg->maxphyaddr < 32 || cfg->maxphyaddr > 52)
+		return NULL;
+	struct vtlb *t = aligned_alloc(64, ALIGN_UP(sizeof(*t), 64));
+
+	*err = -ENOMEM;
+	if (!t)
+		return NULL;
+	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1, .one_lock = cfg->one_lock};
+	t->gen = t->req = 1;
+	list_init(&t->sas_lru);
+	list_init(&t->sas_free);
+	t->env = (struct walk_env){
+		.mem = mem,
+		.map = mem_map(mem),
+		.phys_mask = mask_low(cfg->maxphyaddr) & PAGE_MASK,
+		.rsvd_mask = mask_low(52) & ~mask_low(cfg->maxphyaddr),
+		.maxphyaddr = cfg->maxphyaddr,
+		.has_1g = cfg->has_1g_pages,
+		.has_ept_1g = cfg->has_1g_pages,
+		.has_ept_ad = cfg->has_ept_ad,
+	};
+	t->vp = calloc(cfg->max_vps, sizeof(struct vtlb_vp *));
+	if (!t->vp || sas_cache_init(t) || spt_pool_init(t)) {
+		vtlb_destroy(t);
+		return NULL;
+	}
+	*err = 0;
+	return t;
+}
+
+void vtlb_destroy(struct vtlb *t)
+{
+	if (!t)
+		return;
+	spt_pool_fini(t);
+	sas_cache_fini(t);
+	free(t->vp);
+	free(t);
+}
+
+int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id)
+{
+	if (id >= t->cfg.max_vps || t->vp[id])
+		return -EINVAL;
+	struct vtlb_vp_priv *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->t = t;
+	p->gva_mask = 0xffffffff;
+	p->rng = hash_combine(t->cfg.seed, id);
+	p->region_gen = 1ull << 36;
+	v->priv = p;
+	v->vtlb = t;
+	v->id = id;
+	v->sas = NULL;
+	v->floor = 0;
+	v->seen = req_now(t);
+	v->offline = false;
+	v->ctx = (struct vtlb_context){0};
+	t->vp[id] = v;
+	vtlb_set_context(v, &v->ctx);
+	return 0;
+}
+
+void vtlb_vp_fini(struct vtlb_vp *v)
+{
+	if (!v->priv)
+		return;
+	struct vtlb *t = v->priv->t;
+
+	if (v->priv->sas)
+		sas_put(t, v->priv->sas);
+	t->vp[v->id] = NULL;
+	free(v->priv);
+	v->priv = NULL;
+	v->sas = NULL;
+}
+
+void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s)
+{
+	vtlb_lock(t);
+	*s = t->stats;
+	s->spts_limbo = t->limbo_count;
+	vtlb_unlock(t);
+}

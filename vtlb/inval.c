@@ -1,0 +1,251 @@
+/*
+ * Contexts and invalidation. Every invalidation by a VP is a new generation and one raised floor of
+ * that VP; nothing is searched, nothing is waited for, other VPs keep what they have until they
+ * invalidate themselves, as on real processors.
+ *
+ * Sources: SDM 3A "Invalidation of TLBs and Paging-Structure Caches"; SDM 3C "Caching Translation
+ * Information", INVEPT, INVVPID; SDM 2 INVLPG, INVPCID.
+ */
+#include "l0/base/hash.h"
+#include "l0/base/mem_ops.h"
+#include "vtlb/priv.h"
+
+#define INVPCID_ADDRESS 0
+#define INVPCID_SINGLE 1
+#define INVPCID_ALL_GLOBAL 2
+#define INVVPID_ADDRESS 0
+#define INVVPID_SINGLE 1
+#define INVVPID_ALL 2
+#define INVEPT_SINGLE 1
+
+static u64 *floor_vpid(struct vtlb_vp_priv *p, u16 vpid)
+{
+	return &p->floor_vpid[vpid & (VPID_FLOORS - 1)];
+}
+static u64 *floor_vpid_ng(struct vtlb_vp_priv *p, u16 vpid)
+{
+	return &p->floor_vpid_ng[vpid & (VPID_FLOORS - 1)];
+}
+static u64 *floor_pcid(struct vtlb_vp_priv *p, u16 vpid, u16 pcid)
+{
+	return &p->floor_pcid[(pcid + vpid * 37u) & (PCID_FLOORS - 1)];
+}
+static u64 *floor_ept(struct vtlb_vp_priv *p, u64 eptp)
+{
+	return &p->floor_ept[hash_bits(eptp >> PAGE_SHIFT, 6)];
+}
+
+static u16 pcid_of(const struct vtlb_context *ctx)
+{
+	return ctx->cr4 & CR4_PCIDE ? (u16)(ctx->cr3 & CR3_PCID_MASK) : 0;
+}
+
+void inval_update_floors(struct vtlb_vp *v)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	const struct vtlb_context *ctx = &v->ctx;
+	u64 floor = MAX(v->floor, *floor_vpid(p, ctx->vpid));
+
+	if (ctx->eptp)
+		floor = MAX(floor, MAX(p->floor_ept_all, *floor_ept(p, ctx->eptp)));
+	p->floor_g = floor;
+	floor = MAX(floor, *floor_vpid_ng(p, ctx->vpid));
+	p->floor_ng = MAX(floor, *floor_pcid(p, ctx->vpid, pcid_of(ctx)));
+}
+
+/* ---- contexts ---- */
+
+static void make_key(struct vtlb *t, const struct vtlb_context *ctx, struct sas_key *k)
+{
+	enum walk_mode mode = walk_mode_of(ctx);
+
+	nm_zero(k, sizeof(*k));
+	k->mode = mode;
+	k->eptp = ctx->eptp;
+	k->vpid = ctx->vpid;
+	if (ctx->mbec && ctx->eptp)
+		k->mode |= SAS_MODE_MBEC;
+	if (mode == WALK_OFF)
+		return;
+	k->pcid = pcid_of(ctx);
+	if (mode == WALK_PAE) {
+		for (u32 i = 0; i < 4; i++)
+			k->pdpte[i] = ctx->pdpte[i];
+	} else {
+		k->root = ctx->cr3 & t->env.phys_mask;
+	}
+	if (ctx->efer & EFER_NXE)
+		k->mode |= SAS_MODE_NXE;
+	if (ctx->cr4 & CR4_PSE)
+		k->mode |= SAS_MODE_PSE;
+	if (ctx->cr4 & CR4_PGE)
+		k->mode |= SAS_MODE_PGE;
+}
+
+static bool same_root(const struct vtlb_context *a, const struct vtlb_context *b)
+{
+	const u64 cr4 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_PCIDE;
+
+	return a->cr3 == b->cr3 && a->eptp == b->eptp && a->vpid == b->vpid && a->mbec == b->mbec &&
+	       !((a->cr0 ^ b->cr0) & CR0_PG) && !((a->cr4 ^ b->cr4) & cr4) &&
+	       !((a->efer ^ b->efer) & (EFER_LMA | EFER_NXE)) &&
+	       nm_equal(a->pdpte, b->pdpte, sizeof(a->pdpte));
+}
+
+static void select_sas(struct vtlb_vp *v)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	const struct vtlb_context *ctx = &v->ctx;
+	struct sas *old = p->sas;
+
+	if (!(ctx->cr0 & CR0_PG) && !ctx->eptp) {
+		if (old)
+			sas_put(p->t, old);
+		p->sas = NULL;
+	} else {
+		struct sas_key key;
+
+		make_key(p->t, ctx, &key);
+		p->sas = sas_switch(p->t, old, &key);
+	}
+	v->sas = p->sas;
+	if (p->sas != old)
+		fill_forget_regions(p);
+	p->gva_mask = ctx->efer & EFER_LMA ? ~0ull : 0xffffffff;
+}
+
+void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	bool same = same_root(&v->ctx, ctx);
+	u32 perm = walk_perm_of(ctx), pkru = perm & PERM_PKE ? ctx->pkru : 0;
+
+	if (same && perm == p->perm && pkru == p->pkru) {
+		v->ctx = *ctx;
+		return;
+	}
+	v->ctx = *ctx;
+	p->perm = perm;
+	p->pkru = pkru;
+	if (!same)
+		select_sas(v);
+	inval_update_floors(v);
+	gen_flush_soft(v);
+}
+
+/* ---- invalidation ---- */
+
+/* Raise @floor: everything below it that was filled so far is gone for @v. */
+static void raise(struct vtlb_vp *v, u64 *floor)
+{
+	v->n_flush++;
+	*floor = gen_next(v->priv->t);
+	inval_update_floors(v);
+}
+
+/* One linear address, in whatever PCID, VPID and EPTP: more than asked for, which is allowed. */
+static void raise_gva(struct vtlb_vp *v, u64 gva)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	u64 g = gen_next(p->t);
+
+	v->n_inval++;
+	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
+		*inval_gva_floor(p, c, gva) = g;
+}
+
+/* The soft TLB keeps pieces of large pages one by one: where there may be some, all of it goes. */
+static void drop_soft(struct vtlb_vp *v, u64 gva)
+{
+	struct vtlb_vp_priv *p = v->priv;
+
+	if ((p->soft_2m >> (gva >> 21 & 63) & 1) || (p->soft_1g >> (gva >> 30 & 63) & 1))
+		gen_flush_soft(v);
+	else if (v->flush_soft_page)
+		v->flush_soft_page(v->owner, gva);
+	else
+		gen_flush_soft(v);
+}
+
+void vtlb_invlpg(struct vtlb_vp *v, u64 gva)
+{
+	gva &= v->priv->gva_mask;
+	raise_gva(v, gva);
+	drop_soft(v, gva);
+}
+
+/*
+ * A load without flush may select tables for a PCID that other tables had before. Leaves are kept
+ * by root, so these do not mix; INVLPG and the like reach both, since floors are kept by PCID and
+ * by address.
+ */
+void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush)
+{
+	if (no_flush)
+		return;
+	raise(v, floor_pcid(v->priv, v->ctx.vpid, pcid_of(&v->ctx)));
+	gen_flush_soft(v);
+}
+
+void vtlb_flush(struct vtlb_vp *v, bool global)
+{
+	raise(v, global ? floor_vpid(v->priv, v->ctx.vpid) : floor_vpid_ng(v->priv, v->ctx.vpid));
+	gen_flush_soft(v);
+}
+
+void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva)
+{
+	switch (type) {
+	case INVPCID_ADDRESS:
+		gva &= v->priv->gva_mask;
+		raise_gva(v, gva);
+		drop_soft(v, gva);
+		return;
+	case INVPCID_SINGLE: raise(v, floor_pcid(v->priv, v->ctx.vpid, pcid)); break;
+	case INVPCID_ALL_GLOBAL: raise(v, floor_vpid(v->priv, v->ctx.vpid)); break;
+	default: /* all contexts, global translations stay */
+		raise(v, floor_vpid_ng(v->priv, v->ctx.vpid));
+		break;
+	}
+	gen_flush_soft(v);
+}
+
+void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
+{
+	switch (type) {
+	case INVVPID_ADDRESS:
+		raise_gva(v, gva);
+		if (vpid == v->ctx.vpid)
+			drop_soft(v, gva);
+		return;
+	case INVVPID_SINGLE: raise(v, floor_vpid(v->priv, vpid)); break;
+	case INVVPID_ALL: /* every VPID but 0 */
+		v->n_flush++;
+		{
+			u64 g = gen_next(v->priv->t);
+
+			for (u32 i = 0; i < VPID_FLOORS; i++)
+				v->priv->floor_vpid[i] = g;
+		}
+		inval_update_floors(v);
+		break;
+	default: /* one VPID, global translations stay */
+		raise(v, floor_vpid_ng(v->priv, vpid));
+		break;
+	}
+	gen_flush_soft(v);
+}
+
+void vtlb_invept(struct vtlb_vp *v, u32 type, u64 eptp)
+{
+	raise(v, type == INVEPT_SINGLE ? floor_ept(v->priv, eptp) : &v->priv->floor_ept_all);
+	if (v->ctx.eptp)
+		gen_flush_soft(v);
+}
+
+void vtlb_flush_vpid(struct vtlb_vp *v, u16 vpid)
+{
+	raise(v, floor_vpid(v->priv, vpid));
+	if (vpid == v->ctx.vpid)
+		gen_flush_soft(v);
+}

@@ -1,0 +1,245 @@
+/*
+ * priv.h - the inside of the virtual TLB, shared by the files of this directory only
+ *
+ * Protocol (docs/vtlb.md has the argument):
+ *  - @gen is the clock of translations. A fill loads it before it reads the guest's tables and
+ *    stamps the leaf with it. An invalidation by a VP adds one and raises one of that VP's own
+ *    floors to the result; a leaf whose stamp is below a floor does not exist for that VP. So an
+ *    invalidation is O(1), waits for nobody and touches no SPT.
+ *  - @req is the clock of what must reach all VPs (SPT reuse, write protection). A VP publishes in
+ *    vtlb_vp.seen what it has passed, at safe points only. An unlinked SPT is used again when every
+ *    VP has passed the number taken after the unlinking.
+ *  - @lock guards allocation, the SAS cache and lists; never held while guest memory is read. No
+ *    fill that finds its SPTs takes it. With one VP it is not taken at all.
+ */
+#ifndef VTLB_PRIV_H
+#define VTLB_PRIV_H
+
+#include "l0/base/list.h"
+#include "l0/base/types.h"
+#include "vtlb/leaf.h"
+#include "vtlb/vtlb.h"
+#include "vtlb/walk.h"
+
+#define SPT_SLOTS 512u
+#define SPT_NONE 0u /* index 0 is never handed out */
+
+#define VPID_FLOORS 64u
+#define PCID_FLOORS 256u
+#define EPT_FLOORS 64u
+#define GVA_FLOORS 1024u /* by page; for large pages fewer of them are reached */
+#define REGION_CACHE 64u /* last-level SPTs lately used, by VP */
+#define PROTECT_RING 256u
+
+struct spt_meta {
+	u64 base;	     /* stamps of its leaves count from here; constant while it lives */
+	_Atomic u64 *parent; /* the slot that links it, while it is on a SAS's list */
+	u64 ticket;	     /* in limbo: free when all VPs have seen this */
+	u32 next, prev;	     /* SAS list, free list or limbo; SPT_NONE ends it */
+	u8 level, state;     /* enum spt_state; lock */
+};
+
+enum spt_state {
+	SPT_UNLISTED, /* not linked, or linked a moment ago */
+	SPT_LISTED,   /* on its SAS's list */
+	SPT_DOOMED,   /* unlinked by another VP before it came on the list */
+};
+
+struct spt {
+	_Atomic u64 slot[SPT_SLOTS];
+};
+
+/* Beside enum walk_mode in sas_key.mode: what decides how entries are read. */
+#define SAS_MODE_PAGING 0x0fu
+#define SAS_MODE_MBEC 0x10u
+#define SAS_MODE_NXE 0x20u
+#define SAS_MODE_PSE 0x40u
+#define SAS_MODE_PGE 0x80u
+
+struct sas_key {
+	u64 root; /* CR3 base; 0 for PAE, where the PDPTEs are the root, and without paging */
+	u64 eptp;
+	u64 pdpte[4];
+	u32 mode; /* enum walk_mode | SAS_MODE_* */
+	u16 pcid, vpid;
+};
+
+struct sas {
+	struct sas_key key;
+	struct list_node lru; /* t->sas_lru, last used first */
+	struct sas *hash_next;
+	u32 hash;
+	u32 users;	  /* VPs whose current SAS it is; lock */
+	_Atomic u64 root; /* link slot of the top SPT, or 0 */
+	u32 levels;	  /* of the radix tree, 3 to 5 */
+	u32 first, last;  /* its SPTs but the root, oldest first; lock */
+	u32 n_spts;	  /* on that list */
+	bool in_use;	  /* is in the hash */
+};
+
+struct pending_protect {
+	u64 ticket;
+	struct mem_frame *frame;
+};
+
+struct vtlb {
+	struct walk_env env;
+	struct vtlb_config cfg;
+	bool is_mp; /* more than one VP: lock, defer */
+	bool one_lock;
+
+	_Atomic u64 gen __aligned_to(64);
+	_Atomic u64 req __aligned_to(64);
+	_Atomic u64 all_floor; /* floor of every VP that passes @req */
+
+	_Atomic u32 lock __aligned_to(64);
+	_Atomic u32 fill_lock; /* @one_lock: around every translation */
+	struct vtlb_vp **vp;   /* [cfg.max_vps] */
+
+	struct spt *spt; /* [n_spts], index 0 unused */
+	struct spt_meta *meta;
+	u64 pool_bytes;
+	u32 n_spts;
+	u32 fresh;	       /* never used so far: [fresh, n_spts) */
+	u32 free_first;	       /* used before */
+	_Atomic u32 available; /* SPTs that spt_alloc() can give; written under @lock */
+	u32 limbo_first, limbo_last, limbo_count;
+
+	struct sas *sas; /* [n_sas] */
+	u32 n_sas;
+	u32 sas_fresh;
+	struct sas **sas_hash; /* [sas_hash_mask + 1] */
+	u32 sas_hash_mask;
+	struct list_node sas_lru, sas_free;
+
+	struct pending_protect protect[PROTECT_RING];
+	u32 protect_count; /* written under @lock */
+
+	struct vtlb_stats stats; /* under @lock, or by one VP */
+};
+
+struct region {
+	u64 tag; /* gva >> 21 and the generation; 0 never matches */
+	struct spt *spt;
+	u64 base;
+};
+
+/* The private side of a VP. Only the VP itself touches it. */
+struct vtlb_vp_priv {
+	struct vtlb *t;
+	struct sas *sas; /* NULL: no paging, no EPT */
+	u32 perm, pkru;	 /* PERM_* */
+	u64 gva_mask;
+	u64 floor_ng, floor_g; /* of the current SAS: for non-global, for global leaves */
+	u64 region_gen;	       /* in the upper bits of tags */
+	struct region region[REGION_CACHE];
+	/* What the soft TLB may hold of pages larger than 4 KiB, as small Bloom filters. */
+	u64 soft_2m, soft_1g;
+	u64 rng;
+
+	/* Floors, by hash: a collision invalidates too much, never too little. */
+	u64 floor_vpid[VPID_FLOORS];	/* everything of a VPID */
+	u64 floor_vpid_ng[VPID_FLOORS]; /* its non-global translations */
+	u64 floor_pcid[PCID_FLOORS];	/* non-global ones of a PCID */
+	u64 floor_ept[EPT_FLOORS];	/* everything through an EPTP */
+	u64 floor_ept_all;		/* everything through any EPTP */
+	u64 floor_gva[LEAF_CLASS_COUNT][GVA_FLOORS];
+};
+
+/* ---- locks ---- */
+void vtlb_spin_lock(_Atomic u32 *lock);
+static inline void vtlb_spin_unlock(_Atomic u32 *lock)
+{
+	__atomic_store_n((u32 *)lock, 0, __ATOMIC_RELEASE);
+}
+static inline void vtlb_lock(struct vtlb *t)
+{
+	if (t->is_mp)
+		vtlb_spin_lock(&t->lock);
+}
+static inline void vtlb_unlock(struct vtlb *t)
+{
+	if (t->is_mp)
+		vtlb_spin_unlock(&t->lock);
+}
+
+/* ---- gen.c ---- */
+static inline u64 gen_now(struct vtlb *t)
+{
+	return __atomic_load_n((u64 *)&t->gen, __ATOMIC_ACQUIRE);
+}
+/* A new generation; every leaf stamped so far is below it. Orders the caller's earlier stores. */
+static inline u64 gen_next(struct vtlb *t)
+{
+	return __atomic_fetch_add((u64 *)&t->gen, 1, __ATOMIC_SEQ_CST) + 1;
+}
+/* Number that every VP must pass before what was unlinked is used again; asks them all to. */
+u64 gen_request(struct vtlb *t, struct vtlb_vp *self);
+/* Has every VP but @self passed @ticket? @self holds nothing. */
+bool gen_passed(struct vtlb *t, const struct vtlb_vp *self, u64 ticket);
+void gen_flush_soft(struct vtlb_vp *v);
+
+/* ---- spt.c ---- */
+int spt_pool_init(struct vtlb *t);
+void spt_pool_fini(struct vtlb *t);
+static inline struct spt *spt_of(struct vtlb *t, u32 index)
+{
+	return &t->spt[index];
+}
+static inline u64 spt_link(u32 index)
+{
+	return (u64)index << SLOT_LINK_SHIFT | SLOT_LINK | SLOT_P;
+}
+static inline u32 spt_index(u64 slot)
+{
+	return (u32)(slot >> SLOT_LINK_SHIFT);
+}
+static inline bool slot_is_link(u64 s)
+{
+	return (s & (SLOT_P | SLOT_LINK)) == (SLOT_P | SLOT_LINK);
+}
+static inline bool slot_is_leaf(u64 s)
+{
+	return (s & (SLOT_P | SLOT_LINK)) == SLOT_P;
+}
+static inline u32 spt_slot_index(u64 gva, u32 level)
+{
+	return gva >> (3 + 9 * level) & (SPT_SLOTS - 1);
+}
+
+/* An empty SPT, or SPT_NONE when the limit is reached. @base: see spt_meta. */
+u32 spt_alloc(struct vtlb *t, u32 level, u64 base);
+/* One that was never linked. */
+void spt_free_unlinked(struct vtlb *t, u32 index);
+/* It has just been linked at @parent: put it on @s's list. */
+void spt_linked(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index,
+		_Atomic u64 *parent);
+/* It has just been unlinked (its slot holds something else): to limbo, or free at once. */
+void spt_retire(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index);
+/* Make room for a path. @self holds no pointer to any SPT. */
+void spt_reclaim(struct vtlb_vp *self);
+/* Everything of @s, which no VP uses; lock held. */
+void spt_free_all(struct vtlb *t, struct sas *s);
+
+/* ---- sas.c ---- */
+int sas_cache_init(struct vtlb *t);
+void sas_cache_fini(struct vtlb *t);
+/* The SAS of @key, found or made, with @old given up; never NULL. */
+struct sas *sas_switch(struct vtlb *t, struct sas *old, const struct sas_key *key);
+void sas_put(struct vtlb *t, struct sas *s);
+bool sas_evict_one(struct vtlb *t); /* lock held; false: all are in use */
+
+/* ---- inval.c ---- */
+void inval_update_floors(struct vtlb_vp *v);
+static inline u64 *inval_gva_floor(struct vtlb_vp_priv *p, u32 page_class, u64 gva)
+{
+	static const u8 shift[LEAF_CLASS_COUNT] = {12, 21, 30};
+
+	return &p->floor_gva[page_class][gva >> shift[page_class] & (GVA_FLOORS - 1)];
+}
+
+/* ---- fill.c, audit.c ---- */
+void fill_forget_regions(struct vtlb_vp_priv *p);
+void audit_hit(struct vtlb_vp *v, u64 gva, u32 access, const struct vtlb_xl *xl);
+
+#endif

@@ -1,0 +1,504 @@
+/*
+ * The reference walker.
+ *
+ * Order of events in one translation: the guest's entries top down (each through ept12 when nested,
+ * which may end in an EPT violation), not-present and reserved-bit faults where they are met, then
+ * access rights, then whether the accessed and dirty bits that are missing can be written, then
+ * ept12 for the final address; the guest's accessed and dirty bits are written last, so that a
+ * translation that ends in a fault leaves the guest's tables alone.
+ */
+#include "vtlb/walk.h"
+
+#include "l0/arch/x86.h"
+#include "l0/base/bits.h"
+#include "vtlb/leaf.h"
+
+#define PTE_P BIT(0)
+#define PTE_W BIT(1)
+#define PTE_U BIT(2)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
+#define PTE_PS BIT(7)
+#define PTE_G BIT(8)
+#define PTE_XD BIT(63)
+#define PTE_PKEY_SHIFT 59
+
+#define EPT_R BIT(0)
+#define EPT_W BIT(1)
+#define EPT_X BIT(2)
+#define EPT_MEMTYPE_SHIFT 3
+#define EPT_PS BIT(7)
+#define EPT_A BIT(8)
+#define EPT_D BIT(9)
+#define EPT_XU BIT(10)
+#define EPTP_AD BIT(6)
+#define EPT_LEVELS 4
+#define EPT_GPA_BITS 48
+
+/* Exit qualification of EPT violations, SDM 3C "Exit Qualification for EPT Violations". */
+#define QUAL_PERM_SHIFT 3
+#define QUAL_PERM_XU BIT(6)
+#define QUAL_GLA_VALID BIT(7)
+#define QUAL_FINAL BIT(8) /* access to the translation, not to a paging-structure entry */
+
+#define MAX_LEVELS 5
+
+/* One entry that the guest walk went through. */
+struct step {
+	void *host;    /* NULL: not RAM */
+	u64 gpa;       /* machine address, for mem_note_write() */
+	u64 guest_gpa; /* for a violation when it cannot be written */
+	u64 entry;
+	u32 ept_perm; /* EPT_R, EPT_W, … of its page */
+};
+
+struct path {
+	struct step step[MAX_LEVELS];
+	u32 count;
+	bool is_32; /* entries of 4 bytes */
+};
+
+struct ept_result {
+	u64 gpa;  /* machine address */
+	u32 perm; /* EPT_R | EPT_W | EPT_X | EPT_XU, all levels */
+	u32 shift;
+	bool dirty; /* a write needs no D any more */
+};
+
+enum walk_mode walk_mode_of(const struct vtlb_context *ctx)
+{
+	if (!(ctx->cr0 & CR0_PG))
+		return WALK_OFF;
+	if (ctx->efer & EFER_LMA)
+		return ctx->cr4 & CR4_LA57 ? WALK_5LEVEL : WALK_4LEVEL;
+	return ctx->cr4 & CR4_PAE ? WALK_PAE : WALK_32;
+}
+
+u32 walk_perm_of(const struct vtlb_context *ctx)
+{
+	u32 perm = ctx->mbec && ctx->eptp ? PERM_MBEC : 0;
+
+	if (!(ctx->cr0 & CR0_PG))
+		return perm;
+	perm |= ctx->cr0 & CR0_WP ? PERM_WP : 0;
+	perm |= ctx->cr4 & CR4_SMEP ? PERM_SMEP : 0;
+	perm |= ctx->cr4 & CR4_SMAP ? PERM_SMAP : 0;
+	perm |= ctx->cr4 & CR4_PKE && ctx->efer & EFER_LMA ? PERM_PKE : 0;
+	if (ctx->cr4 & CR4_SMEP || (ctx->cr4 & CR4_PAE && ctx->efer & EFER_NXE))
+		perm |= PERM_FETCH_CODE;
+	return perm;
+}
+
+static u64 load_entry(const void *host)
+{
+	return __atomic_load_n((const u64 *)host, __ATOMIC_ACQUIRE);
+}
+
+/* Set bits of an 8-byte entry that must still be what was read. False: it changed. */
+static bool set_bits64(void *host, u64 old, u64 bits)
+{
+	return __atomic_compare_exchange_n((u64 *)host, &old, old | bits, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+static bool set_bits32(void *host, u32 old, u32 bits)
+{
+	return __atomic_compare_exchange_n((u32 *)host, &old, old | bits, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+/* The walker wrote to a table: the frame may hold code, or be tracked. */
+static void note_entry_write(const struct walk_env *env, u64 gpa)
+{
+	s64 at = mem_map_hpa(env->map, gpa, 4);
+
+	if (at >= 0 && unlikely(mem_frame_is_guarded(&env->map->frames[at >> PAGE_SHIFT])))
+		mem_note_write(env->mem, gpa & ~3ull, 4);
+}
+
+/* ---- EPT --------------------------------------------------------------------------------------
+ */
+
+static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u32 perm, u64 qual)
+{
+	qual |= (need & (EPT_R | EPT_W)) | (need & (EPT_X | EPT_XU) ? EPT_X : 0);
+	qual |= (u64)(perm & (EPT_R | EPT_W | EPT_X)) << QUAL_PERM_SHIFT;
+	if (w->ctx->mbec && perm & EPT_XU)
+		qual |= QUAL_PERM_XU;
+	w->fault.qualification = qual;
+	w->fault.gpa = guest_gpa;
+	return VTLB_EPT_VIOLATION;
+}
+
+/* Source: SDM 3C "EPT Misconfigurations". */
+static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u32 level, bool is_leaf)
+{
+	if ((e & (EPT_R | EPT_W)) == EPT_W || e & env->rsvd_mask)
+		return true;
+	if (!is_leaf)
+		return e & (level == EPT_LEVELS ? GENMASK(7, 3) : GENMASK(6, 3));
+	u32 memtype = (u32)(e >> EPT_MEMTYPE_SHIFT) & 7;
+
+	if (memtype == 2 || memtype == 3 || memtype == 7)
+		return true;
+	if (level == 3)
+		return !env->has_ept_1g || e & GENMASK(29, 12);
+	return level == 2 && e & GENMASK(20, 12);
+}
+
+/* Set A, and D in the leaf, along the entries host[level]. False: walk again. */
+static bool ept_update(struct walk *w, void *const *host, const u64 *entry, const u64 *gpa,
+		       u32 leaf_level, bool write)
+{
+	for (u32 level = EPT_LEVELS; level >= leaf_level; level--) {
+		u64 bits = EPT_A | (write && level == leaf_level ? EPT_D : 0);
+
+		if ((entry[level] & bits) == bits || !host[level])
+			continue;
+		if (!set_bits64(host[level], entry[level], bits))
+			return false;
+		note_entry_write(w->env, gpa[level]);
+	}
+	return true;
+}
+
+/*
+ * ept_walk - guest physical → machine address
+ * @need: EPT_R, EPT_W, EPT_X or EPT_XU, together
+ * @qual: QUAL_GLA_VALID, QUAL_FINAL as they are to be reported
+ */
+static enum vtlb_status ept_walk(struct walk *w, u64 guest_gpa, u32 need, u64 qual,
+				 struct ept_result *o)
+{
+	const struct walk_env *env = w->env;
+	u64 present = w->ctx->mbec ? EPT_R | EPT_W | EPT_X | EPT_XU : EPT_R | EPT_W | EPT_X;
+	bool has_ad = w->ctx->eptp & EPTP_AD && env->has_ept_ad;
+	void *host[EPT_LEVELS + 1];
+	u64 entry[EPT_LEVELS + 1], at[EPT_LEVELS + 1];
+	u64 table, e, perm;
+	u32 level;
+
+again:
+	table = w->ctx->eptp & env->phys_mask;
+	perm = EPT_R | EPT_W | EPT_X | EPT_XU;
+	if (unlikely(guest_gpa >> EPT_GPA_BITS))
+		return ept_violation(w, guest_gpa, need, 0, qual);
+	for (level = EPT_LEVELS;; level--) {
+		at[level] = table | (guest_gpa >> (3 + 9 * level) & 0x1ff) << 3;
+		host[level] = mem_map_hva(env->map, at[level], 8);
+		e = likely(host[level] != NULL) ? load_entry(host[level]) : ~0ull;
+		entry[level] = e;
+		w->entries++;
+		if (unlikely(!(e & present)))
+			return ept_violation(w, guest_gpa, need, 0, qual);
+		bool is_leaf = level == 1 || (e & EPT_PS && level < 4);
+
+		if (unlikely(ept_is_misconfigured(env, e, level, is_leaf))) {
+			w->fault.gpa = guest_gpa;
+			return VTLB_EPT_MISCONFIG;
+		}
+		perm &= e;
+		if (is_leaf)
+			break;
+		table = e & env->phys_mask;
+	}
+	if (!w->ctx->mbec) /* bit 10 is ignored, bit 2 speaks for both kinds of address */
+		perm = (perm & ~EPT_XU) | (perm & EPT_X ? EPT_XU : 0);
+	if (unlikely(need & ~perm))
+		return ept_violation(w, guest_gpa, need, (u32)perm, qual);
+	if (has_ad && w->update && !ept_update(w, host, entry, at, level, need & EPT_W))
+		goto again;
+	o->shift = 3 + 9 * level;
+	o->gpa = (e & env->phys_mask & ~mask_low(o->shift)) | (guest_gpa & mask_low(o->shift));
+	o->perm = (u32)perm;
+	o->dirty = !has_ad || e & EPT_D || (need & EPT_W && w->update);
+	return VTLB_OK;
+}
+
+/* ---- the guest's own tables --------------------------------------------------------------------
+ */
+
+static enum vtlb_status page_fault(struct walk *w, u32 code)
+{
+	u32 perm = walk_perm_of(w->ctx);
+
+	code |= w->access & VTLB_WRITE ? PFERR_W : 0;
+	code |= w->access & VTLB_USER ? PFERR_U : 0;
+	code |= w->access & VTLB_EXEC && perm & PERM_FETCH_CODE ? PFERR_I : 0;
+	w->fault.error_code = code;
+	return VTLB_PAGE_FAULT;
+}
+
+/* Find and read the entry at @guest_gpa; step->entry is right for 4-byte entries too. */
+static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa, bool is_32)
+{
+	s->guest_gpa = guest_gpa;
+	s->gpa = guest_gpa;
+	s->ept_perm = EPT_R | EPT_W;
+	if (w->ctx->eptp) {
+		bool as_write = w->ctx->eptp & EPTP_AD && w->env->has_ept_ad;
+		struct ept_result r;
+		enum vtlb_status st =
+			ept_walk(w, guest_gpa, EPT_R | (as_write ? EPT_W : 0), QUAL_GLA_VALID, &r);
+
+		if (unlikely(st != VTLB_OK))
+			return st;
+		s->gpa = r.gpa;
+		s->ept_perm = r.perm;
+	}
+	s->host = mem_map_hva(w->env->map, s->gpa, is_32 ? 4 : 8);
+	w->entries++;
+	if (unlikely(!s->host))
+		s->entry = is_32 ? 0xffffffffull : ~0ull;
+	else if (is_32)
+		s->entry = __atomic_load_n((const u32 *)s->host, __ATOMIC_ACQUIRE);
+	else
+		s->entry = load_entry(s->host);
+	return VTLB_OK;
+}
+
+/* Reserved bits of an 8-byte entry. Source: SDM 3A, figures of "4-Level Paging", "PAE Paging". */
+static bool is_reserved64(const struct walk_env *env, const struct vtlb_context *ctx, u64 e,
+			  u32 level, bool is_pae)
+{
+	u64 rsvd = env->rsvd_mask;
+
+	if (!(ctx->efer & EFER_NXE))
+		rsvd |= PTE_XD;
+	if (is_pae)
+		rsvd |= GENMASK(62, 52);
+	if (level >= 4) {
+		rsvd |= PTE_PS;
+	} else if (level > 1 && e & PTE_PS) {
+		if (level == 3)
+			rsvd |= env->has_1g ? GENMASK(29, 13) : PTE_PS;
+		else
+			rsvd |= GENMASK(20, 13);
+	}
+	return e & rsvd;
+}
+
+/* PAE, 4-level and 5-level paging: fills @path, w->guest_gpa, w->guest_shift, guest part of attr.
+ */
+static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, struct path *path)
+{
+	const struct vtlb_context *ctx = w->ctx;
+	bool is_pae = mode == WALK_PAE;
+	u64 table = ctx->cr3, all = ~0ull, any = 0, e;
+	u32 level = mode == WALK_5LEVEL ? 5 : 4;
+
+	if (is_pae) {
+		table = ctx->pdpte[gva >> 30 & 3];
+		level = 2;
+		if (!(table & PTE_P))
+			return page_fault(w, 0);
+	}
+	for (;; level--) {
+		struct step *s = &path->step[path->count++];
+		u64 at = (table & w->env->phys_mask) | (gva >> (3 + 9 * level) & 0x1ff) << 3;
+		enum vtlb_status st = read_step(w, s, at, false);
+
+		if (unlikely(st != VTLB_OK))
+			return st;
+		e = s->entry;
+		if (unlikely(!(e & PTE_P)))
+			return page_fault(w, 0);
+		if (unlikely(is_reserved64(w->env, ctx, e, level, is_pae)))
+			return page_fault(w, PFERR_P | PFERR_RSVD);
+		all &= e;
+		any |= e;
+		if (level == 1 || (level < 4 && e & PTE_PS))
+			break;
+		table = e;
+	}
+	w->guest_shift = 3 + 9 * level;
+	w->guest_gpa = (e & w->env->phys_mask & ~mask_low(w->guest_shift)) |
+		       (gva & mask_low(w->guest_shift));
+	w->attr = (all & PTE_W ? LEAF_GW : 0) | (all & PTE_U ? LEAF_GU : 0) |
+		  (any & PTE_XD ? 0 : LEAF_GX) | (e & PTE_D ? LEAF_D : 0) |
+		  (e & PTE_G && ctx->cr4 & CR4_PGE ? LEAF_G : 0);
+	if (!is_pae)
+		w->attr |= (e >> PTE_PKEY_SHIFT & 15) << LEAF_PKEY_SHIFT;
+	return VTLB_OK;
+}
+
+/* 32-bit paging. Source: SDM 3A "32-Bit Paging". */
+static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
+{
+	const struct vtlb_context *ctx = w->ctx;
+	struct step *s = &path->step[path->count++];
+	u64 all, e;
+	enum vtlb_status st;
+
+	path->is_32 = true;
+	st = read_step(w, s, (ctx->cr3 & 0xfffff000) | (gva >> 22 & 0x3ff) << 2, true);
+	if (unlikely(st != VTLB_OK))
+		return st;
+	e = all = s->entry;
+	if (!(e & PTE_P))
+		return page_fault(w, 0);
+	if (e & PTE_PS && ctx->cr4 & CR4_PSE) {
+		u32 bits = MIN(40u, w->env->maxphyaddr); /* PSE-36: PDE bits 20:13 are 39:32 */
+
+		if (e & BIT(21) || bits_get(e, 20, 13) >> (bits - 32))
+			return page_fault(w, PFERR_P | PFERR_RSVD);
+		w->guest_shift = 22;
+		w->guest_gpa = (e & 0xffc00000) | bits_get(e, 20, 13) << 32 | (gva & mask_low(22));
+	} else {
+		s = &path->step[path->count++];
+		st = read_step(w, s, (e & 0xfffff000) | (gva >> 12 & 0x3ff) << 2, true);
+		if (unlikely(st != VTLB_OK))
+			return st;
+		e = s->entry;
+		if (!(e & PTE_P))
+			return page_fault(w, 0);
+		all &= e;
+		w->guest_shift = 12;
+		w->guest_gpa = (e & 0xfffff000) | (gva & mask_low(12));
+	}
+	w->attr = LEAF_GX | (all & PTE_W ? LEAF_GW : 0) | (all & PTE_U ? LEAF_GU : 0) |
+		  (e & PTE_D ? LEAF_D : 0) | (e & PTE_G && ctx->cr4 & CR4_PGE ? LEAF_G : 0);
+	return VTLB_OK;
+}
+
+/* Access rights of the guest's tables. Source: SDM 3A "Access Rights", "Page-Fault Exceptions". */
+static enum vtlb_status check_rights(struct walk *w)
+{
+	u32 perm = walk_perm_of(w->ctx);
+	u32 need = w->access & VTLB_ACCESS_MASK, code = PFERR_P;
+
+	if (likely(!(need & ~leaf_guest_prot(perm, w->ctx->pkru, w->attr, w->access))))
+		return VTLB_OK;
+	if (perm & PERM_PKE && w->attr & LEAF_GU && !(need & VTLB_EXEC)) {
+		u32 key = w->ctx->pkru >> (2 * (w->attr >> LEAF_PKEY_SHIFT & 15)) & 3;
+		bool honours_wd = w->access & VTLB_USER || perm & PERM_WP;
+
+		if (key & 1 || (key & 2 && need & VTLB_WRITE && honours_wd))
+			code |= PFERR_PK;
+	}
+	return page_fault(w, code);
+}
+
+/* A and D that the entry of @s lacks. */
+static u64 missing_bits(const struct walk *w, const struct step *s, bool is_last)
+{
+	u64 bits = PTE_A | (is_last && w->access & VTLB_WRITE ? PTE_D : 0);
+
+	return s->host ? bits & ~s->entry : 0;
+}
+
+/* Accessed and dirty bits that ept12 keeps the processor from writing are EPT violations. */
+static enum vtlb_status check_update(struct walk *w, const struct path *path)
+{
+	for (u32 i = 0; i < path->count; i++) {
+		const struct step *s = &path->step[i];
+
+		if (unlikely(!(s->ept_perm & EPT_W) && missing_bits(w, s, i + 1 == path->count)))
+			return ept_violation(w, s->guest_gpa, EPT_R | EPT_W, s->ept_perm,
+					     QUAL_GLA_VALID);
+	}
+	return VTLB_OK;
+}
+
+/* False: an entry changed since it was read, walk again. */
+static bool update_guest(struct walk *w, const struct path *path)
+{
+	for (u32 i = 0; i < path->count; i++) {
+		const struct step *s = &path->step[i];
+		u64 bits = missing_bits(w, s, i + 1 == path->count);
+
+		if (likely(!bits))
+			continue;
+		if (!(path->is_32 ? set_bits32(s->host, (u32)s->entry, (u32)bits)
+				  : set_bits64(s->host, s->entry, bits)))
+			return false;
+		note_entry_write(w->env, s->gpa);
+	}
+	return true;
+}
+
+/* ---- together ----------------------------------------------------------------------------------
+ */
+
+/* w->guest_gpa through ept12 to w->gpa. */
+static enum vtlb_status walk_final(struct walk *w, u64 qual)
+{
+	w->shift = w->guest_shift;
+	if (w->ctx->eptp) {
+		u32 need = w->access & (VTLB_READ | VTLB_WRITE);
+		struct ept_result r;
+
+		if (w->access & VTLB_EXEC)
+			need |= w->ctx->mbec && w->attr & LEAF_GU ? EPT_XU : EPT_X;
+		enum vtlb_status st = ept_walk(w, w->guest_gpa, need, qual, &r);
+
+		if (unlikely(st != VTLB_OK))
+			return st;
+		w->gpa = r.gpa;
+		w->shift = MIN(w->shift, r.shift);
+		w->attr |= (u64)(r.perm & (EPT_R | EPT_W | EPT_X)) << LEAF_EPT_SHIFT |
+			   (r.perm & EPT_XU ? LEAF_EXU : 0);
+		if (!r.dirty)
+			w->attr &= ~LEAF_D;
+	} else {
+		w->gpa = w->guest_gpa;
+		w->attr |= LEAF_EPT_ALL;
+	}
+	return VTLB_OK;
+}
+
+static enum vtlb_status classify(struct walk *w)
+{
+	if (likely(mem_map_hpa(w->env->map, w->gpa, 1) >= 0))
+		return VTLB_OK;
+	w->attr |= LEAF_IO;
+	return VTLB_MMIO;
+}
+
+enum vtlb_status walk_gpa(struct walk *w, u64 guest_gpa)
+{
+	enum vtlb_status st;
+
+	w->guest_gpa = guest_gpa;
+	w->guest_shift = 64;
+	w->attr = LEAF_GUEST_ALL | LEAF_D;
+	st = walk_final(w, 0);
+	return st == VTLB_OK ? classify(w) : st;
+}
+
+enum vtlb_status walk_linear(struct walk *w, u64 gva)
+{
+	enum walk_mode mode = walk_mode_of(w->ctx);
+	struct path path;
+	enum vtlb_status st;
+
+	do {
+		path.count = 0;
+		path.is_32 = false;
+		w->fault.gla = gva;
+		if (mode == WALK_OFF) {
+			w->guest_gpa = gva;
+			w->guest_shift = 64;
+			w->attr = LEAF_GUEST_ALL | LEAF_D;
+		} else {
+			st = mode == WALK_32 ? descend32(w, gva, &path)
+					     : descend64(w, gva, mode, &path);
+			if (unlikely(st != VTLB_OK))
+				return st;
+			st = check_rights(w);
+			if (unlikely(st != VTLB_OK))
+				return st;
+			if (w->ctx->eptp && w->update) {
+				st = check_update(w, &path);
+				if (unlikely(st != VTLB_OK))
+					return st;
+			}
+		}
+		st = walk_final(w, QUAL_GLA_VALID | QUAL_FINAL);
+		if (unlikely(st != VTLB_OK))
+			return st;
+	} while (w->update && unlikely(!update_guest(w, &path)));
+	if (w->access & VTLB_WRITE && w->update)
+		w->attr |= LEAF_D;
+	return classify(w);
+}

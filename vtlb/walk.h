@@ -1,0 +1,62 @@
+/*
+ * walk.h - the reference walker: what the guest's tables and ept12 say about one linear address
+ *
+ * Every translation starts here, and every fault comes from here. The walker caches nothing. With
+ * @update it sets accessed and dirty bits, by compare-and-exchange on the very entries it read; if
+ * one of them changed meanwhile it walks again. Entries that lie outside RAM read as all ones.
+ * Called by the fill, by vtlb_peek() and by the audit; never touches SPTs. Cost: one dependent load
+ * a level, nested (levels + 1) * 5.
+ */
+#ifndef VTLB_WALK_H
+#define VTLB_WALK_H
+
+#include "l0/base/types.h"
+#include "l0/mem/mem.h"
+#include "vtlb/vtlb.h"
+
+/* Paging modes. */
+enum walk_mode { WALK_OFF, WALK_32, WALK_PAE, WALK_4LEVEL, WALK_5LEVEL };
+
+/* What is constant for a machine. */
+struct walk_env {
+	struct mem *mem;
+	const struct mem_map *map;
+	u64 phys_mask; /* bits maxphyaddr-1:12 */
+	u64 rsvd_mask; /* bits 51:maxphyaddr */
+	u32 maxphyaddr;
+	bool has_1g, has_ept_1g, has_ept_ad;
+};
+
+struct walk {
+	/* in */
+	const struct walk_env *env;
+	const struct vtlb_context *ctx;
+	u32 access; /* VTLB_* */
+	bool update;
+	/* out, after VTLB_OK and VTLB_MMIO */
+	u64 attr;	 /* LEAF_* permissions, without frame and stamp */
+	u64 guest_gpa;	 /* of the byte, in the running guest */
+	u64 gpa;	 /* of the byte, in the machine */
+	u32 guest_shift; /* log2 of the guest's page size; 64 when paging is off */
+	u32 shift;	 /* of the smaller of guest's and ept12's page */
+	/* out, after a fault */
+	struct vtlb_fault fault;
+	u32 entries; /* table entries read, for counters */
+};
+
+enum walk_mode walk_mode_of(const struct vtlb_context *ctx);
+
+/* PERM_* of a context. */
+u32 walk_perm_of(const struct vtlb_context *ctx);
+
+/**
+ * walk_linear - translate @gva for w->access
+ * Return: VTLB_OK (RAM), VTLB_MMIO (nothing or a device there), or a fault with w->fault filled.
+ * Source: SDM 3A "Paging"; SDM 3C "The Extended Page Table Mechanism (EPT)".
+ */
+enum vtlb_status walk_linear(struct walk *w, u64 gva);
+
+/* The same for a guest physical address that no linear address leads to (PDPTE loads). */
+enum vtlb_status walk_gpa(struct walk *w, u64 guest_gpa);
+
+#endif
