@@ -21,6 +21,7 @@ struct mem;
 struct op;
 struct block;
 struct code_cache;
+struct vec_stubs;
 struct trace_ctx;
 struct cpu_features;
 struct vp;
@@ -64,7 +65,7 @@ struct softtlb_entry {
 };
 
 struct softtlb {
-	u32 gen; /* 1..4095 */
+	u64 gen; /* 1..4095 */
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
 };
 
@@ -84,9 +85,16 @@ struct vp {
 	u32 cpl;
 	u64 ea_base[SEG_COUNT + 1]; /* segment bases by use: 0 for ES..DS in 64-bit mode; [8] = 0 */
 	_Atomic u32 attn;     /* VP_ATTN_* */
+	struct softtlb_entry *tlb_e; /* tlb_soft.e[mmu_mode] */
 	const struct op *cur; /* operation whose slow path runs: gives RIP and count of a fault */
 	struct block *cur_block;
 	u64 block_insns;      /* @insns at the start of cur_block */
+	const struct op *next_op;   /* builds without sibling calls: what the run loop calls next */
+	const struct op *link_from; /* branch that left its block and wants to be chained, or NULL */
+	u32 va_bits;	      /* linear-address width: 48, or 57 with CR4.LA57 */
+	/* A read-modify-write that the soft TLB did not serve, see access_rmw_begin(). */
+	u64 rmw_value[2], rmw_lin, rmw_gpa;
+	u8 rmw_kind, rmw_size;
 	bool vec_live;	      /* the guest's vector state is in the host's registers */
 	bool delivering;      /* an event is being delivered: faults become double faults */
 
@@ -127,6 +135,8 @@ struct vp {
 	/* x87: the guest's own last instruction, operand and opcode, see vec.h */
 	u64 fpu_ip, fpu_dp;
 	u16 fpu_op;
+	struct vec_stubs *stubs;
+	u8 vec_buf[64] __attribute__((aligned(64))); /* operand that is no plain RAM in one page */
 
 	/* engine counters (engine.def prints them) */
 	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
@@ -145,6 +155,8 @@ struct vp {
 #define VP_MODE_FLAT 0x40u /* ES, CS, SS, DS: base 0, limit 4 GiB - 1, usable, writable data: no checks */
 #define VP_MODE_LMA 0x80u
 #define VP_MODE_AC 0x100u  /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
+#define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
+#define VP_MODE_ONE 0x400u /* key of blocks of one instruction; never set in @mode itself */
 
 /*
  * What the processor model offers to the engine: decides #UD, #GP and reserved bits. Filled from

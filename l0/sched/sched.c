@@ -2,16 +2,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
 #include "l0/base/assert.h"
+#include "l0/base/mem_ops.h"
 
 const struct sched_policy *const sched_policies[] = {&sched_policy_rr, NULL};
 
 const struct sched_policy *sched_policy_lookup(const char *name)
 {
 	for (u32 i = 0; sched_policies[i]; i++)
-		if (strcmp(sched_policies[i]->name, name) == 0)
+		if (nm_str_equal(sched_policies[i]->name, name))
 			return sched_policies[i];
 	return NULL;
 }
@@ -81,11 +82,13 @@ static void make_ready(struct sched *s, struct sched_vp *e, u64 now_ns, bool wok
 	pthread_cond_signal(&s->ready);
 }
 
-s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns)
+s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocked)
 {
 	s32 preempt = -1;
 
 	pthread_mutex_lock(&s->lock);
+	if (was_blocked)
+		*was_blocked = e->state == SCHED_BLOCKED;
 	switch (e->state) {
 	case SCHED_READY:
 		break;
@@ -102,6 +105,27 @@ s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return preempt;
+}
+
+void sched_wake_seen(struct sched *s, struct sched_vp *e)
+{
+	pthread_mutex_lock(&s->lock);
+	e->wake_pending = false;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void sched_wait_ready(struct sched *s, u64 timeout_ns)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	timeout_ns += (u64)until.tv_nsec;
+	until.tv_sec += (time_t)(timeout_ns / NS_PER_SEC);
+	until.tv_nsec = (long)(timeout_ns % NS_PER_SEC);
+	pthread_mutex_lock(&s->lock);
+	if (s->n_ready == 0)
+		pthread_cond_timedwait(&s->ready, &s->lock, &until);
+	pthread_mutex_unlock(&s->lock);
 }
 
 struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)

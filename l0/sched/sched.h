@@ -94,9 +94,16 @@ void sched_remove(struct sched *s, struct sched_vp *e);
  * sched_wake - @e has something to do again
  * @now_ns: virtual or host time of the wake-up
  * Idempotent; a wake-up of a running entity is remembered, so that a block that races with it does
- * not lose it. Return: the worker whose running entity should be preempted for it, or -1.
+ * not lose it. @was_blocked says whether it was blocked (may be NULL).
+ * Return: the worker whose running entity should be preempted for it, or -1.
  */
-s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns);
+s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocked);
+
+/* Forget a wake-up of the running @e that its owner has seen already. */
+void sched_wake_seen(struct sched *s, struct sched_vp *e);
+
+/* Wait until something is runnable, @timeout_ns at most (host clock; no virtual processor is held). */
+void sched_wait_ready(struct sched *s, u64 timeout_ns);
 
 /* Next entity for @worker, now RUNNING there, with its slice; NULL when nothing is runnable. */
 struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns);

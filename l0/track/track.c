@@ -429,10 +429,18 @@ static struct event_text numbered(const char *prefix, u32 vm, u32 n)
 	return event_text(buf);
 }
 
-void track_emit_state(struct track_vp *v)
+static bool is_executing(const struct track *t, const struct track_vcpu *c)
 {
-	struct track *t = v->track;
-	struct trace_ctx *ctx = v->ctx;
+	const struct track_vp *v;
+
+	list_for_each(v, &t->vps, node)
+		if (v->inside && v->active == c)
+			return true;
+	return false;
+}
+
+void track_emit_state(struct track *t, struct trace_ctx *ctx)
+{
 	u32 id = ctx->vcpu_id;
 	u8 level = ctx->level;
 
@@ -445,8 +453,9 @@ void track_emit_state(struct track_vp *v)
 		ctx->level = (u8)c->child->depth;
 		TRANSITION(ctx, vcpu_state, .vm = t->vm, .child = c->child->id, .index = c->index,
 			   .parent_vcpu = c->active_on,
-			   .state = c->active ? (v->inside && v->active == c ? RUN_STATE_RUNNING : RUN_STATE_READY)
-					      : RUN_STATE_PARKED,
+			   .state = !c->active	     ? RUN_STATE_PARKED
+				    : is_executing(t, c) ? RUN_STATE_RUNNING
+							 : RUN_STATE_READY,
 			   .vmcs = c->vmcs, .cr3 = c->cr3);
 	}
 	ctx->vcpu_id = id;

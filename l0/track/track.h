@@ -71,8 +71,9 @@ void track_vm_exit(struct track_vp *v, u32 reason);
 /* CR3 was loaded by the code that runs (MOV CR3, task switch); after the cr3_load transition. */
 void track_cr3_load(struct track_vp *v, u64 cr3);
 
-/* Everything known, as *_state transitions through @v's context, so that a reader can start here. */
-void track_emit_state(struct track_vp *v);
+/* Everything known, as *_state transitions through @ctx (whose vCPU and level are kept), so that a
+ * reader can start here. */
+void track_emit_state(struct track *t, struct trace_ctx *ctx);
 
 /* Look-up of the active vCPU for the scheduler and for dumps: its id, or EVENT_NO_ID. */
 u32 track_active_vcpu(const struct track_vp *v);

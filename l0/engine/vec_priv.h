@@ -1,0 +1,45 @@
+/*
+ * Shared between vec.c (decoding and handlers) and vec_state.c (state images). Internal.
+ */
+#ifndef L0_ENGINE_VEC_PRIV_H
+#define L0_ENGINE_VEC_PRIV_H
+
+#include "l0/engine/exec.h"
+#include "l0/engine/vec.h"
+
+/* op->aux of vector operations */
+#define VEC_X87 0x0001u
+#define VEC_MMX 0x0002u
+#define VEC_SSE 0x0004u
+#define VEC_AVX 0x0008u
+#define VEC_FXSR 0x0010u      /* FXSAVE, FXRSTOR: EM gives #NM */
+#define VEC_WAIT 0x0020u      /* FWAIT: gated by MP and TS */
+#define VEC_GPR_IN 0x0040u    /* op->src goes to the stub in rax */
+#define VEC_GPR_OUT 0x0080u   /* rax goes to op->dst */
+#define VEC_STRING 0x0100u    /* PCMPxSTRx: RAX, RDX in, RCX out */
+#define VEC_POINTER 0x0200u   /* moves the x87 last-instruction pointers */
+#define VEC_STORE_KEEPS 0x0400u /* a store that an unmasked exception suppresses: x87 */
+
+/* #UD, #NM and the like when the instruction may not run now. */
+void vec_gate_slow(struct vp *vp, const struct op *op);
+
+static __always_inline void vec_gate(struct vp *vp, const struct op *op)
+{
+	if (unlikely((vp->cpu.cr0 & (CR0_TS | CR0_EM)) ||
+		     ((op->aux & (VEC_SSE | VEC_AVX)) && !(vp->cpu.cr4 & CR4_OSFXSR)) || (op->aux & VEC_AVX)))
+		vec_gate_slow(vp, op);
+}
+
+static __always_inline void vec_live(struct vp *vp)
+{
+	if (unlikely(!vp->vec_live))
+		vec_unpark(vp);
+}
+
+/* Bits of MXCSR that may be 1 (of the host, as FXSAVE tells it). */
+extern u32 vec_mxcsr_mask;
+
+/* Slow functions for op_slow: images of the state in memory. */
+op_fn vec_state_lookup(u16 mnemonic);
+
+#endif
