@@ -16,7 +16,10 @@ static u32 provider_emit(const struct transition *t, u32 count, const bool *stop
 		switch (t->kind) {
 #define EVENT(name, ...) \
 	case TRANSITION_##name: \
-		lttng_ust_tracepoint(nestor, name, t, transition_payload(t, name)); \
+		if (lttng_ust_tracepoint_enabled(nestor, name)) { \
+			struct pack_##name k = pack_##name(t); \
+			lttng_ust_do_tracepoint(nestor, name, &k); \
+		} \
 		break;
 #include "l0/arch/events.def"
 #undef EVENT
