@@ -18,6 +18,9 @@
 
 extern char **environ;
 
+/* liblttng-ctl's own switch for its complaints on stderr; in no header, so perhaps not there. */
+extern int lttng_opt_quiet __attribute__((weak));
+
 #define START_TIMEOUT_MS 15000
 #define STOP_TIMEOUT_MS 5000
 
@@ -368,6 +371,8 @@ int trace_daemon_acquire(struct trace_daemon *d, bool may_start, char *why, size
 	int fd, err;
 
 	memset(d, 0, sizeof(*d));
+	if (&lttng_opt_quiet)
+		lttng_opt_quiet = 1;
 	choose_dir(d);
 	snprintf(d->run_name, sizeof(d->run_name), "nestor-%d-%llu", (int)getpid(),
 		 (unsigned long long)process_start_time(getpid()));

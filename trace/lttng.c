@@ -92,6 +92,27 @@ static int enable_channel(struct trace_lttng *l, struct lttng_domain *domain)
 	return code;
 }
 
+/*
+ * Have the description of the events reach the disk while the run goes on: a trace whose daemon died
+ * is of no use without it.
+ */
+static void enable_metadata_timer(struct trace_lttng *l, struct lttng_domain *domain)
+{
+	struct lttng_channel *ch = lttng_channel_create(domain);
+
+	if (!ch)
+		return;
+	snprintf(ch->name, sizeof(ch->name), "metadata");
+	ch->enabled = 1;
+	ch->attr.overwrite = 0;
+	ch->attr.subbuf_size = 16 * KIB;
+	ch->attr.num_subbuf = 2;
+	ch->attr.output = LTTNG_EVENT_MMAP;
+	ch->attr.switch_timer_interval = SWITCH_TIMER_US;
+	lttng_enable_channel(l->handle, ch); /* where it is not possible, the trace is as good as before */
+	lttng_channel_destroy(ch);
+}
+
 static int enable_events(struct trace_lttng *l, u64 kinds_not)
 {
 	char names[TRANSITION_COUNT][LTTNG_SYMBOL_NAME_LEN];
@@ -119,8 +140,11 @@ static int enable_events(struct trace_lttng *l, u64 kinds_not)
 
 static int set_up(struct trace_lttng *l, struct lttng_domain *domain, pid_t pid, u64 kinds_not)
 {
-	int code = enable_channel(l, domain);
+	int code;
 
+	if (!l->is_live)
+		enable_metadata_timer(l, domain);
+	code = enable_channel(l, domain);
 	if (code > 0)
 		return code;
 	/* other runs of ours under the same daemon have the same provider */
@@ -154,7 +178,7 @@ int trace_lttng_create(struct trace_lttng *l, const char *name, const char *outp
 	code = l->handle ? set_up(l, &domain, pid, kinds_not) : LTTNG_ERR_NOMEM;
 	if (code) {
 		snprintf(why, why_bytes, "LTTng session %s: %s", name, lttng_strerror(-code));
-		trace_lttng_destroy(l, true);
+		trace_lttng_destroy(l, TRACE_SICK);
 		return -EIO;
 	}
 	return 0;
@@ -174,24 +198,24 @@ static u64 count_discarded(struct trace_lttng *l)
 	return total;
 }
 
-u64 trace_lttng_destroy(struct trace_lttng *l, bool daemon_alive)
+u64 trace_lttng_destroy(struct trace_lttng *l, enum trace_health health)
 {
 	u64 discarded = 0;
 
 	if (!l->name[0])
 		return 0;
-	if (daemon_alive) {
+	if (health == TRACE_HEALTHY) {
 		if (l->is_live)
 			lttng_stop_tracing_no_wait(l->name);
 		else
 			lttng_stop_tracing(l->name);
 		if (l->handle)
 			discarded = count_discarded(l);
-		if (l->is_live)
-			lttng_destroy_session_no_wait(l->name);
-		else
-			lttng_destroy_session(l->name);
 	}
+	if (health == TRACE_HEALTHY && !l->is_live)
+		lttng_destroy_session(l->name);
+	else if (health != TRACE_GONE)
+		lttng_destroy_session_no_wait(l->name);
 	if (l->handle)
 		lttng_destroy_handle(l->handle);
 	memset(l, 0, sizeof(*l));

@@ -361,7 +361,7 @@ static void say_losses(struct trace_session *s, const struct trace_session_resul
 void trace_session_stop(struct trace_session *s, struct trace_session_result *result)
 {
 	struct trace_session_result r = {0};
-	bool alive;
+	enum trace_health health;
 
 	if (!s)
 		return;
@@ -371,9 +371,9 @@ void trace_session_stop(struct trace_session *s, struct trace_session_result *re
 		r.dropped += s->outlets[i].dropped;
 	}
 	r.died = s->dead;
-	alive = !s->dead && trace_daemon_is_alive(&s->daemon);
-	r.discarded_live = trace_lttng_destroy(&s->live, alive);
-	r.discarded = trace_lttng_destroy(&s->record, alive);
+	health = !trace_daemon_is_alive(&s->daemon) ? TRACE_GONE : s->dead ? TRACE_SICK : TRACE_HEALTHY;
+	r.discarded_live = trace_lttng_destroy(&s->live, health);
+	r.discarded = trace_lttng_destroy(&s->record, health);
 	trace_relay_stop(&s->relay);
 	trace_daemon_release(&s->daemon);
 	say_losses(s, &r);

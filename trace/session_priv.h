@@ -37,8 +37,11 @@ int trace_lttng_create(struct trace_lttng *l, const char *name, const char *outp
 		       const struct trace_relay *relay, pid_t pid, u64 kinds_not, char *why,
 		       size_t why_bytes) __must_check;
 
-/* Stop, count what was discarded, destroy. @daemon_alive false: only free our side. */
-u64 trace_lttng_destroy(struct trace_lttng *l, bool daemon_alive);
+/* The daemons: as they should be; not able to finish a recording; not there. */
+enum trace_health { TRACE_HEALTHY, TRACE_SICK, TRACE_GONE };
+
+/* Stop, count what was discarded, destroy, as far as @health allows. Return: events discarded. */
+u64 trace_lttng_destroy(struct trace_lttng *l, enum trace_health health);
 
 /* Live URL of @l over @relay. */
 void trace_lttng_url(const struct trace_lttng *l, const struct trace_relay *relay, char *buf, size_t bytes);

@@ -101,7 +101,7 @@ void trace_watch_stop(struct trace_watch *w)
 {
 	if (!w)
 		return;
-	trace_lttng_destroy(&w->live, trace_daemon_is_alive(&w->daemon));
+	trace_lttng_destroy(&w->live, trace_daemon_is_alive(&w->daemon) ? TRACE_HEALTHY : TRACE_GONE);
 	trace_relay_stop(&w->relay);
 	trace_daemon_release(&w->daemon);
 	free(w);
