@@ -40,7 +40,9 @@ $(L1_OUT)/hello.elf: $(L1_OUT)/boot/hello.32.o l1-child/boot/hello.ld
 # Guests of the child VMM: flat images, named guest-KIND-BITS.bin, linked into it.
 L1_GUESTS64 := rt batch idle spin procs
 L1_GUESTS32 := rt batch idle spin
-L1_BLOBS := $(L1_GUESTS64:%=$(L1_OUT)/guest-%-64.bin) $(L1_GUESTS32:%=$(L1_OUT)/guest-%-32.bin)
+L1_LOOPS := cpuid vmcall
+L1_BLOBS := $(L1_GUESTS64:%=$(L1_OUT)/guest-%-64.bin) $(L1_GUESTS32:%=$(L1_OUT)/guest-%-32.bin) \
+	$(L1_LOOPS:%=$(L1_OUT)/guest-%-64.bin)
 L1_KIT := guests/entry guests/kit lib/str
 L1_PROCS := guests/procs_vm guests/procs_entry
 
@@ -54,6 +56,12 @@ $(L1_OUT)/guest-%-32.elf: $(L1_OUT)/guests/%.32.o $(L1_KIT:%=$(L1_OUT)/%.32.o) \
 	$(L1_LD) -m elf_i386 $(L1_LDFLAGS) -e kit_start -T l1-child/guests/guest.ld -o $@ \
 		$(filter %.o,$^)
 
+$(L1_OUT)/guest-cpuid-64.elf: private L1_CFLAGS64 += -DLOOP_CPUID
+$(L1_LOOPS:%=$(L1_OUT)/guest-%-64.elf): l1-child/guests/loops.S l1-child/guests/guest.ld
+	@mkdir -p $(@D)
+	$(L1_CC) $(L1_CFLAGS64) -MF $@.d $(L1_LDFLAGS:%=-Wl,%) -Wl,-e,0x100000 \
+		-T l1-child/guests/guest.ld -o $@ $<
+
 $(L1_OUT)/guest-%.bin: $(L1_OUT)/guest-%.elf
 	$(L1_OBJCOPY) -O binary $< $@
 
@@ -65,6 +73,15 @@ L1_VMM := vmm/main vmm/config vmm/clock vmm/irq vmm/traps vmm/page vmm/vmx vmm/e
 L1_CHILD_OBJ := $(addprefix $(L1_OUT)/,$(addsuffix .o,$(L1_BOOT) $(L1_VMM)))
 L1_IMAGES := $(L1_OUT)/child.elf $(L1_OUT)/child32.elf $(L1_OUT)/child64.elf
 GUEST_IMAGES += $(L1_IMAGES)
+
+# The round-trip benchmark: the same parts without run loop and scheduler.
+L1_RTBENCH := $(filter-out vmm/main vmm/exit vmm/sched vmm/vtimer,$(L1_BOOT) $(L1_VMM)) \
+	bench/main bench/roundtrip
+L1_RTBENCH_OBJ := $(addprefix $(L1_OUT)/,$(addsuffix .o,$(L1_RTBENCH)))
+GUEST_IMAGES += $(L1_OUT)/rtbench.elf
+
+$(L1_OUT)/rtbench.elf: $(L1_OUT)/boot/header.o $(L1_RTBENCH_OBJ) l1-child/boot/child.ld
+	$(L1_LD) -m elf_x86_64 $(L1_LDFLAGS) -T l1-child/boot/child.ld -o $@ $(filter %.o,$^)
 
 $(L1_OUT)/vmm/blob_data.o: private L1_CFLAGS64 += -Wa,-I,$(L1_OUT)
 $(L1_OUT)/vmm/blob_data.o: $(L1_BLOBS)

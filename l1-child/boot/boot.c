@@ -4,10 +4,10 @@
 #include "l1-child/lib/str.h"
 
 #define MULTIBOOT_LOADER_MAGIC 0x2badb002
-#define INFO_MEMORY	       (1u << 0)
-#define INFO_CMDLINE	       (1u << 2)
-#define INFO_MODULES	       (1u << 3)
-#define MAX_MEMORY	       (0xc0000000ull) /* below the devices */
+#define INFO_MEMORY (1u << 0)
+#define INFO_CMDLINE (1u << 2)
+#define INFO_MODULES (1u << 3)
+#define MAX_MEMORY (0xc0000000ull) /* below the devices */
 
 struct multiboot_info {
 	u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;

@@ -1,7 +1,7 @@
 /*
- * What the child VMM and its L2 guests agree on: where things are in a guest's memory, the page they
- * share, and the hypercalls. Guests are 64- or 32-bit, so every shared field has a fixed width and is
- * naturally aligned.
+ * What the child VMM and its L2 guests agree on: where things are in a guest's memory, the page
+ * they share, and the hypercalls. Guests are 64- or 32-bit, so every shared field has a fixed width
+ * and is naturally aligned.
  *
  * Guest-physical memory, from 0 to shared->ram_bytes:
  *   0x1000-0x3fff  first page tables, made by the VMM (identity map, 64-bit: 1 GiB in 2 MiB pages;
@@ -16,16 +16,17 @@
 #ifndef L1_CHILD_GUESTS_ABI_H
 #define L1_CHILD_GUESTS_ABI_H
 
-#define GUEST_TABLES	0x1000
-#define GUEST_SHARED	0x4000
-#define GUEST_STACK_TOP	0x80000
-#define GUEST_IMAGE	0x100000
+#define GUEST_TABLES 0x1000
+#define GUEST_SHARED 0x4000
+#define GUEST_STACK_TOP 0x80000
+#define GUEST_IMAGE 0x100000
 
-#define HC_NOP		0 /* nothing: a round trip */
-#define HC_TIMER	1 /* periodic timer: EBX/ECX = period in TSC ticks low/high (0: off), EDX = vector */
-#define HC_PRINT	2 /* EBX = guest-physical address, ECX = bytes */
-#define HC_YIELD	3 /* to the end of the run queue */
-#define HC_EXIT		4 /* stop this guest; EBX = code, 0 is success */
+#define HC_NOP 0 /* nothing: a round trip */
+#define HC_TIMER \
+	1 /* periodic timer: EBX/ECX = period in TSC ticks low/high (0: off), EDX = vector */
+#define HC_PRINT 2 /* EBX = guest-physical address, ECX = bytes */
+#define HC_YIELD 3 /* to the end of the run queue */
+#define HC_EXIT 4  /* stop this guest; EBX = code, 0 is success */
 
 #ifndef __ASSEMBLER__
 #include "l1-child/lib/types.h"
@@ -44,17 +45,17 @@ struct guest_change {
 struct guest_shared {
 	/* written by the VMM before the guest starts */
 	u64 ram_bytes;
-	u64 period_tsc;	   /* of the guest's own timer */
+	u64 period_tsc; /* of the guest's own timer */
 	u32 tsc_khz;
 	u32 work_tsc;	   /* CPU time of one period's work */
 	u32 vary_permille; /* work differs by up to this, evenly */
 	u32 processes;
 	u32 seed;
-	u32 vector;	   /* that the timer is to use */
+	u32 vector; /* that the timer is to use */
 	struct guest_change change[GUEST_CHANGES];
 
 	/* written by the VMM when a tick is due, whether or not the guest runs then */
-	volatile u32 ticks;			 /* ticks due since the start */
+	volatile u32 ticks; /* ticks due since the start */
 	u32 reserved;
 	volatile u64 due_tsc[GUEST_TICKS_KEPT]; /* instant of tick n at [n % kept], n from 1 */
 

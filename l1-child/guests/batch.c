@@ -1,11 +1,12 @@
-/* The batch guest: computes for ever; now and then a CPUID or a hypercall, as real programs exit. */
+/* The batch guest: computes for ever; now and then a CPUID or a hypercall, as real programs exit.
+ */
 #include "l0/arch/ports.h"
 #include "l1-child/guests/kit.h"
 #include "l1-child/lib/cpu.h"
 
-#define LOOPS_PER_UNIT	 2000
-#define UNITS_PER_CPUID	 16
-#define UNITS_PER_CALL	 64
+#define LOOPS_PER_UNIT 2000
+#define UNITS_PER_CPUID 16
+#define UNITS_PER_CALL 64
 #define UNITS_PER_REPORT 1024
 
 void guest_main(struct guest_shared *s)

@@ -5,9 +5,9 @@
 #include "l1-child/lib/str.h"
 
 #define GATE_INTERRUPT 0x8e
-#define GATE_USER      0x60
-#define IDT_ENTRIES    256
-#define EXIT_TRAP      100 /* + vector: exit code of an unexpected trap */
+#define GATE_USER 0x60
+#define IDT_ENTRIES 256
+#define EXIT_TRAP 100 /* + vector: exit code of an unexpected trap */
 
 struct gate {
 	u16 offset_low, selector;
@@ -66,8 +66,8 @@ void kit_set_kernel_stack(uword top)
 
 static void load_tables(void)
 {
-	struct table_pointer gdt_ptr = { sizeof(gdt) - 1, (uword)gdt };
-	struct table_pointer idt_ptr = { sizeof(idt) - 1, (uword)idt };
+	struct table_pointer gdt_ptr = {sizeof(gdt) - 1, (uword)gdt};
+	struct table_pointer idt_ptr = {sizeof(idt) - 1, (uword)idt};
 
 #ifdef __x86_64__
 	gdt[1] = 0x00af9b000000ffff;
@@ -168,7 +168,7 @@ void kit_work(u32 n)
 }
 
 #define CALIBRATE_LOOPS 500
-#define CALIBRATE_RUNS	16
+#define CALIBRATE_RUNS 16
 
 void kit_calibrate(struct kit_rate *r)
 {

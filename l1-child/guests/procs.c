@@ -3,20 +3,20 @@
 #include "l0/arch/ports.h"
 #include "l1-child/lib/cpu.h"
 
-#define VECTOR_PF	 14
-#define PF_PRESENT	 1u
-#define PF_USER		 4u
-#define FLAGS_IF	 0x200ull
-#define FLAGS_FIXED	 0x2ull
-#define MSR_EFER	 0xc0000080
-#define EFER_SCE	 1ull
-#define MSR_STAR	 0xc0000081
-#define MSR_LSTAR	 0xc0000082
-#define MSR_FMASK	 0xc0000084
-#define FMASK_BITS	 0x47700ull /* AC, NT, IOPL, DF, IF, TF */
-#define POOL_START	 0x200000
+#define VECTOR_PF 14
+#define PF_PRESENT 1u
+#define PF_USER 4u
+#define FLAGS_IF 0x200ull
+#define FLAGS_FIXED 0x2ull
+#define MSR_EFER 0xc0000080
+#define EFER_SCE 1ull
+#define MSR_STAR 0xc0000081
+#define MSR_LSTAR 0xc0000082
+#define MSR_FMASK 0xc0000084
+#define FMASK_BITS 0x47700ull /* AC, NT, IOPL, DF, IF, TF */
+#define POOL_START 0x200000
 #define FRAMES_PER_PROCESS 40 /* fewer than USER_PAGES: frames are taken back */
-#define MAX_PROCESSES	 16
+#define MAX_PROCESSES 16
 
 struct process {
 	u64 sp; /* of the kernel stack while it does not run */

@@ -7,18 +7,18 @@
 #define L1_CHILD_GUESTS_PROCS_H
 
 /* user addresses: top-level slot 1 */
-#define USER_TEXT	0x8000000000
-#define USER_DATA	0x8000200000
-#define USER_STACK_TOP	0x8000400000
-#define USER_PAGES	64 /* a process's array at its largest */
+#define USER_TEXT 0x8000000000
+#define USER_DATA 0x8000200000
+#define USER_STACK_TOP 0x8000400000
+#define USER_PAGES 64 /* a process's array at its largest */
 #define USER_STACK_PAGES 4
 
 /* system calls: EAX */
-#define SYS_YIELD	0 /* by SYSCALL */
-#define SYS_EXIT	1 /* by INT 0x80: EDI = code; the process starts anew */
-#define VECTOR_SYSTEM	0x80
+#define SYS_YIELD 0 /* by SYSCALL */
+#define SYS_EXIT 1  /* by INT 0x80: EDI = code; the process starts anew */
+#define VECTOR_SYSTEM 0x80
 
-#define KSTACK_BYTES	4096
+#define KSTACK_BYTES 4096
 
 #ifndef __ASSEMBLER__
 #include "l1-child/guests/kit.h"
@@ -34,8 +34,8 @@ u64 uvm_create(u32 owner);
 /* Gives everything of an address space back; not the current one. */
 void uvm_destroy(u64 cr3, u32 owner);
 
-/* Maps a zeroed frame at a user address, taking the frame from whoever has had it longest if none is
- * free. Return: false if the address is not one that a process may touch. */
+/* Maps a zeroed frame at a user address, taking the frame from whoever has had it longest if none
+ * is free. Return: false if the address is not one that a process may touch. */
 bool uvm_fault(u64 cr3, u32 owner, u64 va);
 
 /* Frames taken away from their owners. */

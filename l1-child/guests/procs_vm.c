@@ -6,13 +6,13 @@
 #include "l1-child/lib/cpu.h"
 #include "l1-child/lib/str.h"
 
-#define PTE_P	 0x1ull
-#define PTE_W	 0x2ull
-#define PTE_U	 0x4ull
+#define PTE_P 0x1ull
+#define PTE_W 0x2ull
+#define PTE_U 0x4ull
 #define PTE_ADDR 0x000ffffffffff000ull
 #define MAX_TABLES 256
 #define MAX_FRAMES 1024
-#define NOBODY	 0xffffffffu
+#define NOBODY 0xffffffffu
 
 struct frame {
 	u64 va, cr3;
@@ -136,7 +136,7 @@ bool uvm_fault(u64 cr3, u32 owner, u64 va)
 		evict(f);
 	at = frames_base + (u64)(f - frames) * 4096;
 	memset((void *)at, 0, 4096);
-	*f = (struct frame){ va, cr3 & PTE_ADDR, owner };
+	*f = (struct frame){va, cr3 & PTE_ADDR, owner};
 	*pte_of(cr3, va, true) = at | PTE_P | PTE_W | PTE_U;
 	return true;
 }

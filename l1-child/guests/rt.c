@@ -106,8 +106,11 @@ static bool apply_changes(struct rt *r)
 
 void guest_main(struct guest_shared *s)
 {
-	struct rt r = { .s = s, .period_tsc = s->period_tsc, .work_tsc = s->work_tsc,
-			.random = s->seed, .start_tsc = cpu_tsc() };
+	struct rt r = {.s = s,
+		       .period_tsc = s->period_tsc,
+		       .work_tsc = s->work_tsc,
+		       .random = s->seed,
+		       .start_tsc = cpu_tsc()};
 
 	kit_calibrate(&r.rate);
 	kit_timer(r.period_tsc, s->vector);

@@ -63,7 +63,7 @@ static void put_number(const struct spec *sp, u64 v, unsigned int base, bool neg
 
 static const char *parse_spec(const char *p, struct spec *sp)
 {
-	*sp = (struct spec){ 0 };
+	*sp = (struct spec){0};
 	for (; *p == '-' || *p == '0'; p++) {
 		if (*p == '-')
 			sp->left = true;
@@ -107,12 +107,12 @@ static void print_va(const char *p, va_list ap)
 			break;
 		case 'u':
 		case 'x':
-			put_number(&sp, sp.is_long ? va_arg(ap, unsigned long) :
-					va_arg(ap, unsigned int), *p == 'u' ? 10 : 16, false);
+			put_number(&sp,
+				   sp.is_long ? va_arg(ap, unsigned long)
+					      : va_arg(ap, unsigned int),
+				   *p == 'u' ? 10 : 16, false);
 			break;
-		default:
-			put(*p);
-			break;
+		default: put(*p); break;
 		}
 	}
 }

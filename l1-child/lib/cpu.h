@@ -1,6 +1,6 @@
 /*
- * One-instruction wrappers: ports, MSRs, control registers, CPUID, time stamp. For the child VMM and
- * (64- and 32-bit) its guests. Inline only, no state.
+ * One-instruction wrappers: ports, MSRs, control registers, CPUID, time stamp. For the child VMM
+ * and (64- and 32-bit) its guests. Inline only, no state.
  */
 #ifndef L1_CHILD_LIB_CPU_H
 #define L1_CHILD_LIB_CPU_H
@@ -68,16 +68,16 @@ static inline void cpu_sti(void)
 	__asm__ volatile("sti" : : : "memory");
 }
 
-#define CPU_CR(n)                                                               \
-	static inline uword cpu_read_cr##n(void)                                \
-	{                                                                       \
-		uword v;                                                        \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");  \
-		return v;                                                       \
-	}                                                                       \
-	static inline void cpu_write_cr##n(uword v)                             \
-	{                                                                       \
-		__asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");      \
+#define CPU_CR(n) \
+	static inline uword cpu_read_cr##n(void) \
+	{ \
+		uword v; \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory"); \
+		return v; \
+	} \
+	static inline void cpu_write_cr##n(uword v) \
+	{ \
+		__asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); \
 	}
 CPU_CR(0)
 CPU_CR(2)

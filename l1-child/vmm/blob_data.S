@@ -25,6 +25,8 @@ blob_table:
 	blob	spin, 64
 	blob	spin, 32
 	blob	procs, 64
+	blob	cpuid, 64
+	blob	vmcall, 64
 	.section .rodata.blobs, "a"
 	.quad	0, 0, 0, 0
 

@@ -5,8 +5,8 @@
 #include "l1-child/lib/cpu.h"
 #include "l1-child/lib/str.h"
 
-#define PIT_CH2_MODE0	  0xb0 /* channel 2, low then high byte, interrupt on terminal count */
-#define CALIBRATE_COUNTS  (PIT_HZ / 100)
+#define PIT_CH2_MODE0 0xb0 /* channel 2, low then high byte, interrupt on terminal count */
+#define CALIBRATE_COUNTS (PIT_HZ / 100)
 #define CALIBRATE_TIMEOUT (1ull << 36)
 
 static u64 hz;

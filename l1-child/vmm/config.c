@@ -55,13 +55,16 @@ struct unit {
 };
 
 static const struct unit time_units[] = {
-	{ "ns", 1 }, { "us", NS_PER_US }, { "ms", NS_PER_MS }, { "s", NS_PER_SEC }, { NULL, 0 },
+	{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_SEC}, {NULL, 0},
 };
 static const struct unit size_units[] = {
-	{ "k", KIB }, { "m", MIB }, { "g", GIB }, { NULL, 0 },
+	{"k", KIB},
+	{"m", MIB},
+	{"g", GIB},
+	{NULL, 0},
 };
-static const struct unit plain_units[] = { { "", 1 }, { NULL, 0 } };
-static const struct unit permille_units[] = { { "%", 10 }, { NULL, 0 } };
+static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit permille_units[] = {{"%", 10}, {NULL, 0}};
 
 /* A decimal number, with a fraction if the unit is larger than 1, and one of the units. */
 static u64 parse_number(struct word key, struct word w, const struct unit *units, u64 max)
@@ -81,7 +84,7 @@ static u64 parse_number(struct word key, struct word w, const struct unit *units
 			fraction_scale *= 10;
 		}
 	for (; units->name; units++)
-		if (word_is((struct word){ w.at + i, w.len - i }, units->name))
+		if (word_is((struct word){w.at + i, w.len - i}, units->name))
 			break;
 	if (!units->name || (fraction_scale > 1 && units->scale == 1))
 		goto bad;
@@ -110,8 +113,8 @@ static bool parse_switch(struct word key, struct word w)
 	return word_is(w, "on");
 }
 
-static const char *const sched_names[] = { "prio", "wake-first", "strict" };
-static const char *const ept_names[] = { "2m", "4k", "lazy" };
+static const char *const sched_names[] = {"prio", "wake-first", "strict"};
+static const char *const ept_names[] = {"2m", "4k", "lazy"};
 
 const char *config_sched_name(enum sched_kind k)
 {
@@ -138,11 +141,11 @@ static unsigned int parse_choice(struct word key, struct word w, const char *con
 
 /* What each kind of guest does unless told otherwise. */
 static const struct guest_config kinds[] = {
-	{ .kind = "rt", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS, .priority = 1 },
-	{ .kind = "batch" },
-	{ .kind = "idle", .period_ns = 50 * NS_PER_MS, .work_ns = 20 * NS_PER_US, .bits = 32 },
-	{ .kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3 },
-	{ .kind = "spin" },
+	{.kind = "rt", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS, .priority = 1},
+	{.kind = "batch"},
+	{.kind = "idle", .period_ns = 50 * NS_PER_MS, .work_ns = 20 * NS_PER_US, .bits = 32},
+	{.kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3},
+	{.kind = "spin"},
 };
 
 /* change=AFTER:PERIOD:WORK */
@@ -187,7 +190,8 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 		word_copy(v, g->name, sizeof(g->name));
 	else
 		con_die("guest option '%s' is unknown (period work jitter phase vary change n mem "
-			"bits prio name)", word_text(key));
+			"bits prio name)",
+			word_text(key));
 }
 
 static void check_guest(const struct guest_config *g)
@@ -204,6 +208,18 @@ static void check_guest(const struct guest_config *g)
 		con_die("n= of guest %s must be 1 to 16", g->name);
 	if (!strcmp(g->kind, "procs") && g->ram_bytes < 8 * MIB)
 		con_die("mem= of guest %s must be 8m or more", g->name);
+}
+
+/* Its name unless told otherwise: the kind and its number. */
+static void name_guest(struct guest_config *g, unsigned int number)
+{
+	size_t n = strlen(g->kind);
+
+	memcpy(g->name, g->kind, n);
+	if (number >= 10)
+		g->name[n++] = (char)('0' + number / 10);
+	g->name[n++] = (char)('0' + number % 10);
+	g->name[n] = 0;
 }
 
 /* kind[,option=value]... */
@@ -224,7 +240,7 @@ static void parse_guest(struct config *c, struct word w)
 		g->bits = 64;
 	if (!g->ram_bytes)
 		g->ram_bytes = 4 * MIB;
-	word_copy(kind, g->name, sizeof(g->name));
+	name_guest(g, c->guests);
 	while (rest.len)
 		parse_guest_option(g, word_cut(rest, ',', &rest));
 	check_guest(g);
@@ -275,7 +291,7 @@ static bool is_image_name(struct word w)
 
 void config_parse(struct config *c, const char *cmdline)
 {
-	struct word w, rest = { cmdline, strlen(cmdline) };
+	struct word w, rest = {cmdline, strlen(cmdline)};
 
 	*c = (struct config){
 		.name = "l1",

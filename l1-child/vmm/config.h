@@ -1,6 +1,6 @@
 /*
- * The command line of the child VMM, parsed once at start. Anything wrong with it is one line on the
- * console and the end of the machine. Grammar: docs/l1-child.md.
+ * The command line of the child VMM, parsed once at start. Anything wrong with it is one line on
+ * the console and the end of the machine. Grammar: docs/l1-child.md.
  */
 #ifndef L1_CHILD_VMM_CONFIG_H
 #define L1_CHILD_VMM_CONFIG_H

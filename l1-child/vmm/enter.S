@@ -84,7 +84,7 @@ l2_exited:
 	mov	saved_rsp, %rsp
 	pop	%rdi
 	movq	$1, L2_LAUNCHED(%rdi)
-	mov	$VMCS_EXIT_REASON, %ecx
+	mov	$VMCS_VM_EXIT_REASON, %ecx
 	vmread	%rcx, %rax
 	pop	%r15
 	pop	%r14

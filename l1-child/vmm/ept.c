@@ -16,7 +16,7 @@ static u64 *entry_at(struct ept *e, u64 gpa, unsigned int level)
 		if (l == level)
 			return entry;
 		if (!*entry)
-			*entry = (u64)page_alloc(1, PAGE_SIZE) | EPT_RWX;
+			*entry = (u64)page_alloc(1, PAGE_SIZE) | EPT_ENTRY_RWX;
 		table = (u64 *)(*entry & EPT_ADDRESS);
 	}
 }
@@ -25,14 +25,14 @@ void ept_init(struct ept *e, enum ept_kind kind, u8 *window, u64 bytes)
 {
 	u64 gpa;
 
-	*e = (struct ept){ page_alloc(1, PAGE_SIZE), window, bytes, 0 };
+	*e = (struct ept){page_alloc(1, PAGE_SIZE), window, bytes, 0};
 	if (kind == EPT_2M)
 		for (gpa = 0; gpa < bytes; gpa += PAGE_SIZE_2M)
-			*entry_at(e, gpa, 2) =
-				((u64)window + gpa) | EPT_RWX | EPT_MEMTYPE_WB | EPT_LARGE;
+			*entry_at(e, gpa, 2) = ((u64)window + gpa) | EPT_ENTRY_RWX | EPT_ENTRY_WB |
+					       EPT_ENTRY_LARGE;
 	else if (kind == EPT_4K)
 		for (gpa = 0; gpa < bytes; gpa += PAGE_SIZE)
-			*entry_at(e, gpa, 1) = ((u64)window + gpa) | EPT_RWX | EPT_MEMTYPE_WB;
+			*entry_at(e, gpa, 1) = ((u64)window + gpa) | EPT_ENTRY_RWX | EPT_ENTRY_WB;
 }
 
 bool ept_fill(struct ept *e, u64 gpa)
@@ -43,17 +43,17 @@ bool ept_fill(struct ept *e, u64 gpa)
 	if (gpa >= e->window_bytes)
 		return false;
 	entry = entry_at(e, gpa, 2);
-	if (*entry & EPT_LARGE)
+	if (*entry & EPT_ENTRY_LARGE)
 		return false;
 	entry = entry_at(e, gpa, 1);
 	if (*entry)
 		return false;
-	*entry = ((u64)e->window + gpa) | EPT_RWX | EPT_MEMTYPE_WB;
+	*entry = ((u64)e->window + gpa) | EPT_ENTRY_RWX | EPT_ENTRY_WB;
 	e->filled++;
 	return true;
 }
 
 u64 ept_pointer(const struct ept *e)
 {
-	return (u64)e->root | EPTP_WALK_4 | EPTP_WB;
+	return (u64)e->root | EPTP_WALK_4 | EPTP_TYPE_WB;
 }

@@ -1,6 +1,7 @@
 /*
- * Extended page tables of one L2: its memory, from guest-physical 0, in a window of the VMM's. Never
- * identity-mapped. Large pages, small pages, or nothing at first and small pages at each violation.
+ * Extended page tables of one L2: its memory, from guest-physical 0, in a window of the VMM's.
+ * Never identity-mapped. Large pages, small pages, or nothing at first and small pages at each
+ * violation.
  */
 #ifndef L1_CHILD_VMM_EPT_H
 #define L1_CHILD_VMM_EPT_H
@@ -10,9 +11,9 @@
 
 struct ept {
 	u64 *root;
-	u8 *window;	 /* where guest-physical 0 is */
+	u8 *window; /* where guest-physical 0 is */
 	u64 window_bytes;
-	u64 filled;	 /* pages mapped by violations */
+	u64 filled; /* pages mapped by violations */
 };
 
 /* Builds the tables over a window (2 MiB-aligned, length a multiple of 2 MiB). */

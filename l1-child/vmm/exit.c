@@ -10,43 +10,43 @@
 #include "l1-child/vmm/vtimer.h"
 #include "l1-child/vmm/clock.h"
 
-#define VECTOR_UD 6
-#define VECTOR_GP 13
-
 typedef bool (*exit_fn)(struct vmm *vm, struct l2 *g);
 
 static void skip_instruction(void)
 {
-	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_EXIT_INSN_LENGTH));
+	vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) + vmread(VMCS_VM_EXIT_INSTRUCTION_LEN));
 }
 
 static void inject_exception(u32 vector, bool has_error)
 {
-	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_EXCEPTION | vector |
-		(has_error ? INTR_ERROR_CODE : 0));
+	vmwrite(VMCS_VM_ENTRY_INTR_INFO_FIELD,
+		INTR_INFO_VALID | INTR_INFO_OF(INTR_TYPE_HW_EXCEPTION) | vector |
+			(has_error ? INTR_INFO_ERROR_CODE : 0));
 	if (has_error)
-		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, 0);
+		vmwrite(VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, 0);
 }
 
 /* An exit that came while an event was being delivered: deliver it again at the next entry. */
 static void redeliver_event(void)
 {
-	u32 info = (u32)vmread(VMCS_IDT_VECTORING_INFO), type = info & INTR_TYPE_MASK;
+	u32 info = (u32)vmread(VMCS_IDT_VECTORING_INFO_FIELD);
+	u32 type = (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT;
 
-	if (!(info & INTR_VALID))
+	if (!(info & INTR_INFO_VALID))
 		return;
-	vmwrite(VMCS_ENTRY_INTR_INFO, info & ~(1u << 12)); /* bit 12 is undefined there */
-	if (info & INTR_ERROR_CODE)
-		vmwrite(VMCS_ENTRY_EXCEPTION_ERROR, vmread(VMCS_IDT_VECTORING_ERROR));
-	if (type >= INTR_TYPE_SOFTWARE && type <= INTR_TYPE_SOFTWARE_EXCEPTION)
-		vmwrite(VMCS_ENTRY_INSN_LENGTH, vmread(VMCS_EXIT_INSN_LENGTH));
+	vmwrite(VMCS_VM_ENTRY_INTR_INFO_FIELD,
+		info & ~INTR_INFO_NMI_UNBLOCKING); /* undefined there */
+	if (info & INTR_INFO_ERROR_CODE)
+		vmwrite(VMCS_VM_ENTRY_EXCEPTION_ERROR_CODE, vmread(VMCS_IDT_VECTORING_ERROR_CODE));
+	if (type >= INTR_TYPE_SW_INTERRUPT && type <= INTR_TYPE_SW_EXCEPTION)
+		vmwrite(VMCS_VM_ENTRY_INSTRUCTION_LEN, vmread(VMCS_VM_EXIT_INSTRUCTION_LEN));
 }
 
 static bool on_external_interrupt(struct vmm *vm, struct l2 *g)
 {
 	(void)g;
 	if (vm->config.ack_on_exit)
-		irq_dispatch((u32)vmread(VMCS_EXIT_INTR_INFO) & INTR_VECTOR_MASK);
+		irq_dispatch((u32)vmread(VMCS_VM_EXIT_INTR_INFO) & INTR_INFO_VECTOR);
 	else
 		irq_window();
 	return true;
@@ -54,10 +54,10 @@ static bool on_external_interrupt(struct vmm *vm, struct l2 *g)
 
 static bool on_exception_or_nmi(struct vmm *vm, struct l2 *g)
 {
-	u32 info = (u32)vmread(VMCS_EXIT_INTR_INFO);
+	u32 info = (u32)vmread(VMCS_VM_EXIT_INTR_INFO);
 
 	(void)vm;
-	if ((info & INTR_TYPE_MASK) != INTR_TYPE_NMI)
+	if ((info & INTR_INFO_TYPE) != INTR_INFO_OF(INTR_TYPE_NMI))
 		return false; /* none is intercepted */
 	con_printf("l1-child: NMI while guest %s ran, ignored\n", g->config->name);
 	redeliver_event();
@@ -75,7 +75,7 @@ static bool on_interrupt_window(struct vmm *vm, struct l2 *g)
 {
 	(void)vm;
 	g->proc_controls &= ~PROC_INTERRUPT_WINDOW;
-	vmwrite(VMCS_PROC_CONTROLS, g->proc_controls);
+	vmwrite(VMCS_CPU_BASED_VM_EXEC_CONTROL, g->proc_controls);
 	return true; /* the run loop injects */
 }
 
@@ -104,8 +104,9 @@ static bool on_cpuid(struct vmm *vm, struct l2 *g)
 static bool on_hlt(struct vmm *vm, struct l2 *g)
 {
 	skip_instruction();
-	if (vmread(VMCS_GUEST_INTERRUPTIBILITY))
-		vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0); /* the HLT after STI or MOV SS is over */
+	if (vmread(VMCS_GUEST_INTERRUPTIBILITY_INFO))
+		vmwrite(VMCS_GUEST_INTERRUPTIBILITY_INFO,
+			0); /* the HLT after STI or MOV SS is over */
 	if (!g->tick_pending) {
 		sched_remove(&vm->sched, g, L2_HALTED);
 		g->fresh_slice = true;
@@ -145,13 +146,11 @@ static bool on_vmcall(struct vmm *vm, struct l2 *g)
 		g->regs.rax = 0;
 		return true;
 	}
-	dpl = (u32)vmread(VMCS_GUEST_ES_ACCESS + 2 * VMCS_SEG_SS) >> 5 & 3;
+	dpl = (u32)vmread(VMCS_GUEST_ES_AR_BYTES + 2 * VMCS_SEG_SS) >> 5 & 3;
 	if (dpl != 0)
 		call = ~0u;
 	switch (call) {
-	case HC_TIMER:
-		set_timer(vm, g);
-		break;
+	case HC_TIMER: set_timer(vm, g); break;
 	case HC_PRINT:
 		print_guest_text(g, (u32)g->regs.rbx, (u32)g->regs.rcx);
 		g->regs.rax = 0;
@@ -164,9 +163,7 @@ static bool on_vmcall(struct vmm *vm, struct l2 *g)
 		con_printf("guest %s: ended with code %u\n", g->config->name, (u32)g->regs.rbx);
 		vmm_stop_l2(vm, g, (u32)g->regs.rbx, false);
 		break;
-	default:
-		g->regs.rax = ~0u;
-		break;
+	default: g->regs.rax = ~0u; break;
 	}
 	return true;
 }
@@ -191,7 +188,7 @@ static bool on_io(struct vmm *vm, struct l2 *g)
 		u32 v = (u32)g->regs.rax & ~(DEADLINE_GUEST_MASK << DEADLINE_GUEST_SHIFT);
 
 		port_out32(PORT_DEADLINE, v | (g->number & DEADLINE_GUEST_MASK)
-				<< DEADLINE_GUEST_SHIFT);
+							  << DEADLINE_GUEST_SHIFT);
 	} else if (port == PORT_DEBUG_CONSOLE) {
 		l2_put_char(g, (char)g->regs.rax);
 	}
@@ -208,9 +205,10 @@ static u64 *guest_reg(struct l2 *g, unsigned int n)
 static bool on_cr_access(struct vmm *vm, struct l2 *g)
 {
 	u64 q = vmread(VMCS_EXIT_QUALIFICATION), v;
-	unsigned int cr = q & 15, type = q >> 4 & 3, reg = q >> 8 & 15;
+	unsigned int cr = q & CR_ACCESS_NUMBER, type = q >> CR_ACCESS_TYPE_SHIFT & 3;
+	unsigned int reg = q >> CR_ACCESS_REG_SHIFT & 15;
 
-	if (type == 1 && cr == 3) {
+	if (type == CR_ACCESS_MOV_FROM && cr == 3) {
 		v = vmread(VMCS_GUEST_CR3);
 		if (reg == 4)
 			vmwrite(VMCS_GUEST_RSP, v);
@@ -219,17 +217,17 @@ static bool on_cr_access(struct vmm *vm, struct l2 *g)
 		skip_instruction();
 		return true;
 	}
-	if (type != 0)
+	if (type != CR_ACCESS_MOV_TO)
 		return false;
 	v = reg == 4 ? vmread(VMCS_GUEST_RSP) : *guest_reg(g, reg);
 	if (cr == 3) {
-		vmwrite(VMCS_GUEST_CR3, v & ~(1ull << 63));
+		vmwrite(VMCS_GUEST_CR3, v & ~CR3_NO_FLUSH);
 		vmx_invvpid(&vm->caps, g->vpid);
 	} else if (cr == 0) {
-		vmwrite(VMCS_CR0_SHADOW, v);
+		vmwrite(VMCS_CR0_READ_SHADOW, v);
 		vmwrite(VMCS_GUEST_CR0, (v | vm->caps.cr0_fixed0) & vm->caps.cr0_fixed1);
 	} else if (cr == 4) {
-		vmwrite(VMCS_CR4_SHADOW, v);
+		vmwrite(VMCS_CR4_READ_SHADOW, v);
 		vmwrite(VMCS_GUEST_CR4, (v | vm->caps.cr4_fixed0) & vm->caps.cr4_fixed1);
 	} else {
 		return false;
@@ -318,25 +316,25 @@ static bool on_unknown(struct vmm *vm, struct l2 *g)
 }
 
 /* Every slot is filled: false means that the exit is not one this VMM handles. */
-static const exit_fn handlers[EXIT_REASONS] = {
-	[0 ... EXIT_REASONS - 1] = on_unknown,
-	[0] = on_exception_or_nmi,
-	[1] = on_external_interrupt,
-	[2] = on_triple_fault,
-	[7] = on_interrupt_window,
-	[10] = on_cpuid,
-	[12] = on_hlt,
-	[18] = on_vmcall,
-	[19 ... 27] = on_vmx_instruction,
-	[28] = on_cr_access,
-	[30] = on_io,
-	[31] = on_rdmsr,
-	[32] = on_wrmsr,
-	[48] = on_ept_violation,
-	[50] = on_vmx_instruction,
-	[52] = on_preemption_timer,
-	[53] = on_vmx_instruction,
-	[55] = on_xsetbv,
+static const exit_fn handlers[EXIT_REASON_COUNT] = {
+	[0 ... EXIT_REASON_COUNT - 1] = on_unknown,
+	[EXIT_REASON_EXCEPTION_NMI] = on_exception_or_nmi,
+	[EXIT_REASON_EXTERNAL_INTERRUPT] = on_external_interrupt,
+	[EXIT_REASON_TRIPLE_FAULT] = on_triple_fault,
+	[EXIT_REASON_INTERRUPT_WINDOW] = on_interrupt_window,
+	[EXIT_REASON_CPUID] = on_cpuid,
+	[EXIT_REASON_HLT] = on_hlt,
+	[EXIT_REASON_VMCALL] = on_vmcall,
+	[EXIT_REASON_VMCLEAR... EXIT_REASON_VMXON] = on_vmx_instruction,
+	[EXIT_REASON_CR_ACCESS] = on_cr_access,
+	[EXIT_REASON_IO_INSTRUCTION] = on_io,
+	[EXIT_REASON_RDMSR] = on_rdmsr,
+	[EXIT_REASON_WRMSR] = on_wrmsr,
+	[EXIT_REASON_EPT_VIOLATION] = on_ept_violation,
+	[EXIT_REASON_INVEPT] = on_vmx_instruction,
+	[EXIT_REASON_PREEMPTION_TIMER] = on_preemption_timer,
+	[EXIT_REASON_INVVPID] = on_vmx_instruction,
+	[EXIT_REASON_XSETBV] = on_xsetbv,
 };
 
 void exit_handle(struct vmm *vm, struct l2 *g, u32 reason)
@@ -344,7 +342,7 @@ void exit_handle(struct vmm *vm, struct l2 *g, u32 reason)
 	u32 basic = reason & 0xffff;
 
 	g->exits_total++;
-	if (basic < EXIT_REASONS && !(reason & EXIT_REASON_ENTRY_FAILURE)) {
+	if (basic < EXIT_REASON_COUNT && !(reason & EXIT_REASON_ENTRY_FAILURE)) {
 		g->exits[basic]++;
 		if (handlers[basic](vm, g))
 			return;

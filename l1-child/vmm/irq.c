@@ -8,21 +8,20 @@
 #include "l1-child/vmm/vmx_defs.h"
 
 /* local APIC registers, from its base */
-#define APIC_BASE_ADDRESS  0xfee00000ull
-#define APIC_ENABLE	   (1u << 11) /* in IA32_APIC_BASE */
-#define APIC_TPR	   0x080
-#define APIC_EOI	   0x0b0
-#define APIC_SVR	   0x0f0
-#define APIC_SVR_ENABLE	   (1u << 8)
-#define APIC_LVT_TIMER	   0x320
-#define APIC_LVT_LINT0	   0x350
-#define APIC_LVT_LINT1	   0x360
-#define APIC_LVT_ERROR	   0x370
-#define APIC_LVT_MASKED	   (1u << 16)
+#define APIC_BASE_ADDRESS 0xfee00000ull
+#define APIC_TPR 0x080
+#define APIC_EOI 0x0b0
+#define APIC_SVR 0x0f0
+#define APIC_SVR_ENABLE (1u << 8)
+#define APIC_LVT_TIMER 0x320
+#define APIC_LVT_LINT0 0x350
+#define APIC_LVT_LINT1 0x360
+#define APIC_LVT_ERROR 0x370
+#define APIC_LVT_MASKED (1u << 16)
 #define APIC_TIMER_INITIAL 0x380
 #define APIC_TIMER_CURRENT 0x390
-#define APIC_TIMER_DIVIDE  0x3e0
-#define APIC_DIVIDE_BY_1   0xb
+#define APIC_TIMER_DIVIDE 0x3e0
+#define APIC_DIVIDE_BY_1 0xb
 
 struct irq_frame {
 	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -52,10 +51,7 @@ struct tss64 {
 } __attribute__((packed));
 
 #define FAULT_STACK_SIZE 4096
-#define GATE_INTERRUPT	 0x8e
-#define VECTOR_NMI	 2
-#define VECTOR_DOUBLE	 8
-#define VECTOR_PAGE	 14
+#define GATE_INTERRUPT 0x8e
 
 extern const u8 irq_stubs[256][16];
 void irq_trap(struct irq_frame *f);
@@ -82,8 +78,8 @@ static u32 apic_read(u32 reg)
 
 static void load_tables(void)
 {
-	struct table_pointer gdt_ptr = { sizeof(gdt) - 1, (u64)gdt };
-	struct table_pointer idt_ptr = { sizeof(idt) - 1, (u64)idt };
+	struct table_pointer gdt_ptr = {sizeof(gdt) - 1, (u64)gdt};
+	struct table_pointer idt_ptr = {sizeof(idt) - 1, (u64)idt};
 	u64 base = (u64)&tss;
 
 	gdt[1] = 0x00af9b000000ffff;
@@ -99,14 +95,16 @@ static void load_tables(void)
 		idt[i] = (struct idt_gate){
 			.offset_low = (u16)at,
 			.selector = SEL_CODE64,
-			.ist = i == VECTOR_NMI || i == VECTOR_DOUBLE,
+			.ist = i == VECTOR_NMI || i == VECTOR_DF,
 			.type = GATE_INTERRUPT,
 			.offset_middle = (u16)(at >> 16),
 			.offset_high = (u32)(at >> 32),
 		};
 	}
 	__asm__ volatile("lgdt %0; lidt %1; ltr %w2"
-			 : : "m"(gdt_ptr), "m"(idt_ptr), "r"(SEL_TSS) : "memory");
+			 :
+			 : "m"(gdt_ptr), "m"(idt_ptr), "r"(SEL_TSS)
+			 : "memory");
 }
 
 static void mask_pics(void)
@@ -134,8 +132,8 @@ void irq_init(void (*on_timer)(void *arg), void *arg)
 	if ((base & ~0xfffull) != APIC_BASE_ADDRESS)
 		con_die("the local APIC is at 0x%lx, not at 0x%lx", base & ~(u64)0xfff,
 			(u64)APIC_BASE_ADDRESS);
-	if (!(base & APIC_ENABLE))
-		cpu_wrmsr(MSR_IA32_APIC_BASE, base | APIC_ENABLE);
+	if (!(base & APIC_BASE_ENABLE))
+		cpu_wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE);
 	apic_write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
 	apic_write(APIC_LVT_TIMER, APIC_LVT_MASKED | VECTOR_TIMER);
 	apic_write(APIC_LVT_LINT0, APIC_LVT_MASKED);
@@ -202,8 +200,7 @@ void irq_trap(struct irq_frame *f)
 		return;
 	}
 	con_die("exception %lu (error code 0x%lx) in the VMM at rip 0x%lx, rsp 0x%lx, cr2 0x%lx",
-		f->vector, f->error, f->rip, f->rsp,
-		f->vector == VECTOR_PAGE ? cpu_read_cr2() : 0);
+		f->vector, f->error, f->rip, f->rsp, f->vector == VECTOR_PF ? cpu_read_cr2() : 0);
 }
 
 void irq_window(void)

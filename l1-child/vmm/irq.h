@@ -1,20 +1,20 @@
 /*
- * Interrupts of the child VMM itself: descriptor tables, the 8259s (masked: nothing here uses them),
- * the local APIC and its one-shot timer. Interrupts are off except where the VMM halts or opens a
- * window on purpose, so handlers run between VM exits and need no locks.
+ * Interrupts of the child VMM itself: descriptor tables, the 8259s (masked: nothing here uses
+ * them), the local APIC and its one-shot timer. Interrupts are off except where the VMM halts or
+ * opens a window on purpose, so handlers run between VM exits and need no locks.
  */
 #ifndef L1_CHILD_VMM_IRQ_H
 #define L1_CHILD_VMM_IRQ_H
 
 #include "l1-child/lib/types.h"
 
-#define VECTOR_TIMER	0x40
+#define VECTOR_TIMER 0x40
 #define VECTOR_SPURIOUS 0xff
 
 /* selectors of the VMM's own GDT */
 #define SEL_CODE64 0x08
-#define SEL_DATA   0x10
-#define SEL_TSS	   0x18
+#define SEL_DATA 0x10
+#define SEL_TSS 0x18
 
 /* Loads GDT, TSS and IDT; masks the 8259s; enables the local APIC. on_timer(arg) runs at each timer
  * interrupt, with interrupts off, after the end-of-interrupt. */

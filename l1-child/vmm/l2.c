@@ -12,17 +12,17 @@ BUILD_ASSERT_OFFSET(struct l2, regs, 0);
 BUILD_ASSERT_OFFSET(struct l2, launched, 136); /* enter.S */
 
 /* MSRs that SYSCALL uses: loaded at each entry, written only through exits. */
-static const u32 switched_msrs[SWITCHED_MSRS] = { MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_FMASK };
+static const u32 switched_msrs[SWITCHED_MSRS] = {MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_FMASK};
 
-#define PTE_P_W	     0x3ull
-#define PTE_LARGE    0x80ull
-#define SEG_CODE64   0xa09b /* type 11, S, P, L, G */
-#define SEG_CODE32   0xc09b /* type 11, S, P, D, G */
-#define SEG_DATA     0xc093 /* type 3, S, P, B, G */
+#define PTE_P_W 0x3ull
+#define PTE_LARGE 0x80ull
+#define SEG_CODE64 0xa09b /* type 11, S, P, L, G */
+#define SEG_CODE32 0xc09b /* type 11, S, P, D, G */
+#define SEG_DATA 0xc093	  /* type 3, S, P, B, G */
 #define SEG_UNUSABLE 0x10000
-#define SEG_LDT	     0x10000
+#define SEG_LDT 0x10000
 #define SEG_TSS_BUSY 0x8b
-#define PAGES_32BIT  0x83ull /* present, writable, 4 MiB */
+#define PAGES_32BIT 0x83ull /* present, writable, 4 MiB */
 
 extern u8 l2_exited[];
 
@@ -72,47 +72,48 @@ static void write_segment(unsigned int seg, u16 selector, u64 base, u32 limit, u
 	vmwrite(VMCS_GUEST_ES_SELECTOR + 2 * seg, selector);
 	vmwrite(VMCS_GUEST_ES_BASE + 2 * seg, base);
 	vmwrite(VMCS_GUEST_ES_LIMIT + 2 * seg, limit);
-	vmwrite(VMCS_GUEST_ES_ACCESS + 2 * seg, access);
+	vmwrite(VMCS_GUEST_ES_AR_BYTES + 2 * seg, access);
 }
 
 static void write_controls(struct l2 *g, const struct l2_setup *s)
 {
 	const struct vmx_caps *caps = s->caps;
-	u32 exit = EXIT_HOST_64 | EXIT_LOAD_EFER, entry = ENTRY_LOAD_EFER, proc2 = PROC2_EPT;
+	u32 exit = EXIT_CTL_HOST_64 | EXIT_CTL_LOAD_EFER, entry = ENTRY_CTL_LOAD_EFER,
+	    proc2 = PROC2_EPT;
 
 	if (s->config->ack_on_exit)
-		exit |= EXIT_ACK_INTERRUPT;
+		exit |= EXIT_CTL_ACK_INTERRUPT;
 	if (caps->has_save_timer)
-		exit |= EXIT_SAVE_PREEMPTION_TIMER;
+		exit |= EXIT_CTL_SAVE_PREEMPTION_TIMER;
 	if (g->config->bits == 64)
-		entry |= ENTRY_IA32E_GUEST;
+		entry |= ENTRY_CTL_IA32E;
 	if (g->vpid)
 		proc2 |= PROC2_VPID;
 	g->proc_controls = vmx_adjust(caps, VMX_PROC, PROC_HLT | PROC_IO_BITMAPS | PROC_SECONDARY);
 	g->proc_controls &= ~PROC_UNCONDITIONAL_IO;
-	vmwrite(VMCS_PIN_CONTROLS, vmx_adjust(caps, VMX_PIN, PIN_EXTERNAL_INTERRUPT | PIN_NMI |
-					      PIN_PREEMPTION_TIMER));
-	vmwrite(VMCS_PROC_CONTROLS, g->proc_controls);
-	vmwrite(VMCS_PROC2_CONTROLS, vmx_adjust(caps, VMX_PROC2, proc2));
-	vmwrite(VMCS_EXIT_CONTROLS, vmx_adjust(caps, VMX_EXIT, exit));
-	vmwrite(VMCS_ENTRY_CONTROLS, vmx_adjust(caps, VMX_ENTRY, entry));
+	vmwrite(VMCS_PIN_BASED_VM_EXEC_CONTROL,
+		vmx_adjust(caps, VMX_PIN, PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_PREEMPTION_TIMER));
+	vmwrite(VMCS_CPU_BASED_VM_EXEC_CONTROL, g->proc_controls);
+	vmwrite(VMCS_SECONDARY_VM_EXEC_CONTROL, vmx_adjust(caps, VMX_PROC2, proc2));
+	vmwrite(VMCS_VM_EXIT_CONTROLS, vmx_adjust(caps, VMX_EXIT, exit));
+	vmwrite(VMCS_VM_ENTRY_CONTROLS, vmx_adjust(caps, VMX_ENTRY, entry));
 	if (g->vpid)
 		vmwrite(VMCS_VPID, g->vpid);
 	vmwrite(VMCS_EPT_POINTER, ept_pointer(&g->ept));
 	vmwrite(VMCS_IO_BITMAP_A, (u64)s->io_bitmaps);
 	vmwrite(VMCS_IO_BITMAP_B, (u64)s->io_bitmaps + PAGE_SIZE);
 	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
-	vmwrite(VMCS_PF_ERROR_MASK, 0);
-	vmwrite(VMCS_PF_ERROR_MATCH, 0);
+	vmwrite(VMCS_PAGE_FAULT_ERROR_CODE_MASK, 0);
+	vmwrite(VMCS_PAGE_FAULT_ERROR_CODE_MATCH, 0);
 	vmwrite(VMCS_CR3_TARGET_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
-	vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
-	vmwrite(VMCS_ENTRY_MSR_LOAD_ADDR, (u64)g->msrs);
-	vmwrite(VMCS_ENTRY_INTR_INFO, 0);
-	vmwrite(VMCS_LINK_POINTER, ~0ull);
-	vmwrite(VMCS_CR0_MASK, caps->cr0_fixed0 & ~(CR0_PE | CR0_PG));
-	vmwrite(VMCS_CR4_MASK, caps->cr4_fixed0);
+	vmwrite(VMCS_VM_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VMCS_VM_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VMCS_VM_ENTRY_MSR_LOAD_ADDR, (u64)g->msrs);
+	vmwrite(VMCS_VM_ENTRY_INTR_INFO_FIELD, 0);
+	vmwrite(VMCS_VMCS_LINK_POINTER, ~0ull);
+	vmwrite(VMCS_CR0_GUEST_HOST_MASK, caps->cr0_fixed0 & ~(CR0_PE | CR0_PG));
+	vmwrite(VMCS_CR4_GUEST_HOST_MASK, caps->cr4_fixed0);
 }
 
 static void write_host(struct l2 *g)
@@ -132,9 +133,9 @@ static void write_host(struct l2 *g)
 	vmwrite(VMCS_HOST_TR_BASE, irq_tss_base());
 	vmwrite(VMCS_HOST_GDTR_BASE, irq_gdt_base());
 	vmwrite(VMCS_HOST_IDTR_BASE, irq_idt_base());
-	vmwrite(VMCS_HOST_SYSENTER_CS, 0);
-	vmwrite(VMCS_HOST_SYSENTER_ESP, 0);
-	vmwrite(VMCS_HOST_SYSENTER_EIP, 0);
+	vmwrite(VMCS_HOST_IA32_SYSENTER_CS, 0);
+	vmwrite(VMCS_HOST_IA32_SYSENTER_ESP, 0);
+	vmwrite(VMCS_HOST_IA32_SYSENTER_EIP, 0);
 	vmwrite(VMCS_HOST_IA32_EFER, cpu_rdmsr(MSR_IA32_EFER));
 	vmwrite(VMCS_HOST_RSP, (u64)&g->regs + sizeof(g->regs));
 	vmwrite(VMCS_HOST_RIP, (u64)l2_exited);
@@ -145,8 +146,8 @@ static void write_guest(struct l2 *g)
 	bool is64 = g->config->bits == 64;
 	u64 cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG, cr4 = is64 ? CR4_PAE : CR4_PSE;
 
-	vmwrite(VMCS_CR0_SHADOW, cr0);
-	vmwrite(VMCS_CR4_SHADOW, cr4);
+	vmwrite(VMCS_CR0_READ_SHADOW, cr0);
+	vmwrite(VMCS_CR4_READ_SHADOW, cr4);
 	vmwrite(VMCS_GUEST_CR0, (cr0 | g->caps->cr0_fixed0) & g->caps->cr0_fixed1);
 	vmwrite(VMCS_GUEST_CR4, (cr4 | g->caps->cr4_fixed0) & g->caps->cr4_fixed1);
 	vmwrite(VMCS_GUEST_CR3, GUEST_TABLES);
@@ -164,9 +165,9 @@ static void write_guest(struct l2 *g)
 	vmwrite(VMCS_GUEST_RSP, GUEST_STACK_TOP);
 	vmwrite(VMCS_GUEST_RIP, GUEST_IMAGE);
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED);
-	vmwrite(VMCS_GUEST_INTERRUPTIBILITY, 0);
-	vmwrite(VMCS_GUEST_ACTIVITY, 0);
-	vmwrite(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmwrite(VMCS_GUEST_INTERRUPTIBILITY_INFO, 0);
+	vmwrite(VMCS_GUEST_ACTIVITY_STATE, 0);
+	vmwrite(VMCS_GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_CS, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_ESP, 0);
 	vmwrite(VMCS_GUEST_SYSENTER_EIP, 0);
@@ -224,11 +225,11 @@ void l2_entry_failed(struct l2 *g, u64 rflags)
 
 	if (rflags & 1)
 		con_die("guest %s: VM entry failed: no current VMCS", g->config->name);
-	e = (u32)vmread(VMCS_INSN_ERROR);
+	e = (u32)vmread(VMCS_VM_INSTRUCTION_ERROR);
 	con_die("guest %s: VM entry failed: %u, %s", g->config->name, e, vmx_error_name(e));
 }
 
-static const char *const exit_names[EXIT_REASONS] = {
+static const char *const exit_names[EXIT_REASON_COUNT] = {
 #define EXIT_REASON(number, name, text, ...) [number] = text,
 #include "l0/arch/exit_reasons.def"
 #undef EXIT_REASON
@@ -237,7 +238,8 @@ static const char *const exit_names[EXIT_REASONS] = {
 const char *l2_exit_name(u32 reason)
 {
 	reason &= 0xffff;
-	return reason < EXIT_REASONS && exit_names[reason] ? exit_names[reason] : "unknown reason";
+	return reason < EXIT_REASON_COUNT && exit_names[reason] ? exit_names[reason]
+								: "unknown reason";
 }
 
 void l2_dump(const struct l2 *g, u32 reason)
@@ -250,21 +252,24 @@ void l2_dump(const struct l2 *g, u32 reason)
 		   vmread(VMCS_EXIT_QUALIFICATION), vmread(VMCS_GUEST_LINEAR_ADDRESS),
 		   vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
 	con_printf("  interruption 0x%lx error 0x%lx  vectoring 0x%lx error 0x%lx\n",
-		   vmread(VMCS_EXIT_INTR_INFO), vmread(VMCS_EXIT_INTR_ERROR),
-		   vmread(VMCS_IDT_VECTORING_INFO), vmread(VMCS_IDT_VECTORING_ERROR));
+		   vmread(VMCS_VM_EXIT_INTR_INFO), vmread(VMCS_VM_EXIT_INTR_ERROR_CODE),
+		   vmread(VMCS_IDT_VECTORING_INFO_FIELD), vmread(VMCS_IDT_VECTORING_ERROR_CODE));
 	con_printf("  instruction length %lu info 0x%lx  interruptibility 0x%lx activity %lu\n",
-		   vmread(VMCS_EXIT_INSN_LENGTH), vmread(VMCS_EXIT_INSN_INFO),
-		   vmread(VMCS_GUEST_INTERRUPTIBILITY), vmread(VMCS_GUEST_ACTIVITY));
+		   vmread(VMCS_VM_EXIT_INSTRUCTION_LEN), vmread(VMCS_VMX_INSTRUCTION_INFO),
+		   vmread(VMCS_GUEST_INTERRUPTIBILITY_INFO), vmread(VMCS_GUEST_ACTIVITY_STATE));
 	con_printf("  rip %lx:0x%lx  rsp %lx:0x%lx  rflags 0x%lx\n",
 		   vmread(VMCS_GUEST_ES_SELECTOR + 2 * VMCS_SEG_CS), vmread(VMCS_GUEST_RIP),
 		   vmread(VMCS_GUEST_ES_SELECTOR + 2 * VMCS_SEG_SS), vmread(VMCS_GUEST_RSP),
 		   vmread(VMCS_GUEST_RFLAGS));
-	con_printf("  cr0 0x%lx cr2 0x%lx cr3 0x%lx cr4 0x%lx efer 0x%lx\n",
-		   vmread(VMCS_GUEST_CR0), g->cr2, vmread(VMCS_GUEST_CR3), vmread(VMCS_GUEST_CR4),
+	con_printf("  cr0 0x%lx cr2 0x%lx cr3 0x%lx cr4 0x%lx efer 0x%lx\n", vmread(VMCS_GUEST_CR0),
+		   g->cr2, vmread(VMCS_GUEST_CR3), vmread(VMCS_GUEST_CR4),
 		   vmread(VMCS_GUEST_IA32_EFER));
-	con_printf("  rax %016lx rcx %016lx rdx %016lx rbx %016lx\n", r->rax, r->rcx, r->rdx, r->rbx);
-	con_printf("  rbp %016lx rsi %016lx rdi %016lx r8  %016lx\n", r->rbp, r->rsi, r->rdi, r->r8);
-	con_printf("  r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", r->r9, r->r10, r->r11, r->r12);
+	con_printf("  rax %016lx rcx %016lx rdx %016lx rbx %016lx\n", r->rax, r->rcx, r->rdx,
+		   r->rbx);
+	con_printf("  rbp %016lx rsi %016lx rdi %016lx r8  %016lx\n", r->rbp, r->rsi, r->rdi,
+		   r->r8);
+	con_printf("  r9  %016lx r10 %016lx r11 %016lx r12 %016lx\n", r->r9, r->r10, r->r11,
+		   r->r12);
 	con_printf("  r13 %016lx r14 %016lx r15 %016lx\n", r->r13, r->r14, r->r15);
 }
 
@@ -284,7 +289,7 @@ bool l2_set_msr(struct l2 *g, u32 index, u64 value)
 	for (unsigned int i = 0; i < SWITCHED_MSRS; i++)
 		if (g->msrs[i].index == index) {
 			g->msrs[i].value = value;
-			vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, SWITCHED_MSRS);
+			vmwrite(VMCS_VM_ENTRY_MSR_LOAD_COUNT, SWITCHED_MSRS);
 			return true;
 		}
 	return false;

@@ -19,16 +19,9 @@ struct l2_regs {
 };
 BUILD_ASSERT_SIZE(struct l2_regs, 128);
 
-#define EXIT_REASONS	 80
-#define SWITCHED_MSRS	 3
-#define TEXT_LINE	 120
-#define IO_BITMAP_PAGES	 2
-
-/* One entry of a VM-entry MSR-load area. */
-struct msr_entry {
-	u32 index, reserved;
-	u64 value;
-};
+#define SWITCHED_MSRS 3
+#define TEXT_LINE 120
+#define IO_BITMAP_PAGES 2
 
 enum l2_state { L2_RUNNABLE, L2_HALTED, L2_STOPPED };
 
@@ -41,7 +34,7 @@ struct l2 {
 	const struct guest_config *config;
 	struct guest_shared *shared; /* in the L2's memory */
 	struct ept ept;
-	struct msr_entry *msrs; /* in the order of l2.c's switched_msrs */
+	struct vmx_msr_entry *msrs; /* in the order of l2.c's switched_msrs */
 	unsigned int number;
 	u16 vpid;
 	enum l2_state state;
@@ -63,7 +56,7 @@ struct l2 {
 
 	/* accounting */
 	u64 cpu_tsc, dispatches, exits_total;
-	u64 exits[EXIT_REASONS];
+	u64 exits[EXIT_REASON_COUNT];
 
 	/* a line of the L2's text, shown when it is whole */
 	char text[TEXT_LINE];
@@ -82,8 +75,8 @@ struct l2_setup {
  * new L2 is the current one afterwards. */
 void l2_create(struct l2 *g, const struct l2_setup *setup);
 
-/* l2_enter - run until the next VM exit, the L2's VMCS being current. Return: the exit reason field;
- * a failed VMLAUNCH or VMRESUME stops the machine. enter.S */
+/* l2_enter - run until the next VM exit, the L2's VMCS being current. Return: the exit reason
+ * field; a failed VMLAUNCH or VMRESUME stops the machine. enter.S */
 u32 l2_enter(struct l2 *g);
 
 /* Called by enter.S when VMLAUNCH or VMRESUME failed. */

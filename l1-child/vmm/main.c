@@ -13,7 +13,7 @@
 
 static struct vmm the_vmm;
 
-#define STATUS_OK    0
+#define STATUS_OK 0
 #define STATUS_CRASH 2 /* an L2 stopped by a fault */
 
 static void on_timer(void *arg)
@@ -23,7 +23,7 @@ static void on_timer(void *arg)
 
 static void create_guests(struct vmm *vm)
 {
-	struct l2_setup setup = { &vm->caps, &vm->config, 0, page_alloc(IO_BITMAP_PAGES, PAGE_SIZE) };
+	struct l2_setup setup = {&vm->caps, &vm->config, 0, page_alloc(IO_BITMAP_PAGES, PAGE_SIZE)};
 
 	memset(setup.io_bitmaps, 0xff, IO_BITMAP_PAGES * PAGE_SIZE);
 	for (unsigned int i = 0; i < vm->config.guests; i++) {
@@ -63,18 +63,19 @@ static void switch_to(struct vmm *vm, struct l2 *g)
 /* The timer's interrupt, if it is due: now, or as soon as the L2 can take it. */
 static void inject_tick(struct l2 *g)
 {
-	if (vmread(VMCS_ENTRY_INTR_INFO) & INTR_VALID)
+	if (vmread(VMCS_VM_ENTRY_INTR_INFO_FIELD) & INTR_INFO_VALID)
 		goto later; /* another event goes first */
-	if (!(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF) || vmread(VMCS_GUEST_INTERRUPTIBILITY))
+	if (!(vmread(VMCS_GUEST_RFLAGS) & RFLAGS_IF) || vmread(VMCS_GUEST_INTERRUPTIBILITY_INFO))
 		goto later;
-	vmwrite(VMCS_ENTRY_INTR_INFO, INTR_VALID | INTR_TYPE_EXTERNAL | g->vector);
+	vmwrite(VMCS_VM_ENTRY_INTR_INFO_FIELD,
+		INTR_INFO_VALID | INTR_INFO_OF(INTR_TYPE_EXTERNAL) | g->vector);
 	g->tick_pending = false;
 	g->ticks_injected++;
 	return;
 later:
 	if (!(g->proc_controls & PROC_INTERRUPT_WINDOW)) {
 		g->proc_controls |= PROC_INTERRUPT_WINDOW;
-		vmwrite(VMCS_PROC_CONTROLS, g->proc_controls);
+		vmwrite(VMCS_CPU_BASED_VM_EXEC_CONTROL, g->proc_controls);
 	}
 }
 
@@ -85,7 +86,7 @@ static void run_once(struct vmm *vm, struct l2 *g)
 
 	if (g->fresh_slice || !vm->caps.has_save_timer) {
 		g->fresh_slice = false;
-		vmwrite(VMCS_PREEMPTION_TIMER, g->slice_counts);
+		vmwrite(VMCS_VMX_PREEMPTION_TIMER_VALUE, g->slice_counts);
 	}
 	if (g->tick_pending)
 		inject_tick(g);
@@ -123,7 +124,7 @@ static u64 ms(u64 tsc)
 
 static void print_exits(const struct l2 *g)
 {
-	for (u32 r = 0; r < EXIT_REASONS; r++)
+	for (u32 r = 0; r < EXIT_REASON_COUNT; r++)
 		if (g->exits[r])
 			con_printf("%s:   %-10s %10lu  %s\n", "exits", g->config->name, g->exits[r],
 				   l2_exit_name(r));
@@ -139,11 +140,14 @@ static bool summary(struct vmm *vm)
 		const struct l2 *g = &vm->l2[i];
 
 		con_printf("%s: guest %-10s runs %lu exits %lu cpu %lu ms ticks %lu/%lu jobs %u "
-			   "misses %u late %u us faults %u work %lu%s\n", vm->config.name,
-			   g->config->name, g->dispatches, g->exits_total, ms(g->cpu_tsc),
-			   g->ticks_injected, g->ticks_due, g->shared->jobs, g->shared->misses,
-			   g->shared->late_us, g->shared->faults, g->shared->work,
-			   g->crashed ? " CRASHED" : g->state == L2_STOPPED ? " ended" : "");
+			   "misses %u late %u us faults %u work %lu%s\n",
+			   vm->config.name, g->config->name, g->dispatches, g->exits_total,
+			   ms(g->cpu_tsc), g->ticks_injected, g->ticks_due, g->shared->jobs,
+			   g->shared->misses, g->shared->late_us, g->shared->faults,
+			   g->shared->work,
+			   g->crashed		    ? " CRASHED"
+			   : g->state == L2_STOPPED ? " ended"
+						    : "");
 		if (vm->config.verbose)
 			print_exits(g);
 		crashed |= g->crashed || g->exit_code;
@@ -165,8 +169,9 @@ void child_main(u64 info, u64 magic)
 	irq_init(on_timer, vm);
 	vmx_enable(&vm->caps);
 	con_printf("%s: child VMM, %lu MiB, tsc %lu kHz (%s), sched=%s slice=%luus ack=%s ept=%s "
-		   "vpid=%s, %u guests\n", c->name, boot.memory_end / MIB, clock_hz() / 1000,
-		   clock_source(), config_sched_name(c->sched), c->slice_ns / NS_PER_US,
+		   "vpid=%s, %u guests\n",
+		   c->name, boot.memory_end / MIB, clock_hz() / 1000, clock_source(),
+		   config_sched_name(c->sched), c->slice_ns / NS_PER_US,
 		   c->ack_on_exit ? "on" : "off", config_ept_name(c->ept),
 		   vm->caps.has_vpid && !c->no_vpid ? "on" : "off", c->guests);
 	if (c->verbose)

@@ -16,8 +16,10 @@ void *page_alloc(u64 n, u64 align)
 	u64 at = ALIGN_UP(next, align);
 
 	if (at > limit || (limit - at) / PAGE_SIZE < n)
-		con_die("out of memory: %lu KiB more wanted, %lu KiB left; give the machine more or "
-			"the guests less (mem=)", n * 4, (limit - next) / 1024);
+		con_die("out of memory: %lu KiB more wanted, %lu KiB left; give the machine more "
+			"or "
+			"the guests less (mem=)",
+			n * 4, (limit - next) / 1024);
 	next = at + n * PAGE_SIZE;
 	return memset((void *)at, 0, n * PAGE_SIZE);
 }

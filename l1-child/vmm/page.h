@@ -1,6 +1,6 @@
 /*
- * Pages for the child VMM: a bump allocator over the memory behind the image. Nothing is ever freed:
- * what a run needs is known when it starts. Pages come zeroed.
+ * Pages for the child VMM: a bump allocator over the memory behind the image. Nothing is ever
+ * freed: what a run needs is known when it starts. Pages come zeroed.
  */
 #ifndef L1_CHILD_VMM_PAGE_H
 #define L1_CHILD_VMM_PAGE_H

@@ -9,31 +9,19 @@ static const struct {
 	u32 plain, exact;
 	const char *name;
 } control_msrs[] = {
-	[VMX_PIN] = { MSR_VMX_PIN, MSR_VMX_TRUE_PIN, "pin-based" },
-	[VMX_PROC] = { MSR_VMX_PROC, MSR_VMX_TRUE_PROC, "processor-based" },
-	[VMX_EXIT] = { MSR_VMX_EXIT, MSR_VMX_TRUE_EXIT, "VM-exit" },
-	[VMX_ENTRY] = { MSR_VMX_ENTRY, MSR_VMX_TRUE_ENTRY, "VM-entry" },
-	[VMX_PROC2] = { MSR_VMX_PROC2, MSR_VMX_PROC2, "secondary processor-based" },
+	[VMX_PIN] = {MSR_IA32_VMX_PINBASED_CTLS, MSR_IA32_VMX_TRUE_PINBASED_CTLS, "pin-based"},
+	[VMX_PROC] = {MSR_IA32_VMX_PROCBASED_CTLS, MSR_IA32_VMX_TRUE_PROCBASED_CTLS,
+		      "processor-based"},
+	[VMX_EXIT] = {MSR_IA32_VMX_EXIT_CTLS, MSR_IA32_VMX_TRUE_EXIT_CTLS, "VM-exit"},
+	[VMX_ENTRY] = {MSR_IA32_VMX_ENTRY_CTLS, MSR_IA32_VMX_TRUE_ENTRY_CTLS, "VM-entry"},
+	[VMX_PROC2] = {MSR_IA32_VMX_PROCBASED_CTLS2, MSR_IA32_VMX_PROCBASED_CTLS2,
+		       "secondary processor-based"},
 };
 
-/* SDM 3C "VM-Instruction Error Numbers" */
 static const char *const error_names[] = {
-	[1] = "VMCALL in VMX root operation",
-	[2] = "VMCLEAR with invalid address",
-	[3] = "VMCLEAR with VMXON pointer",
-	[4] = "VMLAUNCH with non-clear VMCS",
-	[5] = "VMRESUME with non-launched VMCS",
-	[6] = "VMRESUME after VMXOFF",
-	[7] = "VM entry with invalid control fields",
-	[8] = "VM entry with invalid host-state fields",
-	[9] = "VMPTRLD with invalid address",
-	[10] = "VMPTRLD with VMXON pointer",
-	[11] = "VMPTRLD with wrong VMCS revision",
-	[12] = "access to unsupported VMCS component",
-	[13] = "VMWRITE to read-only VMCS component",
-	[15] = "VMXON in VMX root operation",
-	[26] = "VM entry with events blocked by MOV SS",
-	[28] = "invalid operand to INVEPT or INVVPID",
+#define VMX_ERROR(number, name) [number] = #name,
+#include "l0/arch/vmx_errors.def"
+#undef VMX_ERROR
 };
 
 const char *vmx_error_name(u32 error)
@@ -48,7 +36,7 @@ static u32 instruction_error(void)
 {
 	u64 v = 0;
 
-	__asm__ volatile("vmread %1, %0" : "+r"(v) : "r"((u64)VMCS_INSN_ERROR) : "cc");
+	__asm__ volatile("vmread %1, %0" : "+r"(v) : "r"((u64)VMCS_VM_INSTRUCTION_ERROR) : "cc");
 	return (u32)v;
 }
 
@@ -64,8 +52,8 @@ static u64 control_msr(const struct vmx_caps *caps, enum vmx_control which)
 {
 	if (which == VMX_PROC2 && !caps->has_secondary)
 		return 0;
-	return cpu_rdmsr(caps->basic & VMX_BASIC_TRUE_CONTROLS ? control_msrs[which].exact :
-								 control_msrs[which].plain);
+	return cpu_rdmsr(caps->basic & VMX_BASIC_TRUE_CTLS ? control_msrs[which].exact
+							   : control_msrs[which].plain);
 }
 
 bool vmx_can(const struct vmx_caps *caps, enum vmx_control which, u32 want)
@@ -88,30 +76,29 @@ static void unlock_vmxon(void)
 {
 	u64 v = cpu_rdmsr(MSR_IA32_FEATURE_CONTROL);
 
-	if (!(v & FEATURE_CONTROL_LOCKED)) {
-		cpu_wrmsr(MSR_IA32_FEATURE_CONTROL,
-			  v | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMXON);
+	if (!(v & FEATURE_CONTROL_LOCK)) {
+		cpu_wrmsr(MSR_IA32_FEATURE_CONTROL, v | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
 		v = cpu_rdmsr(MSR_IA32_FEATURE_CONTROL);
 	}
-	if (!(v & FEATURE_CONTROL_VMXON))
+	if (!(v & FEATURE_CONTROL_VMX))
 		con_die("VMX is locked off in IA32_FEATURE_CONTROL (0x%lx)", v);
 }
 
 static void read_caps(struct vmx_caps *caps)
 {
-	caps->basic = cpu_rdmsr(MSR_VMX_BASIC);
+	caps->basic = cpu_rdmsr(MSR_IA32_VMX_BASIC);
 	caps->revision = (u32)caps->basic & 0x7fffffff;
-	caps->cr0_fixed0 = cpu_rdmsr(MSR_VMX_CR0_FIXED0);
-	caps->cr0_fixed1 = cpu_rdmsr(MSR_VMX_CR0_FIXED1);
-	caps->cr4_fixed0 = cpu_rdmsr(MSR_VMX_CR4_FIXED0);
-	caps->cr4_fixed1 = cpu_rdmsr(MSR_VMX_CR4_FIXED1);
-	caps->timer_shift = cpu_rdmsr(MSR_VMX_MISC) & VMX_MISC_TIMER_SHIFT_MASK;
+	caps->cr0_fixed0 = cpu_rdmsr(MSR_IA32_VMX_CR0_FIXED0);
+	caps->cr0_fixed1 = cpu_rdmsr(MSR_IA32_VMX_CR0_FIXED1);
+	caps->cr4_fixed0 = cpu_rdmsr(MSR_IA32_VMX_CR4_FIXED0);
+	caps->cr4_fixed1 = cpu_rdmsr(MSR_IA32_VMX_CR4_FIXED1);
+	caps->timer_shift = cpu_rdmsr(MSR_IA32_VMX_MISC) & VMX_MISC_TIMER_SHIFT_MASK;
 	caps->has_secondary = vmx_can(caps, VMX_PROC, PROC_SECONDARY);
 	if (caps->has_secondary && vmx_can(caps, VMX_PROC2, PROC2_EPT))
-		caps->ept_vpid = cpu_rdmsr(MSR_VMX_EPT_VPID_CAP);
+		caps->ept_vpid = cpu_rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 	caps->has_vpid = caps->has_secondary && vmx_can(caps, VMX_PROC2, PROC2_VPID) &&
 			 (caps->ept_vpid & VPID_CAP_INVVPID);
-	caps->has_save_timer = vmx_can(caps, VMX_EXIT, EXIT_SAVE_PREEMPTION_TIMER);
+	caps->has_save_timer = vmx_can(caps, VMX_EXIT, EXIT_CTL_SAVE_PREEMPTION_TIMER);
 }
 
 void vmx_enable(struct vmx_caps *caps)
@@ -127,7 +114,8 @@ void vmx_enable(struct vmx_caps *caps)
 	read_caps(caps);
 	if (!(caps->ept_vpid & EPT_CAP_WALK_4) || !(caps->ept_vpid & EPT_CAP_WB))
 		con_die("this processor's VMX has no 4-level write-back EPT (IA32_VMX_EPT_VPID_CAP "
-			"0x%lx)", caps->ept_vpid);
+			"0x%lx)",
+			caps->ept_vpid);
 	cpu_write_cr0((cpu_read_cr0() | caps->cr0_fixed0) & caps->cr0_fixed1);
 	cpu_write_cr4((cpu_read_cr4() | CR4_VMXE | caps->cr4_fixed0) & caps->cr4_fixed1);
 	region = (u64)page_alloc(1, PAGE_SIZE);
@@ -172,35 +160,34 @@ void vmx_vmptrld(void *region)
 		con_die("VMPTRLD of 0x%lx failed: %s", pa, vmx_error_name(instruction_error()));
 }
 
-#define INVEPT_ALL_CONTEXTS   2
-#define INVVPID_ONE_CONTEXT   1
-#define INVVPID_ALL_CONTEXTS  2
-
 void vmx_invept_all(const struct vmx_caps *caps)
 {
-	u64 descriptor[2] = { 0, 0 };
+	u64 descriptor[2] = {0, 0};
 	bool failed;
 
 	if (!(caps->ept_vpid & EPT_CAP_INVEPT_ALL))
 		return;
 	__asm__ volatile("invept %1, %2"
 			 : "=@ccbe"(failed)
-			 : "m"(descriptor), "r"((u64)INVEPT_ALL_CONTEXTS) : "memory");
+			 : "m"(descriptor), "r"((u64)INVEPT_ALL)
+			 : "memory");
 	if (failed)
 		con_die("INVEPT of all contexts failed");
 }
 
 void vmx_invvpid(const struct vmx_caps *caps, u16 vpid)
 {
-	u64 descriptor[2] = { vpid, 0 };
+	u64 descriptor[2] = {vpid, 0};
 	bool failed;
 
 	if (!caps->has_vpid || !(caps->ept_vpid & (VPID_CAP_SINGLE | VPID_CAP_ALL)))
 		return;
-	__asm__ volatile("invvpid %1, %2"
-			 : "=@ccbe"(failed)
-			 : "m"(descriptor), "r"(caps->ept_vpid & VPID_CAP_SINGLE ?
-				(u64)INVVPID_ONE_CONTEXT : (u64)INVVPID_ALL_CONTEXTS) : "memory");
+	__asm__ volatile(
+		"invvpid %1, %2"
+		: "=@ccbe"(failed)
+		: "m"(descriptor),
+		  "r"(caps->ept_vpid & VPID_CAP_SINGLE ? (u64)INVVPID_SINGLE : (u64)INVVPID_ALL)
+		: "memory");
 	if (failed)
 		con_die("INVVPID of context %u failed: %s", vpid,
 			vmx_error_name(instruction_error()));

@@ -1,6 +1,6 @@
 /*
- * Turning VMX on, and what this processor's VMX can do. Also VMREAD and VMWRITE: a field that cannot
- * be accessed is a fault of this VMM and ends the machine with the VM-instruction error.
+ * Turning VMX on, and what this processor's VMX can do. Also VMREAD and VMWRITE: a field that
+ * cannot be accessed is a fault of this VMM and ends the machine with the VM-instruction error.
  */
 #ifndef L1_CHILD_VMM_VMX_H
 #define L1_CHILD_VMM_VMX_H

@@ -59,7 +59,8 @@ void vtimer_run(struct vmm *vm)
 			next = g->next_tsc;
 	}
 	if (vm->end_tsc > now && vm->end_tsc < next)
-		next = vm->end_tsc; /* once: an end that is past must not interrupt again and again */
+		next = vm->end_tsc; /* once: an end that is past must not interrupt again and again
+				     */
 	if (next == ~0ull)
 		irq_timer_stop();
 	else
