@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "l0/engine/vec.h"
 
 #include <errno.h>
@@ -401,11 +400,6 @@ static const struct vec_set *set_of(const ZydisDecodedInstruction *insn)
 		if (vec_sets[i].ext == insn->meta.isa_ext)
 			return &vec_sets[i];
 	return NULL;
-}
-
-bool vec_is_vector(const ZydisDecodedInstruction *insn)
-{
-	return vec_state_lookup(insn->mnemonic) || set_of(insn);
 }
 
 static bool is_announced(const struct vp *vp, const struct vec_set *s, const ZydisDecodedInstruction *insn)

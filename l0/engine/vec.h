@@ -26,9 +26,6 @@
 op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn,
 		    const ZydisDecodedOperand *operands, const u8 *bytes, struct op *op);
 
-/* Is the instruction in a set that this module serves (whatever the model announces)? */
-bool vec_is_vector(const ZydisDecodedInstruction *insn);
-
 /* Once a process, before the first guest runs: the SIGFPE handler that turns a host floating-point
  * exception inside a stub into a return code. Return: 0 or -errno. */
 int vec_init(void);

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "l0/engine/vec_stub.h"
 
 #include <errno.h>

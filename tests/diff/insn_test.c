@@ -1,0 +1,489 @@
+/*
+ * Random single instructions: the engine against the host's processor. Registers, flags, vector and
+ * x87 state, memory and the exception raised must agree; operands straddle pages and run into
+ * unmapped memory on purpose. The seed is printed; NESTOR_SEED and NESTOR_CASES change the run.
+ */
+#include <Zydis/Zydis.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "l0/arch/vmx.h"
+#include "l0/arch/x86.h"
+#include "l0/base/hash.h"
+#include "l0/base/mem_ops.h"
+#include "l0/engine/engine.h"
+#include "l0/engine/vec.h"
+#include "l0/mem/mem.h"
+#include "tests/diff/oracle.h"
+#include "trace/transition.h"
+
+#define CASES_DEFAULT 300000u
+#define SHOWN_MAX 12u
+#define RAM_BYTES (4 * MIB)
+#define GPA_TABLES 0x10000u
+#define GPA_CODE 0x100000u
+#define GPA_DATA 0x200000u
+
+static u64 seed;
+static struct mem *mem;
+static struct vtlb *vtlb;
+static struct vp *vp;
+static struct cpu_features features;
+static ZydisDecoder decoder;
+
+static u32 rnd(u32 n)
+{
+	return (u32)(rng_next(&seed) % n);
+}
+
+/* ---- the guest: 64-bit, CPL 3, the oracle's addresses mapped ---- */
+
+static void map_page(u64 gva, u64 gpa)
+{
+	u64 *ram = (u64 *)mem_ram_base(mem);
+	static u64 next = GPA_TABLES + 0x1000;
+	u64 table = GPA_TABLES;
+
+	for (int shift = 39; shift > 12; shift -= 9) {
+		u64 *e = &ram[table / 8 + (gva >> shift & 511)];
+		if (!*e) {
+			*e = next | 7;
+			next += 0x1000;
+		}
+		table = *e & ~0xfffull;
+	}
+	ram[table / 8 + (gva >> 12 & 511)] = gpa | 0x67;
+}
+
+static u64 no_tsc(struct vp *v)
+{
+	return v->insns;
+}
+
+static int no_ack(struct vp *v)
+{
+	(void)v;
+	return -1;
+}
+
+static void set_features(void)
+{
+	memset(&features, 0, sizeof(features));
+	features.cr4_valid = ~0ull >> 40;
+	features.efer_valid = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+	features.xcr0_valid = 7;
+	features.maxphyaddr = 40;
+	features.linaddr_bits = 48;
+	features.has_nx = features.has_syscall = true;
+	__builtin_cpu_init();
+#define HAVE(field, name) features.field = __builtin_cpu_supports(name)
+	HAVE(has_popcnt, "popcnt");
+	HAVE(has_bmi1, "bmi");
+	HAVE(has_bmi2, "bmi2");
+	HAVE(has_sse3, "sse3");
+	HAVE(has_ssse3, "ssse3");
+	HAVE(has_sse41, "sse4.1");
+	HAVE(has_sse42, "sse4.2");
+	HAVE(has_aes, "aes");
+	HAVE(has_pclmul, "pclmul");
+	HAVE(has_avx, "avx");
+	HAVE(has_avx2, "avx2");
+	HAVE(has_fma, "fma");
+#undef HAVE
+	features.has_lzcnt = features.has_bmi1;
+	features.has_cx16 = features.has_movbe = features.has_sse42;
+	features.has_adx = features.has_sha = features.has_f16c = false;
+}
+
+static const struct vp_ops ops = {.tsc = no_tsc, .intr_ack = no_ack};
+
+static void create_guest(void)
+{
+	int err;
+	struct vtlb_config cfg = {.max_bytes = MIB, .max_vps = 1, .maxphyaddr = 40};
+
+	mem = mem_create(RAM_BYTES, &err);
+	assert_non_null(mem);
+	vtlb = vtlb_create(mem, &cfg, &err);
+	assert_non_null(vtlb);
+	vp = aligned_alloc(64, ALIGN_UP(sizeof(*vp), 64));
+	memset(vp, 0, sizeof(*vp));
+	set_features();
+	vp->mem = mem;
+	vp->features = &features;
+	vp->ops = &ops;
+	static struct trace_hub hub;
+	static struct trace_ctx ctx;
+	trace_hub_init(&hub);
+	trace_ctx_init(&ctx, &hub, NULL, 0, 1, NULL, NULL);
+	vp->trace = vp->tlb.trace = &ctx;
+	assert_int_equal(vtlb_vp_init(vtlb, &vp->tlb, 0), 0);
+	assert_int_equal(engine_vp_init(vp, 4 * MIB), 0);
+	engine_reset(vp, false);
+	map_page(ORACLE_CODE, GPA_CODE);
+	map_page(ORACLE_DATA, GPA_DATA);
+	map_page(ORACLE_DATA + 0x1000, GPA_DATA + 0x1000);
+	vp->cpu.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+	vp->cpu.cr3 = GPA_TABLES;
+	vp->cpu.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+	vp->cpu.xcr0 = 7;
+	vp->cpu.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+	for (u32 s = SEG_ES; s <= SEG_GS; s++)
+		vp->cpu.seg[s] = (struct seg){.sel = 0x2b, .ar = 0xc0f3, .limit = ~0u};
+	vp->cpu.seg[SEG_CS] = (struct seg){.sel = 0x33, .ar = 0xa0fb, .limit = ~0u};
+	vp->ctl.exception_bitmap = ~0u;
+}
+
+/* ---- instructions ---- */
+
+static bool category_allowed(const ZydisDecodedInstruction *in)
+{
+	switch (in->meta.category) {
+	case ZYDIS_CATEGORY_CALL: case ZYDIS_CATEGORY_RET: case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_UNCOND_BR: case ZYDIS_CATEGORY_INTERRUPT: case ZYDIS_CATEGORY_IO:
+	case ZYDIS_CATEGORY_IOSTRINGOP: case ZYDIS_CATEGORY_SYSCALL: case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_SYSTEM: case ZYDIS_CATEGORY_SEGOP: case ZYDIS_CATEGORY_VTX:
+	case ZYDIS_CATEGORY_XSAVE: case ZYDIS_CATEGORY_XSAVEOPT: case ZYDIS_CATEGORY_RDWRFSGS:
+	case ZYDIS_CATEGORY_RDRAND: case ZYDIS_CATEGORY_RDSEED: case ZYDIS_CATEGORY_AVX2GATHER:
+	case ZYDIS_CATEGORY_CET: case ZYDIS_CATEGORY_PKU: case ZYDIS_CATEGORY_GATHER:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static bool ext_allowed(const ZydisDecodedInstruction *in)
+{
+	switch (in->meta.isa_ext) {
+	case ZYDIS_ISA_EXT_BASE: case ZYDIS_ISA_EXT_LONGMODE: case ZYDIS_ISA_EXT_MMX: case ZYDIS_ISA_EXT_SSE:
+	case ZYDIS_ISA_EXT_SSE2: case ZYDIS_ISA_EXT_X87:
+		return true;
+	case ZYDIS_ISA_EXT_SSE3: return features.has_sse3;
+	case ZYDIS_ISA_EXT_SSSE3: return features.has_ssse3;
+	case ZYDIS_ISA_EXT_SSE4: return features.has_sse42;
+	case ZYDIS_ISA_EXT_AES: return features.has_aes;
+	case ZYDIS_ISA_EXT_PCLMULQDQ: return features.has_pclmul;
+	case ZYDIS_ISA_EXT_AVX: return features.has_avx;
+	case ZYDIS_ISA_EXT_AVX2: return features.has_avx2;
+	case ZYDIS_ISA_EXT_BMI1: return features.has_bmi1;
+	case ZYDIS_ISA_EXT_BMI2: return features.has_bmi2;
+	case ZYDIS_ISA_EXT_LZCNT: return features.has_lzcnt;
+	case ZYDIS_ISA_EXT_MOVBE: return features.has_movbe;
+	case ZYDIS_ISA_EXT_FMA: return features.has_fma;
+	default:
+		return false;
+	}
+}
+
+static bool mnemonic_allowed(const ZydisDecodedInstruction *in)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFD: case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_HLT:
+	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64: case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FRSTOR: case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_LSL: case ZYDIS_MNEMONIC_LAR: case ZYDIS_MNEMONIC_VERR: case ZYDIS_MNEMONIC_VERW:
+	case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD: case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ: case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_INVALID:
+		return false;
+	default:
+		return true;
+	}
+}
+
+struct insn {
+	u8 bytes[16];
+	ZydisDecodedInstruction in;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+	const ZydisDecodedOperand *m; /* explicit memory operand */
+};
+
+static bool decode(struct insn *x)
+{
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, x->bytes, 15, &x->in, x->op)))
+		return false;
+	x->m = NULL;
+	for (u32 i = 0; i < x->in.operand_count; i++) {
+		const ZydisDecodedOperand *o = &x->op[i];
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+			x->m = o;
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    (o->mem.segment == ZYDIS_REGISTER_FS || o->mem.segment == ZYDIS_REGISTER_GS))
+			return false;
+		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_SEGMENT)
+			return false;
+	}
+	return category_allowed(&x->in) && ext_allowed(&x->in) && mnemonic_allowed(&x->in);
+}
+
+static void generate(struct insn *x)
+{
+	do {
+		u8 *p = x->bytes;
+		for (u32 i = 0; i < sizeof(x->bytes); i++)
+			p[i] = (u8)rng_next(&seed);
+		if (rnd(5) == 0)
+			*p++ = 0x66;
+		if (rnd(8) == 0)
+			*p++ = rnd(2) ? 0xf2 : 0xf3;
+		if (rnd(40) == 0)
+			*p++ = 0xf0;
+		if (rnd(60) == 0)
+			*p++ = 0x67;
+		switch (rnd(10)) {
+		case 0: case 1: case 2: /* plain */
+			break;
+		case 3:
+			*p++ = rnd(2) ? 0xc5 : 0xc4;
+			break;
+		default:
+			if (rnd(2))
+				*p++ = (u8)(0x40 | rnd(16));
+			if (rnd(3) == 0)
+				*p++ = 0x0f;
+			else if (rnd(8) == 0)
+				*p++ = (u8)(0xd8 | rnd(8));
+		}
+	} while (!decode(x));
+}
+
+static u32 reg_number(ZydisRegister r)
+{
+	return (u32)ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r));
+}
+
+static u64 data_address(void)
+{
+	switch (rnd(10)) {
+	case 0:
+		return ORACLE_DATA + 0x1000 - rnd(64);
+	case 1:
+		return ORACLE_DATA + ORACLE_DATA_BYTES - rnd(64);
+	case 2: case 3:
+		return ORACLE_DATA + rnd(0x1000);
+	default:
+		return ORACLE_DATA + 0x100 + (rnd(0xd00) & ~63u);
+	}
+}
+
+/* Registers such that the memory operand is at a useful place. False: not possible. */
+static bool aim(struct insn *x, struct oracle_state *s)
+{
+	u64 t = data_address();
+
+	s->gpr[RSP] = ORACLE_DATA + 0x800 + 8 * rnd(64);
+	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP || x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+	    x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU || x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) {
+		s->gpr[RSI] = data_address();
+		s->gpr[RDI] = data_address();
+		s->gpr[RCX] = rnd(300);
+		return true;
+	}
+	if (x->in.mnemonic == ZYDIS_MNEMONIC_XLAT) {
+		s->gpr[RBX] = t;
+		return true;
+	}
+	if (x->in.mnemonic == ZYDIS_MNEMONIC_LEAVE) {
+		s->gpr[RBP] = t;
+		return true;
+	}
+	if (x->in.mnemonic == ZYDIS_MNEMONIC_ENTER) {
+		s->gpr[RBP] = ORACLE_DATA + 0xc00;
+		return true;
+	}
+	if (!x->m || x->in.mnemonic == ZYDIS_MNEMONIC_LEA || x->m->mem.type != ZYDIS_MEMOP_TYPE_MEM)
+		return true;
+	ZydisRegister base = x->m->mem.base, index = x->m->mem.index;
+	u64 disp = (u64)x->m->mem.disp.value, scale = x->m->mem.scale;
+	if (base == ZYDIS_REGISTER_RIP || base == ZYDIS_REGISTER_EIP)
+		return false;
+	if (base == ZYDIS_REGISTER_NONE && index == ZYDIS_REGISTER_NONE) {
+		memcpy(x->bytes + x->in.raw.disp.offset, &t, x->in.raw.disp.size / 8);
+		return decode(x);
+	}
+	if (base != ZYDIS_REGISTER_NONE && base == index) {
+		s->gpr[reg_number(base)] = (t - disp) / (1 + scale);
+	} else if (base == ZYDIS_REGISTER_NONE) {
+		s->gpr[reg_number(index)] = (u64)((s64)(t - disp) / (s64)scale);
+	} else {
+		u64 i = 0;
+		if (index != ZYDIS_REGISTER_NONE)
+			i = s->gpr[reg_number(index)] = rnd(16);
+		s->gpr[reg_number(base)] = t - disp - i * scale;
+	}
+	/* a bit offset in a register reaches far: keep it near */
+	if (x->in.meta.category == ZYDIS_CATEGORY_BITBYTE && x->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		u32 r = reg_number(x->op[1].reg.value);
+		if ((base != ZYDIS_REGISTER_NONE && r == reg_number(base)) ||
+		    (index != ZYDIS_REGISTER_NONE && r == reg_number(index)))
+			return false;
+		s->gpr[r] = (u64)((s64)rnd(4096) - 2048);
+	}
+	return true;
+}
+
+static u64 interesting(void)
+{
+	static const u64 v[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+				0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff};
+
+	return rnd(3) ? rng_next(&seed) : v[rnd(ARRAY_SIZE(v))];
+}
+
+static void random_state(struct oracle_state *s)
+{
+	for (u32 i = 0; i < 16; i++)
+		s->gpr[i] = interesting();
+	s->rflags = 0x202 | (rng_next(&seed) & (RFLAGS_ARITH | RFLAGS_DF));
+	memset(s->fx, 0, sizeof(s->fx));
+	nm_store16(s->fx, rnd(4) ? 0x37f : (u16)(0x340 | rnd(64)));
+	u16 fsw = (u16)(rnd(8) << 11);
+	nm_store16(s->fx + 2, fsw);
+	s->fx[4] = rnd(3) ? 0xff : (u8)rnd(256);
+	nm_store32(s->fx + 24, rnd(6) ? 0x1f80 : 0x1f80 & ~(rnd(64) << 7));
+	for (u32 i = 0; i < 8; i++) {
+		u64 frac = interesting();
+		nm_store64(s->fx + 32 + 16 * i, rnd(4) ? frac | 1ull << 63 : frac);
+		nm_store16(s->fx + 40 + 16 * i, rnd(3) ? (u16)(0x3fff + rnd(64) - 32) : (u16)rnd(65536));
+	}
+	for (u32 i = 0; i < 16; i++)
+		for (u32 j = 0; j < 16; j += 8)
+			nm_store64(s->fx + 160 + 16 * i + j, rnd(2) ? rng_next(&seed) : interesting());
+}
+
+/* ---- running both ---- */
+
+static void run_engine(const struct insn *x, const struct oracle_state *in, struct oracle_state *out)
+{
+	mem_write(mem, GPA_CODE + (ORACLE_INSN & 0xfff), x->bytes, x->in.length);
+	memcpy(vp->cpu.gpr, in->gpr, sizeof(in->gpr));
+	vp->cpu.rflags = in->rflags;
+	vp->cpu.rip = ORACLE_INSN;
+	vp->cpu.activity = ACTIVITY_ACTIVE;
+	vp->cpu.interruptibility = 0;
+	vp_vec_park(vp);
+	memset(vp->cpu.vec, 0, VEC_AREA_BYTES);
+	memcpy(vp->cpu.vec, in->fx, 416);
+	nm_store64(vp->cpu.vec + 512, 3);
+	engine_state_changed(vp);
+	out->vector = -1;
+	for (u32 i = 0; i < 1000 && vp->cpu.rip == ORACLE_INSN; i++) {
+		if (engine_run(vp, vp->insns + 1) == ENGINE_STOP_EXIT) {
+			out->vector = vp->exit.reason == EXIT_REASON_EXCEPTION_NMI
+					      ? (s32)(vp->exit.intr_info & 0xff)
+					      : (s32)(1000 + vp->exit.reason);
+			break;
+		}
+	}
+	vp_vec_park(vp);
+	memcpy(out->gpr, vp->cpu.gpr, sizeof(out->gpr));
+	out->rflags = vp->cpu.rflags;
+	memcpy(out->fx, vp->cpu.vec, 416);
+	if (out->vector < 0 && vp->cpu.rip != ORACLE_INSN + x->in.length)
+		out->vector = 2000;
+}
+
+static u64 flags_mask(const struct insn *x)
+{
+	u64 undefined = x->in.cpu_flags ? x->in.cpu_flags->undefined : 0;
+
+	return (RFLAGS_ARITH | RFLAGS_DF) & ~undefined;
+}
+
+/* x87 pointers and reserved bytes are not compared; nor is an empty or init vector part. */
+static bool same_fx(const u8 *a, const u8 *b)
+{
+	return memcmp(a, b, 5) == 0 && nm_load32(a + 24) == nm_load32(b + 24) && memcmp(a + 160, b + 160, 256) == 0 &&
+	       ({
+		       bool same = true;
+		       for (u32 i = 0; i < 8; i++)
+			       same &= memcmp(a + 32 + 16 * i, b + 32 + 16 * i, 10) == 0;
+		       same;
+	       });
+}
+
+static void show(const struct insn *x, const struct oracle_state *in, const struct oracle_state *host,
+		 const struct oracle_state *got)
+{
+	char text[128];
+	ZydisFormatter f;
+
+	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
+	ZydisFormatterFormatInstruction(&f, &x->in, x->op, x->in.operand_count_visible, text, sizeof(text), ORACLE_INSN, NULL);
+	printf("disagree: %s  [", text);
+	for (u32 i = 0; i < x->in.length; i++)
+		printf("%02x", x->bytes[i]);
+	printf("]\n  vector host %d engine %d; flags in %#llx host %#llx engine %#llx\n", host->vector, got->vector,
+	       (unsigned long long)in->rflags & 0xcd5, (unsigned long long)host->rflags & 0xcd5,
+	       (unsigned long long)got->rflags & 0xcd5);
+	for (u32 i = 0; i < 16; i++)
+		if (host->gpr[i] != got->gpr[i])
+			printf("  gpr%u in %016llx host %016llx engine %016llx\n", i, (unsigned long long)in->gpr[i],
+			       (unsigned long long)host->gpr[i], (unsigned long long)got->gpr[i]);
+	for (u32 i = 0; i < 416; i += 8)
+		if ((i < 5 || i >= 24) && memcmp(host->fx + i, got->fx + i, 8))
+			printf("  fx+%u in %016llx host %016llx engine %016llx\n", i, (unsigned long long)nm_load64(in->fx + i),
+			       (unsigned long long)nm_load64(host->fx + i), (unsigned long long)nm_load64(got->fx + i));
+}
+
+static bool one_case(void)
+{
+	static struct oracle_state in, host, got;
+	struct insn x;
+	u8 *data = oracle_data(), *ram = mem_ram_hva(mem, GPA_DATA, ORACLE_DATA_BYTES);
+
+	do {
+		generate(&x);
+		random_state(&in);
+	} while (!aim(&x, &in));
+	for (u32 i = 0; i < ORACLE_DATA_BYTES; i += 512)
+		nm_store64(data + i + 8 * rnd(63), interesting());
+	memcpy(ram, data, ORACLE_DATA_BYTES);
+	oracle_run(x.bytes, x.in.length, &in, &host);
+	run_engine(&x, &in, &got);
+	bool same = host.vector == got.vector && memcmp(host.gpr, got.gpr, sizeof(host.gpr)) == 0 &&
+		    memcmp(data, ram, ORACLE_DATA_BYTES) == 0 && same_fx(host.fx, got.fx) &&
+		    (host.vector >= 0 || ((host.rflags ^ got.rflags) & flags_mask(&x)) == 0);
+	static u32 shown;
+	if (!same && shown++ < SHOWN_MAX) {
+		show(&x, &in, &host, &got);
+		if (memcmp(data, ram, ORACLE_DATA_BYTES))
+			printf("  memory differs\n");
+	}
+	return same;
+}
+
+static void host_and_engine_agree(void **state)
+{
+	u32 bad = 0, cases = getenv("NESTOR_CASES") ? (u32)atoi(getenv("NESTOR_CASES")) : CASES_DEFAULT;
+
+	(void)state;
+	for (u32 i = 0; i < cases; i++)
+		bad += !one_case();
+	printf("%u instructions, %u disagree\n", cases, bad);
+	assert_int_equal(bad, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(host_and_engine_agree)};
+
+	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261120;
+	printf("seed %llu\n", (unsigned long long)seed);
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (oracle_init()) {
+		printf("1..0 # SKIP the host gives no memory at the oracle's addresses\n");
+		return 77;
+	}
+	create_guest();
+	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);
+}
