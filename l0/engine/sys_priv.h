@@ -203,16 +203,6 @@ void far_call(struct vp *vp, const struct op *op, u16 sel, u64 off, u32 size);
  */
 void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, u64 at, bool pop_stack,
 		u64 flags, u64 flags_mask);
-void op_jmp_far(struct vp *vp, const struct op *op);
-void op_call_far(struct vp *vp, const struct op *op);
-void op_ret_far(struct vp *vp, const struct op *op);
-void op_iret(struct vp *vp, const struct op *op);
-void op_syscall(struct vp *vp, const struct op *op);
-void op_sysret(struct vp *vp, const struct op *op);
-void op_sysenter(struct vp *vp, const struct op *op);
-void op_sysexit(struct vp *vp, const struct op *op);
-void op_swapgs(struct vp *vp, const struct op *op);
-void op_int(struct vp *vp, const struct op *op);
 /* A shadow of one instruction begins: INTERRUPTIBILITY_STI or _MOV_SS. */
 void event_shadow(struct vp *vp, u32 shadow);
 /* RFLAGS := @val in the bits of @mask, with what follows from it (mode, attention). */
@@ -238,6 +228,8 @@ void cr3_write(struct vp *vp, const struct op *op, u64 val);
 /* CR3 := @val, checked already: flush of the virtual TLB, transition. */
 void cr3_commit(struct vp *vp, u64 val);
 void cr4_write(struct vp *vp, const struct op *op, u64 val);
+/* The time-stamp counter as the running guest reads it. */
+u64 sys_tsc(struct vp *vp);
 /* PDPTEs at @cr3 under PAE paging, for MOV CR and task switch: exits on EPT faults. Return: false
  * when a reserved bit is set. */
 bool pdptes_load(struct vp *vp, const struct op *op, u64 cr3, u64 pdpte[4]);
@@ -246,7 +238,28 @@ bool pdptes_load(struct vp *vp, const struct op *op, u64 cr3, u64 pdpte[4]);
 void exit_begin(struct vp *vp, u32 reason, u64 qualification);
 _Noreturn void exit_now(struct vp *vp, const struct op *op, u32 reason, u64 qualification);
 /* Linear address of the memory operand without any check, for exits. */
-u64 operand_gva(struct vp *vp, const struct op *op);
+u64 intercept_operand_gva(struct vp *vp, const struct op *op);
+
+/* Register @reg := @val of @size bytes; 4 clears the upper half. */
+static inline void sys_reg_write(struct vp *vp, u32 reg, u64 val, u32 size)
+{
+	if (size == 2)
+		vp->cpu.gpr[reg] = (vp->cpu.gpr[reg] & ~0xffffull) | (val & 0xffff);
+	else
+		vp->cpu.gpr[reg] = size == 4 ? (u32)val : val;
+}
+/* RFLAGS of an instruction that sets all arithmetic flags to @set. */
+static inline void sys_arith_flags(struct vp *vp, u64 set)
+{
+	vp_set_rflags(vp, (vp->cpu.rflags & ~RFLAGS_ARITH) | set);
+}
+
+/* --- slow operations of the table in op_sys.c ------------------------------------------------- */
+
+#define SYS_OP(mnemonic, fn) void fn(struct vp *vp, const struct op *op);
+#include "l0/engine/op_sys.def"
+#undef SYS_OP
+void op_mov_sreg(struct vp *vp, const struct op *op);
 
 /* Port permission by IOPL and the TSS bitmap: #GP(0). Source: SDM 1 "I/O Privilege Level". */
 void io_check(struct vp *vp, const struct op *op, u16 port, u32 size);

@@ -1,0 +1,148 @@
+/*
+ * The table of slow system operations, and those that fit nowhere else: halting and waiting, caches,
+ * translations, CPUID. Source: SDM 2, each instruction; SDM 3C "Instructions That Cause VM Exits".
+ */
+#include <Zydis/Zydis.h>
+#include "l0/engine/sys_priv.h"
+
+static const op_fn table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+#define SYS_OP(mnemonic, fn) [ZYDIS_MNEMONIC_##mnemonic] = fn,
+#include "l0/engine/op_sys.def"
+#undef SYS_OP
+};
+
+op_fn sys_op_lookup(u16 mnemonic)
+{
+	return mnemonic <= ZYDIS_MNEMONIC_MAX_VALUE ? table[mnemonic] : NULL;
+}
+
+void op_undefined(struct vp *vp, const struct op *op)
+{
+	fault_ud(vp, op);
+}
+
+static void check_level0(struct vp *vp, const struct op *op)
+{
+	if (cur_cpl(vp))
+		fault_gp0(vp, op);
+}
+
+void op_cpuid(struct vp *vp, const struct op *op)
+{
+	intercept_check(vp, op, EXIT_REASON_CPUID, 0);
+}
+
+/* --- waiting ---------------------------------------------------------------------------------- */
+
+void op_hlt(struct vp *vp, const struct op *op)
+{
+	check_level0(vp, op);
+	intercept_check(vp, op, EXIT_REASON_HLT, 0);
+	vp->cpu.activity = ACTIVITY_HLT;
+	if (vp->trace)
+		TRANSITION(vp->trace, halt, .guest_rip = vp->cpu.rip);
+}
+
+/* PAUSE-loop exiting: the n-th PAUSE of a stretch at level 0 in which no gap exceeded PLE_Gap, once the
+ * stretch is longer than PLE_Window. Source: SDM 3C "Controls for PAUSE-Loop Exiting". */
+void op_pause(struct vp *vp, const struct op *op)
+{
+	u64 now;
+
+	intercept_check(vp, op, EXIT_REASON_PAUSE, 0);
+	if (!ctl_proc2(vp, PROC2_PAUSE_LOOP) || cur_cpl(vp))
+		return;
+	now = vp->ops->tsc(vp);
+	if (now - vp->ev.ple_last > vp->ctl.ple_gap) {
+		vp->ev.ple_first = now;
+	} else if (now - vp->ev.ple_first > vp->ctl.ple_window) {
+		vp->ev.ple_last = 0; /* a new stretch after the exit */
+		exit_now(vp, op, EXIT_REASON_PAUSE, 0);
+	}
+	vp->ev.ple_last = now;
+}
+
+static void check_monitor(struct vp *vp, const struct op *op)
+{
+	if (!vp->features->has_monitor || cur_cpl(vp))
+		fault_ud(vp, op);
+}
+
+void op_monitor(struct vp *vp, const struct op *op)
+{
+	check_monitor(vp, op);
+	if ((u32)vp->cpu.gpr[RCX])
+		fault_gp0(vp, op);
+	intercept_check(vp, op, EXIT_REASON_MONITOR, 0);
+	seg_read(vp, op, op->seg < SEG_LDTR ? op->seg : SEG_DS, vp->cpu.gpr[RAX] & mask_low(op->asize * 8u), 1);
+	vp->ev.monitor_armed = true;
+}
+
+/* Without an exit MWAIT ends at once: it may wake for any reason. */
+void op_mwait(struct vp *vp, const struct op *op)
+{
+	check_monitor(vp, op);
+	if ((u32)vp->cpu.gpr[RCX] & ~1u)
+		fault_gp0(vp, op);
+	intercept_check(vp, op, EXIT_REASON_MWAIT, vp->ev.monitor_armed);
+	vp->ev.monitor_armed = false;
+}
+
+/* --- caches: there is nothing to write back --------------------------------------------------- */
+
+void op_invd(struct vp *vp, const struct op *op)
+{
+	check_level0(vp, op);
+	intercept_check(vp, op, EXIT_REASON_INVD, 0);
+}
+
+void op_wbinvd(struct vp *vp, const struct op *op)
+{
+	check_level0(vp, op);
+	intercept_check(vp, op, EXIT_REASON_WBINVD, 0);
+}
+
+/* CLFLUSH and CLFLUSHOPT fault as a load of one byte would. */
+void op_clflush(struct vp *vp, const struct op *op)
+{
+	if ((op->flags & OP_OPSIZE) && !vp->features->has_clflushopt)
+		fault_ud(vp, op);
+	seg_read(vp, op, op->seg, op_ea(vp, op), 1);
+}
+
+/* --- translations ----------------------------------------------------------------------------- */
+
+void op_invlpg(struct vp *vp, const struct op *op)
+{
+	u64 gva;
+
+	check_level0(vp, op);
+	gva = intercept_operand_gva(vp, op);
+	intercept_check(vp, op, EXIT_REASON_INVLPG, gva);
+	if (linear_ok(vp, gva))
+		vtlb_invlpg(&vp->tlb, gva);
+}
+
+enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL_GLOBAL, INVPCID_ALL };
+
+void op_invpcid(struct vp *vp, const struct op *op)
+{
+	u64 type = vp->cpu.gpr[op->dst], ea, pcid, gva;
+
+	if (!vp->features->has_invpcid || !ctl_proc2(vp, PROC2_INVPCID) || is_v86(vp))
+		fault_ud(vp, op);
+	check_level0(vp, op);
+	intercept_check(vp, op, EXIT_REASON_INVPCID, 0);
+	if (!is_code64(vp))
+		type = (u32)type;
+	ea = op_ea(vp, op);
+	pcid = seg_read(vp, op, op->seg, ea, 8);
+	gva = seg_read(vp, op, op->seg, ea + 8, 8);
+	if (type > INVPCID_ALL || pcid >> 12)
+		fault_gp0(vp, op);
+	if (type <= INVPCID_SINGLE && pcid && !(vp->cpu.cr4 & CR4_PCIDE))
+		fault_gp0(vp, op);
+	if (type == INVPCID_ADDRESS && !linear_ok(vp, gva))
+		fault_gp0(vp, op);
+	vtlb_invpcid(&vp->tlb, (u32)type, (u16)pcid, gva);
+}
