@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "trace/transition.h"
+
 int bus_init(struct machine_bus *bus, const struct machine_bus_ops *ops, void *machine,
 	     struct mem *mem, const struct clock *clock, u32 nvps)
 {
@@ -46,6 +48,14 @@ void bus_add_device(struct machine_bus *bus, struct device *d, const struct devi
 	d->cls = cls;
 	d->bus = bus;
 	list_add_tail(&bus->devices, &d->link);
+}
+
+void bus_intr_due(struct machine_bus *bus, u32 vp, u32 source, u32 vector, u64 due_ns)
+{
+	struct trace_ctx *ctx = bus->ops->trace(bus->machine, vp);
+
+	if (ctx)
+		TRANSITION(ctx, intr_due, .source = source, .vector = vector, .due_ns = due_ns);
 }
 
 void bus_timer_arm(struct machine_bus *bus, struct timer *t, u64 deadline_ns)

@@ -59,6 +59,7 @@ struct machine_bus_ops {
 
 struct lapic;
 struct pic;
+struct ioapic;
 
 struct machine_bus {
 	const struct machine_bus_ops *ops;
@@ -69,7 +70,10 @@ struct machine_bus {
 	struct irq_router irq;
 	struct list_node devices;
 	struct lapic *lapic[BUS_MAX_VPS]; /* by VP id; filled by lapic_create() */
+	struct pic *pic;		  /* filled by pic_create(); NULL: none */
+	struct ioapic *ioapic;		  /* likewise */
 	u32 nvps;
+	u32 maxphyaddr; /* of the processor model, set by the machine; 0: a default */
 	pthread_mutex_t lock;
 };
 
@@ -107,6 +111,9 @@ static inline u64 bus_now(struct machine_bus *bus)
 {
 	return bus->ops->now_ns(bus->machine);
 }
+
+/* An interrupt for VP @vp is due: makes the transition intr_due. @source: INTR_SOURCE_*. Lock held. */
+void bus_intr_due(struct machine_bus *bus, u32 vp, u32 source, u32 vector, u64 due_ns);
 
 /* Arm or cancel (TIMER_NEVER) a device's timer; tells the machine when the first deadline moved up.
  * Lock held. */
