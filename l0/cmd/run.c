@@ -1,7 +1,6 @@
 /* nestor run, nestor record: boot child VMMs. */
 #include "l0/cmd/run_parse.h"
 
-#pragma weak machine_run
 
 static int run_main(const struct cmd *cmd, int argc, char **argv)
 {
@@ -10,9 +9,6 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 
 	if (status != RUN_PARSE_OK)
 		return status;
-	if (!machine_run)
-		return cmd_error(cmd, EXIT_CODE_HOST, "this build has no machine");
-	return cmd_finish_output(machine_run(&opts));
 }
 
 #define RUN_DETAILS \

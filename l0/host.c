@@ -1,0 +1,344 @@
+#include "l0/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "l0/cmd/exit_codes.h"
+#include "l0/dev/chardev.h"
+#include "l0/engine/vec.h"
+#include "l0/terminal.h"
+#include "trace/summary.h"
+
+#define DUMP_EVENTS 64u
+
+static struct host *signalled; /* for the handlers, while a run lasts */
+
+/* --- ending --- */
+
+void host_stop(struct host *h, enum host_stop why)
+{
+	u32 running = HOST_RUNNING;
+
+	__atomic_compare_exchange_n(&h->stop, &running, why, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < h->nworkers; i++) {
+		struct vcpu *c = h->worker[i].vcpu;
+		if (c)
+			vp_request(&c->vp, VP_ATTN_REQUEST);
+	}
+}
+
+static void on_signal(int sig)
+{
+	if (signalled)
+		host_stop(signalled, sig == SIGALRM ? HOST_STOP_TIMEOUT : HOST_STOP_SIGNAL);
+}
+
+static void catch_signals(struct host *h)
+{
+	const struct sigaction act = {.sa_handler = on_signal};
+	const struct sigaction ign = {.sa_handler = SIG_IGN};
+
+	signalled = h;
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGHUP, &act, NULL);
+	sigaction(SIGALRM, &act, NULL);
+	sigaction(SIGPIPE, &ign, NULL);
+	if (h->opts->timeout_ns) {
+		struct itimerval it = {
+			.it_value.tv_sec = (time_t)(h->opts->timeout_ns / NS_PER_SEC),
+			.it_value.tv_usec = (suseconds_t)(h->opts->timeout_ns % NS_PER_SEC / 1000),
+		};
+		if (it.it_value.tv_sec == 0 && it.it_value.tv_usec == 0)
+			it.it_value.tv_usec = 1;
+		setitimer(ITIMER_REAL, &it, NULL);
+	}
+}
+
+static void release_signals(void)
+{
+	const struct itimerval off = {0};
+
+	setitimer(ITIMER_REAL, &off, NULL);
+	signal(SIGALRM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	signalled = NULL;
+}
+
+static bool is_abnormal(u32 cause)
+{
+	return cause == STOP_TRIPLE_FAULT || cause == STOP_UNSUPPORTED || cause == STOP_ERROR;
+}
+
+void host_machine_stopped(struct host *h, struct machine *m)
+{
+	if (is_abnormal(m->stop_cause)) {
+		h->guest_failed = true;
+		fprintf(stderr, "nestor: %s stopped: %s\n", m->desc->name,
+			m->vcpu[0].nv.stop_text[0] ? m->vcpu[0].nv.stop_text : "an error");
+	}
+	__atomic_fetch_sub(&h->running, 1, __ATOMIC_SEQ_CST);
+}
+
+static void print_events(FILE *out, const struct transition *t, u32 n)
+{
+	for (; n; n--, t++) {
+		const struct event_info *e = &event_infos[t->kind];
+		const u64 *p = t->p;
+		fprintf(out, "  %14llu L%u vcpu %#x %s", (unsigned long long)t->vtime_ns, t->level, t->vcpu_id, e->name);
+		for (u32 i = 0; i < e->nfields; p += event_type_words(e->fields[i++].type)) {
+			const struct event_field *f = &e->fields[i];
+			char text[EVENT_NAME_BYTES];
+			if (f->type == EVENT_TYPE_text)
+				fprintf(out, " %s=\"%s\"", f->name, event_text_get(p, text));
+			else if (f->type == EVENT_TYPE_enum && event_enum_text(f->enumeration, *p))
+				fprintf(out, " %s=%s", f->name, event_enum_text(f->enumeration, *p));
+			else
+				fprintf(out, " %s=%#llx", f->name, (unsigned long long)*p);
+		}
+		fputc('\n', out);
+	}
+}
+
+void host_dump_vcpu(struct host *h, struct vcpu *c)
+{
+	(void)h;
+	vp_vec_park(&c->vp);
+	fprintf(stderr, "nestor: %s, processor %u: %s\n", c->machine->desc->name, c->vp.id,
+		c->nv.stop_text[0] ? c->nv.stop_text : "stopped");
+	exit_dump(&c->vp, &c->nv, stderr);
+	if (worker_self) {
+		static struct transition last[DUMP_EVENTS];
+		u32 n = trace_ring_last(&worker_self->ring, last, DUMP_EVENTS, EVENT_NO_ID);
+		print_events(stderr, last, n);
+	}
+}
+
+/* --- serial ports --- */
+
+static bool serial_is_terminal(const struct host *h, const struct machine_desc *d)
+{
+	if (d->serial)
+		return strcmp(d->serial, "-") == 0;
+	return h->opts->nmachines == 1 && !h->opts->view;
+}
+
+static int open_serial(struct host *h, u32 i)
+{
+	const struct machine_desc *d = &h->opts->machines[i];
+	char path[TRACE_PATH_BYTES + MACHINE_MAX_NAME + 16];
+	const char *name = d->serial;
+	int err = 0;
+
+	if (serial_is_terminal(h, d)) {
+		h->serial[i] = chardev_open_fd(STDOUT_FILENO, false, true);
+		return h->serial[i] ? 0 : -ENOMEM;
+	}
+	if (name && strcmp(name, "none") == 0)
+		return 0;
+	if (!name) {
+		snprintf(path, sizeof(path), "%s/%s.serial", h->opts->output, d->name);
+		name = path;
+	}
+	h->serial[i] = chardev_open_file(name, &err);
+	if (!h->serial[i])
+		fprintf(stderr, "nestor: %s: cannot write the serial port's file %s: %s\n", d->name, name,
+			strerror(-err));
+	return err;
+}
+
+/* --- parts of a run --- */
+
+static int start_clock(struct host *h)
+{
+	return clock_init(&h->clock, h->opts->clock == RUN_CLOCK_VIRTUAL ? CLOCK_KIND_VIRTUAL : CLOCK_KIND_HOST, 1, 1,
+			  CLOCK_TSC_HZ_DEFAULT);
+}
+
+/* A run that cannot be traced goes on; the session has said why. */
+static void start_session(struct host *h)
+{
+	if (!h->opts->record && !h->opts->view)
+		return;
+	const struct trace_session_config cfg = {
+		.output = h->opts->record ? h->opts->output : NULL,
+		.live = h->opts->view || h->opts->record,
+	};
+	if (trace_session_start(&cfg, &h->session))
+		h->session = NULL;
+}
+
+static int start_workers(struct host *h)
+{
+	const struct sched_policy *policy = sched_policy_lookup(h->opts->sched ? h->opts->sched : "rr");
+	const struct sched_config cfg = {.policy = policy, .workers = h->opts->workers, .slice_ns = h->opts->slice_ns};
+
+	if (!policy) {
+		fprintf(stderr, "nestor: no scheduling policy is called \"%s\"\n", h->opts->sched);
+		return -EINVAL;
+	}
+	int err = sched_init(&h->sched, &cfg);
+	if (err)
+		return err;
+	trace_hub_init(&h->hub);
+	h->worker = calloc(cfg.workers, sizeof(*h->worker));
+	if (!h->worker)
+		return -ENOMEM;
+	for (; h->nworkers < cfg.workers && !err; h->nworkers++)
+		err = worker_init(&h->worker[h->nworkers], h, h->nworkers, h->session ? trace_session_drain : NULL,
+				  h->session);
+	return err ? err : worker_register_sinks(h);
+}
+
+static int start_exec_log(struct host *h)
+{
+	const char *path = h->opts->trace_exec;
+
+	if (!path)
+		return 0;
+	h->exec_log = strcmp(path, "-") == 0 ? stderr : fopen(path, "w");
+	if (h->exec_log)
+		return 0;
+	int err = errno;
+	fprintf(stderr, "nestor: --trace-exec: %s: %s\n", path, strerror(err));
+	return -err;
+}
+
+static int start_machine(struct host *h, u32 i)
+{
+	const struct machine_desc *d = &h->opts->machines[i];
+	char line[512];
+	int status;
+
+	if (open_serial(h, i))
+		return EXIT_CODE_HOST;
+	struct machine *m = machine_create(h, i, d, h->serial[i], h->console, &status);
+	if (!m)
+		return status;
+	h->machine[h->nmachines++] = m;
+	if (d->input && input_script_load(m, d->input, line, sizeof(line))) {
+		fprintf(stderr, "nestor: --input: %s\n", line);
+		return EXIT_CODE_USAGE;
+	}
+	if (serial_is_terminal(h, d) && !d->input && !h->terminal)
+		h->terminal = terminal_open(h, m);
+	return EXIT_CODE_OK;
+}
+
+/* Every processor is ready once; those that wait for a start-up IPI block again at once. */
+static void release_machines(struct host *h)
+{
+	struct worker *w = worker_self = &h->worker[0];
+
+	h->running = h->nmachines;
+	for (u32 i = 0; i < h->nmachines; i++) {
+		struct machine *m = h->machine[i];
+		machine_emit_state(m, w, true);
+		m->next_state_ns = NS_PER_SEC;
+		for (u32 v = 0; v < m->nvcpus; v++) {
+			sched_add(&h->sched, &m->vcpu[v].sched);
+			if (h->exec_log)
+				vp_request(&m->vcpu[v].vp, VP_ATTN_TRACE);
+			if (v == 0)
+				sched_wake(&h->sched, &m->vcpu[v].sched, 0, NULL);
+		}
+	}
+	worker_self = NULL;
+}
+
+static void *worker_thread(void *arg)
+{
+	worker_loop_host(arg);
+	return NULL;
+}
+
+static void run(struct host *h)
+{
+	if (h->clock.kind == CLOCK_KIND_VIRTUAL) {
+		worker_loop_virtual(h);
+		return;
+	}
+	u32 started = 1;
+	for (; started < h->nworkers; started++)
+		if (pthread_create(&h->worker[started].thread, NULL, worker_thread, &h->worker[started]))
+			break;
+	worker_loop_host(&h->worker[0]);
+	for (u32 i = 1; i < started; i++)
+		pthread_join(h->worker[i].thread, NULL);
+}
+
+static int status_of(struct host *h)
+{
+	switch ((enum host_stop)h->stop) {
+	case HOST_STOP_TIMEOUT:
+		fprintf(stderr, "nestor: the host time of --timeout is over\n");
+		return EXIT_CODE_TIMEOUT;
+	case HOST_STOP_SIGNAL:
+		return EXIT_CODE_INTERRUPTED;
+	case HOST_STOP_DEAD:
+		fprintf(stderr, "nestor: every processor is halted and nothing is left that could wake one\n");
+		return EXIT_CODE_GUEST;
+	case HOST_STOP_TIME:
+	case HOST_STOP_USER:
+	case HOST_RUNNING:
+		break;
+	}
+	if (h->guest_failed)
+		return EXIT_CODE_GUEST;
+	const struct machine *m = h->nmachines == 1 ? h->machine[0] : NULL;
+	return m && m->stopped && m->stop_cause == STOP_DEBUG_EXIT ? (int)(m->stop_status & 0xff) : EXIT_CODE_OK;
+}
+
+static void tear_down(struct host *h)
+{
+	release_signals();
+	terminal_close(h->terminal);
+	for (u32 i = 0; i < h->nworkers; i++)
+		trace_ring_drain(&h->worker[i].ring);
+	for (u32 i = 0; i < h->nmachines; i++)
+		machine_destroy(h->machine[i]);
+	for (u32 i = 0; i < RUN_MAX_MACHINES; i++)
+		chardev_close(h->serial[i]);
+	chardev_close(h->console);
+	for (u32 i = 0; i < h->nworkers; i++)
+		worker_fini(&h->worker[i]);
+	free(h->worker);
+	if (h->sched.running)
+		sched_fini(&h->sched);
+	trace_session_stop(h->session, NULL);
+	if (h->exec_log && h->exec_log != stderr)
+		fclose(h->exec_log);
+}
+
+int machine_run(const struct run_options *opts)
+{
+	static struct host host; /* its machines and workers point to it */
+	struct host *h = &host;
+	int status = EXIT_CODE_HOST;
+
+	*h = (struct host){.opts = opts};
+	if (start_clock(h) || vec_init() || start_exec_log(h))
+		goto out;
+	start_session(h);
+	if (start_workers(h))
+		goto out;
+	h->console = chardev_open_fd(STDERR_FILENO, false, false);
+	catch_signals(h);
+	status = EXIT_CODE_OK;
+	for (u32 i = 0; i < opts->nmachines && status == EXIT_CODE_OK; i++)
+		status = start_machine(h, i);
+	if (status != EXIT_CODE_OK)
+		goto out;
+	release_machines(h);
+	run(h);
+	status = status_of(h);
+out:
+	tear_down(h);
+	return status;
+}

@@ -1,0 +1,48 @@
+/*
+ * struct host: the simulated host of a run: its workers (physical CPUs), its clock, the scheduler,
+ * the machines and the way of every transition into the trace. machine_run() is the whole life of
+ * `nestor run`.
+ */
+#ifndef L0_HOST_H
+#define L0_HOST_H
+
+#include <signal.h>
+
+#include "l0/cmd/run_options.h"
+#include "l0/machine.h"
+#include "l0/worker.h"
+#include "trace/session.h"
+
+/* Why the run as a whole ends. */
+enum host_stop { HOST_RUNNING, HOST_STOP_TIME, HOST_STOP_TIMEOUT, HOST_STOP_SIGNAL, HOST_STOP_USER, HOST_STOP_DEAD };
+
+struct host {
+	const struct run_options *opts;
+	struct clock clock;
+	struct sched sched;
+	struct trace_hub hub;
+	struct trace_session *session; /* NULL: not traced */
+	struct worker *worker;
+	u32 nworkers;
+	struct machine *machine[RUN_MAX_MACHINES];
+	u32 nmachines;
+	_Atomic u32 running; /* machines not stopped yet */
+	_Atomic u32 stop;    /* enum host_stop */
+	struct terminal *terminal;
+	struct chardev *serial[RUN_MAX_MACHINES];
+	struct chardev *console; /* port 0xe9 of every machine: standard error */
+	FILE *exec_log;		 /* --trace-exec */
+	bool guest_failed;	 /* a machine stopped abnormally */
+	bool summaries_wanted;
+};
+
+/* End the run; any thread, also a signal handler. */
+void host_stop(struct host *h, enum host_stop why);
+
+/* A machine has stopped; its worker says so once. */
+void host_machine_stopped(struct host *h, struct machine *m);
+
+/* A VP's state in words on standard error, after something went wrong in its machine. */
+void host_dump_vcpu(struct host *h, struct vcpu *c);
+
+#endif

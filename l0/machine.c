@@ -1,0 +1,525 @@
+#include "l0/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "l0/arch/msr.h"
+#include "l0/arch/ports.h"
+#include "l0/base/assert.h"
+#include "l0/cmd/exit_codes.h"
+#include "l0/dev/chardev.h"
+#include "l0/dev/deadline_port.h"
+#include "l0/dev/debugexit.h"
+#include "l0/dev/e9.h"
+#include "l0/dev/ioapic.h"
+#include "l0/dev/lapic.h"
+#include "l0/dev/pic8259.h"
+#include "l0/dev/pit8254.h"
+#include "l0/dev/uart16550.h"
+#include "l0/host.h"
+
+#define CODE_CACHE_BYTES (16 * MIB)
+#define VTLB_BYTES (16 * MIB)
+#define UNCLAIMED_REPORTS_MAX 64u
+
+/* --- what devices ask of the machine: bus lock held, perhaps in mid-instruction --- */
+
+static u64 bus_now_ns(void *machine)
+{
+	struct machine *m = machine;
+
+	return worker_self ? worker_now(worker_self) : m->host->clock.kind == CLOCK_KIND_HOST ? clock_host_ns(&m->host->clock) : 0;
+}
+
+static u32 bus_current_vp(void *machine)
+{
+	const struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
+
+	return c && c->machine == machine ? c->vp.id : 0;
+}
+
+static struct trace_ctx *bus_trace(void *machine, u32 vp)
+{
+	struct machine *m = machine;
+	struct worker *w = worker_self;
+
+	if (!w || vp >= m->nvcpus)
+		return NULL;
+	if (w->vcpu == &m->vcpu[vp])
+		return &m->vcpu[vp].trace;
+	w->about.vcpu_id = EVENT_VCPU_ID(m->id, vp);
+	w->about.level = 1;
+	return &w->about;
+}
+
+static void bus_deadline_changed(void *machine)
+{
+	(void)machine;
+	if (worker_self) {
+		worker_self->horizon_moved = true;
+		if (worker_self->vcpu)
+			vp_request(&worker_self->vcpu->vp, VP_ATTN_REQUEST);
+	}
+}
+
+static void bus_set_intr(void *machine, u32 vp, bool level)
+{
+	struct machine *m = machine;
+	struct vcpu *c = &m->vcpu[vp];
+
+	if (!level) {
+		vp_request_clear(&c->vp, VP_ATTN_INTR);
+		return;
+	}
+	vp_request(&c->vp, VP_ATTN_INTR);
+	worker_wake(m->host, c, WAKE_INTERRUPT, 0, bus_now_ns(machine));
+}
+
+static void bus_set_nmi(void *machine, u32 vp)
+{
+	struct machine *m = machine;
+
+	vp_request(&m->vcpu[vp].vp, VP_ATTN_NMI);
+	worker_wake(m->host, &m->vcpu[vp], WAKE_NMI, 2, bus_now_ns(machine));
+}
+
+static void bus_send_init(void *machine, u32 vp)
+{
+	struct machine *m = machine;
+
+	vp_request(&m->vcpu[vp].vp, VP_ATTN_INIT);
+	worker_wake(m->host, &m->vcpu[vp], WAKE_INIT, 0, bus_now_ns(machine));
+}
+
+static void bus_send_sipi(void *machine, u32 vp, u8 vector)
+{
+	struct machine *m = machine;
+
+	m->vcpu[vp].sipi_vector = vector;
+	vp_request(&m->vcpu[vp].vp, VP_ATTN_SIPI);
+	worker_wake(m->host, &m->vcpu[vp], WAKE_SIPI, vector, bus_now_ns(machine));
+}
+
+static void bus_reset_machine(void *machine, enum bus_reset_kind kind)
+{
+	struct machine *m = machine;
+
+	if (kind == BUS_POWER_OFF) {
+		machine_stop(m, STOP_SHUTDOWN, 0);
+		return;
+	}
+	m->reset_wanted = true;
+	m->reset_kind = kind;
+	for (u32 i = 0; i < m->nvcpus; i++)
+		vp_request(&m->vcpu[i].vp, VP_ATTN_REQUEST);
+}
+
+static void bus_debug_exit(void *machine, u32 value)
+{
+	machine_stop(machine, STOP_DEBUG_EXIT, (u64)value << 1 | 1);
+}
+
+static void bus_guest_deadline(void *machine, u32 value)
+{
+	struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
+
+	if (!c || c->machine != machine)
+		return;
+	TRANSITION(&c->trace, guest_deadline, .kind = value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK,
+		   .guest = value >> DEADLINE_GUEST_SHIFT & DEADLINE_GUEST_MASK,
+		   .count = value >> DEADLINE_COUNT_SHIFT, .child = track_active_child(&c->track));
+}
+
+static const struct machine_bus_ops bus_ops = {
+	.now_ns = bus_now_ns,
+	.current_vp = bus_current_vp,
+	.trace = bus_trace,
+	.deadline_changed = bus_deadline_changed,
+	.set_intr = bus_set_intr,
+	.set_nmi = bus_set_nmi,
+	.send_init = bus_send_init,
+	.send_sipi = bus_send_sipi,
+	.reset = bus_reset_machine,
+	.debug_exit = bus_debug_exit,
+	.guest_deadline = bus_guest_deadline,
+};
+
+/* --- what the engine asks --- */
+
+static struct lapic *lapic_of(struct vp *vp)
+{
+	struct vcpu *c = vp->owner;
+
+	return c->machine->bus.lapic[vp->id];
+}
+
+static int vp_intr_ack(struct vp *vp)
+{
+	return lapic_ack(lapic_of(vp));
+}
+
+static u64 vp_tsc(struct vp *vp)
+{
+	struct vcpu *c = vp->owner;
+
+	return clock_tsc(&c->machine->host->clock, bus_now_ns(c->machine)) + c->nv.tsc_adjust;
+}
+
+static void vp_set_tpr(struct vp *vp, u8 tpr)
+{
+	lapic_set_tpr(lapic_of(vp), tpr);
+}
+
+static u8 vp_get_tpr(struct vp *vp)
+{
+	return lapic_get_tpr(lapic_of(vp));
+}
+
+static void vp_trace_exec(struct vp *vp)
+{
+	struct vcpu *c = vp->owner;
+
+	vp_vec_park(vp);
+	fprintf(c->machine->host->exec_log, "%s/%u L%u %llu %04x:%016llx\n", c->machine->desc->name, vp->id,
+		c->trace.level, (unsigned long long)vp->insns, vp->cpu.seg[SEG_CS].sel,
+		(unsigned long long)vp->cpu.rip);
+}
+
+static const struct vp_ops vp_ops = {
+	.intr_ack = vp_intr_ack,
+	.tsc = vp_tsc,
+	.set_tpr = vp_set_tpr,
+	.get_tpr = vp_get_tpr,
+	.trace_exec = vp_trace_exec,
+};
+
+/* --- what the exit layer asks --- */
+
+static bool hook_apic_read(struct vp *vp, u32 msr, u64 *value)
+{
+	return lapic_msr_read(lapic_of(vp), msr, value);
+}
+
+static bool hook_apic_write(struct vp *vp, u32 msr, u64 value)
+{
+	return lapic_msr_write(lapic_of(vp), msr, value);
+}
+
+static u64 hook_tsc_deadline_read(struct vp *vp)
+{
+	return lapic_get_tsc_deadline(lapic_of(vp));
+}
+
+static void hook_tsc_deadline_write(struct vp *vp, u64 value)
+{
+	lapic_set_tsc_deadline(lapic_of(vp), value);
+}
+
+static void hook_tsc_adjusted(struct vp *vp)
+{
+	struct vcpu *c = vp->owner;
+
+	lapic_set_tsc_adjust(lapic_of(vp), c->nv.tsc_adjust);
+}
+
+static void hook_init_signal(struct vp *vp)
+{
+	struct vcpu *c = vp->owner;
+
+	engine_reset(vp, true);
+	exit_vp_reset(vp, &c->nv, true);
+	lapic_init(lapic_of(vp));
+	vp->cpu.activity = vp->id == 0 ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI;
+	engine_state_changed(vp);
+}
+
+static u8 hook_sipi_vector(struct vp *vp)
+{
+	const struct vcpu *c = vp->owner;
+
+	return (u8)c->sipi_vector;
+}
+
+static const struct exit_hooks exit_hooks = {
+	.apic_msr_read = hook_apic_read,
+	.apic_msr_write = hook_apic_write,
+	.tsc_deadline_read = hook_tsc_deadline_read,
+	.tsc_deadline_write = hook_tsc_deadline_write,
+	.tsc_adjusted = hook_tsc_adjusted,
+	.init_signal = hook_init_signal,
+	.sipi_vector = hook_sipi_vector,
+};
+
+/* --- building --- */
+
+static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 value, unsigned int size)
+{
+	struct machine *m = arg;
+	const struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
+
+	if (m->unclaimed_reports++ >= UNCLAIMED_REPORTS_MAX)
+		return;
+	if (c)
+		vp_vec_park((struct vp *)&c->vp);
+	fprintf(stderr, "nestor: %s: %s of %u bytes %s %s %#llx%s, rip %#llx: nothing is there%s\n", m->desc->name,
+		write ? "write" : "read", size, write ? "to" : "from", port ? "port" : "physical address",
+		(unsigned long long)addr, write ? "" : " gives all ones",
+		(unsigned long long)(c && c->machine == m ? c->vp.cpu.rip : 0),
+		m->unclaimed_reports == UNCLAIMED_REPORTS_MAX ? " (last report of this kind)" : "");
+	(void)value;
+}
+
+static u64 vcpu_trace_now(struct trace_ctx *ctx)
+{
+	return worker_now(container_of(ctx->worker, struct worker, trace));
+}
+
+static int create_devices(struct machine *m)
+{
+	int err;
+
+	if ((err = bus_init(&m->bus, &bus_ops, m, m->mem, &m->host->clock, m->nvcpus)))
+		return err;
+	struct pic *pic = pic_create(&m->bus, &err);
+	if (!pic)
+		return err;
+	if (!pit_create(&m->bus, &err))
+		return err;
+	for (u32 i = 0; i < m->nvcpus; i++)
+		if (!lapic_create(&m->bus, i, &err))
+			return err;
+	if (!ioapic_create(&m->bus, &err))
+		return err;
+	m->uart = uart_create(&m->bus, PORT_COM1, GSI_COM1, m->serial, &err);
+	if (!m->uart)
+		return err;
+	if ((err = debugexit_create(&m->bus)) || (err = e9_create(&m->bus, m->debugcon)) ||
+	    (err = deadline_port_create(&m->bus)))
+		return err;
+	return 0;
+}
+
+static int create_vcpu(struct machine *m, u32 i)
+{
+	struct vcpu *c = &m->vcpu[i];
+	struct vp *vp = &c->vp;
+	u32 id = EVENT_VCPU_ID(m->id, i);
+
+	c->machine = m;
+	c->wake_ns = CLOCK_NEVER;
+	trace_ctx_init(&c->trace, &m->host->hub, NULL, id, 1, vcpu_trace_now, c);
+	track_vp_init(&c->track, m->track, &c->trace, id);
+	vp->id = i;
+	vp->mem = m->mem;
+	vp->features = &m->profile.features;
+	vp->ops = &vp_ops;
+	vp->owner = c;
+	vp->trace = &c->trace;
+	vp->tlb.trace = &c->trace;
+	int err = vtlb_vp_init(m->vtlb, &vp->tlb, i);
+	if (err)
+		return err;
+	err = engine_vp_init(vp, CODE_CACHE_BYTES);
+	if (err)
+		return err;
+	exit_vp_init(&c->nv, vp, &m->profile, &exit_hooks, &c->track, i);
+	engine_reset(vp, false);
+	exit_vp_reset(vp, &c->nv, false);
+	c->sched.vcpu_id = id;
+	c->sched.owner = c;
+	return 0;
+}
+
+static int create_parts(struct machine *m, int *status)
+{
+	int err;
+	const struct machine_desc *d = m->desc;
+
+	if (cpu_profile_init(&m->profile, d->cpu_model, m->nvcpus, m->host->clock.tsc_hz)) {
+		fprintf(stderr, "nestor: %s: no processor model is called \"%s\"; see nestor run --cpu-model help\n",
+			d->name, d->cpu_model);
+		*status = EXIT_CODE_USAGE;
+		return -ENOENT;
+	}
+	m->mem = mem_create(d->memory_bytes, &err);
+	if (!m->mem)
+		return err;
+	mem_set_unclaimed(m->mem, report_unclaimed, m);
+	struct vtlb_config cfg = {
+		.max_bytes = VTLB_BYTES,
+		.max_vps = m->nvcpus,
+		.maxphyaddr = m->profile.features.maxphyaddr,
+		.has_1g_pages = m->profile.features.has_1g,
+		.has_ept_ad = true,
+		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1 : m->host->opts->tlb == RUN_TLB_STRICT ? 2 : 0,
+		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
+		.seed = m->host->opts->seed,
+	};
+	m->vtlb = vtlb_create(m->mem, &cfg, &err);
+	if (!m->vtlb)
+		return err;
+	m->track = track_create(m->id);
+	m->vcpu = aligned_alloc(64, ALIGN_UP(sizeof(*m->vcpu) * m->nvcpus, 64));
+	if (!m->track || !m->vcpu)
+		return -ENOMEM;
+	memset(m->vcpu, 0, sizeof(*m->vcpu) * m->nvcpus);
+	err = create_devices(m);
+	for (u32 i = 0; i < m->nvcpus && !err; i++)
+		err = create_vcpu(m, i);
+	return err;
+}
+
+/* The boot processor starts in the image, the others wait for a start-up IPI. */
+static int load_image(struct machine *m)
+{
+	char line[BOOT_ERR_BYTES];
+	struct boot_request req = {
+		.image = m->desc->image,
+		.append = m->desc->append,
+		.initrd = m->desc->initrd,
+	};
+	int err = boot_load(m->mem, &req, &m->boot, line, sizeof(line));
+
+	if (err) {
+		fprintf(stderr, "nestor: %s\n", line);
+		return err;
+	}
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		struct vp *vp = &m->vcpu[i].vp;
+		if (i == 0)
+			boot_apply(&m->boot, &vp->cpu);
+		else
+			vp->cpu.activity = ACTIVITY_WAIT_SIPI;
+		engine_state_changed(vp);
+	}
+	return 0;
+}
+
+struct machine *machine_create(struct host *host, u32 id, const struct machine_desc *desc,
+			       struct chardev *serial, struct chardev *debugcon, int *status)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	*status = EXIT_CODE_HOST;
+	if (!m) {
+		fprintf(stderr, "nestor: %s: out of host memory\n", desc->name);
+		return NULL;
+	}
+	m->host = host;
+	m->id = id;
+	m->desc = desc;
+	m->nvcpus = desc->cpus;
+	m->serial = serial;
+	m->debugcon = debugcon;
+	timer_queue_init(&m->input);
+	int err = create_parts(m, status);
+	if (err) {
+		if (*status == EXIT_CODE_HOST)
+			fprintf(stderr, "nestor: %s: cannot build the machine (memory %llu MiB, %u processors): %s\n",
+				desc->name, (unsigned long long)(desc->memory_bytes / MIB), desc->cpus, strerror(-err));
+		machine_destroy(m);
+		return NULL;
+	}
+	err = load_image(m);
+	if (err) {
+		*status = EXIT_CODE_BAD_IMAGE;
+		machine_destroy(m);
+		return NULL;
+	}
+	return m;
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (!m)
+		return;
+	for (u32 i = 0; m->vcpu && i < m->nvcpus; i++) {
+		if (!m->vcpu[i].machine)
+			continue;
+		engine_vp_fini(&m->vcpu[i].vp);
+		vtlb_vp_fini(&m->vcpu[i].vp.tlb);
+		trace_ctx_fini(&m->vcpu[i].trace);
+	}
+	if (m->bus.machine)
+		bus_fini(&m->bus);
+	if (m->vtlb)
+		vtlb_destroy(m->vtlb);
+	if (m->mem)
+		mem_destroy(m->mem);
+	track_destroy(m->track);
+	free(m->vcpu);
+	free(m);
+}
+
+/* --- running --- */
+
+void machine_stop(struct machine *m, u32 cause, u64 status)
+{
+	if (!m->stop_wanted) {
+		m->stop_cause = cause;
+		m->stop_status = status;
+		m->stop_wanted = true;
+	}
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		vp_request(&m->vcpu[i].vp, VP_ATTN_REQUEST);
+		worker_wake(m->host, &m->vcpu[i], WAKE_STOP, 0, 0);
+	}
+}
+
+void machine_reset(struct machine *m)
+{
+	m->reset_wanted = false;
+	if (m->reset_kind == BUS_RESET_HARD)
+		machine_stop(m, STOP_RESET, 0);
+	for (u32 i = 0; i < m->nvcpus && m->reset_kind == BUS_RESET_INIT; i++)
+		vp_request(&m->vcpu[i].vp, VP_ATTN_INIT);
+}
+
+static u32 vcpu_run_state(const struct vcpu *c)
+{
+	if (c->machine->stopped)
+		return RUN_STATE_STOPPED;
+	if (c->vp.cpu.activity == ACTIVITY_WAIT_SIPI)
+		return RUN_STATE_WAIT_SIPI;
+	switch (c->sched.state) {
+	case SCHED_RUNNING:
+		return RUN_STATE_RUNNING;
+	case SCHED_READY:
+		return RUN_STATE_READY;
+	default:
+		return RUN_STATE_HALTED;
+	}
+}
+
+void machine_emit_state(struct machine *m, struct worker *w, bool start)
+{
+	struct trace_ctx *ctx = &w->about;
+	struct event_text name = event_text(m->desc->name);
+
+	ctx->vcpu_id = EVENT_VCPU_ID(m->id, 0);
+	ctx->level = 1;
+	if (start)
+		TRANSITION(ctx, vm_start, .name = name, .vm = m->id, .memory_bytes = m->desc->memory_bytes,
+			   .vcpus = m->nvcpus);
+	TRANSITION(ctx, vm_state, .name = name, .vm = m->id, .memory_bytes = m->desc->memory_bytes,
+		   .vcpus = m->nvcpus, .state = m->stopped ? RUN_STATE_STOPPED : RUN_STATE_RUNNING);
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		ctx->vcpu_id = EVENT_VCPU_ID(m->id, i);
+		TRANSITION(ctx, vcpu_state, .vm = m->id, .child = EVENT_NO_ID, .index = i,
+			   .parent_vcpu = EVENT_NO_ID, .state = vcpu_run_state(&m->vcpu[i]),
+			   .cr3 = m->vcpu[i].vp.cpu.cr3);
+	}
+	if (!start)
+		track_emit_state(m->track, ctx);
+}
+
+void machine_feed(void *arg, struct trace_worker *worker, const struct transition *t)
+{
+	struct worker *w = container_of(worker, struct worker, trace);
+
+	(void)arg;
+	if (t->kind == TRANSITION_cr3_load && w->vcpu)
+		track_cr3_load(&w->vcpu->track, transition_payload(t, cr3_load)->cr3);
+}

@@ -1,0 +1,88 @@
+/*
+ * struct machine: one child VMM's complete computer: RAM, processors, virtual TLB, devices, tracking.
+ * Built from its description, run by workers, torn down by whoever built it. machine.c wires the
+ * modules together and holds the callbacks by which devices, engine and exit layer reach the host
+ * they run on; it makes no decision of its own.
+ */
+#ifndef L0_MACHINE_H
+#define L0_MACHINE_H
+
+#include "l0/boot/boot.h"
+#include "l0/dev/bus.h"
+#include "l0/engine/engine.h"
+#include "l0/exit/exit.h"
+#include "l0/lab/machine_desc.h"
+#include "l0/sched/sched.h"
+#include "l0/track/track.h"
+
+struct chardev;
+struct host;
+struct machine;
+struct uart;
+struct worker;
+
+/* A level-1 virtual processor with all that hangs on it. */
+struct vcpu {
+	struct vp vp;
+	struct nvmx nv;
+	struct trace_ctx trace;
+	struct track_vp track;
+	struct sched_vp sched;
+	struct machine *machine;
+	u32 sipi_vector;
+	u64 wake_ns;	/* while it is blocked: when the preemption timer of its halted guest fires */
+	u64 wake_due_ns; /* due time of what woke it, for the wake transition */
+	u32 wake_cause, wake_vector;
+};
+
+struct machine {
+	struct host *host;
+	u32 id;
+	const struct machine_desc *desc;
+	struct mem *mem;
+	struct vtlb *vtlb;
+	struct machine_bus bus;
+	struct cpu_profile profile;
+	struct track *track;
+	struct vcpu *vcpu;
+	u32 nvcpus;
+	struct boot_state boot;
+	struct chardev *serial, *debugcon;
+	struct uart *uart;
+
+	_Atomic bool stop_wanted; /* set by any VP: looked at between engine_run()s */
+	bool reset_wanted;
+	enum bus_reset_kind reset_kind;
+	_Atomic bool stopped;
+	u32 stop_cause; /* STOP_CAUSE_* of event_enums.def */
+	u64 stop_status;
+	u32 unclaimed_reports;
+	struct timer_queue input; /* scripted terminal input */
+	u64 next_state_ns;	  /* when its full state is emitted again */
+};
+
+/**
+ * machine_create - build a machine and load its image
+ * @host: the simulated host, whose clock, hub and options exist
+ * @id:   number in the run
+ * @serial: characters of the first serial port; borrowed; may be NULL
+ * @status: exit status for the program on failure (exit_codes.h); one line has been printed
+ * Return: the machine with its boot processor ready to run, or NULL.
+ */
+struct machine *machine_create(struct host *host, u32 id, const struct machine_desc *desc,
+			       struct chardev *serial, struct chardev *debugcon, int *status);
+void machine_destroy(struct machine *m);
+
+/* Ask every processor to leave the engine and look at stop_wanted. Any thread. */
+void machine_stop(struct machine *m, u32 cause, u64 status);
+
+/* Act on a reset that a device asked for; the machine's processors are not in the engine. */
+void machine_reset(struct machine *m);
+
+/* vm_start or vm_state and all its vCPUs, children and processes, through @w's context. */
+void machine_emit_state(struct machine *m, struct worker *w, bool start);
+
+/* Sink of every transition: feeds tracking with CR3 loads. */
+void machine_feed(void *arg, struct trace_worker *worker, const struct transition *t);
+
+#endif

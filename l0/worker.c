@@ -1,0 +1,501 @@
+#include "l0/worker.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "l0/base/assert.h"
+#include "l0/host.h"
+#include "l0/terminal.h"
+
+#define RING_RECORDS 16384u
+/* Workers of a virtual-clock host are never further apart than this. */
+#define WINDOW_NS (100 * NS_PER_US)
+/* Under the host's clock, instructions between two looks at the time. */
+#define HOST_CHUNK_INSNS 20000u
+#define HOST_IDLE_MAX_NS (2 * NS_PER_MS)
+#define STATE_PERIOD_NS NS_PER_SEC
+
+__thread struct worker *worker_self;
+
+static bool is_virtual(const struct host *h)
+{
+	return h->clock.kind == CLOCK_KIND_VIRTUAL;
+}
+
+u64 worker_now(const struct worker *w)
+{
+	if (!is_virtual(w->host))
+		return clock_host_ns(&w->host->clock);
+	return clock_lane_now(&w->lane, w->vcpu ? w->vcpu->vp.insns : w->lane.base_insns);
+}
+
+static u64 trace_now(struct trace_ctx *ctx)
+{
+	return worker_now(ctx->owner);
+}
+
+static void ring_feed(void *arg, struct trace_worker *trace, const struct transition *t)
+{
+	(void)arg;
+	trace_ring_push(&container_of(trace, struct worker, trace)->ring, t);
+}
+
+/* Policies that infer see what everybody else sees. */
+static void sched_feed(void *arg, struct trace_worker *trace, const struct transition *t)
+{
+	struct host *h = arg;
+
+	(void)trace;
+	sched_transition(&h->sched, t);
+}
+
+int worker_register_sinks(struct host *h)
+{
+	const struct transition_sink ring = {.kinds = TRACE_ALL_KINDS, .feed = ring_feed, .arg = &h->hub};
+	const struct transition_sink cr3 = {.kinds = BIT(TRANSITION_cr3_load), .feed = machine_feed, .arg = h->machine};
+	const struct transition_sink summary = {
+		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed, .arg = &h->summaries_wanted};
+	const struct transition_sink sched = {.kinds = TRACE_ALL_KINDS, .feed = sched_feed, .arg = h};
+	int err = trace_hub_add(&h->hub, &ring);
+
+	if (!err)
+		err = trace_hub_add(&h->hub, &cr3);
+	if (!err && h->session)
+		err = trace_hub_add(&h->hub, &summary);
+	if (!err && h->sched.policy->transition)
+		err = trace_hub_add(&h->hub, &sched);
+	return err;
+}
+
+int worker_init(struct worker *w, struct host *h, u32 id, trace_drain_fn drain, void *drain_arg)
+{
+	*w = (struct worker){.host = h, .id = id, .prev_vcpu = EVENT_NO_ID, .idle = true};
+	clock_lane_init(&w->lane, &h->clock, 0);
+	trace_worker_init(&w->trace, &h->hub, (u16)id, trace_now, w);
+	trace_ctx_init(&w->about, &h->hub, &w->trace, EVENT_NO_ID, 0, trace_now, w);
+	w->trace.summary = &w->summary;
+	return trace_ring_init(&w->ring, RING_RECORDS, drain, drain_arg);
+}
+
+void worker_fini(struct worker *w)
+{
+	trace_ring_fini(&w->ring);
+	trace_ctx_fini(&w->about);
+	trace_ctx_fini(&w->trace.ctx);
+}
+
+/* --- wake-ups and deadlines --- */
+
+void worker_wake(struct host *h, struct vcpu *c, u32 cause, u32 vector, u64 due_ns)
+{
+	struct worker *w = worker_self;
+	bool was_blocked;
+	s32 preempt = sched_wake(&h->sched, &c->sched, w ? worker_now(w) : 0, &was_blocked);
+
+	if (was_blocked) {
+		c->wake_ns = CLOCK_NEVER;
+		if (w) {
+			w->about.vcpu_id = c->track.inside ? track_active_vcpu(&c->track) : c->track.vcpu_id;
+			w->about.level = c->trace.level;
+			TRANSITION(&w->about, wake, .cause = cause, .vector = vector, .due_ns = due_ns);
+		}
+	}
+	if (preempt >= 0) {
+		h->worker[preempt].preempt = true;
+		struct vcpu *running = h->worker[preempt].vcpu;
+		if (running)
+			vp_request(&running->vp, VP_ATTN_REQUEST);
+	}
+}
+
+/* When the preemption timer of @c's guest fires, in machine time. */
+static u64 preemption_ns(const struct vcpu *c)
+{
+	u64 tsc = nested_preemption_deadline(&c->nv);
+
+	if (likely(tsc == NESTED_NO_DEADLINE))
+		return CLOCK_NEVER;
+	return clock_ns_of_tsc(&c->machine->host->clock, tsc - c->nv.tsc_adjust);
+}
+
+static u64 next_deadline(struct host *h)
+{
+	u64 next = CLOCK_NEVER;
+
+	for (u32 i = 0; i < h->nmachines; i++) {
+		struct machine *m = h->machine[i];
+		if (m->stopped)
+			continue;
+		next = MIN(next, MIN(bus_next_deadline(&m->bus), timer_queue_next(&m->input)));
+		for (u32 v = 0; v < m->nvcpus; v++)
+			next = MIN(next, m->vcpu[v].wake_ns);
+	}
+	return next;
+}
+
+static void expire(struct host *h, u64 now)
+{
+	for (u32 i = 0; i < h->nmachines; i++) {
+		struct machine *m = h->machine[i];
+		if (m->stopped)
+			continue;
+		if (bus_next_deadline(&m->bus) <= now)
+			bus_expire(&m->bus, now);
+		if (unlikely(timer_queue_next(&m->input) <= now))
+			timer_queue_expire(&m->input, now, BUS_EXPIRE_LIMIT);
+		for (u32 v = 0; v < m->nvcpus; v++)
+			if (m->vcpu[v].wake_ns <= now)
+				worker_wake(h, &m->vcpu[v], WAKE_TIMER, 0, m->vcpu[v].wake_ns);
+	}
+}
+
+/* --- going over from one virtual processor to another --- */
+
+static void emit_scheduled(struct worker *w, u32 next, u64 slice_ns)
+{
+	w->about.vcpu_id = next;
+	w->about.level = next == EVENT_NO_ID ? 0 : 1;
+	TRANSITION(&w->about, vm_scheduled, .prev = w->prev_vcpu, .next = next, .reason = w->switch_reason,
+		   .slice_ns = slice_ns);
+	w->prev_vcpu = next;
+}
+
+static void switch_out(struct worker *w, enum sched_put_reason why, u32 reason)
+{
+	struct vcpu *c = w->vcpu;
+	u64 now = worker_now(w);
+
+	vp_vec_park(&c->vp);
+	vtlb_offline(&c->vp.tlb);
+	if (is_virtual(w->host))
+		clock_lane_sync(&w->lane, c->vp.insns);
+	if (why == SCHED_PUT_BLOCK)
+		c->wake_ns = preemption_ns(c);
+	w->vcpu = NULL;
+	w->busy_ns += now - w->slice_start_ns;
+	w->switch_reason = reason;
+	sched_put(&w->host->sched, w->id, now, now - w->slice_start_ns, why);
+}
+
+static bool switch_in(struct worker *w)
+{
+	u64 slice_ns, now = worker_now(w);
+	struct sched_vp *e = sched_pick(&w->host->sched, w->id, now, &slice_ns);
+
+	if (!e) {
+		if (!w->idle)
+			emit_scheduled(w, EVENT_NO_ID, 0);
+		w->idle = true;
+		return false;
+	}
+	struct vcpu *c = e->owner;
+	w->idle = false;
+	w->slice_start_ns = now;
+	w->slice_end_ns = now + slice_ns;
+	w->preempt = false;
+	c->wake_ns = CLOCK_NEVER;
+	c->trace.worker = &w->trace;
+	if (is_virtual(w->host))
+		clock_lane_attach(&w->lane, c->vp.insns);
+	w->vcpu = c;
+	vtlb_online(&c->vp.tlb);
+	emit_scheduled(w, c->track.vcpu_id, slice_ns);
+	return true;
+}
+
+static void stop_machine(struct worker *w)
+{
+	struct machine *m = w->vcpu->machine;
+
+	if (!__atomic_exchange_n(&m->stopped, true, __ATOMIC_SEQ_CST)) {
+		TRANSITION(&w->vcpu->trace, vm_stop, .vm = m->id, .cause = m->stop_cause, .status = m->stop_status);
+		host_machine_stopped(w->host, m);
+	}
+	switch_out(w, SCHED_PUT_GONE, SWITCH_STOPPED);
+}
+
+/*
+ * The engine found the VP halted. A wake-up may have come since it looked; one more look after the
+ * scheduler has forgotten the wake-ups up to here decides, and none is lost.
+ */
+static bool really_halted(struct worker *w)
+{
+	struct vcpu *c = w->vcpu;
+
+	sched_wake_seen(&w->host->sched, &c->sched);
+	return engine_run(&c->vp, c->vp.insns) == ENGINE_STOP_HALT;
+}
+
+/* --- running --- */
+
+static u64 horizon_insns(struct worker *w, u64 limit_ns)
+{
+	struct vcpu *c = w->vcpu;
+
+	if (!is_virtual(w->host))
+		return c->vp.insns + HOST_CHUNK_INSNS;
+	u64 horizon = MIN(MIN(limit_ns, w->slice_end_ns), MIN(next_deadline(w->host), preemption_ns(c)));
+	u64 until = clock_lane_insns_at(&w->lane, horizon);
+	return MAX(until, c->vp.insns);
+}
+
+static void take_charge(struct worker *w)
+{
+	struct vcpu *c = w->vcpu;
+
+	clock_lane_sync(&w->lane, c->vp.insns);
+	clock_lane_charge(&w->lane, c->nv.charge_ns);
+	c->nv.charge_ns = 0;
+	w->horizon_moved = true;
+}
+
+static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
+{
+	struct vcpu *c = w->vcpu;
+	enum exit_action action = exit_handle(&c->vp, &c->nv);
+
+	if (unlikely(c->nv.charge_ns))
+		take_charge(w);
+	if (c->nv.preemption_deadline != *preempt_at) {
+		*preempt_at = c->nv.preemption_deadline;
+		w->horizon_moved = true;
+	}
+	return action;
+}
+
+/* Run w->vcpu until something needs the loop's attention: time, a halt, the end. */
+static void run_vcpu(struct worker *w, u64 limit_ns)
+{
+	struct vcpu *c = w->vcpu;
+	u64 preempt_at = c->nv.preemption_deadline;
+
+	w->horizon_moved = false;
+	u64 until = horizon_insns(w, limit_ns);
+	for (;;) {
+		enum engine_stop stop = engine_run(&c->vp, until);
+		enum exit_action action = EXIT_ACTION_RUN;
+
+		if (likely(stop == ENGINE_STOP_EXIT)) {
+			action = handle_exit(w, &preempt_at);
+		} else if (stop == ENGINE_STOP_HALT) {
+			if (really_halted(w)) {
+				TRANSITION(&c->trace, halt, .guest_rip = c->vp.cpu.rip);
+				switch_out(w, SCHED_PUT_BLOCK, SWITCH_HALT);
+			}
+			return;
+		} else {
+			return;
+		}
+		if (action == EXIT_ACTION_STOP) {
+			struct machine *m = c->machine;
+			host_dump_vcpu(w->host, c);
+			machine_stop(m, c->nv.stop_cause, 0);
+			return;
+		}
+		if (w->horizon_moved || w->host->stop)
+			return;
+	}
+}
+
+static void check_preemption_timer(struct worker *w, u64 now)
+{
+	struct vcpu *c = w->vcpu;
+
+	if (preemption_ns(c) > now)
+		return;
+	if (nested_preemption_expired(&c->vp, &c->nv) == EXIT_ACTION_STOP) {
+		host_dump_vcpu(w->host, c);
+		machine_stop(c->machine, c->nv.stop_cause, 0);
+	}
+	if (c->nv.charge_ns)
+		take_charge(w);
+}
+
+static void emit_state(struct worker *w, struct machine *m, u64 now)
+{
+	m->next_state_ns = now + STATE_PERIOD_NS;
+	w->host->summaries_wanted = w->host->session && trace_session_wants_summaries(w->host->session);
+	machine_emit_state(m, w, false);
+	w->about.vcpu_id = EVENT_NO_ID;
+	w->about.level = 0;
+	TRANSITION(&w->about, worker_state, .vcpu = w->vcpu->track.vcpu_id,
+		   .child_vcpu = w->vcpu->track.inside ? track_active_vcpu(&w->vcpu->track) : EVENT_NO_ID,
+		   .depth = w->vcpu->trace.level, .busy_ns = w->busy_ns + now - w->slice_start_ns,
+		   .idle_ns = now - w->busy_ns - (now - w->slice_start_ns));
+}
+
+/* What has to be looked at between two stretches of one VP. Return: whether it goes on. */
+static bool still_runs(struct worker *w, u64 now)
+{
+	struct vcpu *c = w->vcpu;
+	struct machine *m = c->machine;
+
+	if (unlikely(m->stop_wanted)) {
+		stop_machine(w);
+		return false;
+	}
+	if (unlikely(m->reset_wanted))
+		machine_reset(m);
+	if (unlikely(now >= m->next_state_ns) && c->vp.id == 0)
+		emit_state(w, m, now);
+	if (unlikely(w->preempt)) {
+		switch_out(w, SCHED_PUT_PREEMPT, SWITCH_PREEMPTED);
+		return false;
+	}
+	if (now >= w->slice_end_ns) {
+		if (sched_contended(&w->host->sched)) {
+			switch_out(w, SCHED_PUT_SLICE, SWITCH_SLICE_END);
+			return false;
+		}
+		w->slice_end_ns = now + w->host->sched.slice_ns;
+	}
+	check_preemption_timer(w, now);
+	return true;
+}
+
+static bool is_over(struct host *h)
+{
+	return h->stop || h->running == 0;
+}
+
+/* One step at most of each kind; *@blocked when the worker has nothing to do before @limit_ns. */
+static void step(struct worker *w, u64 limit_ns, bool *blocked)
+{
+	struct host *h = w->host;
+	u64 now = worker_now(w);
+
+	*blocked = false;
+	expire(h, now);
+	if (w->vcpu && !still_runs(w, now))
+		return;
+	if (!w->vcpu && !switch_in(w)) {
+		*blocked = true;
+		return;
+	}
+	if (!w->vcpu->machine->stop_wanted)
+		run_vcpu(w, limit_ns);
+}
+
+/* --- virtual clock: all workers on this thread --- */
+
+/* Nothing runs before @to: skip the time, or wait for the host's clock to come there. */
+static void skip_idle(struct worker *w, u64 to)
+{
+	struct host *h = w->host;
+
+	if (h->opts->idle == RUN_IDLE_REAL) {
+		trace_ring_drain(&w->ring);
+		u64 host_now = clock_host_ns(&h->clock), wait = to > host_now ? to - host_now : 0;
+		wait = MIN(wait, HOST_IDLE_MAX_NS);
+		if (wait)
+			nanosleep(&(struct timespec){.tv_nsec = (long)wait}, NULL);
+		to = MIN(to, clock_host_ns(&h->clock));
+	}
+	clock_lane_skip_to(&w->lane, to);
+}
+
+static void advance(struct worker *w, u64 end, bool alone)
+{
+	struct host *h = w->host;
+
+	worker_self = w;
+	while (!is_over(h) && worker_now(w) < end) {
+		bool blocked;
+		step(w, end, &blocked);
+		if (h->terminal)
+			terminal_poll(h->terminal);
+		if (!blocked)
+			continue;
+		u64 to = MIN(next_deadline(h), end);
+		if (to == CLOCK_NEVER) {
+			if (!terminal_can_wake(h->terminal)) {
+				host_stop(h, HOST_STOP_DEAD);
+				return;
+			}
+			to = worker_now(w) + HOST_IDLE_MAX_NS;
+		}
+		if (alone || to < end)
+			skip_idle(w, MAX(to, worker_now(w)));
+		else
+			clock_lane_skip_to(&w->lane, end);
+	}
+}
+
+void worker_loop_virtual(struct host *h)
+{
+	u64 limit = h->opts->for_ns ? h->opts->for_ns : CLOCK_NEVER;
+	u64 start = 0;
+
+	while (!is_over(h) && start < limit) {
+		u64 end = h->nworkers == 1 ? limit : MIN(limit, start + WINDOW_NS);
+		u32 idle = 0;
+		for (u32 i = 0; i < h->nworkers; i++) {
+			advance(&h->worker[i], end, h->nworkers == 1);
+			idle += h->worker[i].vcpu == NULL;
+		}
+		start = end;
+		/* All idle: the next window begins where something is due. */
+		if (idle == h->nworkers && h->nworkers > 1 && !is_over(h)) {
+			u64 next = next_deadline(h);
+			if (next == CLOCK_NEVER && !sched_contended(&h->sched))
+				host_stop(h, HOST_STOP_DEAD);
+			if (next != CLOCK_NEVER && next > start)
+				start = MIN(next, limit);
+			for (u32 i = 0; i < h->nworkers; i++)
+				clock_lane_skip_to(&h->worker[i].lane, start);
+		}
+	}
+	if (!is_over(h))
+		host_stop(h, HOST_STOP_TIME);
+	for (u32 i = 0; i < h->nworkers; i++) {
+		worker_self = &h->worker[i];
+		if (worker_self->vcpu)
+			switch_out(worker_self, SCHED_PUT_PREEMPT, SWITCH_STOPPED);
+		emit_scheduled(worker_self, EVENT_NO_ID, 0);
+		trace_summary_flush(&worker_self->trace);
+	}
+	worker_self = NULL;
+}
+
+/* --- host clock: this worker's thread --- */
+
+static void host_idle(struct worker *w)
+{
+	struct host *h = w->host;
+	u64 now = worker_now(w), next = next_deadline(h);
+	u64 wait = next > now ? MIN(next - now, HOST_IDLE_MAX_NS) : 0;
+
+	trace_ring_drain(&w->ring);
+	if (next == CLOCK_NEVER && h->nworkers == 1 && !terminal_can_wake(h->terminal)) {
+		host_stop(h, HOST_STOP_DEAD);
+		return;
+	}
+	if (wait)
+		sched_wait_ready(&h->sched, wait);
+}
+
+void worker_loop_host(struct worker *w)
+{
+	struct host *h = w->host;
+	u64 limit = h->opts->for_ns ? h->opts->for_ns : CLOCK_NEVER;
+
+	worker_self = w;
+	while (!is_over(h)) {
+		bool blocked;
+		if (worker_now(w) >= limit) {
+			host_stop(h, HOST_STOP_TIME);
+			break;
+		}
+		step(w, limit, &blocked);
+		if (w->id == 0 && h->terminal)
+			terminal_poll(h->terminal);
+		if (blocked)
+			host_idle(w);
+	}
+	if (w->vcpu)
+		switch_out(w, SCHED_PUT_PREEMPT, SWITCH_STOPPED);
+	emit_scheduled(w, EVENT_NO_ID, 0);
+	trace_summary_flush(&w->trace);
+	worker_self = NULL;
+}
