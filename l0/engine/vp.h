@@ -128,7 +128,9 @@ struct vp {
 		bool rf_zero;		  /* fault that pushes RF = 0: instruction breakpoint */
 		u64 fault_dr6;		  /* bits for DR6 of a #DB in fault_vector */
 		u64 ple_first, ple_last;  /* PAUSE-loop exiting: time-stamp counter values */
-		u64 monitor_gpa;	  /* address armed by MONITOR, or ~0 */
+		bool monitor_armed;	  /* MONITOR was executed, MWAIT not yet */
+		u64 io_rip, io_rcx;	  /* REP INS/OUTS cut short within a counted group: where, */
+		u8 io_group;		  /* and the bytes of the group that are done */
 		u64 rng;		  /* RDRAND and RDSEED; 0: seeded from the VP's number */
 	} ev;
 
