@@ -1,7 +1,6 @@
 /* nestor run, nestor record: boot child VMMs. */
 #include "l0/cmd/run_parse.h"
 
-
 static int run_main(const struct cmd *cmd, int argc, char **argv)
 {
 	static struct run_options opts;
@@ -9,6 +8,7 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 
 	if (status != RUN_PARSE_OK)
 		return status;
+	return cmd_finish_output(machine_run(&opts));
 }
 
 #define RUN_DETAILS \
