@@ -267,7 +267,7 @@ static void evict_in_use(struct vtlb *t, struct vtlb_vp *self)
 		struct sas *s = list_entry(n, struct sas, lru);
 		bool nobody = is_private(t, self, s);
 
-		for (; s->n_spts && evicted < EVICT_BATCH; evicted++)
+		for (; s->n_spts && evicted < EVICT_BATCH && available(t) < 2 * RESERVE; evicted++)
 			evict_spt(t, s, nobody);
 	}
 	if (t->limbo_count)

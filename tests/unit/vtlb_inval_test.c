@@ -1,0 +1,666 @@
+/*
+ * vtlb_inval_test.c - random edits of guest tables and ept12, invalidations and context switches on
+ * several VPs, with a record of what was ever valid: a translation may be used after it changed
+ * only as long as the VP that uses it has executed nothing that the SDM says invalidates it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "l0/base/hash.h"
+#include "l0/mem/mem.h"
+#include "vtlb/vtlb.h"
+
+#define RAM_BYTES (16 * MIB)
+#define DATA 0x800000ull
+#define DATA_PAGES 32u
+#define N_AS 2u
+#define AS_TABLES(as) \
+	(0x100000ull + (as)*0x10000)		  /* PML4, PDPT, PD, PT, PT of PD[1], PD of 1 GiB */
+#define EPT_TABLES(e) (0x200000ull + (e)*0x10000) /* PML4, PDPT, PD, PT of the data */
+#define N_CTX 8u
+#define N_GVA 17u
+#define MAX_VPS 4u
+#define MAX_HISTORY 96u
+
+#define P 1ull
+#define W 2ull
+#define U 4ull
+#define A 0x20ull
+#define D 0x40ull
+#define PS 0x80ull
+#define G 0x100ull
+
+/* One translation while it was valid: [start, end). */
+struct entry {
+	u64 start, end, gpa, page; /* page: size of the guest's page */
+	u32 prot_super, prot_user;
+	bool global;
+};
+
+struct history {
+	struct entry e[MAX_HISTORY]; /* a ring, last at n - 1 */
+	u32 n;
+};
+
+enum what {
+	INVLPG,
+	CR3,
+	FLUSH,
+	FLUSH_G,
+	INVPCID0,
+	INVPCID1,
+	INVPCID2,
+	INVPCID3,
+	INVVPID0,
+	INVVPID1,
+	INVVPID2,
+	INVVPID3,
+	INVEPT1,
+	INVEPT2,
+	FLUSH_VPID
+};
+
+struct event {
+	u64 time;
+	enum what what;
+	u16 vpid, pcid;
+	u64 eptp, gva;
+};
+
+struct soft {
+	bool valid;
+	u64 gpa;
+	u32 prot;
+};
+
+struct tvp {
+	struct vtlb_vp v;
+	u32 ctx;
+	bool requested, is_offline;
+	struct soft soft[N_GVA][2];
+	struct event *log;
+	u32 n_log, cap_log;
+};
+
+static struct {
+	u64 seed, now;
+	struct mem *mem;
+	u8 *ram;
+	struct vtlb *t;
+	struct tvp vp[MAX_VPS];
+	u32 n_vps;
+	struct vtlb_context ctx[N_CTX];
+	struct history hist[N_CTX][N_GVA];
+	u64 used_stale, used;
+} s;
+
+static const u64 gvas[N_GVA] = {
+	0x0,	    0x1000,	0x2000,	    0x3000,	0x4000,	    0x5000,
+	0x200000,   0x201000,	0x202000,   0x3ff000,	0x400000,   0x4fe000,
+	0x40000000, 0x40a00000, 0x40a01000, 0x40c00000, 0x407ff000,
+};
+
+static u64 rnd(u64 n)
+{
+	return rng_below(&s.seed, n);
+}
+static bool chance(u32 percent)
+{
+	return rnd(100) < percent;
+}
+static u64 *word(u64 at)
+{
+	return (u64 *)(void *)(s.ram + at);
+}
+
+/* ---- the guest's tables
+ * -------------------------------------------------------------------------- */
+
+static u64 data_frame(void)
+{
+	return DATA + rnd(DATA_PAGES) * 4096;
+}
+static u64 leaf_bits(void)
+{
+	return (chance(90) ? P : 0) | (chance(80) ? W : 0) | (chance(70) ? U : 0) |
+	       (chance(40) ? G : 0) | (chance(50) ? A : 0) | (chance(50) ? D : 0);
+}
+
+static void edit_guest(void)
+{
+	u64 t = AS_TABLES(rnd(N_AS));
+
+	switch (rnd(10)) {
+	default: /* one page */ *word(t + 0x3000 + 8 * rnd(6)) = data_frame() | leaf_bits(); return;
+	case 0:
+		*word(t + 0x4000 + 8 * (chance(20) ? 511 : rnd(3))) = data_frame() | leaf_bits();
+		return;
+	case 1: /* second 2 MiB: large or a table */
+		*word(t + 0x2008) = chance(50) ? DATA | PS | leaf_bits() : (t + 0x4000) | P | W | U;
+		return;
+	case 2: *word(t + 0x2010) = (DATA + (chance(50) ? 0x200000 : 0)) | PS | leaf_bits(); return;
+	case 3: /* second 1 GiB: large or a directory of large pages */
+		*word(t + 0x1008) = chance(50) ? PS | leaf_bits() : (t + 0x5000) | P | W | U;
+		return;
+	case 4:
+		*word(t + 0x5000 + 8 * (5 + rnd(2))) =
+			(DATA + rnd(3) * 0x200000) | PS | leaf_bits();
+		return;
+	case 5: /* an upper level */
+		*word(t + 0x1000) = (t + 0x2000) | (chance(80) ? P : 0) | (chance(80) ? W : 0) | U;
+		return;
+	case 6: /* the guest ages its pages */ *word(t + 0x3000 + 8 * rnd(6)) &= ~(A | D); return;
+	}
+}
+
+static void edit_ept(void)
+{
+	u64 t = EPT_TABLES(rnd(2));
+
+	switch (rnd(4)) {
+	default:
+		*word(t + 0x3000 + 8 * rnd(DATA_PAGES)) =
+			data_frame() | 6 << 3 | (chance(90) ? 1 : 0) * (5 | (chance(80) ? W : 0));
+		return;
+	case 0: /* the data's 2 MiB: large or a table */
+		*word(t + 0x2000 + 8 * 4) = chance(50) ? DATA | 6 << 3 | PS | 7 : (t + 0x3000) | 7;
+		return;
+	case 1:
+		*word(t + 0x2000 + 8 * 5) =
+			(DATA + (1 + rnd(3)) * 0x200000) | 6 << 3 | PS | 5 | (chance(70) ? W : 0);
+		return;
+	}
+}
+
+static void make_tables(void)
+{
+	for (u32 as = 0; as < N_AS; as++) {
+		u64 t = AS_TABLES(as);
+
+		*word(t) = (t + 0x1000) | P | W | U;
+		*word(t + 0x1000) = (t + 0x2000) | P | W | U;
+		*word(t + 0x1008) = (t + 0x5000) | P | W | U;
+		*word(t + 0x2000) = (t + 0x3000) | P | W | U;
+		*word(t + 0x2008) = (t + 0x4000) | P | W | U;
+		for (u32 i = 0; i < 512; i++) {
+			*word(t + 0x3000 + 8 * i) = data_frame() | leaf_bits();
+			*word(t + 0x4000 + 8 * i) = data_frame() | leaf_bits();
+			if (i < 8)
+				*word(t + 0x5000 + 8 * i) = (0x200000ull * i) | PS | leaf_bits();
+		}
+	}
+	for (u32 e = 0; e < 2; e++) {
+		u64 t = EPT_TABLES(e);
+
+		*word(t) = (t + 0x1000) | 7;
+		*word(t + 0x1000) = (t + 0x2000) | 7;
+		for (u64 i = 0; i < 8; i++)
+			*word(t + 0x2000 + 8 * i) = 0x200000 * i | 6 << 3 | PS | 7;
+		for (u64 i = 0; i < 512; i++)
+			*word(t + 0x3000 + 8 * i) = (DATA + i * 4096) | 6 << 3 | 7;
+	}
+}
+
+static void make_contexts(void)
+{
+	static const struct {
+		u8 as, pcid, vpid, ept; /* ept 0: none */
+	} c[N_CTX] = {{0, 0, 0, 0}, {1, 1, 0, 0}, {0, 2, 0, 0}, {0, 0, 1, 1},
+		      {1, 1, 1, 1}, {0, 1, 2, 1}, {0, 0, 1, 2}, {1, 0, 0, 2}};
+
+	for (u32 i = 0; i < N_CTX; i++) {
+		s.ctx[i] = (struct vtlb_context){
+			.cr0 = 1 | 1ull << 31 | 1 << 16,
+			.cr3 = AS_TABLES(c[i].as) | c[i].pcid,
+			.cr4 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 17,
+			.efer = 1 << 8 | 1 << 10 | 1 << 11,
+			.vpid = c[i].vpid,
+			.eptp = c[i].ept ? EPT_TABLES(c[i].ept - 1) | 3 << 3 | 6 |
+						   (c[i].ept == 1 ? 0x40 : 0)
+					 : 0,
+		};
+	}
+}
+
+/* ---- what was valid when
+ * ------------------------------------------------------------------------- */
+
+static u64 guest_page(u32 ctx, u64 gva)
+{
+	u64 t = s.ctx[ctx].cr3 & ~0xfffull;
+
+	if (gva >= 0x40000000)
+		return *word(t + 0x1008) & PS ? GIB : 2 * MIB;
+	if (gva >= 0x400000)
+		return 2 * MIB;
+	return gva >= 0x200000 && *word(t + 0x2008) & PS ? 2 * MIB : 4 * KIB;
+}
+
+static void record_one(u32 ctx, u32 g)
+{
+	/* A VP of the walker's own: peek looks at nothing but its context. */
+	struct vtlb_vp v = s.vp[0].v;
+	struct history *h = &s.hist[ctx][g];
+	struct entry *last = h->n ? &h->e[(h->n - 1) % MAX_HISTORY] : NULL;
+	struct vtlb_xl xl, xu;
+	struct vtlb_fault f;
+
+	v.ctx = s.ctx[ctx];
+	enum vtlb_status st = vtlb_peek(&v, gvas[g], VTLB_READ, &xl, &f);
+	enum vtlb_status su = vtlb_peek(&v, gvas[g], VTLB_READ | VTLB_USER, &xu, &f);
+	struct entry e = {.start = s.now, .end = ~0ull};
+
+	if (st <= VTLB_MMIO) {
+		e.gpa = xl.gpa;
+		e.prot_super = xl.prot;
+		e.prot_user = su <= VTLB_MMIO ? xu.prot : 0;
+		e.global = xl.global;
+		e.page = guest_page(ctx, gvas[g]);
+	}
+	if (last && last->end == ~0ull) {
+		if (last->gpa == e.gpa && last->prot_super == e.prot_super &&
+		    last->prot_user == e.prot_user && last->global == e.global &&
+		    last->page == e.page)
+			return;
+		last->end = s.now;
+	}
+	h->e[h->n++ % MAX_HISTORY] = e;
+}
+
+static void record(void)
+{
+	for (u32 c = 0; c < N_CTX; c++)
+		for (u32 g = 0; g < N_GVA; g++)
+			record_one(c, g);
+}
+
+/* Does the event invalidate a translation of @gva in @c by the SDM? */
+static bool covers(const struct event *ev, const struct vtlb_context *c, const struct entry *e,
+		   u64 gva)
+{
+	u16 pcid = c->cr3 & 0xfff;
+	bool same_page = e->page && gva / e->page == ev->gva / e->page;
+
+	switch (ev->what) {
+	case INVLPG: return c->vpid == ev->vpid && (pcid == ev->pcid || e->global) && same_page;
+	case CR3: return c->vpid == ev->vpid && pcid == ev->pcid && !e->global;
+	case FLUSH: return c->vpid == ev->vpid && !e->global;
+	case FLUSH_G: return c->vpid == ev->vpid;
+	case INVPCID0: return c->vpid == ev->vpid && pcid == ev->pcid && !e->global && same_page;
+	case INVPCID1: return c->vpid == ev->vpid && pcid == ev->pcid && !e->global;
+	case INVPCID2: return c->vpid == ev->vpid;
+	case INVPCID3: return c->vpid == ev->vpid && !e->global;
+	case INVVPID0: return c->vpid == ev->vpid && same_page;
+	case INVVPID1: return c->vpid == ev->vpid;
+	case INVVPID2: return c->vpid != 0;
+	case INVVPID3: return c->vpid == ev->vpid && !e->global;
+	case INVEPT1: return c->eptp && (c->eptp ^ ev->eptp) >> 12 == 0;
+	case INVEPT2: return c->eptp != 0;
+	case FLUSH_VPID: return c->vpid == ev->vpid;
+	}
+	return false;
+}
+
+static bool is_legal(struct tvp *p, u32 g, bool user, u64 gpa, u32 prot, bool *stale)
+{
+	struct history *h = &s.hist[p->ctx][g];
+
+	for (u32 back = 1; back <= MIN(h->n, MAX_HISTORY); back++) {
+		struct entry *e = &h->e[(h->n - back) % MAX_HISTORY];
+		bool covered = false;
+
+		if (!e->prot_super || e->gpa != gpa ||
+		    prot & ~(user ? e->prot_user : e->prot_super))
+			continue;
+		for (u32 i = p->n_log; i-- > 0 && p->log[i].time >= e->end && !covered;)
+			covered = covers(&p->log[i], &s.ctx[p->ctx], e, gvas[g]);
+		*stale = e->end != ~0ull;
+		if (!covered)
+			return true;
+	}
+	return h->n > MAX_HISTORY; /* older than the record */
+}
+
+/* ---- what VPs do
+ * ---------------------------------------------------------------------------------- */
+
+static void flush_soft(void *arg)
+{
+	struct tvp *p = arg;
+
+	memset(p->soft, 0, sizeof(p->soft));
+}
+
+static void flush_soft_page(void *arg, u64 gva)
+{
+	struct tvp *p = arg;
+
+	for (u32 g = 0; g < N_GVA; g++)
+		if (gvas[g] >> 12 == gva >> 12)
+			memset(p->soft[g], 0, sizeof(p->soft[g]));
+}
+
+static void request(void *arg)
+{
+	((struct tvp *)arg)->requested = true;
+}
+
+static void check(struct tvp *p, u32 g, bool user, u64 gpa, u32 prot, const char *from)
+{
+	bool stale = false;
+
+	s.used++;
+	if (!is_legal(p, g, user, gpa, prot, &stale))
+		fail_msg(
+			"time %llu vp %u ctx %u gva %llx %s: gpa %llx prot %x was invalidated (%s)",
+			(unsigned long long)s.now, (u32)(p - s.vp), p->ctx,
+			(unsigned long long)gvas[g], user ? "user" : "supervisor",
+			(unsigned long long)gpa, prot, from);
+	s.used_stale += stale;
+}
+
+static void touch(struct tvp *p)
+{
+	static const u32 kinds[] = {VTLB_READ, VTLB_READ, VTLB_WRITE, VTLB_EXEC};
+	u32 g = (u32)rnd(N_GVA), kind = kinds[rnd(4)];
+	bool user = chance(40);
+	u32 access = kind | (user ? VTLB_USER : 0);
+	struct soft *soft = &p->soft[g][user];
+	struct vtlb_xl xl, fresh;
+	struct vtlb_fault f = {0}, f2 = {0};
+
+	if (soft->valid && soft->prot & kind && chance(70)) {
+		check(p, g, user, soft->gpa, soft->prot, "soft TLB");
+		return;
+	}
+	enum vtlb_status now = vtlb_peek(&p->v, gvas[g], access, &fresh, &f2);
+	enum vtlb_status st = vtlb_translate(&p->v, gvas[g], access, &xl, &f);
+
+	record();
+	if (st > VTLB_MMIO) { /* never from the cache */
+		assert_int_equal(st, now);
+		if (st == VTLB_PAGE_FAULT)
+			assert_int_equal(f.error_code, f2.error_code);
+		else
+			assert_int_equal(f.qualification, f2.qualification);
+		return;
+	}
+	check(p, g, user, xl.gpa, xl.prot | kind, "vtlb");
+	soft->valid = st == VTLB_OK;
+	soft->gpa = xl.gpa;
+	soft->prot = xl.prot;
+}
+
+static void log_event(struct tvp *p, struct event ev)
+{
+	if (p->n_log == p->cap_log) {
+		p->cap_log = p->cap_log ? p->cap_log * 2 : 1024;
+		p->log = realloc(p->log, p->cap_log * sizeof(*p->log));
+	}
+	ev.time = s.now;
+	p->log[p->n_log++] = ev;
+}
+
+static void switch_context(struct tvp *p)
+{
+	u32 to = (u32)rnd(N_CTX);
+	const struct vtlb_context *old = &s.ctx[p->ctx], *new = &s.ctx[to];
+	u64 old_cr3 = old->cr3;
+	bool same_world = old->vpid == new->vpid && old->eptp == new->eptp;
+
+	p->ctx = to;
+	vtlb_set_context(&p->v, new);
+	if (same_world) { /* MOV CR3 */
+		bool no_flush = chance(50);
+
+		vtlb_cr3_load(&p->v, old_cr3, no_flush);
+		if (!no_flush)
+			log_event(p, (struct event){.what = CR3,
+						    .vpid = new->vpid,
+						    .pcid = new->cr3 & 0xfff});
+	} else if (old->vpid == 0 && new->vpid == 0) { /* VM entry or exit without VPIDs */
+		vtlb_flush_vpid(&p->v, 0);
+		log_event(p, (struct event){.what = FLUSH_VPID, .vpid = 0});
+	}
+}
+
+static void invalidate(struct tvp *p)
+{
+	const struct vtlb_context *c = &s.ctx[p->ctx];
+	struct event ev = {
+		.what = (enum what)rnd(FLUSH_VPID), .vpid = c->vpid, .pcid = c->cr3 & 0xfff};
+
+	if (chance(60))
+		ev.what = INVLPG;
+	/* Not the address itself: anywhere in the page that may be large. */
+	ev.gva =
+		gvas[rnd(N_GVA)] + (chance(30) ? rnd(4096) : 0) + (chance(20) ? rnd(512) << 12 : 0);
+	switch (ev.what) {
+	case INVLPG: vtlb_invlpg(&p->v, ev.gva); break;
+	case CR3: vtlb_cr3_load(&p->v, c->cr3, false); break;
+	case FLUSH: vtlb_flush(&p->v, false); break;
+	case FLUSH_G: vtlb_flush(&p->v, true); break;
+	case INVPCID0:
+	case INVPCID1:
+	case INVPCID2:
+	case INVPCID3:
+		ev.pcid = (u16)rnd(3);
+		vtlb_invpcid(&p->v, ev.what - INVPCID0, ev.pcid, ev.gva);
+		break;
+	case INVVPID0:
+	case INVVPID1:
+	case INVVPID2:
+	case INVVPID3:
+		ev.vpid = (u16)(1 + rnd(2));
+		vtlb_invvpid(&p->v, ev.what - INVVPID0, ev.vpid, ev.gva);
+		break;
+	default:
+		ev.eptp = s.ctx[chance(50) ? 3 : 6].eptp;
+		vtlb_invept(&p->v, ev.what == INVEPT1 ? 1 : 2, ev.eptp);
+		break;
+	}
+	log_event(p, ev);
+}
+
+static void step(void)
+{
+	struct tvp *p = &s.vp[rnd(s.n_vps)];
+
+	s.now++;
+	if (p->is_offline || chance(1)) {
+		p->is_offline = !p->is_offline;
+		if (p->is_offline)
+			vtlb_offline(&p->v);
+		else
+			vtlb_online(&p->v);
+		if (p->is_offline)
+			return;
+	}
+	if (p->requested && chance(50)) {
+		p->requested = false;
+		vtlb_safe_point(&p->v);
+	}
+	switch (rnd(20)) {
+	case 0:
+		edit_guest();
+		record();
+		break;
+	case 1:
+		edit_ept();
+		record();
+		break;
+	case 2: switch_context(p); break;
+	case 3: invalidate(p); break;
+	case 4:
+		if (chance(1))
+			vtlb_memory_changed(s.t);
+		break;
+	default: touch(p); break;
+	}
+}
+
+static void begin(u32 n_vps, struct vtlb_config cfg)
+{
+	int err;
+	u64 seed = s.seed;
+
+	memset(&s, 0, sizeof(s));
+	s.seed = seed;
+	s.n_vps = n_vps;
+	s.mem = mem_create(RAM_BYTES, &err);
+	s.ram = mem_ram_base(s.mem);
+	cfg.max_vps = n_vps;
+	cfg.maxphyaddr = 40;
+	cfg.has_1g_pages = cfg.has_ept_ad = true;
+	cfg.seed = seed;
+	s.t = vtlb_create(s.mem, &cfg, &err);
+	assert_non_null(s.t);
+	make_tables();
+	make_contexts();
+	for (u32 i = 0; i < n_vps; i++) {
+		struct tvp *p = &s.vp[i];
+
+		p->v.owner = p;
+		p->v.flush_soft = flush_soft;
+		p->v.flush_soft_page = flush_soft_page;
+		p->v.request = request;
+		assert_int_equal(vtlb_vp_init(s.t, &p->v, i), 0);
+		vtlb_set_context(&p->v, &s.ctx[0]);
+	}
+	record();
+}
+
+static void end(void)
+{
+	struct vtlb_stats st;
+	u64 hits = 0, walks = 0;
+
+	vtlb_get_stats(s.t, &st);
+	for (u32 i = 0; i < s.n_vps; i++) {
+		hits += s.vp[i].v.n_hit;
+		walks += s.vp[i].v.n_walk;
+		vtlb_vp_fini(&s.vp[i].v);
+		free(s.vp[i].log);
+	}
+	printf("# %u VPs: used %llu (stale, legally: %llu) hits %llu walks %llu; SPTs %llu of "
+	       "%llu, "
+	       "evicted %llu, address spaces evicted %llu, uninstalled %llu, audit %llu/%llu\n",
+	       s.n_vps, (unsigned long long)s.used, (unsigned long long)s.used_stale,
+	       (unsigned long long)hits, (unsigned long long)walks,
+	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
+	       (unsigned long long)st.spt_evictions, (unsigned long long)st.sas_evictions,
+	       (unsigned long long)st.uninstalled, (unsigned long long)st.audit_stale,
+	       (unsigned long long)st.audit_checks);
+	assert_true(st.spts_used <= st.spts_limit);
+	vtlb_destroy(s.t);
+	mem_destroy(s.mem);
+}
+
+static u32 n_steps(void)
+{
+	return getenv("NESTOR_LONG") ? 1000000 : 15000;
+}
+
+static void run(u32 n_vps, struct vtlb_config cfg)
+{
+	begin(n_vps, cfg);
+	for (u32 i = 0; i < n_steps(); i++)
+		step();
+	assert_true(s.used > 1000);
+	end();
+}
+
+static void test_one_vp(void **state)
+{
+	run(1, (struct vtlb_config){.max_bytes = MIB});
+}
+static void test_two_vps(void **state)
+{
+	run(2, (struct vtlb_config){.max_bytes = MIB});
+}
+static void test_four_vps(void **state)
+{
+	run(4, (struct vtlb_config){.max_bytes = MIB, .audit = true});
+}
+static void test_tight_memory(void **state)
+{
+	run(1, (struct vtlb_config){.max_bytes = 56 * KIB});
+}
+static void test_tight_memory_mp(void **state)
+{
+	run(4, (struct vtlb_config){.max_bytes = 72 * KIB});
+}
+static void test_no_memory(void **state)
+{
+	run(2, (struct vtlb_config){.max_bytes = 0});
+}
+static void test_one_lock(void **state)
+{
+	run(3, (struct vtlb_config){.max_bytes = MIB, .one_lock = true});
+}
+static void test_adversarial(void **state)
+{
+	run(2, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_ADVERSARIAL});
+}
+static void test_strict(void **state)
+{
+	begin(2, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT});
+	for (u32 i = 0; i < n_steps() / 4; i++)
+		step();
+	assert_int_equal(s.used_stale, 0);
+	end();
+}
+
+/* A guest that flushes after every change of a table never meets a stale translation. */
+static void test_careful_guest(void **state)
+{
+	struct vtlb_stats st;
+
+	begin(2, (struct vtlb_config){.max_bytes = MIB, .audit = true});
+	for (u32 i = 0; i < n_steps(); i++) {
+		struct tvp *p = &s.vp[rnd(2)];
+
+		s.now++;
+		if (chance(10)) {
+			edit_guest();
+			edit_ept();
+			record();
+			for (u32 k = 0; k < 2; k++) {
+				for (u16 vpid = 0; vpid < 3; vpid++)
+					vtlb_invvpid(&s.vp[k].v, 1, vpid, 0);
+				vtlb_invept(&s.vp[k].v, 2, 0);
+			}
+		} else if (chance(10)) {
+			p->ctx = (u32)rnd(N_CTX);
+			vtlb_set_context(&p->v, &s.ctx[p->ctx]);
+		} else {
+			touch(p);
+		}
+	}
+	vtlb_get_stats(s.t, &st);
+	assert_true(st.audit_checks > 100);
+	assert_int_equal(st.audit_stale, 0);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_one_vp),		cmocka_unit_test(test_two_vps),
+		cmocka_unit_test(test_four_vps),	cmocka_unit_test(test_tight_memory),
+		cmocka_unit_test(test_tight_memory_mp), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_one_lock),	cmocka_unit_test(test_adversarial),
+		cmocka_unit_test(test_strict),		cmocka_unit_test(test_careful_guest),
+	};
+
+	s.seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 1;
+	printf("# seed %llu\n", (unsigned long long)s.seed);
+	return cmocka_run_group_tests_name("vtlb_inval", tests, NULL, NULL);
+}
