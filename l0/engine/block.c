@@ -1,0 +1,412 @@
+/*
+ * The operation cache: look-up, making of blocks, and the passes over a new block (dead flags,
+ * pairs that run as one operation).
+ *
+ * Which bytes a block was made from is marked in their frames before they are read
+ * (mem_mark_code()), so that a later write of them moves the frame's generation on: the block is
+ * either made from the new bytes or dead.
+ */
+#include "l0/engine/block.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include "l0/arch/vmx.h"
+#include "l0/base/assert.h"
+#include "l0/engine/decode.h"
+
+#define CODE_LINE_BYTES 128u /* a bit of mem_frame.code_lines */
+#define BLOCK_MAX_BYTES (sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op))
+
+static struct mem_frame no_frame; /* of code that lies in no RAM: such blocks are never found again */
+struct block block_unlinked = {.n = 1ull << 63, .frame = &no_frame};
+
+struct code_cache *code_cache_create(u64 bytes)
+{
+	struct code_cache *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->bytes = MAX(bytes, 16 * BLOCK_MAX_BYTES);
+	c->arena = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (c->arena == MAP_FAILED) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void code_cache_destroy(struct code_cache *c)
+{
+	if (!c)
+		return;
+	munmap(c->arena, c->bytes);
+	free(c);
+}
+
+void code_cache_flush(struct vp *vp)
+{
+	struct code_cache *c = vp->code;
+
+	nm_zero(c->bucket, sizeof(c->bucket));
+	c->used = 0;
+	c->epoch++;
+	vp->link_from = NULL;
+	vp->cur_block = &block_unlinked;
+}
+
+/* ---- code fetch ---- */
+
+struct fetch {
+	u8 *hva; /* NULL: device memory */
+	u64 gpa;
+};
+
+static struct fetch fetch_page(struct vp *vp, u64 lin)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+	enum vtlb_status st;
+
+	st = vtlb_translate(&vp->tlb, lin, VTLB_EXEC | (vp->cpl == 3 ? VTLB_USER : 0), &xl, &f);
+	if (st == VTLB_PAGE_FAULT)
+		vp_page_fault(vp, NULL, lin, f.error_code);
+	if (st == VTLB_EPT_VIOLATION || st == VTLB_EPT_MISCONFIG) {
+		vp->exit = (struct vmexit){.gla = f.gla, .gpa = f.gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
+		if (st == VTLB_EPT_VIOLATION) {
+			vp->exit.reason = EXIT_REASON_EPT_VIOLATION;
+			vp->exit.qualification = f.qualification;
+		}
+		vp_exit(vp, NULL);
+	}
+	if (st == VTLB_MMIO)
+		return (struct fetch){.gpa = xl.gpa};
+	softtlb_fill(vp, vp->cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR, lin, &xl);
+	return (struct fetch){.hva = xl.hva, .gpa = xl.gpa};
+}
+
+static u64 code_linear(const struct vp *vp, u64 rip)
+{
+	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ? rip : (u32)(vp->cpu.seg[SEG_CS].base + rip);
+}
+
+/* Bytes up to @want at @f, never beyond its page. */
+static u32 copy_code(struct vp *vp, const struct fetch *f, u8 *buf, u32 want)
+{
+	u32 n = MIN(want, (u32)(PAGE_SIZE - f->gpa % PAGE_SIZE));
+
+	if (f->hva) {
+		for (u32 i = 0; i < n; i++)
+			buf[i] = f->hva[i];
+		return n;
+	}
+	for (u32 i = 0; i < n; i++)
+		buf[i] = (u8)mem_mmio_read(vp->mem, f->gpa + i, 1);
+	return n;
+}
+
+/* Marks lines before they are read; the first mark of a frame takes the write tags of it away. */
+static u32 mark_code(struct vp *vp, const struct fetch *f, u32 len)
+{
+	bool first;
+	u32 gen = mem_mark_code(vp->mem, f->gpa, len, &first);
+
+	if (first)
+		softtlb_drop_writes(vp, f->hva);
+	return gen;
+}
+
+/* ---- passes over a new block ---- */
+
+/* What decoding found out of each operation, beside the operation. */
+struct note {
+	op_fn noflags;
+	enum fuse_kind fuse;
+	u8 si;
+	bool flat64, may_leave;
+	u16 read, written, killed;
+};
+
+/* An operation's flags are dead when they are overwritten before anything reads them, and before
+ * anything that may fault or leave the block, where they would be seen. */
+static void drop_dead_flags(struct block *b, const struct note *notes)
+{
+	u32 live = RFLAGS_ARITH;
+
+	for (u32 i = b->n_ops; i-- > 0;) {
+		const struct note *n = &notes[i];
+
+		if (n->noflags && !(n->written & live)) {
+			b->ops[i].fn = n->noflags;
+			b->ops[i].flags |= OP_NOFLAGS;
+		}
+		live &= ~(u32)n->killed;
+		live |= n->may_leave ? RFLAGS_ARITH : n->read;
+	}
+}
+
+static int jcc_condition(const struct op *op)
+{
+	switch (op->mnemonic) {
+	case ZYDIS_MNEMONIC_JO: return 0;
+	case ZYDIS_MNEMONIC_JNO: return 1;
+	case ZYDIS_MNEMONIC_JB: return 2;
+	case ZYDIS_MNEMONIC_JNB: return 3;
+	case ZYDIS_MNEMONIC_JZ: return 4;
+	case ZYDIS_MNEMONIC_JNZ: return 5;
+	case ZYDIS_MNEMONIC_JBE: return 6;
+	case ZYDIS_MNEMONIC_JNBE: return 7;
+	case ZYDIS_MNEMONIC_JS: return 8;
+	case ZYDIS_MNEMONIC_JNS: return 9;
+	case ZYDIS_MNEMONIC_JP: return 10;
+	case ZYDIS_MNEMONIC_JNP: return 11;
+	case ZYDIS_MNEMONIC_JL: return 12;
+	case ZYDIS_MNEMONIC_JNL: return 13;
+	case ZYDIS_MNEMONIC_JLE: return 14;
+	case ZYDIS_MNEMONIC_JNLE: return 15;
+	default: return -1;
+	}
+}
+
+static void fuse_pairs(struct block *b, const struct note *notes)
+{
+	for (u32 i = 0; i + 1 < b->n_ops; i++) {
+		int cc = notes[i].fuse != FUSE_NONE ? jcc_condition(&b->ops[i + 1]) : -1;
+		op_fn fn = cc >= 0 ? op_fused_lookup(notes[i].fuse, notes[i].si, notes[i].flat64, (u32)cc) : NULL;
+
+		if (fn)
+			b->ops[i].fn = fn;
+	}
+}
+
+/* ---- making ---- */
+
+/* Kills of flags are certain writes; shifts by CL may write nothing, undefined flags may stay. */
+static u16 killed_flags(const struct decode *d)
+{
+	const ZydisAccessedFlags *f = d->insn.cpu_flags;
+	u32 k = (f->modified | f->set_0 | f->set_1) & RFLAGS_ARITH;
+
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_TEST: return RFLAGS_ARITH;
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_CMP:
+	case ZYDIS_MNEMONIC_ADC:
+	case ZYDIS_MNEMONIC_SBB:
+	case ZYDIS_MNEMONIC_NEG:
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC: return (u16)k;
+	default: return 0;
+	}
+}
+
+static void take_note(struct note *n, const struct decode *d)
+{
+	*n = (struct note){.noflags = d->noflags, .fuse = d->fuse, .si = (u8)d->si, .flat64 = d->flat64,
+			   .may_leave = d->may_leave, .read = (u16)d->flags_read,
+			   .written = (u16)d->flags_written};
+	if (d->flags_written)
+		n->killed = killed_flags(d);
+}
+
+static struct block *alloc_block(struct vp *vp)
+{
+	struct code_cache *c = vp->code;
+
+	if (c->used + BLOCK_MAX_BYTES > c->bytes)
+		code_cache_flush(vp);
+	return (struct block *)(c->arena + c->used);
+}
+
+static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes)
+{
+	struct op *end = &b->ops[n_ops];
+
+	*end = (struct op){.fn = op_block_end, .rip_off = (u16)bytes, .idx = (u8)n_ops,
+			   .link = {&block_unlinked}};
+	end->imm = (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ? b->rip + bytes : (u32)(b->rip + bytes);
+	b->n_ops = (u16)n_ops;
+	b->n = n_ops;
+	b->bytes = (u16)bytes;
+	vp->code->used += sizeof(*b) + (n_ops + 1) * sizeof(struct op);
+	vp->n_blocks_decoded++;
+}
+
+/* An instruction in two pages: alone in its block, checked against both frames. */
+static void make_straddling(struct vp *vp, struct decode *d, struct block *b, const struct fetch *f, u64 lin,
+			    u64 limit_bytes)
+{
+	u8 bytes[16];
+	u32 first = copy_code(vp, f, bytes, 15), more;
+	struct fetch g;
+
+	if (limit_bytes <= first) /* the next byte is outside the code segment */
+		vp_fault(vp, NULL, VECTOR_GP, 0);
+	lin += first;
+	if ((vp->mode & VP_MODE_SIZE) != VP_MODE_64)
+		lin = (u32)lin;
+	else if (!is_canonical_va(vp, lin))
+		vp_fault(vp, NULL, VECTOR_GP, 0);
+	g = fetch_page(vp, lin);
+	if (g.hva) {
+		b->frame2 = mem_frame(vp->mem, g.gpa);
+		b->gen2 = mark_code(vp, &g, 15 - first);
+	}
+	b->hva2 = g.hva;
+	if (f->hva)
+		b->gen = mark_code(vp, f, first);
+	copy_code(vp, f, bytes, first);
+	more = (u32)MIN((u64)(15 - first), limit_bytes - first);
+	more = copy_code(vp, &g, bytes + first, more);
+	if (decode_one(d, bytes, first + more, b->rip, 0, 0) == DECODE_MORE)
+		vp_fault(vp, NULL, VECTOR_GP, 0); /* the segment ends inside the instruction */
+	if (!f->hva || !g.hva)
+		b->hva = NULL;
+}
+
+/* Do the @want bytes at @at begin a line, so that the bytes before them did not mark it all? */
+static bool is_new_line(const struct fetch *at, u32 want)
+{
+	u64 line = at->gpa / CODE_LINE_BYTES;
+
+	return (at->gpa + want - 1) / CODE_LINE_BYTES != line || (at->gpa - 1) / CODE_LINE_BYTES != line;
+}
+
+/* Instructions until one ends the block; @limit_bytes: what the page and the segment hold. */
+static void make_run(struct vp *vp, struct decode *d, struct block *b, const struct fetch *f, u64 lin,
+		     u64 limit_bytes)
+{
+	struct note notes[BLOCK_MAX_OPS];
+	u32 off = 0, n = 0, max = b->mode & VP_MODE_ONE || !f->hva ? 1 : BLOCK_MAX_OPS;
+	u64 page_left = PAGE_SIZE - lin % PAGE_SIZE;
+	u64 left = MIN(page_left, limit_bytes);
+
+	while (n < max && off < left) {
+		u8 bytes[16];
+		struct fetch at = {.hva = f->hva ? f->hva + off : NULL, .gpa = f->gpa + off};
+		u32 want = (u32)MIN(left - off, 15ull), avail;
+
+		if (f->hva && (n == 0 || is_new_line(&at, want))) {
+			u32 gen = mark_code(vp, &at, want);
+
+			b->gen = n ? b->gen : gen; /* it moved on meanwhile: the block is dead */
+		}
+		avail = copy_code(vp, &at, bytes, want);
+		d->op = &b->ops[n];
+		if (decode_one(d, bytes, avail, b->rip + off, off, n) == DECODE_MORE) {
+			if (n)
+				break;
+			make_straddling(vp, d, b, f, lin, limit_bytes);
+		}
+		take_note(&notes[n], d);
+		off += b->ops[n++].len;
+		if (d->ends || b->frame2 || off >= 240)
+			break;
+	}
+	b->ops[n - 1].flags |= OP_LAST;
+	close_block(vp, b, n, off);
+	drop_dead_flags(b, notes);
+	fuse_pairs(b, notes);
+}
+
+/* Bytes of the code segment from @rip on; 0 when @rip is outside. */
+static u64 segment_bytes_left(const struct vp *vp, u64 rip)
+{
+	if (vp->mode & VP_MODE_CSFLAT)
+		return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ? ~0ull : 0x100000000ull - rip;
+	return rip > vp->cpu.seg[SEG_CS].limit ? 0 : (u64)vp->cpu.seg[SEG_CS].limit - rip + 1;
+}
+
+static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct fetch *f)
+{
+	struct code_cache *c = vp->code;
+	struct decode d = {.vp = vp, .mode = mode};
+	struct block *b;
+	u64 left = segment_bytes_left(vp, vp->cpu.rip);
+
+	if (!left)
+		vp_fault(vp, NULL, VECTOR_GP, 0);
+	vp_vec_park(vp);
+	b = alloc_block(vp);
+	*b = (struct block){.rip = vp->cpu.rip, .hva = f->hva, .mode = mode, .frame = &no_frame};
+	if (f->hva)
+		b->frame = mem_frame(vp->mem, f->gpa);
+	make_run(vp, &d, b, f, lin, left);
+	if (b->hva) {
+		struct block **head = &c->bucket[block_hash(b->hva)];
+
+		b->next = *head;
+		*head = b;
+	}
+	return b;
+}
+
+/* Is the second page of a straddling instruction still the one it was? */
+static bool second_page_is_same(struct vp *vp, const struct block *b, u64 lin)
+{
+	u64 next = ((lin & PAGE_MASK) + PAGE_SIZE);
+	u8 *p;
+
+	if ((vp->mode & VP_MODE_SIZE) != VP_MODE_64)
+		next = (u32)next;
+	p = softtlb_exec(vp, next);
+	if (!p)
+		p = fetch_page(vp, next).hva;
+	return p == b->hva2 && b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED);
+}
+
+struct block *block_get(struct vp *vp, u32 mode)
+{
+	u64 rip = vp->cpu.rip, lin = code_linear(vp, rip);
+	struct fetch f = {.hva = softtlb_exec(vp, lin)};
+
+	if (unlikely(!f.hva)) {
+		vp->cpu.rflags = vp_rflags(vp);
+		if ((mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(vp, lin))
+			vp_fault(vp, NULL, VECTOR_GP, 0);
+		if (!(mode & VP_MODE_CSFLAT) && !segment_bytes_left(vp, rip))
+			vp_fault(vp, NULL, VECTOR_GP, 0);
+		f = fetch_page(vp, lin);
+	}
+	if (likely(f.hva)) {
+		struct block **link = &vp->code->bucket[block_hash(f.hva)];
+
+		for (struct block *b; (b = *link); link = &b->next) {
+			if (b->hva != f.hva || b->rip != rip || b->mode != mode)
+				continue;
+			if (unlikely(!block_is_fresh(b) || (b->frame2 && !second_page_is_same(vp, b, lin)))) {
+				*link = b->next;
+				vp->n_block_kills++;
+				break;
+			}
+			if (unlikely(!(mode & VP_MODE_CSFLAT) && b->bytes > segment_bytes_left(vp, rip)))
+				break;
+			return b;
+		}
+	}
+	vp->cpu.rflags = vp_rflags(vp);
+	if (f.hva && !f.gpa) {
+		f = fetch_page(vp, lin); /* the soft TLB does not know the physical address */
+		ASSERT_DBG(f.hva);
+	}
+	return make_block(vp, mode, lin, &f);
+}
+
+void block_stop_if_stale(struct vp *vp)
+{
+	struct block *b = vp->cur_block;
+	bool stale;
+
+	if (!b || b == &block_unlinked)
+		return;
+	stale = !block_is_fresh(b) ||
+		(b->frame2 && b->gen2 != __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
+	if (likely(!stale))
+		return;
+	/* It is never entered again, so what follows the running operation may be overwritten. */
+	for (u32 i = 1; i <= b->n_ops; i++)
+		b->ops[i].fn = op_block_stale;
+}

@@ -1,0 +1,73 @@
+/*
+ * The operation cache of one virtual processor: blocks of decoded operations, found by the host
+ * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is one
+ * bounded arena, emptied as a whole when it is full. A block dies when the code generation of its
+ * frame moved on (struct mem_frame); it is not unlinked, only never entered again.
+ *
+ * A block is a straight run of operations with side exits: a conditional branch that is not taken
+ * goes on inside it. It ends at a page end, at an unconditional transfer, at an operation that may
+ * change the mode, at BLOCK_MAX_OPS. An instruction that straddles two pages is a block alone and is
+ * checked against both frames. Used by the worker that runs the VP; nothing here is shared.
+ */
+#ifndef L0_ENGINE_BLOCK_H
+#define L0_ENGINE_BLOCK_H
+
+#include "l0/engine/op.h"
+#include "l0/mem/mem.h"
+
+#define BLOCK_MAX_OPS 48u
+#define BLOCK_BUCKETS 8192u
+
+struct block {
+	u64 rip;
+	u8 *hva;		 /* of the first byte */
+	struct mem_frame *frame; /* of the first byte's page */
+	u64 n;			 /* instructions when it runs to its end; the unlinked block: huge */
+	u32 gen;		 /* frame->code_gen when it was decoded */
+	u32 mode;		 /* VP_MODE_* | VP_MODE_ONE */
+	struct block *next;	 /* same bucket */
+	struct mem_frame *frame2; /* straddling instruction: second page, else NULL */
+	u8 *hva2;
+	u32 gen2;
+	u16 bytes, n_ops; /* without the closing operation */
+	struct op ops[];
+};
+
+struct code_cache {
+	u8 *arena;
+	u64 bytes, used;
+	u32 epoch; /* incremented when everything is dropped */
+	struct block *bucket[BLOCK_BUCKETS];
+};
+
+/* Where branches point that have not been chained: never entered, its count exceeds every limit. */
+extern struct block block_unlinked;
+
+static __always_inline u32 block_hash(const u8 *hva)
+{
+	return (u32)(((u64)hva ^ (u64)hva >> 13) & (BLOCK_BUCKETS - 1));
+}
+
+/* Is a block in one page still what the memory holds? */
+static __always_inline bool block_is_fresh(const struct block *b)
+{
+	return b->gen == __atomic_load_n((const u32 *)&b->frame->code_gen, __ATOMIC_RELAXED);
+}
+
+/**
+ * block_get - the block at vp->cpu.rip, decoded when needed
+ * @mode: vp->mode, with VP_MODE_ONE for a single instruction
+ * vp->cpu is complete; faults of the instruction fetch leave by vp_fault() and friends. May empty
+ * the whole cache when it has to decode.
+ */
+struct block *block_get(struct vp *vp, u32 mode);
+
+/* A store went to a frame with code: when it hit the running block's, the block ends with the
+ * current instruction. */
+void block_stop_if_stale(struct vp *vp);
+
+struct code_cache *code_cache_create(u64 bytes);
+void code_cache_destroy(struct code_cache *c);
+void code_cache_flush(struct vp *vp);
+
+#endif

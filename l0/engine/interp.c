@@ -1,0 +1,279 @@
+/*
+ * The interpreter: engine_run(), the ends of blocks, and the ways out of an operation.
+ *
+ * A fault or exit in mid-operation leaves by longjmp to engine_run(), with vp->cpu completed from the
+ * operation (RIP, count, flags); event delivery goes on from there. Asynchronous work is looked at
+ * where a block is entered: by one load of vp->attn.
+ */
+#include <setjmp.h>
+#include "l0/engine/engine.h"
+#include "l0/engine/exec.h"
+#include "l0/engine/sys.h"
+
+enum { ESCAPE_NONE, ESCAPE_FAULT, ESCAPE_EXIT, ESCAPE_RESTART };
+
+#define UNTIL_MAX (1ull << 62)
+#define ATTN_SINGLE (VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE)
+
+static bool is_code64(const struct vp *vp)
+{
+	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64;
+}
+
+static u32 load_attn(const struct vp *vp)
+{
+	return __atomic_load_n((const u32 *)&vp->attn, __ATOMIC_RELAXED);
+}
+
+u64 op_next_rip(const struct vp *vp, const struct op *op)
+{
+	u64 next = op_rip(vp, op) + op->len;
+
+	return is_code64(vp) ? next : (u32)next;
+}
+
+void op_complete_state(struct vp *vp, const struct op *op)
+{
+	u64 rip = op_rip(vp, op);
+
+	vp->cpu.rip = is_code64(vp) ? rip : (u32)rip;
+	vp->insns = vp->block_insns + op->idx;
+	vp->cpu.rflags = vp_rflags(vp);
+}
+
+/* ---- ways out ---- */
+
+_Noreturn static void escape(struct vp *vp, int how)
+{
+	vp->link_from = NULL;
+	_longjmp(*vp->escape, how);
+}
+
+static void complete_for_escape(struct vp *vp, const struct op *op)
+{
+	if (op && op->fn != op_slow)
+		op_complete_state(vp, op);
+}
+
+_Noreturn void vp_fault(struct vp *vp, const struct op *op, u32 vector, u32 error)
+{
+	complete_for_escape(vp, op);
+	vp->fault_vector = vector;
+	vp->fault_error = error;
+	vp->fault_has_error = exception_has_error(vector);
+	escape(vp, ESCAPE_FAULT);
+}
+
+_Noreturn void vp_page_fault(struct vp *vp, const struct op *op, u64 gva, u32 error)
+{
+	vp->fault_cr2 = gva;
+	vp_fault(vp, op, VECTOR_PF, error);
+}
+
+_Noreturn void vp_exit(struct vp *vp, const struct op *op)
+{
+	complete_for_escape(vp, op);
+	vp->exit.insn_len = op ? op->len : 0;
+	event_exit_vectoring(vp);
+	vp->n_exits++;
+	escape(vp, ESCAPE_EXIT);
+}
+
+_Noreturn void vp_restart(struct vp *vp)
+{
+	escape(vp, ESCAPE_RESTART);
+}
+
+/* ---- operations that are no instructions, or every slow one ---- */
+
+void op_slow(struct vp *vp, const struct op *op)
+{
+	vp->cur = op;
+	op_complete_state(vp, op);
+	vp->next_rip = op_next_rip(vp, op);
+	op->slow(vp, op);
+	vp->cpu.rip = vp->next_rip;
+	vp->block_insns = ++vp->insns;
+	vp->arith = arith_from_rflags(vp->cpu.rflags);
+	LEAVE(vp);
+}
+
+void op_plain(struct vp *vp, const struct op *op)
+{
+	op->slow(vp, op);
+	NEXT(vp, op);
+}
+
+void op_ud(struct vp *vp, const struct op *op)
+{
+	vp_fault(vp, op, VECTOR_UD, 0);
+}
+
+void op_gp(struct vp *vp, const struct op *op)
+{
+	vp_fault(vp, op, VECTOR_GP, 0);
+}
+
+void op_block_stale(struct vp *vp, const struct op *op)
+{
+	op_complete_state(vp, op);
+	vp->block_insns = vp->insns;
+	LEAVE(vp);
+}
+
+void op_block_end(struct vp *vp, const struct op *op)
+{
+	struct block *b = op->link[0];
+	u64 start = vp->block_insns + op->idx;
+
+	if (chain_is_open(vp, b, start))
+		RUN_BLOCK(vp, b, start);
+	return chain_slow(vp, op, start);
+}
+
+/* ---- transfers ---- */
+
+void check_branch_target(struct vp *vp, const struct op *op, u64 target)
+{
+	bool ok = is_code64(vp) ? is_canonical_va(vp, target) :
+				  vp->mode & VP_MODE_CSFLAT || target <= vp->cpu.seg[SEG_CS].limit;
+
+	if (unlikely(!ok))
+		vp_fault(vp, op, VECTOR_GP, 0);
+}
+
+void chain_slow(struct vp *vp, const struct op *op, u64 start)
+{
+	check_branch_target(vp, op, op->imm);
+	vp->cpu.rip = op->imm;
+	vp->block_insns = start;
+	if (op->link[0] == &block_unlinked || !block_is_fresh(op->link[0]))
+		vp->link_from = op;
+	LEAVE(vp);
+}
+
+void chain_indirect(struct vp *vp, const struct op *op, u64 target)
+{
+	u64 start = vp->block_insns + op->idx + 1;
+	u64 lin = is_code64(vp) ? target : (u32)(vp->cpu.seg[SEG_CS].base + target);
+	u8 *p = softtlb_exec(vp, lin);
+
+	if (likely(p)) {
+		struct block *b = vp->code->bucket[block_hash(p)];
+
+		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode && !b->frame2 &&
+			   (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start)))
+			RUN_BLOCK(vp, b, start);
+	}
+	vp->cpu.rip = target;
+	vp->block_insns = start;
+	LEAVE(vp);
+}
+
+/* ---- the loop ---- */
+
+static void run_block(struct vp *vp, struct block *b)
+{
+	const struct op *op = b->ops;
+
+	vp->cur_block = b;
+	vp->block_insns = vp->insns;
+#if ENGINE_SIBLING_CALLS
+	op->fn(vp, op);
+#else
+	do {
+		op->fn(vp, op);
+		op = vp->next_op;
+	} while (op);
+#endif
+	vp->insns = vp->block_insns;
+}
+
+/*
+ * Remember @b as the target of the branch that was left last. Only within one page: its translation
+ * was found good when the branch's block was entered, and nothing that changes translations runs
+ * between chained blocks.
+ */
+static void link_blocks(struct vp *vp, struct op *from, struct block *b)
+{
+	const struct block *a = vp->cur_block;
+
+	if (a == &block_unlinked || !b->hva || b->frame2 || a->frame2 || !(b->mode & VP_MODE_CSFLAT) ||
+	    ((a->rip ^ b->rip) | ((u64)a->hva ^ (u64)b->hva)) & PAGE_MASK)
+		return;
+	/* With a segment base that is no multiple of the page size, equal RIP pages are not enough. */
+	if (!is_code64(vp) && vp->cpu.seg[SEG_CS].base % PAGE_SIZE)
+		return;
+	from->link[0] = b;
+}
+
+static struct block *find_block(struct vp *vp, u32 attn)
+{
+	struct op *from = (struct op *)vp->link_from;
+	u32 epoch = vp->code->epoch;
+	struct block *b;
+
+	vp->link_from = NULL;
+	b = block_get(vp, vp->mode | (attn & ATTN_SINGLE ? VP_MODE_ONE : 0));
+	if (unlikely(vp->insns + b->n > vp->until))
+		return block_get(vp, vp->mode | VP_MODE_ONE);
+	if (from && epoch == vp->code->epoch && !(b->mode & VP_MODE_ONE))
+		link_blocks(vp, from, b);
+	return b;
+}
+
+static enum engine_stop finish(struct vp *vp, enum engine_stop why)
+{
+	vp->cpu.rflags = vp_rflags(vp);
+	vp->cur_block = &block_unlinked;
+	vp->link_from = NULL;
+	return why;
+}
+
+static enum engine_stop run(struct vp *vp)
+{
+	for (;;) {
+		u32 attn;
+
+		if (unlikely(vp->insns >= vp->until))
+			return finish(vp, ENGINE_STOP_COUNT);
+		attn = load_attn(vp);
+		if (unlikely(attn)) {
+			bool stop = false;
+
+			finish(vp, ENGINE_STOP_COUNT);
+			if (event_boundary(vp, &stop))
+				return ENGINE_STOP_EXIT;
+			vp->arith = arith_from_rflags(vp->cpu.rflags);
+			if (stop)
+				return ENGINE_STOP_REQUEST;
+			attn = load_attn(vp);
+		}
+		if (unlikely(vp->cpu.activity != ACTIVITY_ACTIVE))
+			return finish(vp, ENGINE_STOP_HALT);
+		run_block(vp, find_block(vp, attn));
+	}
+}
+
+enum engine_stop engine_run(struct vp *vp, u64 until)
+{
+	jmp_buf env;
+
+	vp->until = MIN(until, UNTIL_MAX);
+	vp->escape = &env;
+	vp->cur_block = &block_unlinked;
+	vp->link_from = NULL;
+	switch (_setjmp(env)) {
+	case ESCAPE_FAULT:
+		vp->cur_block = &block_unlinked;
+		if (event_deliver_fault(vp))
+			return ENGINE_STOP_EXIT;
+		break;
+	case ESCAPE_EXIT:
+		return ENGINE_STOP_EXIT;
+	default:
+		break;
+	}
+	vp->arith = arith_from_rflags(vp->cpu.rflags);
+	return run(vp);
+}

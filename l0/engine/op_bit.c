@@ -1,0 +1,360 @@
+/*
+ * BT BTS BTR BTC, BSF BSR, LZCNT TZCNT POPCNT, BMI1 and BMI2 (but the shifts and MULX), ADCX ADOX,
+ * CRC32. What the processor model does not announce is not picked and so becomes #UD.
+ */
+#include "l0/engine/decode.h"
+
+static u64 source(struct vp *vp, const struct op *op)
+{
+	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size) :
+				    reg_get(vp, op->src, op->size);
+}
+
+/* SF ZF PF of @v at @size, CF as given, OF and AF clear. */
+static void result_flags(struct vp *vp, u64 v, u32 size, bool cf)
+{
+	u32 a = 0x200;
+
+	v &= size_mask(size);
+	a |= v ? 0 : ARITH_ZF;
+	a |= v >> (size * 8 - 1) ? ARITH_SF : 0;
+	a |= __builtin_parity((u32)(v & 0xff)) ? 0 : ARITH_PF;
+	vp->arith = a | (cf ? ARITH_CF : 0);
+}
+
+/* ---- single bits: aux 0 BT, 1 BTS, 2 BTR, 3 BTC ---- */
+
+static void set_cf(struct vp *vp, bool cf)
+{
+	vp->arith = (vp->arith & ~ARITH_CF) | (cf ? ARITH_CF : 0);
+}
+
+static u64 change_bit(u64 v, u64 bit, u32 what)
+{
+	switch (what) {
+	case 1: return v | bit;
+	case 2: return v & ~bit;
+	case 3: return v ^ bit;
+	default: return v;
+	}
+}
+
+static void bt_reg(struct vp *vp, const struct op *op)
+{
+	u64 v = vp->cpu.gpr[op->dst], n = op->flags & OP_REP ? op->imm : vp->cpu.gpr[op->src];
+	u64 bit = 1ull << (n & (op->size * 8 - 1));
+
+	if (op->aux)
+		reg_set(vp, op->dst, change_bit(v, bit, op->aux), op->size);
+	set_cf(vp, v & bit);
+	NEXT(vp, op);
+}
+
+/* The memory operand of BT m, r reaches as far as the register says. */
+static u64 bit_address(struct vp *vp, const struct op *op, u64 n, u32 shift, bool write)
+{
+	u64 ea = ea_flat64(vp, op);
+
+	if (!(op->flags & OP_REP)) {
+		u32 bits = op->size * 8;
+		s64 off = (s64)(n << (64 - bits)) >> (64 - bits);
+
+		ea += (u64)((off >> shift) * op->size);
+	}
+	ea = op->asize == 8 ? ea : op->asize == 4 ? (u32)ea : (u16)ea;
+	return seg_linear(vp, op, op->seg, ea, op->size, write);
+}
+
+static bool locked_bit(u8 *p, u64 bit, u32 what, u32 size)
+{
+	u64 old;
+
+#define LOCKED(T) \
+	(what == 1 ? __atomic_fetch_or((T *)p, (T)bit, __ATOMIC_SEQ_CST) : \
+	 what == 2 ? __atomic_fetch_and((T *)p, (T)~bit, __ATOMIC_SEQ_CST) : \
+		     __atomic_fetch_xor((T *)p, (T)bit, __ATOMIC_SEQ_CST))
+	old = size == 8 ? LOCKED(u64) : size == 4 ? LOCKED(u32) : LOCKED(u16);
+#undef LOCKED
+	return old & bit;
+}
+
+static void bt_mem(struct vp *vp, const struct op *op)
+{
+	u64 n = op->flags & OP_REP ? op->imm : vp->cpu.gpr[op->src], v, lin;
+	u32 shift = (u32)__builtin_ctz(op->size * 8u);
+	u64 bit = 1ull << (n & (op->size * 8 - 1));
+	u8 *p;
+
+	lin = bit_address(vp, op, n, shift, op->aux);
+	if (!op->aux) {
+		set_cf(vp, lin_read(vp, op, lin, op->size) & bit);
+		return;
+	}
+	if (op->flags & OP_LOCK) {
+		bool old;
+
+		p = rmw_begin_locked(vp, op, lin, op->size);
+		old = locked_bit(p, bit, op->aux, op->size);
+		rmw_end(vp, op);
+		set_cf(vp, old);
+		return;
+	}
+	p = rmw_begin(vp, op, lin, op->size);
+	v = op->size == 8 ? nm_load64(p) : op->size == 4 ? nm_load32(p) : nm_load16(p);
+	set_cf(vp, v & bit);
+	v = change_bit(v, bit, op->aux);
+	if (op->size == 8)
+		nm_store64(p, v);
+	else if (op->size == 4)
+		nm_store32(p, (u32)v);
+	else
+		nm_store16(p, (u16)v);
+	rmw_end(vp, op);
+}
+
+/* OP_REP marks an immediate bit number: no REP prefix means anything to these. */
+static bool pick_bt(struct decode *d, u32 what)
+{
+	struct op *op = d->op;
+
+	op->flags &= (u8)~(OP_REP | OP_REPNE);
+	if (d->opr[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		op->flags |= OP_REP;
+	op->aux = (u16)what;
+	if (op->flags & OP_MEM)
+		return decode_plain(d, bt_mem);
+	op->fn = bt_reg;
+	return true;
+}
+
+/* ---- scans: the host's own instruction, which leaves the destination alone when there is no bit ---- */
+
+#define SCAN_EXEC(name, sfx, reg) \
+	do { \
+		u32 ax_ = vp->arith; \
+		__asm__ volatile(FLAGS_IN name sfx " %" reg "[s], %" reg "[d]" FLAGS_OUT \
+				 : [d] "+r"(d), "+a"(ax_) : [s] "r"(s) : "cc"); \
+		vp->arith = (u16)ax_; \
+	} while (0)
+
+static void bsf(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), d = vp->cpu.gpr[op->dst];
+
+	if (op->size == 8)
+		SCAN_EXEC("bsf", "q", "q");
+	else if (op->size == 4)
+		SCAN_EXEC("bsf", "l", "k");
+	else
+		SCAN_EXEC("bsf", "w", "w");
+	vp->cpu.gpr[op->dst] = d;
+	NEXT(vp, op);
+}
+
+static void bsr(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), d = vp->cpu.gpr[op->dst];
+
+	if (op->size == 8)
+		SCAN_EXEC("bsr", "q", "q");
+	else if (op->size == 4)
+		SCAN_EXEC("bsr", "l", "k");
+	else
+		SCAN_EXEC("bsr", "w", "w");
+	vp->cpu.gpr[op->dst] = d;
+	NEXT(vp, op);
+}
+
+/* CF: the source is 0; ZF: the count is 0; the rest is undefined and stays. */
+static void count_flags(struct vp *vp, bool cf, bool zf)
+{
+	vp->arith = (vp->arith & ~(ARITH_CF | ARITH_ZF)) | (cf ? ARITH_CF : 0) | (zf ? ARITH_ZF : 0);
+}
+
+static void tzcnt(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), n = s ? (u64)__builtin_ctzll(s) : op->size * 8u;
+
+	reg_set(vp, op->dst, n, op->size);
+	count_flags(vp, !s, !n);
+}
+
+static void lzcnt(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), n = s ? (u64)__builtin_clzll(s) - (64 - op->size * 8u) : op->size * 8u;
+
+	reg_set(vp, op->dst, n, op->size);
+	count_flags(vp, !s, !n);
+}
+
+static void popcnt(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op);
+
+	reg_set(vp, op->dst, (u64)__builtin_popcountll(s), op->size);
+	vp->arith = 0x200 | (s ? 0 : ARITH_ZF);
+}
+
+/* ---- BMI: aux is the register encoded in VEX.vvvv ---- */
+
+static void andn(struct vp *vp, const struct op *op)
+{
+	u64 v = ~vp->cpu.gpr[op->aux] & source(vp, op);
+
+	reg_set(vp, op->dst, v, op->size);
+	result_flags(vp, v, op->size, false);
+}
+
+static void bextr(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), ctl = vp->cpu.gpr[op->aux];
+	u32 start = ctl & 0xff, len = ctl >> 8 & 0xff;
+	u64 v = start < 64 ? s >> start : 0;
+
+	v &= len < 64 ? (1ull << len) - 1 : ~0ull;
+	reg_set(vp, op->dst, v, op->size);
+	result_flags(vp, v, op->size, false);
+}
+
+static void bzhi(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op);
+	u32 n = vp->cpu.gpr[op->aux] & 0xff, bits = op->size * 8;
+
+	if (n < bits)
+		s &= (1ull << n) - 1;
+	reg_set(vp, op->dst, s, op->size);
+	result_flags(vp, s, op->size, n >= bits);
+}
+
+static void blsi(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), v = s & -s;
+
+	reg_set(vp, op->dst, v, op->size);
+	result_flags(vp, v, op->size, s != 0);
+}
+
+static void blsr(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), v = s & (s - 1);
+
+	reg_set(vp, op->dst, v, op->size);
+	result_flags(vp, v, op->size, s == 0);
+}
+
+static void blsmsk(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op), v = s ^ (s - 1);
+
+	reg_set(vp, op->dst, v, op->size);
+	result_flags(vp, v, op->size, s == 0);
+}
+
+static void pdep(struct vp *vp, const struct op *op)
+{
+	u64 s = vp->cpu.gpr[op->aux], mask = source(vp, op), v = 0;
+
+	for (; mask; mask &= mask - 1, s >>= 1)
+		v |= s & 1 ? mask & -mask : 0;
+	reg_set(vp, op->dst, v, op->size);
+}
+
+static void pext(struct vp *vp, const struct op *op)
+{
+	u64 s = vp->cpu.gpr[op->aux], mask = source(vp, op), v = 0;
+
+	for (u32 i = 0; mask; mask &= mask - 1, i++)
+		v |= s & mask & -mask ? 1ull << i : 0;
+	reg_set(vp, op->dst, v, op->size);
+}
+
+static void adx(struct vp *vp, const struct op *op, u32 flag)
+{
+	u64 s = source(vp, op), d = reg_get(vp, op->dst, op->size);
+	u128 sum = (u128)s + d + (vp->arith & flag ? 1 : 0);
+
+	reg_set(vp, op->dst, (u64)sum, op->size);
+	vp->arith = (vp->arith & ~flag) | ((sum >> op->size * 8) & 1 ? flag : 0);
+}
+
+static void adcx(struct vp *vp, const struct op *op)
+{
+	adx(vp, op, ARITH_CF);
+}
+
+static void adox(struct vp *vp, const struct op *op)
+{
+	adx(vp, op, ARITH_OF);
+}
+
+/* CRC-32C, bit by bit; op->size is that of the source, aux that of the destination. */
+static void crc32(struct vp *vp, const struct op *op)
+{
+	u64 s = source(vp, op);
+	u32 c = REG4(vp, op->dst);
+
+	for (u32 i = 0; i < op->size; i++, s >>= 8) {
+		c ^= (u8)s;
+		for (u32 b = 0; b < 8; b++)
+			c = c >> 1 ^ (c & 1 ? 0x82f63b78u : 0);
+	}
+	vp->cpu.gpr[op->dst] = c;
+}
+
+static bool pick_scan(struct decode *d, op_fn fn)
+{
+	d->op->fn = fn;
+	d->may_leave = d->op->flags & OP_MEM;
+	return true;
+}
+
+/* VEX forms: opr[1] and opr[2] are vvvv and r/m, in the order that @rm (their index) tells. */
+static bool pick_vex(struct decode *d, bool has, op_fn fn, u32 rm)
+{
+	const ZydisDecodedOperand *o = &d->opr[rm];
+	u32 v = rm == 1 ? 2 : 1;
+
+	if (!has || d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return false;
+	if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
+		d->op->src = decode_reg(o->reg.value);
+	if (v < d->insn.operand_count_visible)
+		d->op->aux = decode_reg(d->opr[v].reg.value);
+	return decode_plain(d, fn);
+}
+
+static bool pick_crc32(struct decode *d)
+{
+	d->op->size = (u8)(d->opr[1].size / 8);
+	return d->vp->features->has_sse42 && decode_plain(d, crc32);
+}
+
+bool op_bit_pick(struct decode *d)
+{
+	const struct cpu_features *f = d->vp->features;
+
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_BT: return pick_bt(d, 0);
+	case ZYDIS_MNEMONIC_BTS: return pick_bt(d, 1);
+	case ZYDIS_MNEMONIC_BTR: return pick_bt(d, 2);
+	case ZYDIS_MNEMONIC_BTC: return pick_bt(d, 3);
+	case ZYDIS_MNEMONIC_BSF: return pick_scan(d, bsf);
+	case ZYDIS_MNEMONIC_BSR: return pick_scan(d, bsr);
+	case ZYDIS_MNEMONIC_TZCNT: return f->has_bmi1 && decode_plain(d, tzcnt);
+	case ZYDIS_MNEMONIC_LZCNT: return f->has_lzcnt && decode_plain(d, lzcnt);
+	case ZYDIS_MNEMONIC_POPCNT: return f->has_popcnt && decode_plain(d, popcnt);
+	case ZYDIS_MNEMONIC_ANDN: return pick_vex(d, f->has_bmi1, andn, 2);
+	case ZYDIS_MNEMONIC_BEXTR: return pick_vex(d, f->has_bmi1, bextr, 1);
+	case ZYDIS_MNEMONIC_BLSI: return pick_vex(d, f->has_bmi1, blsi, 1);
+	case ZYDIS_MNEMONIC_BLSR: return pick_vex(d, f->has_bmi1, blsr, 1);
+	case ZYDIS_MNEMONIC_BLSMSK: return pick_vex(d, f->has_bmi1, blsmsk, 1);
+	case ZYDIS_MNEMONIC_BZHI: return pick_vex(d, f->has_bmi2, bzhi, 1);
+	case ZYDIS_MNEMONIC_PDEP: return pick_vex(d, f->has_bmi2, pdep, 2);
+	case ZYDIS_MNEMONIC_PEXT: return pick_vex(d, f->has_bmi2, pext, 2);
+	case ZYDIS_MNEMONIC_ADCX: return f->has_adx && decode_plain(d, adcx);
+	case ZYDIS_MNEMONIC_ADOX: return f->has_adx && decode_plain(d, adox);
+	case ZYDIS_MNEMONIC_CRC32: return pick_crc32(d);
+	default: return false;
+	}
+}

@@ -1,0 +1,213 @@
+/*
+ * Near transfers: Jcc, JMP, CALL, RET, LOOPcc, JCXZ. A conditional branch that is not taken goes on
+ * in its block; a taken one goes to another block by op->link or by look-up.
+ *
+ * op->imm is the target of a direct branch, complete (RIP added, truncated to the operand size).
+ */
+#include "l0/engine/decode.h"
+
+#define DEF_JCC(cc, name) \
+	static void jcc_##name(struct vp *vp, const struct op *op) \
+	{ \
+		if (flags_cond(vp->arith, cc)) \
+			return chain_fixed(vp, op); \
+		NEXT(vp, op); \
+	}
+FLAGS_CONDITIONS(DEF_JCC)
+#define JCC_ENTRY(cc, name) [cc] = jcc_##name,
+static const op_fn jcc_fn[16] = {FLAGS_CONDITIONS(JCC_ENTRY)};
+
+static void jmp_rel(struct vp *vp, const struct op *op)
+{
+	return chain_fixed(vp, op);
+}
+
+static u64 counter(const struct vp *vp, const struct op *op)
+{
+	u64 c = vp->cpu.gpr[RCX];
+
+	return op->asize == 8 ? c : op->asize == 4 ? (u32)c : (u16)c;
+}
+
+static void jcxz(struct vp *vp, const struct op *op)
+{
+	if (!counter(vp, op))
+		return chain_fixed(vp, op);
+	NEXT(vp, op);
+}
+
+/* LOOP, LOOPE, LOOPNE (aux 2, 1, 0 as the opcode's low bits): the target is checked before RCX changes. */
+static void loop_cc(struct vp *vp, const struct op *op)
+{
+	u64 c = counter(vp, op) - 1;
+	bool zf = vp->arith & ARITH_ZF;
+	bool taken = (c & size_mask(op->asize)) && ((op->aux & 3) == 2 || zf == ((op->aux & 3) == 1));
+
+	if (taken)
+		check_branch_target(vp, op, op->imm);
+	reg_set(vp, RCX, c, op->asize);
+	if (taken)
+		return chain_fixed(vp, op);
+	NEXT(vp, op);
+}
+
+/* ---- 64-bit mode: flat stack ---- */
+
+static void call_rel64(struct vp *vp, const struct op *op)
+{
+	u64 sp = vp->cpu.gpr[RSP] - 8;
+
+	mem_store8(vp, op, sp, op_rip(vp, op) + op->len, SEG_SS);
+	vp->cpu.gpr[RSP] = sp;
+	return chain_fixed(vp, op);
+}
+
+static void call_r64(struct vp *vp, const struct op *op)
+{
+	u64 sp = vp->cpu.gpr[RSP] - 8, target = vp->cpu.gpr[op->src];
+
+	if (unlikely(!is_canonical_va(vp, target)))
+		vp_fault(vp, op, VECTOR_GP, 0);
+	mem_store8(vp, op, sp, op_rip(vp, op) + op->len, SEG_SS);
+	vp->cpu.gpr[RSP] = sp;
+	return chain_indirect(vp, op, target);
+}
+
+static void ret64(struct vp *vp, const struct op *op)
+{
+	u64 target = mem_load8(vp, op, vp->cpu.gpr[RSP], SEG_SS);
+
+	if (unlikely(!is_canonical_va(vp, target)))
+		vp_fault(vp, op, VECTOR_GP, 0);
+	vp->cpu.gpr[RSP] += 8 + op->imm;
+	return chain_indirect(vp, op, target);
+}
+
+static void jmp_r64(struct vp *vp, const struct op *op)
+{
+	u64 target = vp->cpu.gpr[op->src];
+
+	if (unlikely(!is_canonical_va(vp, target)))
+		vp_fault(vp, op, VECTOR_GP, 0);
+	return chain_indirect(vp, op, target);
+}
+
+/* ---- any mode ---- */
+
+static u64 indirect_target(struct vp *vp, const struct op *op)
+{
+	u64 t = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size) :
+				     reg_get(vp, op->src, op->size);
+
+	check_branch_target(vp, op, t);
+	return t;
+}
+
+static void jmp_any(struct vp *vp, const struct op *op)
+{
+	return chain_indirect(vp, op, indirect_target(vp, op));
+}
+
+static void call_any(struct vp *vp, const struct op *op)
+{
+	u64 t = indirect_target(vp, op);
+
+	stack_push(vp, op, op_next_rip(vp, op), op->size);
+	return chain_indirect(vp, op, t);
+}
+
+static void call_rel(struct vp *vp, const struct op *op)
+{
+	check_branch_target(vp, op, op->imm);
+	stack_push(vp, op, op_next_rip(vp, op), op->size);
+	return chain_fixed(vp, op);
+}
+
+static void ret_any(struct vp *vp, const struct op *op)
+{
+	u64 t = stack_peek(vp, op, 0, op->size);
+
+	check_branch_target(vp, op, t);
+	stack_set_sp(vp, vp->cpu.gpr[RSP] + op->size + op->imm);
+	return chain_indirect(vp, op, t);
+}
+
+static bool pick(struct decode *d, op_fn fn, bool ends)
+{
+	d->op->fn = fn;
+	d->ends = ends;
+	d->may_leave = true;
+	return true;
+}
+
+/* The displacement becomes the target. */
+static bool pick_rel(struct decode *d, op_fn fn, bool ends)
+{
+	struct op *op = d->op;
+	u64 next = d->rip + op->len;
+
+	op->imm = (next + op->imm) & size_mask(op->size);
+	if ((d->mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(d->vp, op->imm) && fn != loop_cc && ends)
+		fn = op_gp;
+	return pick(d, fn, ends);
+}
+
+static bool pick_indirect(struct decode *d, op_fn r64, op_fn any)
+{
+	bool fast = (d->mode & VP_MODE_SIZE) == VP_MODE_64 && !(d->op->flags & OP_MEM) && d->op->size == 8 &&
+		    !(d->mode & VP_MODE_AC);
+
+	return pick(d, fast ? r64 : any, true);
+}
+
+bool op_branch_pick(struct decode *d)
+{
+	struct op *op = d->op;
+	u32 opcode = d->insn.opcode;
+	bool code64 = (d->mode & VP_MODE_SIZE) == VP_MODE_64 && !(d->mode & VP_MODE_AC);
+
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_JMP:
+		if (opcode == 0xe9 || opcode == 0xeb)
+			return pick_rel(d, jmp_rel, true);
+		if (opcode == 0xff && (op->modrm >> 3 & 7) == 4) {
+			if (!(op->flags & OP_MEM))
+				op->src = decode_reg(d->opr[0].reg.value);
+			return pick_indirect(d, jmp_r64, jmp_any);
+		}
+		return false; /* far */
+	case ZYDIS_MNEMONIC_CALL:
+		if (opcode == 0xe8)
+			return pick_rel(d, code64 && op->size == 8 ? call_rel64 : call_rel, true);
+		if (opcode == 0xff && (op->modrm >> 3 & 7) == 2) {
+			if (!(op->flags & OP_MEM))
+				op->src = decode_reg(d->opr[0].reg.value);
+			return pick_indirect(d, call_r64, call_any);
+		}
+		return false;
+	case ZYDIS_MNEMONIC_RET:
+		if (opcode != 0xc2 && opcode != 0xc3)
+			return false;
+		if (opcode == 0xc3)
+			op->imm = 0;
+		op->imm = (u16)op->imm;
+		return pick(d, code64 && op->size == 8 ? ret64 : ret_any, true);
+	case ZYDIS_MNEMONIC_LOOP:
+	case ZYDIS_MNEMONIC_LOOPE:
+	case ZYDIS_MNEMONIC_LOOPNE:
+		op->aux = opcode & 3;
+		return pick_rel(d, loop_cc, false);
+	case ZYDIS_MNEMONIC_JCXZ:
+	case ZYDIS_MNEMONIC_JECXZ:
+	case ZYDIS_MNEMONIC_JRCXZ:
+		return pick_rel(d, jcxz, false);
+	default:
+		break;
+	}
+	if (d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+		return false;
+	if ((d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x70) ||
+	    (d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (opcode & 0xf0) == 0x80))
+		return pick_rel(d, jcc_fn[opcode & 15], false);
+	return false;
+}

@@ -1,0 +1,73 @@
+/*
+ * The soft TLB of one virtual processor: guest linear page → host address, three arrays by
+ * privilege (struct softtlb in vp.h). It holds no authority: everything in it came from
+ * vtlb_translate() and vanishes when the virtual TLB says so.
+ *
+ * A hit is one compare: the slot is chosen by the address of the first byte, the tag is compared
+ * with the page of the last byte | generation, so an access that crosses into the next page cannot
+ * match (neighbouring pages never share a slot). A flush increments the generation.
+ * Cost: about 6 host instructions a hit; a flush is O(1), a real clear every 4095 flushes.
+ */
+#ifndef L0_ENGINE_SOFTTLB_H
+#define L0_ENGINE_SOFTTLB_H
+
+#include "l0/engine/vp.h"
+
+enum { SOFTTLB_SUPERVISOR, SOFTTLB_USER, SOFTTLB_SUPERVISOR_AC };
+
+/* Multiplicative hash: strides of any power of two spread, and page p + 1 is never in p's slot
+ * because the top byte of the factor is neither 0 nor ff. */
+#define SOFTTLB_HASH 0x9e3779b97f4a7c15ull
+
+static __always_inline struct softtlb_entry *softtlb_slot(struct softtlb_entry *e, u64 gva)
+{
+	u64 i = ((gva >> PAGE_SHIFT) * SOFTTLB_HASH) >> 56;
+
+	BUILD_ASSERT(SOFTTLB_ENTRIES == 256);
+	return e + i;
+}
+
+static __always_inline u64 softtlb_tag(const struct vp *vp, u64 gva, u32 size)
+{
+	return ((gva + size - 1) & PAGE_MASK) | vp->tlb_soft.gen;
+}
+
+/* Host address for a data access with the VP's current rights, or NULL: take the slow path. */
+static __always_inline u8 *softtlb_read(struct vp *vp, u64 gva, u32 size)
+{
+	const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, gva);
+
+	return likely(e->tag_r == softtlb_tag(vp, gva, size)) ? (u8 *)(gva + e->addend) : NULL;
+}
+
+static __always_inline u8 *softtlb_write(struct vp *vp, u64 gva, u32 size)
+{
+	const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, gva);
+
+	return likely(e->tag_w == softtlb_tag(vp, gva, size)) ? (u8 *)(gva + e->addend) : NULL;
+}
+
+/* Host address of the instruction byte at @gva (linear), or NULL. */
+static __always_inline u8 *softtlb_exec(struct vp *vp, u64 gva)
+{
+	const struct softtlb_entry *e =
+		softtlb_slot(vp->tlb_soft.e[vp->cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR], gva);
+
+	return likely(e->tag_x == softtlb_tag(vp, gva, 1)) ? (u8 *)(gva + e->addend) : NULL;
+}
+
+/* Enter what vtlb_translate() found for the page of @gva into array @mode. Under armed debug
+ * registers data accesses get no tag, so that every access is looked at. */
+void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl);
+
+/* Forget everything; forget one page (all privileges). */
+void softtlb_flush(struct vp *vp);
+void softtlb_flush_page(struct vp *vp, u64 gva);
+/* Forget that the frame at host page @hva may be written: it holds code now. */
+void softtlb_drop_writes(struct vp *vp, const u8 *hva);
+
+/* The same with the signatures of struct vtlb_vp's callbacks. */
+void softtlb_flush_cb(void *vp);
+void softtlb_flush_page_cb(void *vp, u64 gva);
+
+#endif
