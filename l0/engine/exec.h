@@ -202,24 +202,24 @@ DEFINE_MEM_SIZE(8, 64)
 
 /* ---- stack ---- */
 
-static inline u64 stack_mask(const struct vp *vp)
+static inline u64 opstack_mask(const struct vp *vp)
 {
 	if ((vp->mode & VP_MODE_SIZE) == VP_MODE_64)
 		return ~0ull;
 	return vp->mode & VP_MODE_SS32 ? 0xffffffffull : 0xffffull;
 }
 
-static inline void stack_set_sp(struct vp *vp, u64 sp)
+static inline void opstack_set_sp(struct vp *vp, u64 sp)
 {
-	u64 mask = stack_mask(vp);
+	u64 mask = opstack_mask(vp);
 
 	vp->cpu.gpr[RSP] = mask == 0xffff ? (vp->cpu.gpr[RSP] & ~mask) | (sp & mask) : sp & mask;
 }
 
 /* Push in any mode: faults leave RSP alone. */
-void stack_push(struct vp *vp, const struct op *op, u64 value, u32 size);
+void opstack_push(struct vp *vp, const struct op *op, u64 value, u32 size);
 /* The value at the top + @skip bytes; RSP is not changed. */
-u64 stack_peek(struct vp *vp, const struct op *op, u64 skip, u32 size);
+u64 opstack_peek(struct vp *vp, const struct op *op, u64 skip, u32 size);
 
 /* ---- transfers ---- */
 

@@ -112,23 +112,23 @@ static void call_any(struct vp *vp, const struct op *op)
 {
 	u64 t = indirect_target(vp, op);
 
-	stack_push(vp, op, op_next_rip(vp, op), op->size);
+	opstack_push(vp, op, op_next_rip(vp, op), op->size);
 	return chain_indirect(vp, op, t);
 }
 
 static void call_rel(struct vp *vp, const struct op *op)
 {
 	check_branch_target(vp, op, op->imm);
-	stack_push(vp, op, op_next_rip(vp, op), op->size);
+	opstack_push(vp, op, op_next_rip(vp, op), op->size);
 	return chain_fixed(vp, op);
 }
 
 static void ret_any(struct vp *vp, const struct op *op)
 {
-	u64 t = stack_peek(vp, op, 0, op->size);
+	u64 t = opstack_peek(vp, op, 0, op->size);
 
 	check_branch_target(vp, op, t);
-	stack_set_sp(vp, vp->cpu.gpr[RSP] + op->size + op->imm);
+	opstack_set_sp(vp, vp->cpu.gpr[RSP] + op->size + op->imm);
 	return chain_indirect(vp, op, t);
 }
 

@@ -42,42 +42,42 @@ static void leave64(struct vp *vp, const struct op *op)
 	NEXT(vp, op);
 }
 
-void stack_push(struct vp *vp, const struct op *op, u64 value, u32 size)
+void opstack_push(struct vp *vp, const struct op *op, u64 value, u32 size)
 {
-	u64 sp = (vp->cpu.gpr[RSP] - size) & stack_mask(vp);
+	u64 sp = (vp->cpu.gpr[RSP] - size) & opstack_mask(vp);
 
 	seg_write(vp, op, SEG_SS, sp, value, size);
-	stack_set_sp(vp, sp);
+	opstack_set_sp(vp, sp);
 }
 
-u64 stack_peek(struct vp *vp, const struct op *op, u64 skip, u32 size)
+u64 opstack_peek(struct vp *vp, const struct op *op, u64 skip, u32 size)
 {
-	return seg_read(vp, op, SEG_SS, (vp->cpu.gpr[RSP] + skip) & stack_mask(vp), size);
+	return seg_read(vp, op, SEG_SS, (vp->cpu.gpr[RSP] + skip) & opstack_mask(vp), size);
 }
 
 static void push_r(struct vp *vp, const struct op *op)
 {
-	stack_push(vp, op, reg_get(vp, op->src, op->size), op->size);
+	opstack_push(vp, op, reg_get(vp, op->src, op->size), op->size);
 	NEXT(vp, op);
 }
 
 static void push_i(struct vp *vp, const struct op *op)
 {
-	stack_push(vp, op, op->imm, op->size);
+	opstack_push(vp, op, op->imm, op->size);
 	NEXT(vp, op);
 }
 
 static void push_m(struct vp *vp, const struct op *op)
 {
-	stack_push(vp, op, seg_read(vp, op, op->seg, op_ea(vp, op), op->size), op->size);
+	opstack_push(vp, op, seg_read(vp, op, op->seg, op_ea(vp, op), op->size), op->size);
 	NEXT(vp, op);
 }
 
 static void pop_r(struct vp *vp, const struct op *op)
 {
-	u64 v = stack_peek(vp, op, 0, op->size);
+	u64 v = opstack_peek(vp, op, 0, op->size);
 
-	stack_set_sp(vp, vp->cpu.gpr[RSP] + op->size);
+	opstack_set_sp(vp, vp->cpu.gpr[RSP] + op->size);
 	reg_set(vp, op->dst, v, op->size);
 	NEXT(vp, op);
 }
@@ -85,22 +85,22 @@ static void pop_r(struct vp *vp, const struct op *op)
 /* The address is computed with RSP already incremented; a fault of the store leaves RSP alone. */
 static void pop_m(struct vp *vp, const struct op *op)
 {
-	u64 v = stack_peek(vp, op, 0, op->size), old = vp->cpu.gpr[RSP], ea;
+	u64 v = opstack_peek(vp, op, 0, op->size), old = vp->cpu.gpr[RSP], ea;
 
-	stack_set_sp(vp, old + op->size);
+	opstack_set_sp(vp, old + op->size);
 	ea = op_ea(vp, op);
 	vp->cpu.gpr[RSP] = old;
 	seg_write(vp, op, op->seg, ea, v, op->size);
-	stack_set_sp(vp, old + op->size);
+	opstack_set_sp(vp, old + op->size);
 	NEXT(vp, op);
 }
 
 static void leave_any(struct vp *vp, const struct op *op)
 {
-	u64 mask = stack_mask(vp), bp = vp->cpu.gpr[RBP] & mask;
+	u64 mask = opstack_mask(vp), bp = vp->cpu.gpr[RBP] & mask;
 	u64 v = seg_read(vp, op, SEG_SS, bp, op->size);
 
-	stack_set_sp(vp, bp + op->size);
+	opstack_set_sp(vp, bp + op->size);
 	reg_set(vp, RBP, v, op->size);
 	NEXT(vp, op);
 }
@@ -109,7 +109,7 @@ static void leave_any(struct vp *vp, const struct op *op)
 static void enter(struct vp *vp, const struct op *op)
 {
 	u32 size = op->size, level = op->aux & 31;
-	u64 mask = stack_mask(vp), sp = vp->cpu.gpr[RSP], bp = vp->cpu.gpr[RBP], frame;
+	u64 mask = opstack_mask(vp), sp = vp->cpu.gpr[RSP], bp = vp->cpu.gpr[RBP], frame;
 
 	sp = (sp - size) & mask;
 	seg_write(vp, op, SEG_SS, sp, bp, size);
@@ -126,20 +126,20 @@ static void enter(struct vp *vp, const struct op *op)
 	}
 	sp = (sp - (u16)op->imm) & mask;
 	lin_probe_write(vp, op, seg_linear(vp, op, SEG_SS, sp, size, true), size);
-	stack_set_sp(vp, sp);
+	opstack_set_sp(vp, sp);
 	reg_set(vp, RBP, frame, mask == 0xffff ? 2 : size);
 }
 
 static void pusha(struct vp *vp, const struct op *op)
 {
-	u64 mask = stack_mask(vp), sp = vp->cpu.gpr[RSP];
+	u64 mask = opstack_mask(vp), sp = vp->cpu.gpr[RSP];
 	u32 size = op->size;
 
 	for (u32 i = 0; i < 8; i++) /* all or nothing */
 		lin_probe_write(vp, op, seg_linear(vp, op, SEG_SS, (sp - size * (i + 1)) & mask, size, true), size);
 	for (u32 i = 0; i < 8; i++)
 		seg_write(vp, op, SEG_SS, (sp - size * (i + 1)) & mask, vp->cpu.gpr[i], size);
-	stack_set_sp(vp, sp - size * 8);
+	opstack_set_sp(vp, sp - size * 8);
 }
 
 static void popa(struct vp *vp, const struct op *op)
@@ -148,8 +148,8 @@ static void popa(struct vp *vp, const struct op *op)
 	u64 v[8];
 
 	for (u32 i = 0; i < 8; i++)
-		v[i] = stack_peek(vp, op, (u64)i * size, size);
-	stack_set_sp(vp, vp->cpu.gpr[RSP] + size * 8);
+		v[i] = opstack_peek(vp, op, (u64)i * size, size);
+	opstack_set_sp(vp, vp->cpu.gpr[RSP] + size * 8);
 	for (u32 i = 0; i < 8; i++)
 		if (7 - i != RSP)
 			reg_set(vp, 7 - i, v[i], size);
