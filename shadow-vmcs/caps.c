@@ -9,8 +9,8 @@
 
 /*
  * The one list of what works. A bit may stand here only when the engine obeys it (l0/engine
- * intercepts and events) or when entry and exit here do; everything derives from it: capability MSRs,
- * reserved-bit checks, which fields exist.
+ * intercepts and events) or when entry and exit here do; everything derives from it: capability
+ * MSRs, reserved-bit checks, which fields exist.
  */
 const struct vmx_model vmx_implemented = {
 	.pin = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER,
@@ -21,8 +21,8 @@ const struct vmx_model vmx_implemented = {
 		PROC_PAUSE | PROC_SECONDARY,
 	.proc2 = PROC2_EPT | PROC2_DESCRIPTOR_TABLE | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD |
 		 PROC2_UNRESTRICTED_GUEST | PROC2_RDRAND | PROC2_INVPCID | PROC2_RDSEED,
-	.exit = EXIT_CTL_SAVE_DEBUG | EXIT_CTL_HOST_64 | EXIT_CTL_ACK_INTERRUPT | EXIT_CTL_SAVE_PAT |
-		EXIT_CTL_LOAD_PAT | EXIT_CTL_SAVE_EFER | EXIT_CTL_LOAD_EFER |
+	.exit = EXIT_CTL_SAVE_DEBUG | EXIT_CTL_HOST_64 | EXIT_CTL_ACK_INTERRUPT |
+		EXIT_CTL_SAVE_PAT | EXIT_CTL_LOAD_PAT | EXIT_CTL_SAVE_EFER | EXIT_CTL_LOAD_EFER |
 		EXIT_CTL_SAVE_PREEMPTION_TIMER,
 	.entry = ENTRY_CTL_LOAD_DEBUG | ENTRY_CTL_IA32E | ENTRY_CTL_LOAD_PAT | ENTRY_CTL_LOAD_EFER,
 	.ept_vpid = EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M |
@@ -42,8 +42,8 @@ static void drop_dependent(struct vmx_model *m)
 	if (!(m->proc & PROC_SECONDARY))
 		m->proc2 = 0;
 	if (!(m->proc2 & PROC2_EPT)) {
-		m->proc2 &= ~(PROC2_UNRESTRICTED_GUEST | PROC2_PML | PROC2_VE | PROC2_MODE_BASED_EPT |
-			      PROC2_SPP);
+		m->proc2 &= ~(PROC2_UNRESTRICTED_GUEST | PROC2_PML | PROC2_VE |
+			      PROC2_MODE_BASED_EPT | PROC2_SPP);
 		m->ept_vpid &= ~EPT_CAPS;
 	}
 	if (!(m->proc2 & PROC2_VPID))
@@ -111,8 +111,8 @@ static u64 highest_index(u32 needs)
 	return max << 1;
 }
 
-void vmx_caps_init(struct vmx_caps *caps, const struct vmx_model *model, u64 cr4_valid, u64 efer_valid,
-		   u64 xcr0_valid, u32 maxphyaddr, u32 linaddr_bits)
+void vmx_caps_init(struct vmx_caps *caps, const struct vmx_model *model, u64 cr4_valid,
+		   u64 efer_valid, u64 xcr0_valid, u32 maxphyaddr, u32 linaddr_bits)
 {
 	const struct vmx_model *have = &vmx_implemented;
 	struct vmx_model m = {
@@ -131,9 +131,11 @@ void vmx_caps_init(struct vmx_caps *caps, const struct vmx_model *model, u64 cr4
 	caps->proc = (struct vmx_allowed){PROC_TRUE_DEFAULT1, PROC_TRUE_DEFAULT1 | m.proc};
 	caps->proc2 = (struct vmx_allowed){0, m.proc2};
 	caps->exit = (struct vmx_allowed){EXIT_CTL_TRUE_DEFAULT1, EXIT_CTL_TRUE_DEFAULT1 | m.exit};
-	caps->entry = (struct vmx_allowed){ENTRY_CTL_TRUE_DEFAULT1, ENTRY_CTL_TRUE_DEFAULT1 | m.entry};
+	caps->entry =
+		(struct vmx_allowed){ENTRY_CTL_TRUE_DEFAULT1, ENTRY_CTL_TRUE_DEFAULT1 | m.entry};
 	caps->basic = VMCS12_REVISION | PAGE_SIZE << VMX_BASIC_SIZE_SHIFT |
-		      EPTP_TYPE_WB << VMX_BASIC_MEM_TYPE_SHIFT | VMX_BASIC_INS_OUTS | VMX_BASIC_TRUE_CTLS;
+		      EPTP_TYPE_WB << VMX_BASIC_MEM_TYPE_SHIFT | VMX_BASIC_INS_OUTS |
+		      VMX_BASIC_TRUE_CTLS;
 	caps->misc = TIMER_SHIFT | VMX_MISC_ACTIVITY_HLT | VMX_MISC_ACTIVITY_SHUTDOWN |
 		     VMX_MISC_ACTIVITY_SIPI | CR3_TARGETS << VMX_MISC_CR3_TARGETS_SHIFT |
 		     VMX_MISC_VMWRITE_ANY | VMX_MISC_ZERO_LENGTH_INJECTION;
@@ -166,61 +168,32 @@ bool vmx_caps_msr(const struct vmx_caps *c, u32 msr, u64 *value)
 	if (!c->enabled)
 		return false;
 	switch (msr) {
-	case MSR_IA32_VMX_BASIC:
-		*value = c->basic;
-		return true;
-	case MSR_IA32_VMX_PINBASED_CTLS:
-		*value = allowed_msr(&c->pin, PIN_DEFAULT1);
-		return true;
-	case MSR_IA32_VMX_TRUE_PINBASED_CTLS:
-		*value = allowed_msr(&c->pin, 0);
-		return true;
+	case MSR_IA32_VMX_BASIC: *value = c->basic; return true;
+	case MSR_IA32_VMX_PINBASED_CTLS: *value = allowed_msr(&c->pin, PIN_DEFAULT1); return true;
+	case MSR_IA32_VMX_TRUE_PINBASED_CTLS: *value = allowed_msr(&c->pin, 0); return true;
 	case MSR_IA32_VMX_PROCBASED_CTLS:
 		*value = allowed_msr(&c->proc, PROC_DEFAULT1);
 		return true;
-	case MSR_IA32_VMX_TRUE_PROCBASED_CTLS:
-		*value = allowed_msr(&c->proc, 0);
-		return true;
-	case MSR_IA32_VMX_EXIT_CTLS:
-		*value = allowed_msr(&c->exit, EXIT_CTL_DEFAULT1);
-		return true;
-	case MSR_IA32_VMX_TRUE_EXIT_CTLS:
-		*value = allowed_msr(&c->exit, 0);
-		return true;
+	case MSR_IA32_VMX_TRUE_PROCBASED_CTLS: *value = allowed_msr(&c->proc, 0); return true;
+	case MSR_IA32_VMX_EXIT_CTLS: *value = allowed_msr(&c->exit, EXIT_CTL_DEFAULT1); return true;
+	case MSR_IA32_VMX_TRUE_EXIT_CTLS: *value = allowed_msr(&c->exit, 0); return true;
 	case MSR_IA32_VMX_ENTRY_CTLS:
 		*value = allowed_msr(&c->entry, ENTRY_CTL_DEFAULT1);
 		return true;
-	case MSR_IA32_VMX_TRUE_ENTRY_CTLS:
-		*value = allowed_msr(&c->entry, 0);
-		return true;
-	case MSR_IA32_VMX_MISC:
-		*value = c->misc;
-		return true;
-	case MSR_IA32_VMX_CR0_FIXED0:
-		*value = c->cr0_fixed0;
-		return true;
-	case MSR_IA32_VMX_CR0_FIXED1:
-		*value = c->cr0_fixed1;
-		return true;
-	case MSR_IA32_VMX_CR4_FIXED0:
-		*value = c->cr4_fixed0;
-		return true;
-	case MSR_IA32_VMX_CR4_FIXED1:
-		*value = c->cr4_fixed1;
-		return true;
-	case MSR_IA32_VMX_VMCS_ENUM:
-		*value = c->vmcs_enum;
-		return true;
+	case MSR_IA32_VMX_TRUE_ENTRY_CTLS: *value = allowed_msr(&c->entry, 0); return true;
+	case MSR_IA32_VMX_MISC: *value = c->misc; return true;
+	case MSR_IA32_VMX_CR0_FIXED0: *value = c->cr0_fixed0; return true;
+	case MSR_IA32_VMX_CR0_FIXED1: *value = c->cr0_fixed1; return true;
+	case MSR_IA32_VMX_CR4_FIXED0: *value = c->cr4_fixed0; return true;
+	case MSR_IA32_VMX_CR4_FIXED1: *value = c->cr4_fixed1; return true;
+	case MSR_IA32_VMX_VMCS_ENUM: *value = c->vmcs_enum; return true;
 	case MSR_IA32_VMX_PROCBASED_CTLS2:
 		*value = allowed_msr(&c->proc2, 0);
 		return c->proc.may_be_1 & PROC_SECONDARY;
 	case MSR_IA32_VMX_EPT_VPID_CAP:
 		*value = c->ept_vpid;
 		return c->proc2.may_be_1 & (PROC2_EPT | PROC2_VPID);
-	case MSR_IA32_VMX_VMFUNC:
-		*value = c->vmfunc;
-		return c->proc2.may_be_1 & PROC2_VMFUNC;
-	default:
-		return false;
+	case MSR_IA32_VMX_VMFUNC: *value = c->vmfunc; return c->proc2.may_be_1 & PROC2_VMFUNC;
+	default: return false;
 	}
 }

@@ -26,7 +26,8 @@ struct vmx_caps {
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	u32 needs; /* bit n: enum vmx_need n is met, so fields that need it exist */
 	u32 maxphyaddr, linaddr_bits;
-	u64 cr4_valid, efer_valid, xcr0_valid, debugctl_valid; /* for checks on guest and host state */
+	u64 cr4_valid, efer_valid, xcr0_valid,
+		debugctl_valid;	    /* for checks on guest and host state */
 	struct checks_index checks; /* which entry checks read which fields */
 };
 
@@ -44,8 +45,8 @@ extern const struct vmx_model vmx_implemented;
  * @model: wishes; ANDed with vmx_implemented
  * @cr4_valid, @efer_valid, @xcr0_valid, @maxphyaddr, @linaddr_bits: of the same processor
  */
-void vmx_caps_init(struct vmx_caps *caps, const struct vmx_model *model, u64 cr4_valid, u64 efer_valid,
-		   u64 xcr0_valid, u32 maxphyaddr, u32 linaddr_bits);
+void vmx_caps_init(struct vmx_caps *caps, const struct vmx_model *model, u64 cr4_valid,
+		   u64 efer_valid, u64 xcr0_valid, u32 maxphyaddr, u32 linaddr_bits);
 
 /* Value of capability MSR @msr (480h-493h). Return: false when it does not exist: #GP. */
 bool vmx_caps_msr(const struct vmx_caps *caps, u32 msr, u64 *value);

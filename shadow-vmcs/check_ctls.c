@@ -9,20 +9,11 @@ bool check_ctl_reserved(const struct check_ctx *c, u32 arg)
 	u32 value;
 
 	switch (arg) {
-	case CTL_WORD_PIN:
-		value = c->pin, a = &k->pin;
-		break;
-	case CTL_WORD_PROC:
-		value = c->proc, a = &k->proc;
-		break;
-	case CTL_WORD_PROC2:
-		value = c->proc2, a = &k->proc2;
-		break;
-	case CTL_WORD_EXIT:
-		value = c->exit, a = &k->exit;
-		break;
-	default:
-		value = c->entry, a = &k->entry;
+	case CTL_WORD_PIN: value = c->pin, a = &k->pin; break;
+	case CTL_WORD_PROC: value = c->proc, a = &k->proc; break;
+	case CTL_WORD_PROC2: value = c->proc2, a = &k->proc2; break;
+	case CTL_WORD_EXIT: value = c->exit, a = &k->exit; break;
+	default: value = c->entry, a = &k->entry;
 	}
 	return !(~value & a->must_be_1) && !(value & ~a->may_be_1);
 }
@@ -38,24 +29,20 @@ bool check_page(const struct check_ctx *c, u32 arg)
 	const struct vmcs12 *v = c->v;
 
 	switch (arg) {
-	case PAGE_IO_A:
-		return !(c->proc & PROC_IO_BITMAPS) || page_address(c, v->io_bitmap_a);
-	case PAGE_IO_B:
-		return !(c->proc & PROC_IO_BITMAPS) || page_address(c, v->io_bitmap_b);
+	case PAGE_IO_A: return !(c->proc & PROC_IO_BITMAPS) || page_address(c, v->io_bitmap_a);
+	case PAGE_IO_B: return !(c->proc & PROC_IO_BITMAPS) || page_address(c, v->io_bitmap_b);
 	case PAGE_MSR_BITMAP:
 		return !(c->proc & PROC_MSR_BITMAPS) || page_address(c, v->msr_bitmap);
 	case PAGE_VIRTUAL_APIC:
 		return !(c->proc & PROC_TPR_SHADOW) || page_address(c, v->virtual_apic_page_addr);
 	case PAGE_APIC_ACCESS:
 		return !(c->proc2 & PROC2_APIC_ACCESSES) || page_address(c, v->apic_access_addr);
-	case PAGE_PML:
-		return !(c->proc2 & PROC2_PML) || page_address(c, v->pml_address);
+	case PAGE_PML: return !(c->proc2 & PROC2_PML) || page_address(c, v->pml_address);
 	case PAGE_VMREAD:
 		return !(c->proc2 & PROC2_VMCS_SHADOWING) || page_address(c, v->vmread_bitmap);
 	case PAGE_VMWRITE:
 		return !(c->proc2 & PROC2_VMCS_SHADOWING) || page_address(c, v->vmwrite_bitmap);
-	default:
-		return !(c->proc2 & PROC2_VE) || page_address(c, v->ve_info_address);
+	default: return !(c->proc2 & PROC2_VE) || page_address(c, v->ve_info_address);
 	}
 }
 
@@ -118,8 +105,8 @@ bool check_posted_vector(const struct check_ctx *c, u32 arg)
 
 bool check_posted_descriptor(const struct check_ctx *c, u32 arg)
 {
-	return !(c->pin & PIN_POSTED_INTERRUPTS) ||
-	       (!(c->v->posted_intr_desc_addr & 0x3f) && within_width(c, c->v->posted_intr_desc_addr));
+	return !(c->pin & PIN_POSTED_INTERRUPTS) || (!(c->v->posted_intr_desc_addr & 0x3f) &&
+						     within_width(c, c->v->posted_intr_desc_addr));
 }
 
 bool check_vpid_zero(const struct check_ctx *c, u32 arg)
@@ -130,24 +117,18 @@ bool check_vpid_zero(const struct check_ctx *c, u32 arg)
 bool check_eptp_type(const struct check_ctx *c, u32 arg)
 {
 	switch (c->v->ept_pointer & EPTP_TYPE_MASK) {
-	case EPTP_TYPE_UC:
-		return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_UC);
-	case EPTP_TYPE_WB:
-		return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_WB);
-	default:
-		return !(c->proc2 & PROC2_EPT);
+	case EPTP_TYPE_UC: return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_UC);
+	case EPTP_TYPE_WB: return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_WB);
+	default: return !(c->proc2 & PROC2_EPT);
 	}
 }
 
 bool check_eptp_walk(const struct check_ctx *c, u32 arg)
 {
 	switch (c->v->ept_pointer & EPTP_WALK_MASK) {
-	case EPTP_WALK_4:
-		return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_WALK_4);
-	case EPTP_WALK_5:
-		return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_WALK_5);
-	default:
-		return !(c->proc2 & PROC2_EPT);
+	case EPTP_WALK_4: return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_WALK_4);
+	case EPTP_WALK_5: return !(c->proc2 & PROC2_EPT) || (c->caps->ept_vpid & EPT_CAP_WALK_5);
+	default: return !(c->proc2 & PROC2_EPT);
 	}
 }
 
@@ -195,8 +176,7 @@ bool check_msr_area(const struct check_ctx *c, u32 arg)
 	case MSR_AREA_EXIT_LOAD:
 		addr = c->v->vm_exit_msr_load_addr, count = c->v->vm_exit_msr_load_count;
 		break;
-	default:
-		addr = c->v->vm_entry_msr_load_addr, count = c->v->vm_entry_msr_load_count;
+	default: addr = c->v->vm_entry_msr_load_addr, count = c->v->vm_entry_msr_load_count;
 	}
 	if (!count)
 		return true;
@@ -220,14 +200,10 @@ bool check_inject_vector(const struct check_ctx *c, u32 arg)
 	if (!c->inject)
 		return true;
 	switch (c->inject_type) {
-	case INTR_TYPE_NMI:
-		return c->inject_vector == VECTOR_NMI;
-	case INTR_TYPE_HW_EXCEPTION:
-		return c->inject_vector <= 31;
-	case INTR_TYPE_OTHER:
-		return c->inject_vector == 0;
-	default:
-		return true;
+	case INTR_TYPE_NMI: return c->inject_vector == VECTOR_NMI;
+	case INTR_TYPE_HW_EXCEPTION: return c->inject_vector <= 31;
+	case INTR_TYPE_OTHER: return c->inject_vector == 0;
+	default: return true;
 	}
 }
 
@@ -262,7 +238,8 @@ bool check_inject_length(const struct check_ctx *c, u32 arg)
 {
 	u32 len = c->v->vm_entry_instruction_len;
 
-	if (!c->inject || c->inject_type < INTR_TYPE_SW_INTERRUPT || c->inject_type == INTR_TYPE_OTHER)
+	if (!c->inject || c->inject_type < INTR_TYPE_SW_INTERRUPT ||
+	    c->inject_type == INTR_TYPE_OTHER)
 		return true;
 	return len <= 15 && (len || (c->caps->misc & VMX_MISC_ZERO_LENGTH_INJECTION));
 }

@@ -61,14 +61,10 @@ bool check_guest_dr7(const struct check_ctx *c, u32 arg)
 bool check_guest_canonical(const struct check_ctx *c, u32 arg)
 {
 	switch (arg) {
-	case GUEST_ADDR_SYSENTER_ESP:
-		return canonical(c, c->v->guest_sysenter_esp);
-	case GUEST_ADDR_SYSENTER_EIP:
-		return canonical(c, c->v->guest_sysenter_eip);
-	case GUEST_ADDR_GDTR:
-		return canonical(c, c->v->guest_gdtr_base);
-	default:
-		return canonical(c, c->v->guest_idtr_base);
+	case GUEST_ADDR_SYSENTER_ESP: return canonical(c, c->v->guest_sysenter_esp);
+	case GUEST_ADDR_SYSENTER_EIP: return canonical(c, c->v->guest_sysenter_eip);
+	case GUEST_ADDR_GDTR: return canonical(c, c->v->guest_gdtr_base);
+	default: return canonical(c, c->v->guest_idtr_base);
 	}
 }
 
@@ -137,7 +133,8 @@ bool check_guest_rflags_vm(const struct check_ctx *c, u32 arg)
 
 bool check_guest_rflags_if(const struct check_ctx *c, u32 arg)
 {
-	return !c->inject || c->inject_type != INTR_TYPE_EXTERNAL || (c->v->guest_rflags & RFLAGS_IF);
+	return !c->inject || c->inject_type != INTR_TYPE_EXTERNAL ||
+	       (c->v->guest_rflags & RFLAGS_IF);
 }
 
 /* --- non-register state --- */
@@ -147,22 +144,18 @@ bool check_guest_rflags_if(const struct check_ctx *c, u32 arg)
 bool check_guest_activity(const struct check_ctx *c, u32 arg)
 {
 	switch (c->v->guest_activity_state) {
-	case ACTIVITY_ACTIVE:
-		return true;
-	case ACTIVITY_HLT:
-		return c->caps->misc & VMX_MISC_ACTIVITY_HLT;
-	case ACTIVITY_SHUTDOWN:
-		return c->caps->misc & VMX_MISC_ACTIVITY_SHUTDOWN;
-	case ACTIVITY_WAIT_SIPI:
-		return c->caps->misc & VMX_MISC_ACTIVITY_SIPI;
-	default:
-		return false;
+	case ACTIVITY_ACTIVE: return true;
+	case ACTIVITY_HLT: return c->caps->misc & VMX_MISC_ACTIVITY_HLT;
+	case ACTIVITY_SHUTDOWN: return c->caps->misc & VMX_MISC_ACTIVITY_SHUTDOWN;
+	case ACTIVITY_WAIT_SIPI: return c->caps->misc & VMX_MISC_ACTIVITY_SIPI;
+	default: return false;
 	}
 }
 
 bool check_guest_activity_hlt(const struct check_ctx *c, u32 arg)
 {
-	return c->v->guest_activity_state != ACTIVITY_HLT || !(c->v->guest_ss_ar_bytes & SEG_AR_DPL);
+	return c->v->guest_activity_state != ACTIVITY_HLT ||
+	       !(c->v->guest_ss_ar_bytes & SEG_AR_DPL);
 }
 
 bool check_guest_activity_blocking(const struct check_ctx *c, u32 arg)
@@ -184,10 +177,8 @@ bool check_guest_activity_inject(const struct check_ctx *c, u32 arg)
 	case ACTIVITY_SHUTDOWN:
 		return c->inject_type == INTR_TYPE_NMI ||
 		       (c->inject_type == INTR_TYPE_HW_EXCEPTION && c->inject_vector == VECTOR_MC);
-	case ACTIVITY_WAIT_SIPI:
-		return false;
-	default:
-		return true;
+	case ACTIVITY_WAIT_SIPI: return false;
+	default: return true;
 	}
 }
 
@@ -247,7 +238,8 @@ bool check_guest_pending_bs(const struct check_ctx *c, u32 arg)
 
 bool check_guest_link_address(const struct check_ctx *c, u32 arg)
 {
-	return c->v->vmcs_link_pointer == VMX_NO_POINTER || page_address(c, c->v->vmcs_link_pointer);
+	return c->v->vmcs_link_pointer == VMX_NO_POINTER ||
+	       page_address(c, c->v->vmcs_link_pointer);
 }
 
 bool check_guest_link_revision(const struct check_ctx *c, u32 arg)
@@ -280,14 +272,10 @@ bool check_guest_pdpte(const struct check_ctx *c, u32 arg)
 	if (!pae_paging(c) || !(c->proc2 & PROC2_EPT))
 		return true;
 	switch (arg) {
-	case 0:
-		return pdpte_ok(c, c->v->guest_pdptr0);
-	case 1:
-		return pdpte_ok(c, c->v->guest_pdptr1);
-	case 2:
-		return pdpte_ok(c, c->v->guest_pdptr2);
-	default:
-		return pdpte_ok(c, c->v->guest_pdptr3);
+	case 0: return pdpte_ok(c, c->v->guest_pdptr0);
+	case 1: return pdpte_ok(c, c->v->guest_pdptr1);
+	case 2: return pdpte_ok(c, c->v->guest_pdptr2);
+	default: return pdpte_ok(c, c->v->guest_pdptr3);
 	}
 }
 

@@ -25,20 +25,13 @@ bool check_host_canonical(const struct check_ctx *c, u32 arg)
 	const struct vmcs12 *v = c->v;
 
 	switch (arg) {
-	case HOST_ADDR_SYSENTER_ESP:
-		return canonical(c, v->host_ia32_sysenter_esp);
-	case HOST_ADDR_SYSENTER_EIP:
-		return canonical(c, v->host_ia32_sysenter_eip);
-	case HOST_ADDR_FS:
-		return canonical(c, v->host_fs_base);
-	case HOST_ADDR_GS:
-		return canonical(c, v->host_gs_base);
-	case HOST_ADDR_TR:
-		return canonical(c, v->host_tr_base);
-	case HOST_ADDR_GDTR:
-		return canonical(c, v->host_gdtr_base);
-	default:
-		return canonical(c, v->host_idtr_base);
+	case HOST_ADDR_SYSENTER_ESP: return canonical(c, v->host_ia32_sysenter_esp);
+	case HOST_ADDR_SYSENTER_EIP: return canonical(c, v->host_ia32_sysenter_eip);
+	case HOST_ADDR_FS: return canonical(c, v->host_fs_base);
+	case HOST_ADDR_GS: return canonical(c, v->host_gs_base);
+	case HOST_ADDR_TR: return canonical(c, v->host_tr_base);
+	case HOST_ADDR_GDTR: return canonical(c, v->host_gdtr_base);
+	default: return canonical(c, v->host_idtr_base);
 	}
 }
 
@@ -56,7 +49,8 @@ bool check_host_efer_size(const struct check_ctx *c, u32 arg)
 {
 	u64 want = c->exit & EXIT_CTL_HOST_64 ? EFER_LMA | EFER_LME : 0;
 
-	return !(c->exit & EXIT_CTL_LOAD_EFER) || (c->v->host_ia32_efer & (EFER_LMA | EFER_LME)) == want;
+	return !(c->exit & EXIT_CTL_LOAD_EFER) ||
+	       (c->v->host_ia32_efer & (EFER_LMA | EFER_LME)) == want;
 }
 
 bool check_host_selector(const struct check_ctx *c, u32 arg)
@@ -65,26 +59,13 @@ bool check_host_selector(const struct check_ctx *c, u32 arg)
 	u16 sel;
 
 	switch (arg) {
-	case HOST_SEL_ES:
-		sel = v->host_es_selector;
-		break;
-	case HOST_SEL_CS:
-		sel = v->host_cs_selector;
-		break;
-	case HOST_SEL_SS:
-		sel = v->host_ss_selector;
-		break;
-	case HOST_SEL_DS:
-		sel = v->host_ds_selector;
-		break;
-	case HOST_SEL_FS:
-		sel = v->host_fs_selector;
-		break;
-	case HOST_SEL_GS:
-		sel = v->host_gs_selector;
-		break;
-	default:
-		sel = v->host_tr_selector;
+	case HOST_SEL_ES: sel = v->host_es_selector; break;
+	case HOST_SEL_CS: sel = v->host_cs_selector; break;
+	case HOST_SEL_SS: sel = v->host_ss_selector; break;
+	case HOST_SEL_DS: sel = v->host_ds_selector; break;
+	case HOST_SEL_FS: sel = v->host_fs_selector; break;
+	case HOST_SEL_GS: sel = v->host_gs_selector; break;
+	default: sel = v->host_tr_selector;
 	}
 	return !(sel & (SEL_RPL | SEL_TI));
 }

@@ -7,28 +7,21 @@ struct seg12 {
 	u16 sel;
 };
 
-#define SEG12(v, s) ((struct seg12){(v)->guest_##s##_base, (v)->guest_##s##_limit, \
-				    (v)->guest_##s##_ar_bytes, (v)->guest_##s##_selector})
+#define SEG12(v, s) \
+	((struct seg12){(v)->guest_##s##_base, (v)->guest_##s##_limit, (v)->guest_##s##_ar_bytes, \
+			(v)->guest_##s##_selector})
 
 static struct seg12 seg12(const struct check_ctx *c, u32 seg)
 {
 	switch (seg) {
-	case SEG_ES:
-		return SEG12(c->v, es);
-	case SEG_CS:
-		return SEG12(c->v, cs);
-	case SEG_SS:
-		return SEG12(c->v, ss);
-	case SEG_DS:
-		return SEG12(c->v, ds);
-	case SEG_FS:
-		return SEG12(c->v, fs);
-	case SEG_GS:
-		return SEG12(c->v, gs);
-	case SEG_LDTR:
-		return SEG12(c->v, ldtr);
-	default:
-		return SEG12(c->v, tr);
+	case SEG_ES: return SEG12(c->v, es);
+	case SEG_CS: return SEG12(c->v, cs);
+	case SEG_SS: return SEG12(c->v, ss);
+	case SEG_DS: return SEG12(c->v, ds);
+	case SEG_FS: return SEG12(c->v, fs);
+	case SEG_GS: return SEG12(c->v, gs);
+	case SEG_LDTR: return SEG12(c->v, ldtr);
+	default: return SEG12(c->v, tr);
 	}
 }
 
@@ -113,12 +106,9 @@ bool check_guest_cs_type(const struct check_ctx *c, u32 arg)
 	case 9:
 	case 11:
 	case 13:
-	case 15:
-		return true;
-	case 3:
-		return c->v86 || c->unrestricted;
-	default:
-		return c->v86;
+	case 15: return true;
+	case 3: return c->v86 || c->unrestricted;
+	default: return c->v86;
 	}
 }
 
@@ -152,16 +142,12 @@ bool check_guest_cs_dpl(const struct check_ctx *c, u32 arg)
 	if (c->v86)
 		return true;
 	switch (type_of(cs)) {
-	case 3:
-		return dpl_of(cs) == 0;
+	case 3: return dpl_of(cs) == 0;
 	case 9:
-	case 11:
-		return dpl_of(cs) == dpl_of(ss);
+	case 11: return dpl_of(cs) == dpl_of(ss);
 	case 13:
-	case 15:
-		return dpl_of(cs) <= dpl_of(ss);
-	default:
-		return true; /* the rule on the type speaks */
+	case 15: return dpl_of(cs) <= dpl_of(ss);
+	default: return true; /* the rule on the type speaks */
 	}
 }
 

@@ -2,8 +2,8 @@
  * checks.h - the checks on a VM entry (entry_checks.def) and the explanation of a failure
  *
  * l0/exit asks for one group after the other; a check is pure and reads vmcs12, the capabilities
- * and, where the SDM says so, guest memory. checks_run() skips what cannot have changed since it last
- * passed. Cost: a few ns for an entry after an exit that changed RIP only, about half a
+ * and, where the SDM says so, guest memory. checks_run() skips what cannot have changed since it
+ * last passed. Cost: a few ns for an entry after an exit that changed RIP only, about half a
  * microsecond for the first entry after VMPTRLD.
  */
 #ifndef SHADOW_VMCS_CHECKS_H

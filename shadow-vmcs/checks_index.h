@@ -16,9 +16,10 @@
 #define VMCS12_DIRTY_SEG 0x08u	  /* guest segments, GDTR, IDTR */
 #define VMCS12_DIRTY_CR 0x10u	  /* guest control and debug registers, MSRs, PDPTEs */
 #define VMCS12_DIRTY_RIP 0x20u	  /* guest RIP, RSP: what nearly every exit handler writes */
-#define VMCS12_DIRTY_FLAGS 0x100u  /* guest RFLAGS */
-#define VMCS12_DIRTY_NONREG 0x40u /* activity, interruptibility, pending debug, link pointer, timer */
-#define VMCS12_DIRTY_EACH 0x80u	  /* set at every entry: checks that read memory */
+#define VMCS12_DIRTY_FLAGS 0x100u /* guest RFLAGS */
+#define VMCS12_DIRTY_NONREG \
+	0x40u			/* activity, interruptibility, pending debug, link pointer, timer */
+#define VMCS12_DIRTY_EACH 0x80u /* set at every entry: checks that read memory */
 #define VMCS12_DIRTY_GROUPS 9u
 #define VMCS12_DIRTY_ALL 0x1ffu
 

@@ -16,6 +16,6 @@ void check_explain(const struct check_ctx *c, u32 id, char *buf, size_t size)
 	i = &check_table[id];
 	field = vmcs_field_name(i->field);
 	vmcs12_peek(c->v, i->field, &value);
-	snprintf(buf, size, "check %s: %s = 0x%llx: %s (SDM 3C \"%s\")", i->name, field ? field : "?",
-		 (unsigned long long)value, i->rule, i->title);
+	snprintf(buf, size, "check %s: %s = 0x%llx: %s (SDM 3C \"%s\")", i->name,
+		 field ? field : "?", (unsigned long long)value, i->rule, i->title);
 }

@@ -40,7 +40,8 @@ bool reflect_exception_wanted(const struct vmcs12 *v, u32 vector, u32 error)
 	bool set = v->exception_bitmap >> (vector & 31) & 1;
 
 	if (vector == VECTOR_PF) {
-		bool match = (error & v->page_fault_error_code_mask) == v->page_fault_error_code_match;
+		bool match =
+			(error & v->page_fault_error_code_mask) == v->page_fault_error_code_match;
 
 		return match ? set : !set;
 	}
@@ -99,26 +100,20 @@ static bool wanted_CR_ACCESS(const struct reflect_ctx *c)
 	u64 changed;
 
 	switch (type) {
-	case CR_ACCESS_MOV_FROM:
-		return cr == 3 ? proc(c, PROC_CR3_STORE) : proc(c, PROC_CR8_STORE);
+	case CR_ACCESS_MOV_FROM: return cr == 3 ? proc(c, PROC_CR3_STORE) : proc(c, PROC_CR8_STORE);
 	case CR_ACCESS_CLTS:
 		return (c->v->cr0_guest_host_mask & CR0_TS) && (c->v->cr0_read_shadow & CR0_TS);
 	case CR_ACCESS_LMSW:
 		changed = (q >> 16 ^ c->v->cr0_read_shadow) & c->v->cr0_guest_host_mask & 0xf;
 		/* LMSW cannot clear PE */
 		return (changed & 0xe) || ((changed & 1) && (q >> 16 & 1));
-	default:
-		break;
+	default: break;
 	}
 	switch (cr) {
-	case 0:
-		return (c->e->operand_value ^ c->v->cr0_read_shadow) & c->v->cr0_guest_host_mask;
-	case 3:
-		return proc(c, PROC_CR3_LOAD);
-	case 4:
-		return (c->e->operand_value ^ c->v->cr4_read_shadow) & c->v->cr4_guest_host_mask;
-	default:
-		return proc(c, PROC_CR8_LOAD);
+	case 0: return (c->e->operand_value ^ c->v->cr0_read_shadow) & c->v->cr0_guest_host_mask;
+	case 3: return proc(c, PROC_CR3_LOAD);
+	case 4: return (c->e->operand_value ^ c->v->cr4_read_shadow) & c->v->cr4_guest_host_mask;
+	default: return proc(c, PROC_CR8_LOAD);
 	}
 }
 static bool wanted_DR_ACCESS(const struct reflect_ctx *c)
@@ -262,7 +257,6 @@ static bool wanted_UMWAIT(const struct reflect_ctx *c)
 	return proc2(c, PROC2_USER_WAIT) && proc(c, PROC_RDTSC);
 }
 #define wanted_TPAUSE wanted_UMWAIT
-
 
 #define REFLECT_ALWAYS_L1(name) wanted_always_l1
 #define REFLECT_NEVER_L1(name) wanted_never_l1

@@ -2,9 +2,8 @@
  * reflect.h - does L1 want this exit of L2?
  *
  * One predicate for each exit reason whose answer depends on vmcs12 (CTL in exit_reasons.def). The
- * exit layer asks for every exit that the engine made while L2 ran; what L1 does not want L0 keeps and
- * handles itself. Pure; a few ns.
- * Source: SDM 3C "VMX Non-Root Operation".
+ * exit layer asks for every exit that the engine made while L2 ran; what L1 does not want L0 keeps
+ * and handles itself. Pure; a few ns. Source: SDM 3C "VMX Non-Root Operation".
  */
 #ifndef SHADOW_VMCS_REFLECT_H
 #define SHADOW_VMCS_REFLECT_H

@@ -7,7 +7,8 @@
 #include "l0/mem/mem.h"
 
 /* CR0 bits that VM entry and exit leave alone: ET, CD, NW and the reserved ones. */
-#define CR0_KEPT (CR0_ET | CR0_CD | CR0_NW | GENMASK(63, 32) | GENMASK(28, 19) | BIT(17) | GENMASK(15, 6))
+#define CR0_KEPT \
+	(CR0_ET | CR0_CD | CR0_NW | GENMASK(63, 32) | GENMASK(28, 19) | BIT(17) | GENMASK(15, 6))
 #define DR7_WRITABLE 0xffff2bffull /* bits 12, 14, 15 read as 0 */
 
 /* --- controls --- */
@@ -181,8 +182,8 @@ void vmcs02_load_guest(struct cpu_state *cpu, const struct vmcs12 *v)
 
 /* --- exit --- */
 
-void sync_vmcs02_to_vmcs12(struct vmcs12 *v, const struct cpu_state *cpu, const struct vmx_caps *caps,
-			   u32 *dirty)
+void sync_vmcs02_to_vmcs12(struct vmcs12 *v, const struct cpu_state *cpu,
+			   const struct vmx_caps *caps, u32 *dirty)
 {
 	u32 exit = v->vm_exit_controls;
 

@@ -2,10 +2,10 @@
  * vmcs02.h - vmcs02: what L0 really runs L2 with, made of vmcs01 and vmcs12
  *
  * There is no vmcs02 structure: the guest-state area is struct cpu_state, the controls are struct
- * vmx_controls. These functions move state between them and vmcs12 as VM entry and VM exit define it;
- * l0/exit/nested.c calls them in the right order. Pure data movement: no allocation, no lock, no
- * guest memory but the look-up of bitmap pages. Vector state is not touched.
- * Cost: some tens of ns each.
+ * vmx_controls. These functions move state between them and vmcs12 as VM entry and VM exit define
+ * it; l0/exit/nested.c calls them in the right order. Pure data movement: no allocation, no lock,
+ * no guest memory but the look-up of bitmap pages. Vector state is not touched. Cost: some tens of
+ * ns each.
  */
 #ifndef SHADOW_VMCS_VMCS02_H
 #define SHADOW_VMCS_VMCS02_H
@@ -23,8 +23,8 @@ struct mem;
  * @ctl: result
  * @v:   L1's wishes, checked; bitmap addresses that are not RAM become NULL: every access exits
  *
- * L0's own wishes are few: HLT exits (a worker may run somebody else). MSRs that the engine does not
- * keep, CPUID and the like exit whatever the controls say.
+ * L0's own wishes are few: HLT exits (a worker may run somebody else). MSRs that the engine does
+ * not keep, CPUID and the like exit whatever the controls say.
  */
 void vmcs02_merge_controls(struct vmx_controls *ctl, const struct vmcs12 *v, const struct mem *m);
 
@@ -41,8 +41,8 @@ static inline bool vmcs02_is_pae(const struct cpu_state *cpu)
  * sync_vmcs02_to_vmcs12 - saving guest state, SDM 3C "Saving Guest State"
  * @dirty: VMCS12_DIRTY_CTL is added when the entry controls changed
  */
-void sync_vmcs02_to_vmcs12(struct vmcs12 *v, const struct cpu_state *cpu, const struct vmx_caps *caps,
-			   u32 *dirty);
+void sync_vmcs02_to_vmcs12(struct vmcs12 *v, const struct cpu_state *cpu,
+			   const struct vmx_caps *caps, u32 *dirty);
 
 /* VM-exit information fields; the event of the last entry is marked as done. */
 void vmcs02_record_exit(struct vmcs12 *v, const struct vmexit *e);

@@ -1,9 +1,9 @@
 /*
  * vmcs12.h - access to L1's VMCS: VMREAD, VMWRITE, and its copy in guest memory
  *
- * L1's current VMCS is kept as a copy (struct vmcs12 in struct nvmx); guest memory is read at VMPTRLD and
- * written when another VMCS becomes current, at VMCLEAR and at VMXOFF. In between the region in
- * memory is stale, as the SDM allows. Never trusts what the region holds. Built
+ * L1's current VMCS is kept as a copy (struct vmcs12 in struct nvmx); guest memory is read at
+ * VMPTRLD and written when another VMCS becomes current, at VMCLEAR and at VMXOFF. In between the
+ * region in memory is stale, as the SDM allows. Never trusts what the region holds. Built
  * -mgeneral-regs-only.
  * Cost: a field access a few ns, a load or a flush one copy of the structure.
  */
@@ -29,7 +29,8 @@ bool vmcs12_read(const struct vmcs12 *v, const struct vmx_caps *caps, u64 encodi
  * Return: 0, VMXERR_UNSUPPORTED_COMPONENT, VMXERR_VMWRITE_READ_ONLY (only when the capability
  *         "VMWRITE to any field" is not announced).
  */
-u32 vmcs12_write(struct vmcs12 *v, const struct vmx_caps *caps, u64 encoding, u64 value, u32 *dirty);
+u32 vmcs12_write(struct vmcs12 *v, const struct vmx_caps *caps, u64 encoding, u64 value,
+		 u32 *dirty);
 
 /* Group of a field, 0 for read-only data. */
 u32 vmcs12_group_of(u32 encoding);

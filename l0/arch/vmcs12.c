@@ -2,7 +2,8 @@
 #include "l0/arch/vmx.h"
 
 const u16 vmcs12_offset[VMCS12_KEYS] = {
-#define VMCS_FIELD(encoding, NAME, name, ...) [VMCS12_KEY(encoding)] = offsetof(struct vmcs12, name),
+#define VMCS_FIELD(encoding, NAME, name, ...) \
+	[VMCS12_KEY(encoding)] = offsetof(struct vmcs12, name),
 #include "l0/arch/vmcs_fields.def"
 #undef VMCS_FIELD
 };

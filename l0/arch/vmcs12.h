@@ -1,9 +1,9 @@
 /*
  * vmcs12.h - the VMCS fields by name, and struct vmcs12: the plain layout in which this processor
  * keeps a VMCS in guest memory. shadow-vmcs reads and writes it, the engine does for VMREAD and
- * VMWRITE through a shadow VMCS; the child VMM uses only the enum. Freestanding. A guest never relies
- * on the layout: it may change with the revision identifier.
- * Cost: vmcs12_offset_of() is a bounds check and one load.
+ * VMWRITE through a shadow VMCS; the child VMM uses only the enum. Freestanding. A guest never
+ * relies on the layout: it may change with the revision identifier. Cost: vmcs12_offset_of() is a
+ * bounds check and one load.
  */
 #ifndef L0_ARCH_VMCS12_H
 #define L0_ARCH_VMCS12_H
@@ -58,7 +58,8 @@ _Static_assert(sizeof(struct vmcs12) <= 4096, "a VMCS region is at most 4 KiB");
 /* Index of an encoding (bit 0 dropped) in the offset table: width, class, low bits of the index. */
 #define VMCS12_INDEX_BITS 6
 #define VMCS12_KEY(e) \
-	((VMCS_ENCODING_WIDTH(e) << 2 | VMCS_ENCODING_CLASS(e)) << VMCS12_INDEX_BITS | VMCS_ENCODING_INDEX(e))
+	((VMCS_ENCODING_WIDTH(e) << 2 | VMCS_ENCODING_CLASS(e)) << VMCS12_INDEX_BITS | \
+	 VMCS_ENCODING_INDEX(e))
 #define VMCS12_KEYS (16u << VMCS12_INDEX_BITS)
 
 /* Offset in struct vmcs12 by VMCS12_KEY; 0 where there is no field. */
@@ -83,7 +84,8 @@ extern const u32 vmcs_field_count;
  */
 static inline u32 vmcs12_offset_of(u64 encoding)
 {
-	/* bit 12 and bits 31:15 are reserved; index bits above the table's are not used by any field */
+	/* bit 12 and bits 31:15 are reserved; index bits above the table's are not used by any
+	 * field */
 	if (encoding & ~(u64)(0x6c00u | ((1u << VMCS12_INDEX_BITS) - 1) << 1))
 		return 0;
 	return vmcs12_offset[VMCS12_KEY((u32)encoding)];
@@ -92,9 +94,9 @@ static inline u32 vmcs12_offset_of(u64 encoding)
 /* Size of a field's member in bytes. */
 static inline u32 vmcs_field_bytes(u32 encoding)
 {
-	return VMCS_ENCODING_WIDTH(encoding) == VMCS_WIDTH_16   ? 2
+	return VMCS_ENCODING_WIDTH(encoding) == VMCS_WIDTH_16	? 2
 	       : VMCS_ENCODING_WIDTH(encoding) == VMCS_WIDTH_32 ? 4
-								 : 8;
+								: 8;
 }
 
 /* Name of the field @encoding ("guest_cr0"), or NULL. */

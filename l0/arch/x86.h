@@ -19,7 +19,8 @@
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 #define CR0_DEFINED \
-	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
+	 CR0_PG)
 
 #define CR3_PWT (1ull << 3)
 #define CR3_PCD (1ull << 4)
@@ -78,7 +79,8 @@
 #define RFLAGS_ARITH (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 #define RFLAGS_DEFINED 0x003f7fd7ull
 
-#define DR6_FIXED 0xffff0ff0ull /* bits that read as 1 (BLD and RTM are active low and not offered) */
+#define DR6_FIXED \
+	0xffff0ff0ull /* bits that read as 1 (BLD and RTM are active low and not offered) */
 #define DR6_B0 (1ull << 0)
 #define DR6_BD (1ull << 13)
 #define DR6_BS (1ull << 14)

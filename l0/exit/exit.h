@@ -1,10 +1,10 @@
 /*
  * exit.h - what the exit layer offers to the machine builder and the worker
  *
- * After engine_run() returned ENGINE_STOP_EXIT the worker calls exit_handle(): it finds the handler of
- * vp->exit in the dispatch table, or reflects the exit to L1 when L2 ran, and says what to do next.
- * Devices, the clock and the scheduler are reached only through struct exit_hooks. Nothing here
- * blocks or allocates after exit_vp_init(). Built -mgeneral-regs-only.
+ * After engine_run() returned ENGINE_STOP_EXIT the worker calls exit_handle(): it finds the handler
+ * of vp->exit in the dispatch table, or reflects the exit to L1 when L2 ran, and says what to do
+ * next. Devices, the clock and the scheduler are reached only through struct exit_hooks. Nothing
+ * here blocks or allocates after exit_vp_init(). Built -mgeneral-regs-only.
  *
  *   struct cpu_profile   one per machine: what the processor model announces (constant)
  *   struct nvmx          one per virtual processor: VMX operation and the MSRs that l0/exit keeps
@@ -22,7 +22,8 @@
 enum exit_action {
 	EXIT_ACTION_RUN,  /* call engine_run() again */
 	EXIT_ACTION_HALT, /* the VP halts (vp->cpu.activity says how) until an event wakes it */
-	EXIT_ACTION_STOP, /* the machine stops; nv->stop_cause and nv->stop_text say why */
+	EXIT_ACTION_STOP, /* the machine stops; nv->stop_cause and nv->stop_text say why; the worker
+			     prints exit_dump() */
 };
 
 /*
@@ -43,9 +44,11 @@ struct exit_hooks {
 	/* nv->preemption_deadline changed (nested entry or exit). May be NULL when the worker reads
 	 * it before each engine_run(). */
 	void (*preemption_changed)(struct vp *vp);
-	/* Number of the vCPU that vmcs12 at @vmptr stands for, for the trace (l0/track). */
-	u32 (*child_vcpu_id)(struct vp *vp, u64 vmptr);
-	u32 (*child_level)(struct vp *vp, u64 vmptr);
+	/* INIT arrived while VMX is off: reset the VP (engine_reset(vp, true), exit_vp_reset()),
+	 * then the bootstrap processor runs, others wait for a start-up IPI. NULL: done here. */
+	void (*init_signal)(struct vp *vp);
+	/* Vector of the start-up IPI that ended the wait. */
+	u8 (*sipi_vector)(struct vp *vp);
 	/* Print the last events of @vp, for a dump. */
 	void (*dump_events)(struct vp *vp, FILE *out);
 };
@@ -56,12 +59,13 @@ struct exit_hooks {
  * @vp:      engine_vp_init() done; its features and vmcs01 controls are set here
  * @profile: the machine's processor model, cpu_profile_init() done
  * @hooks:   kept by reference
+ * @track:   of the VP, for child VMs and their vCPUs; may be NULL
  * @index:   number of the VP in its machine; 0 is the bootstrap processor
  *
  * Call exit_vp_reset() after engine_reset() whenever the VP is reset.
  */
 void exit_vp_init(struct nvmx *nv, struct vp *vp, const struct cpu_profile *profile,
-		  const struct exit_hooks *hooks, u32 index);
+		  const struct exit_hooks *hooks, struct track_vp *track, u32 index);
 
 /**
  * exit_vp_reset - MSRs and VMX operation as after reset or INIT
@@ -74,16 +78,16 @@ void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init);
 /**
  * exit_handle - act on vp->exit
  *
- * Emits the vm_exit transition, reflects or handles. The virtual charge of everything that happened is
- * added to nv->charge_ns; the worker takes it (and zeroes it) into its clock.
+ * Emits the vm_exit transition, reflects or handles. The virtual charge of everything that happened
+ * is added to nv->charge_ns; the worker takes it (and zeroes it) into its clock.
  */
 enum exit_action exit_handle(struct vp *vp, struct nvmx *nv);
 
 /*
  * VMX-preemption timer. The deadline is a value of the processor's time-stamp counter, as
  * vp->ops->tsc(vp) gives it; NESTED_NO_DEADLINE when the timer does not run. The worker stops the
- * engine there and calls nested_preemption_expired(), which makes exit 52; it may call it early (then
- * nothing happens). A halted L2 is woken by it too.
+ * engine there and calls nested_preemption_expired(), which makes exit 52; it may call it early
+ * (then nothing happens). A halted L2 is woken by it too.
  */
 #define NESTED_NO_DEADLINE (~0ull)
 static inline u64 nested_preemption_deadline(const struct nvmx *nv)
@@ -92,14 +96,14 @@ static inline u64 nested_preemption_deadline(const struct nvmx *nv)
 }
 enum exit_action nested_preemption_expired(struct vp *vp, struct nvmx *nv);
 
-/* VP_ATTN_INIT of a VP in L2 makes exit 3, and so on: those come from the engine by vp->exit. */
+/* MSR access as RDMSR and WRMSR at CPL 0 do it, for the debugger and tests. Return: false: #GP. */
+bool exit_msr_read(struct vp *vp, struct nvmx *nv, u32 msr, u64 *value);
+bool exit_msr_write(struct vp *vp, struct nvmx *nv, u32 msr, u64 value);
 
 /**
- * exit_dump - everything about a VP in words: registers, segments, control registers, the last exit,
- * the current VMCSs, the last events. Parks the vector state. Any VP that is not running.
+ * exit_dump - everything about a VP in words: registers, segments, control registers, the last
+ * exit, the current VMCSs, the last events. Parks the vector state. Any VP that is not running.
  */
 void exit_dump(struct vp *vp, struct nvmx *nv, FILE *out);
-
-
 
 #endif
