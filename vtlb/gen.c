@@ -66,6 +66,13 @@ void gen_flush_soft(struct vtlb_vp *v)
 		v->flush_soft(v->owner);
 }
 
+/* Lock held, and there is room. */
+static void add_protect(struct vtlb *t, u64 ticket, struct mem_frame *f)
+{
+	t->protect[t->protect_count] = (struct pending_protect){ticket, f};
+	__atomic_store_n(&t->protect_count, t->protect_count + 1, __ATOMIC_RELAXED);
+}
+
 /* Frames whose write tags every VP has given up: what was decoded from them before that dies. */
 static void complete_protects(struct vtlb *t)
 {
@@ -80,6 +87,15 @@ static void complete_protects(struct vtlb *t)
 			t->protect[kept++] = *p;
 	}
 	__atomic_store_n(&t->protect_count, kept, __ATOMIC_RELAXED);
+}
+
+static void check_protects(struct vtlb *t)
+{
+	if (likely(!__atomic_load_n(&t->protect_count, __ATOMIC_RELAXED)))
+		return;
+	vtlb_lock(t);
+	complete_protects(t);
+	vtlb_unlock(t);
 }
 
 void vtlb_safe_point(struct vtlb_vp *v)
@@ -98,16 +114,13 @@ void vtlb_safe_point(struct vtlb_vp *v)
 		inval_update_floors(v);
 	}
 	__atomic_store_n((u64 *)&v->seen, req, __ATOMIC_RELEASE);
-	if (unlikely(__atomic_load_n(&t->protect_count, __ATOMIC_RELAXED))) {
-		vtlb_lock(t);
-		complete_protects(t);
-		vtlb_unlock(t);
-	}
+	check_protects(t);
 }
 
 void vtlb_offline(struct vtlb_vp *v)
 {
 	__atomic_store_n((bool *)&v->offline, true, __ATOMIC_SEQ_CST);
+	check_protects(v->priv->t);
 }
 
 void vtlb_online(struct vtlb_vp *v)
@@ -140,7 +153,7 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	if (gen_passed(t, self, ticket))
 		; /* nobody else runs: done */
 	else if (t->protect_count < PROTECT_RING)
-		t->protect[t->protect_count++] = (struct pending_protect){ticket, f};
+		add_protect(t, ticket, f);
 	else
 		ok = false;
 	vtlb_unlock(t);

@@ -121,11 +121,23 @@ void mem_destroy(struct mem *m)
 	free(m);
 }
 
-u64 mem_ram_bytes(const struct mem *m) { return m->ram_bytes; }
-u8 *mem_ram_base(const struct mem *m) { return m->map.base; }
-const struct mem_map *mem_map(const struct mem *m) { return &m->map; }
+u64 mem_ram_bytes(const struct mem *m)
+{
+	return m->ram_bytes;
+}
+u8 *mem_ram_base(const struct mem *m)
+{
+	return m->map.base;
+}
+const struct mem_map *mem_map(const struct mem *m)
+{
+	return &m->map;
+}
 
-u8 *mem_ram_hva(const struct mem *m, u64 gpa, u64 len) { return mem_map_hva(&m->map, gpa, len); }
+u8 *mem_ram_hva(const struct mem *m, u64 gpa, u64 len)
+{
+	return mem_map_hva(&m->map, gpa, len);
+}
 
 struct mem_frame *mem_frame(const struct mem *m, u64 gpa)
 {
@@ -147,14 +159,15 @@ static void regions_unlock(struct mem *m)
 	__atomic_store_n((bool *)&m->lock, false, __ATOMIC_RELEASE);
 }
 
+/* Acquire: the sequence is read again after these. */
 static struct mem_region *region_at(const struct mem *m, u32 i)
 {
-	return __atomic_load_n((struct mem_region *const *)&m->region[i], __ATOMIC_RELAXED);
+	return __atomic_load_n((struct mem_region *const *)&m->region[i], __ATOMIC_ACQUIRE);
 }
 
 static u64 region_gpa(const struct mem_region *r)
 {
-	return __atomic_load_n(&r->gpa, __ATOMIC_RELAXED);
+	return __atomic_load_n(&r->gpa, __ATOMIC_ACQUIRE);
 }
 
 static bool overlaps(u64 a, u64 a_bytes, u64 b, u64 b_bytes)
@@ -274,7 +287,6 @@ const struct mem_region *mem_mmio(const struct mem *m, u64 gpa)
 		if (likely(!(seq & 1))) {
 			const struct mem_region *r = search_region(m, gpa);
 
-			__atomic_thread_fence(__ATOMIC_ACQUIRE);
 			if (likely(seq ==
 				   __atomic_load_n((const u32 *)&m->region_seq, __ATOMIC_RELAXED)))
 				return r;
@@ -326,37 +338,28 @@ static __cold_path void report_unclaimed(struct mem *m, bool port, bool write, u
 
 /* ---- device accesses ------------------------------------------------------------------------- */
 
-static u64 ones(unsigned int size) { return mask_low(size * 8); }
+static u64 ones(unsigned int size)
+{
+	return mask_low(size * 8);
+}
 
 static u64 ram_read(const u8 *p, unsigned int size)
 {
 	switch (size) {
-	case 1:
-		return nm_load8(p);
-	case 2:
-		return nm_load16(p);
-	case 4:
-		return nm_load32(p);
-	default:
-		return nm_load64(p);
+	case 1: return nm_load8(p);
+	case 2: return nm_load16(p);
+	case 4: return nm_load32(p);
+	default: return nm_load64(p);
 	}
 }
 
 static void ram_write(u8 *p, u64 value, unsigned int size)
 {
 	switch (size) {
-	case 1:
-		nm_store8(p, (u8)value);
-		break;
-	case 2:
-		nm_store16(p, (u16)value);
-		break;
-	case 4:
-		nm_store32(p, (u32)value);
-		break;
-	default:
-		nm_store64(p, value);
-		break;
+	case 1: nm_store8(p, (u8)value); break;
+	case 2: nm_store16(p, (u16)value); break;
+	case 4: nm_store32(p, (u32)value); break;
+	default: nm_store64(p, value); break;
 	}
 }
 

@@ -1,0 +1,271 @@
+/*
+ * vtlb_threads_test.c - VPs on threads: shared tables that change under invalidation, SPT reuse
+ * under a tight limit, accessed and dirty bits set by all at once. Meant for MODE=tsan.
+ *
+ * Each page's entry has one writer, which counts its frame number up. Whoever has read the count
+ * and then invalidated must not be led to an older frame.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "l0/base/hash.h"
+#include "l0/mem/mem.h"
+#include "vtlb/vtlb.h"
+
+#define RAM_BYTES (64 * MIB)
+#define DATA 0x1000000ull
+#define VERSIONS 8192u
+#define N_PAGES 48u
+#define N_ROOTS 4u
+#define TABLES 0x100000ull
+#define MAX_THREADS 4u
+
+struct shared {
+	struct mem *mem;
+	struct vtlb *t;
+	u8 *ram;
+	_Atomic u64 version[N_PAGES]; /* what the entry holds at least; written after the entry */
+	_Atomic u32 ready;
+	u32 n_threads;
+	u64 steps;
+	bool nested;
+};
+
+struct worker {
+	struct shared *sh;
+	struct vtlb_vp v;
+	u32 id;
+	u64 seed;
+	_Atomic bool requested;
+	u64 soft_flushes, checked, wrong, by_fault;
+	pthread_t thread;
+};
+
+static u64 *word(struct shared *sh, u64 at)
+{
+	return (u64 *)(void *)(sh->ram + at);
+}
+
+/* Pages far apart, so that every one needs an SPT of its own; the first ones share one. */
+static u64 gva_of(u32 page)
+{
+	return page < 8 ? page * 4096ull : (u64)page << 21;
+}
+static u64 pte_at(u32 page)
+{
+	return page < 8 ? TABLES + 0x10000 + page * 8 : TABLES + 0x10000 + page * 4096ull;
+}
+
+static void make_tables(struct shared *sh)
+{
+	u64 pdpt = TABLES + 0x8000, pd = TABLES + 0x9000;
+
+	for (u32 r = 0; r < N_ROOTS; r++)
+		*word(sh, TABLES + r * 4096) = pdpt | 7;
+	*word(sh, pdpt) = pd | 7;
+	*word(sh, pd) = (TABLES + 0x10000) | 7;
+	for (u32 p = 8; p < N_PAGES; p++)
+		*word(sh, pd + 8 * p) = (TABLES + 0x10000 + p * 4096ull) | 7;
+	for (u32 p = 0; p < N_PAGES; p++)
+		*word(sh, pte_at(p)) = DATA | 7 | (p & 1 ? 0x100 : 0);
+	/* ept12: identity by 2 MiB pages, accessed and dirty bits on */
+	*word(sh, 0x80000) = 0x81000 | 7;
+	*word(sh, 0x81000) = 0x82000 | 7;
+	for (u64 i = 0; i < 32; i++)
+		*word(sh, 0x82000 + 8 * i) = i << 21 | 0xb7;
+}
+
+static void flush_soft(void *arg)
+{
+	((struct worker *)arg)->soft_flushes++;
+}
+static void request(void *arg)
+{
+	atomic_store(&((struct worker *)arg)->requested, true);
+}
+
+/* The owner moves its page to the next frame, as a guest does: entry, then INVLPG. */
+static void remap(struct worker *w, u32 page)
+{
+	struct shared *sh = w->sh;
+	u64 n = atomic_load(&sh->version[page]);
+
+	if (n + 1 == VERSIONS)
+		return;
+	__atomic_store_n(word(sh, pte_at(page)),
+			 (DATA + (n + 1) * 4096) | 7 | (page & 1 ? 0x100 : 0), __ATOMIC_RELAXED);
+	__atomic_store_n((u64 *)&sh->version[page], n + 1, __ATOMIC_RELEASE);
+	vtlb_invlpg(&w->v, gva_of(page));
+}
+
+static void check(struct worker *w, u32 page, u64 at_least)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+	u32 access = rng_below(&w->seed, 3) ? VTLB_READ : VTLB_WRITE;
+
+	w->checked++;
+	if (vtlb_translate(&w->v, gva_of(page), access, &xl, &f) != VTLB_OK)
+		w->by_fault++;
+	else if (xl.gpa < DATA + at_least * 4096)
+		w->wrong++;
+}
+
+static void switch_root(struct worker *w)
+{
+	struct vtlb_context c = w->v.ctx;
+
+	c.cr3 = TABLES + rng_below(&w->seed, N_ROOTS) * 4096;
+	vtlb_set_context(&w->v, &c);
+	vtlb_cr3_load(&w->v, c.cr3, false);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct shared *sh = w->sh;
+
+	atomic_fetch_add(&sh->ready, 1);
+	while (atomic_load(&sh->ready) < sh->n_threads)
+		;
+	for (u64 i = 0; i < sh->steps; i++) {
+		u32 page = (u32)rng_below(&w->seed, N_PAGES);
+
+		if (atomic_exchange(&w->requested, false))
+			vtlb_safe_point(&w->v);
+		switch (rng_below(&w->seed, 16)) {
+		case 0:
+			page -= page % sh->n_threads;
+			if (page + w->id < N_PAGES)
+				remap(w, page + w->id);
+			break;
+		case 1: switch_root(w); break;
+		case 2:
+		case 3:
+		case 4: {
+			u64 seen = __atomic_load_n((u64 *)&sh->version[page], __ATOMIC_ACQUIRE);
+
+			vtlb_invlpg(&w->v, gva_of(page));
+			check(w, page, seen);
+			break;
+		}
+		case 5:
+			if (!rng_below(&w->seed, 50)) {
+				vtlb_offline(&w->v);
+				vtlb_online(&w->v);
+			}
+			break;
+		case 6: vtlb_protect_frame(&w->v, DATA + rng_below(&w->seed, 64) * 4096); break;
+		default: check(w, page, 0); break;
+		}
+	}
+	vtlb_offline(&w->v);
+	return NULL;
+}
+
+static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
+{
+	struct shared *sh = calloc(1, sizeof(*sh));
+	struct worker *w = calloc(n_threads, sizeof(*w));
+	struct vtlb_stats st;
+	u64 checked = 0, hits = 0;
+	int err;
+
+	sh->mem = mem_create(RAM_BYTES, &err);
+	sh->ram = mem_ram_base(sh->mem);
+	sh->n_threads = n_threads;
+	sh->steps = getenv("NESTOR_LONG") ? 2000000 : 30000;
+	struct vtlb_config cfg = {.max_bytes = max_bytes,
+				  .max_vps = n_threads,
+				  .maxphyaddr = 40,
+				  .has_ept_ad = true,
+				  .one_lock = one_lock};
+
+	sh->t = vtlb_create(sh->mem, &cfg, &err);
+	assert_non_null(sh->t);
+	make_tables(sh);
+	for (u32 i = 0; i < n_threads; i++) {
+		w[i].sh = sh;
+		w[i].id = i;
+		w[i].seed = 1000 * n_threads + i;
+		w[i].v.owner = &w[i];
+		w[i].v.flush_soft = flush_soft;
+		w[i].v.request = request;
+		assert_int_equal(vtlb_vp_init(sh->t, &w[i].v, i), 0);
+		vtlb_set_context(&w[i].v, &(struct vtlb_context){
+						  .cr0 = 0x80010001,
+						  .cr3 = TABLES,
+						  .cr4 = 0xb0,
+						  .efer = 0xd00,
+						  .vpid = nested ? 1 : 0,
+						  .eptp = nested ? 0x8005e : 0,
+					  });
+	}
+	for (u32 i = 0; i < n_threads; i++)
+		pthread_create(&w[i].thread, NULL, work, &w[i]);
+	for (u32 i = 0; i < n_threads; i++) {
+		pthread_join(w[i].thread, NULL);
+		checked += w[i].checked;
+		hits += w[i].v.n_hit;
+		assert_int_equal(w[i].wrong, 0);
+		assert_int_equal(w[i].by_fault, 0);
+	}
+	vtlb_get_stats(sh->t, &st);
+	printf("# %u threads: checked %llu hits %llu; SPTs %llu of %llu, evicted %llu, limbo "
+	       "%llu\n",
+	       n_threads, (unsigned long long)checked, (unsigned long long)hits,
+	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
+	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo);
+	assert_true(checked > 1000 && st.spts_used <= st.spts_limit);
+	for (u32 i = 0; i < n_threads; i++)
+		vtlb_vp_fini(&w[i].v);
+	vtlb_destroy(sh->t);
+	mem_destroy(sh->mem);
+	free(w);
+	free(sh);
+}
+
+static void test_two(void **state)
+{
+	run(2, 4 * MIB, false, false);
+}
+static void test_four(void **state)
+{
+	run(4, 4 * MIB, false, false);
+}
+static void test_nested(void **state)
+{
+	run(3, 4 * MIB, true, false);
+}
+static void test_tight(void **state)
+{
+	run(2, 160 * KIB, false, false);
+}
+static void test_tight_nested(void **state)
+{
+	run(4, 200 * KIB, true, false);
+}
+static void test_one_lock(void **state)
+{
+	run(3, 160 * KIB, false, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two),	     cmocka_unit_test(test_four),
+		cmocka_unit_test(test_nested),	     cmocka_unit_test(test_tight),
+		cmocka_unit_test(test_tight_nested), cmocka_unit_test(test_one_lock),
+	};
+
+	return cmocka_run_group_tests_name("vtlb_threads", tests, NULL, NULL);
+}
