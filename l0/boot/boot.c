@@ -146,7 +146,8 @@ static int fail_outside_ram(struct boot_ctx *c, const char *path, const char *wh
 
 	if (end <= MEM_HOLE_START)
 		return boot_fail(c, path, -E2BIG,
-				 "%s needs memory up to 0x%llx (%llu MiB), the machine has 0x%llx (%llu MiB):"
+				 "%s needs memory up to 0x%llx (%llu MiB), the machine has 0x%llx "
+				 "(%llu MiB):"
 				 " give it more memory",
 				 what, (unsigned long long)end,
 				 (unsigned long long)((end + MIB - 1) / MIB),
@@ -168,8 +169,8 @@ int boot_place(struct boot_ctx *c, const char *path, const char *what, u64 pa, c
 		return fail_outside_ram(c, path, what, pa, mem_bytes);
 	if (pa < BOOT_AREA_END && pa + mem_bytes > BOOT_AREA_START)
 		return boot_fail(c, path, -ENOEXEC,
-				 "%s at 0x%llx-0x%llx overlaps the loader's own area 0x%llx-0x%llx", what,
-				 (unsigned long long)pa, (unsigned long long)(pa + mem_bytes),
+				 "%s at 0x%llx-0x%llx overlaps the loader's own area 0x%llx-0x%llx",
+				 what, (unsigned long long)pa, (unsigned long long)(pa + mem_bytes),
 				 BOOT_AREA_START, BOOT_AREA_END);
 	c->placed_sum += mem_bytes;
 	if (c->placed_sum > MAX_PLACED_FACTOR * mem_ram_bytes(c->m))

@@ -54,7 +54,8 @@ int boot_read_file(struct boot_ctx *c, const char *path, struct boot_file *f) __
 int boot_place(struct boot_ctx *c, const char *path, const char *what, u64 gpa, const u8 *data,
 	       u64 file_bytes, u64 mem_bytes) __must_check;
 
-/* Room in the loader's own area, 8-byte aligned at least; 0 with the message set when it is full. */
+/* Room in the loader's own area, 8-byte aligned at least; 0 with the message set when it is full.
+ */
 u64 boot_area_alloc(struct boot_ctx *c, u64 bytes, u64 align);
 
 /* Bounds-checked little-endian loads from a file: 0 beyond its end. */

@@ -36,26 +36,17 @@ static bool is_elf32(const struct boot_file *f)
 static const char *machine_name(u32 machine)
 {
 	switch (machine) {
-	case EM_AARCH64:
-		return "64-bit Arm";
-	case EM_ARM:
-		return "32-bit Arm";
-	case EM_RISCV:
-		return "RISC-V";
+	case EM_AARCH64: return "64-bit Arm";
+	case EM_ARM: return "32-bit Arm";
+	case EM_RISCV: return "RISC-V";
 	case EM_PPC:
-	case EM_PPC64:
-		return "Power";
-	case EM_S390:
-		return "System/390";
-	case EM_MIPS:
-		return "MIPS";
+	case EM_PPC64: return "Power";
+	case EM_S390: return "System/390";
+	case EM_MIPS: return "MIPS";
 	case EM_SPARC:
-	case EM_SPARCV9:
-		return "SPARC";
-	case EM_IA_64:
-		return "Itanium";
-	default:
-		return NULL;
+	case EM_SPARCV9: return "SPARC";
+	case EM_IA_64: return "Itanium";
+	default: return NULL;
 	}
 }
 
@@ -67,19 +58,20 @@ static int check_machine(struct boot_ctx *c, const GElf_Ehdr *eh, bool is64)
 		/* x86-64 code in an ELF32 file (x32) has no entry protocol of its own */
 		if (name)
 			return boot_fail(c, path, -ENOEXEC, "made for %s, not for x86", name);
-		return boot_fail(c, path, -ENOEXEC, "made for ELF machine %u (class %d), not for x86",
-				 eh->e_machine, is64 ? 64 : 32);
+		return boot_fail(c, path, -ENOEXEC,
+				 "made for ELF machine %u (class %d), not for x86", eh->e_machine,
+				 is64 ? 64 : 32);
 	}
 	switch (eh->e_type) {
-	case ET_EXEC:
-		return 0;
+	case ET_EXEC: return 0;
 	case ET_REL:
-		return boot_fail(c, path, -ENOEXEC, "an object file: link it to a fixed address first");
-	case ET_DYN:
 		return boot_fail(c, path, -ENOEXEC,
-				 "a shared or position-independent ELF file: link it to a fixed address");
-	default:
-		return boot_fail(c, path, -ENOEXEC, "not an executable (ELF type %u)", eh->e_type);
+				 "an object file: link it to a fixed address first");
+	case ET_DYN:
+		return boot_fail(
+			c, path, -ENOEXEC,
+			"a shared or position-independent ELF file: link it to a fixed address");
+	default: return boot_fail(c, path, -ENOEXEC, "not an executable (ELF type %u)", eh->e_type);
 	}
 }
 
@@ -131,7 +123,8 @@ static int load_segment(struct boot_ctx *c, const GElf_Phdr *ph, u32 index)
 				 (unsigned long long)(ph->p_offset + ph->p_filesz),
 				 (unsigned long long)f->bytes);
 	if (ph->p_filesz > ph->p_memsz)
-		return boot_fail(c, f->path, -ENOEXEC, "%s is larger in the file than in memory", what);
+		return boot_fail(c, f->path, -ENOEXEC, "%s is larger in the file than in memory",
+				 what);
 	return boot_place(c, f->path, what, ph->p_paddr, f->data + ph->p_offset, ph->p_filesz,
 			  ph->p_memsz);
 }
@@ -220,9 +213,10 @@ static int load_elf64(struct boot_ctx *c)
 	int ret = boot_elf_load(c, &c->out->rip);
 
 	if (!ret && c->out->rip >= 4 * GIB)
-		return boot_fail(c, c->image.path, -ENOEXEC,
-				 "its entry point 0x%llx is above the 4 GiB that are mapped at entry",
-				 (unsigned long long)c->out->rip);
+		return boot_fail(
+			c, c->image.path, -ENOEXEC,
+			"its entry point 0x%llx is above the 4 GiB that are mapped at entry",
+			(unsigned long long)c->out->rip);
 	return ret ? ret : boot_handoff(c, true);
 }
 

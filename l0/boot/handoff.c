@@ -1,5 +1,6 @@
 /*
- * handoff.c - what an image finds when it starts: GDT, page tables, multiboot information, registers
+ * handoff.c - what an image finds when it starts: GDT, page tables, multiboot information,
+ * registers
  *
  * All of it lies in the loader's own area (BOOT_AREA_*). Every kind of image gets the same GDT and
  * information structure; the 64-bit entry also gets an identity map of the first 4 GiB.
@@ -42,7 +43,7 @@ struct mb_module {
 	u32 start, end, cmdline, reserved;
 };
 
-#define LOWER_END 0x9fc00ull	   /* conventional memory; then the extended BIOS data area */
+#define LOWER_END 0x9fc00ull /* conventional memory; then the extended BIOS data area */
 #define VIDEO_START 0xa0000ull
 #define BIOS_START 0xf0000ull
 
@@ -145,7 +146,8 @@ static int put_modules(struct boot_ctx *c, struct mb_info *info)
 	int ret = 0;
 
 	if (req->nmodules > BOOT_MAX_MODULES)
-		return boot_fail(c, c->image.path, -E2BIG, "more than %u modules", BOOT_MAX_MODULES);
+		return boot_fail(c, c->image.path, -E2BIG, "more than %u modules",
+				 BOOT_MAX_MODULES);
 	if (req->initrd) {
 		struct boot_module initrd = {.path = req->initrd};
 

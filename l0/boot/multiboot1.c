@@ -25,7 +25,8 @@
 /* Offset of the header, or ~0. */
 static u64 find_header(const struct boot_file *f)
 {
-	for (u64 off = 0; off + HEADER_BYTES <= HEADER_SEARCH_BYTES && off + HEADER_BYTES <= f->bytes;
+	for (u64 off = 0;
+	     off + HEADER_BYTES <= HEADER_SEARCH_BYTES && off + HEADER_BYTES <= f->bytes;
 	     off += 4) {
 		u32 sum = boot_file_u32(f, off) + boot_file_u32(f, off + 4) +
 			  boot_file_u32(f, off + 8);
@@ -53,27 +54,31 @@ static int load_by_addresses(struct boot_ctx *c, u64 off)
 	    entry = boot_file_u32(f, off + 28);
 
 	if (load_addr > header_addr || header_addr - load_addr > off)
-		return boot_fail(c, f->path, -ENOEXEC,
-				 "its multiboot header has load address 0x%llx and header address 0x%llx:"
-				 " impossible with the header at byte %llu",
-				 (unsigned long long)load_addr, (unsigned long long)header_addr,
-				 (unsigned long long)off);
+		return boot_fail(
+			c, f->path, -ENOEXEC,
+			"its multiboot header has load address 0x%llx and header address 0x%llx:"
+			" impossible with the header at byte %llu",
+			(unsigned long long)load_addr, (unsigned long long)header_addr,
+			(unsigned long long)off);
 	u64 start = off - (header_addr - load_addr), avail = f->bytes - start;
 	u64 file_bytes = load_end ? load_end - load_addr : avail;
 
 	if (load_end && load_end < load_addr)
-		return boot_fail(c, f->path, -ENOEXEC, "its multiboot header ends before it starts");
-	if (file_bytes > avail)
 		return boot_fail(c, f->path, -ENOEXEC,
-				 "truncated: its multiboot header wants %llu bytes, the file has %llu",
-				 (unsigned long long)file_bytes, (unsigned long long)avail);
+				 "its multiboot header ends before it starts");
+	if (file_bytes > avail)
+		return boot_fail(
+			c, f->path, -ENOEXEC,
+			"truncated: its multiboot header wants %llu bytes, the file has %llu",
+			(unsigned long long)file_bytes, (unsigned long long)avail);
 	u64 mem_bytes = bss_end ? bss_end - load_addr : file_bytes;
 
 	if (bss_end && bss_end < load_addr + file_bytes)
 		return boot_fail(c, f->path, -ENOEXEC,
 				 "its multiboot header ends its bss before its data");
 	if (entry < load_addr || entry >= load_addr + mem_bytes)
-		return boot_fail(c, f->path, -ENOEXEC, "its entry point 0x%llx lies outside the image",
+		return boot_fail(c, f->path, -ENOEXEC,
+				 "its entry point 0x%llx lies outside the image",
 				 (unsigned long long)entry);
 	c->out->rip = entry;
 	return boot_place(c, f->path, "image", load_addr, f->data + start, file_bytes, mem_bytes);
@@ -82,13 +87,15 @@ static int load_by_addresses(struct boot_ctx *c, u64 off)
 static int load(struct boot_ctx *c)
 {
 	u64 off = find_header(&c->image);
-	u32 flags = boot_file_u32(&c->image, off + 4), unknown = flags & FLAGS_REQUIRED & ~FLAGS_KNOWN;
+	u32 flags = boot_file_u32(&c->image, off + 4),
+	    unknown = flags & FLAGS_REQUIRED & ~FLAGS_KNOWN;
 	int ret;
 
 	if (unknown)
-		return boot_fail(c, c->image.path, -ENOEXEC,
-				 "its multiboot header requires features 0x%x that are not supported",
-				 unknown);
+		return boot_fail(
+			c, c->image.path, -ENOEXEC,
+			"its multiboot header requires features 0x%x that are not supported",
+			unknown);
 	if (flags & FLAG_ADDRESSES)
 		ret = load_by_addresses(c, off);
 	else if (boot_is_elf(&c->image))

@@ -27,8 +27,8 @@ struct trace_ctx;
 #define BUS_MAX_VPS 64u
 
 enum bus_reset_kind {
-	BUS_RESET_HARD,	 /* reset line: every VP and device as after power-up */
-	BUS_RESET_INIT,	 /* INIT# to every VP (port 0x92 bit 0, keyboard controller) */
+	BUS_RESET_HARD, /* reset line: every VP and device as after power-up */
+	BUS_RESET_INIT, /* INIT# to every VP (port 0x92 bit 0, keyboard controller) */
 	BUS_POWER_OFF,
 };
 
@@ -112,7 +112,8 @@ static inline u64 bus_now(struct machine_bus *bus)
 	return bus->ops->now_ns(bus->machine);
 }
 
-/* An interrupt for VP @vp is due: makes the transition intr_due. @source: INTR_SOURCE_*. Lock held. */
+/* An interrupt for VP @vp is due: makes the transition intr_due. @source: INTR_SOURCE_*. Lock held.
+ */
 void bus_intr_due(struct machine_bus *bus, u32 vp, u32 source, u32 vector, u64 due_ns);
 
 /* Arm or cancel (TIMER_NEVER) a device's timer; tells the machine when the first deadline moved up.

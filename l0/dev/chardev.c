@@ -97,7 +97,8 @@ static void write_out(struct chardev *c, bool wait)
 		if (ret >= 0) {
 			done += (size_t)ret;
 		} else if (errno != EINTR && errno != EAGAIN) {
-			log_warn(LOG_DEV, "cannot write console output (error %d); the rest is dropped",
+			log_warn(LOG_DEV,
+				 "cannot write console output (error %d); the rest is dropped",
 				 errno);
 			c->failed = true;
 		} else if (!wait) {

@@ -26,7 +26,9 @@ static void deadline_write(void *dev, u16 port, u32 value, unsigned int size)
 	bus_unlock(bus);
 }
 
-static void deadline_reset(struct device *d) {}
+static void deadline_reset(struct device *d)
+{
+}
 
 static void deadline_destroy(struct device *d)
 {

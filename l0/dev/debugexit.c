@@ -26,7 +26,9 @@ static void debugexit_write(void *dev, u16 port, u32 value, unsigned int size)
 	bus_unlock(bus);
 }
 
-static void debugexit_reset(struct device *d) {}
+static void debugexit_reset(struct device *d)
+{
+}
 
 static void debugexit_destroy(struct device *d)
 {
@@ -54,5 +56,6 @@ int debugexit_create(struct machine_bus *bus)
 	int err = mem_add_ports(bus->mem, "debugexit", PORT_DEBUG_EXIT, 4, &debugexit_port_ops, x);
 
 	return err ? err
-		   : mem_add_ports(bus->mem, "debugexit", PORT_DEBUG_EXIT_2, 1, &debugexit_port_ops, x);
+		   : mem_add_ports(bus->mem, "debugexit", PORT_DEBUG_EXIT_2, 1, &debugexit_port_ops,
+				   x);
 }

@@ -27,7 +27,9 @@ static void e9_write(void *dev, u16 port, u32 value, unsigned int size)
 	bus_unlock(x->dev.bus);
 }
 
-static void e9_reset(struct device *d) {}
+static void e9_reset(struct device *d)
+{
+}
 
 static void e9_destroy(struct device *d)
 {

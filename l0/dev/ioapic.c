@@ -66,7 +66,8 @@ static void evaluate_level(struct ioapic *io, u32 input)
 {
 	u64 e = io->entry[input];
 
-	if ((io->lines & BIT(input)) && (e & ENTRY_LEVEL) && !(e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)))
+	if ((io->lines & BIT(input)) && (e & ENTRY_LEVEL) &&
+	    !(e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)))
 		send(io, input);
 }
 
@@ -195,7 +196,8 @@ struct ioapic *ioapic_create(struct machine_bus *bus, int *err)
 		return NULL;
 	}
 	bus_add_device(bus, &io->dev, &ioapic_class);
-	*err = mem_add_mmio(bus->mem, "ioapic", IOAPIC_BASE_DEFAULT, IOAPIC_BYTES, &ioapic_mmio_ops, io);
+	*err = mem_add_mmio(bus->mem, "ioapic", IOAPIC_BASE_DEFAULT, IOAPIC_BYTES, &ioapic_mmio_ops,
+			    io);
 	if (!*err)
 		*err = irq_add_sink(&bus->irq, &(struct irq_line){.set = line_changed, .arg = io});
 	if (*err)

@@ -24,7 +24,8 @@
 
 /* One controller that lines lead to. */
 struct irq_line {
-	/* The level of line @gsi changed. For a rising edge: @source is behind it, due at @due_ns. */
+	/* The level of line @gsi changed. For a rising edge: @source is behind it, due at @due_ns.
+	 */
 	void (*set)(void *arg, u32 gsi, bool level, u32 source, u64 due_ns);
 	void *arg;
 };

@@ -254,15 +254,12 @@ static void deliver(struct lapic *l, const struct apic_message *msg)
 		bus_intr_due(l->dev.bus, l->vp, INTR_SOURCE_NMI, 2, msg->due_ns);
 		ops->set_nmi(machine, l->vp);
 		break;
-	case APIC_INIT:
-		ops->send_init(machine, l->vp);
-		break;
-	case APIC_STARTUP:
-		ops->send_sipi(machine, l->vp, msg->vector);
-		break;
+	case APIC_INIT: ops->send_init(machine, l->vp); break;
+	case APIC_STARTUP: ops->send_sipi(machine, l->vp, msg->vector); break;
 	case APIC_EXTINT: /* only the 8259 answers acknowledge cycles, by LINT0 */
 	default:	  /* no system-management mode */
-		log_once(LOG_DEV, "not supported: interrupt messages of delivery mode %u", msg->delivery);
+		log_once(LOG_DEV, "not supported: interrupt messages of delivery mode %u",
+			 msg->delivery);
 		break;
 	}
 }
@@ -319,9 +316,7 @@ void lapic_send_icr(struct lapic *l, u32 icr, u32 dest)
 		return;
 	}
 	switch ((enum shorthand)(icr >> ICR_SHORTHAND_SHIFT & 3)) {
-	case TO_DEST:
-		apic_bus_send(bus, &msg);
-		break;
+	case TO_DEST: apic_bus_send(bus, &msg); break;
 	case TO_SELF: /* fixed only */
 		if (msg.delivery == APIC_FIXED)
 			deliver(l, &msg);
@@ -343,47 +338,27 @@ void lapic_send_icr(struct lapic *l, u32 icr, u32 dest)
 u32 lapic_read_register(struct lapic *l, u32 reg)
 {
 	switch (reg) {
-	case REG_ID:
-		return lapic_is_x2apic(l) ? l->id : l->id << 24;
-	case REG_VERSION:
-		return VERSION;
-	case REG_TPR:
-		return l->tpr;
-	case REG_PPR:
-		return ppr(l);
+	case REG_ID: return lapic_is_x2apic(l) ? l->id : l->id << 24;
+	case REG_VERSION: return VERSION;
+	case REG_TPR: return l->tpr;
+	case REG_PPR: return ppr(l);
 	case REG_APR:
 	case REG_RRD:
-	case REG_EOI:
-		return 0;
-	case REG_LDR:
-		return l->ldr;
-	case REG_DFR:
-		return l->dfr;
-	case REG_SVR:
-		return l->svr;
-	case REG_ISR ... REG_ISR + 7:
-		return vector_word(l->isr, reg - REG_ISR);
-	case REG_TMR ... REG_TMR + 7:
-		return vector_word(l->tmr, reg - REG_TMR);
-	case REG_IRR ... REG_IRR + 7:
-		return vector_word(l->irr, reg - REG_IRR);
-	case REG_ESR:
-		return l->esr;
-	case REG_ICR:
-		return l->icr;
-	case REG_ICR2:
-		return l->icr2;
-	case REG_LVT_TIMER ... REG_LVT_ERROR:
-		return l->lvt[reg - REG_LVT_TIMER];
-	case REG_TIMER_INITIAL:
-		return l->timer_initial;
-	case REG_TIMER_CURRENT:
-		return lapic_timer_current(l);
-	case REG_TIMER_DIVIDE:
-		return l->timer_divide;
-	default:
-		lapic_error(l, ESR_ILLEGAL_REGISTER);
-		return 0;
+	case REG_EOI: return 0;
+	case REG_LDR: return l->ldr;
+	case REG_DFR: return l->dfr;
+	case REG_SVR: return l->svr;
+	case REG_ISR ... REG_ISR + 7: return vector_word(l->isr, reg - REG_ISR);
+	case REG_TMR ... REG_TMR + 7: return vector_word(l->tmr, reg - REG_TMR);
+	case REG_IRR ... REG_IRR + 7: return vector_word(l->irr, reg - REG_IRR);
+	case REG_ESR: return l->esr;
+	case REG_ICR: return l->icr;
+	case REG_ICR2: return l->icr2;
+	case REG_LVT_TIMER ... REG_LVT_ERROR: return l->lvt[reg - REG_LVT_TIMER];
+	case REG_TIMER_INITIAL: return l->timer_initial;
+	case REG_TIMER_CURRENT: return lapic_timer_current(l);
+	case REG_TIMER_DIVIDE: return l->timer_divide;
+	default: lapic_error(l, ESR_ILLEGAL_REGISTER); return 0;
 	}
 }
 
@@ -422,25 +397,15 @@ static void write_svr(struct lapic *l, u32 value)
 void lapic_write_register(struct lapic *l, u32 reg, u32 value)
 {
 	switch (reg) {
-	case REG_ID:
-		l->id = value >> 24;
-		break;
+	case REG_ID: l->id = value >> 24; break;
 	case REG_TPR:
 		l->tpr = (u8)value;
 		lapic_update(l);
 		break;
-	case REG_EOI:
-		end_of_interrupt(l);
-		break;
-	case REG_LDR:
-		l->ldr = value & 0xff000000;
-		break;
-	case REG_DFR:
-		l->dfr = value | 0x0fffffff;
-		break;
-	case REG_SVR:
-		write_svr(l, value);
-		break;
+	case REG_EOI: end_of_interrupt(l); break;
+	case REG_LDR: l->ldr = value & 0xff000000; break;
+	case REG_DFR: l->dfr = value | 0x0fffffff; break;
+	case REG_SVR: write_svr(l, value); break;
 	case REG_ESR:
 		l->esr = l->esr_pending;
 		l->esr_pending = 0;
@@ -449,27 +414,17 @@ void lapic_write_register(struct lapic *l, u32 reg, u32 value)
 		l->icr = value & ICR_WRITABLE;
 		lapic_send_icr(l, l->icr, l->icr2 >> 24);
 		break;
-	case REG_ICR2:
-		l->icr2 = value & 0xff000000;
-		break;
-	case REG_LVT_TIMER ... REG_LVT_ERROR:
-		write_lvt(l, reg, value);
-		break;
-	case REG_TIMER_INITIAL:
-		lapic_timer_set_initial(l, value);
-		break;
-	case REG_TIMER_DIVIDE:
-		lapic_timer_set_divide(l, value & 0xb);
-		break;
+	case REG_ICR2: l->icr2 = value & 0xff000000; break;
+	case REG_LVT_TIMER ... REG_LVT_ERROR: write_lvt(l, reg, value); break;
+	case REG_TIMER_INITIAL: lapic_timer_set_initial(l, value); break;
+	case REG_TIMER_DIVIDE: lapic_timer_set_divide(l, value & 0xb); break;
 	case REG_VERSION: /* read-only registers */
 	case REG_PPR:
 	case REG_APR:
 	case REG_RRD:
 	case REG_ISR ... REG_IRR + 7:
-	case REG_TIMER_CURRENT:
-		break;
-	default:
-		lapic_error(l, ESR_ILLEGAL_REGISTER);
+	case REG_TIMER_CURRENT: break;
+	default: lapic_error(l, ESR_ILLEGAL_REGISTER);
 	}
 }
 
@@ -493,7 +448,8 @@ static u64 lapic_mmio_read(void *dev, u64 offset, unsigned int size)
 	struct lapic *l = current_lapic(bus);
 
 	if (l && (offset & 15) < 4)
-		value &= (u64)lapic_read_register(l, (u32)(offset >> 4) % 256) >> (8 * (offset & 3));
+		value &=
+			(u64)lapic_read_register(l, (u32)(offset >> 4) % 256) >> (8 * (offset & 3));
 	else if (l)
 		value = 0;
 	bus_unlock(bus);

@@ -2,9 +2,9 @@
  * lapic.h - the local APIC of one virtual processor: xAPIC at 0xfee00000, x2APIC by MSRs
  *
  * One a VP, made after the interrupt controllers. The engine reaches it by MMIO like any device and
- * through the functions below (acknowledge cycle, CR8, MSRs); other APICs, the I/O APIC and the 8259
- * reach it inside the bus lock. It raises the VP's interrupt request whenever a vector above the
- * processor priority waits or the 8259's output is high and let through.
+ * through the functions below (acknowledge cycle, CR8, MSRs); other APICs, the I/O APIC and the
+ * 8259 reach it inside the bus lock. It raises the VP's interrupt request whenever a vector above
+ * the processor priority waits or the 8259's output is high and let through.
  *
  * The timer counts at 1 GHz before its divider; TSC-deadline mode uses the machine's TSC plus the
  * VP's adjustment. Interrupt instants are exact on the machine's clock.
@@ -37,8 +37,8 @@ struct apic_message {
 	bool logical; /* destination mode */
 	u8 delivery;  /* enum apic_delivery */
 	u8 vector;
-	bool level;  /* level triggered: its EOI goes to the I/O APIC */
-	u32 source;  /* INTR_SOURCE_* */
+	bool level; /* level triggered: its EOI goes to the I/O APIC */
+	u32 source; /* INTR_SOURCE_* */
 	u64 due_ns;
 };
 
@@ -49,7 +49,8 @@ struct apic_message {
  */
 struct lapic *lapic_create(struct machine_bus *bus, u32 id, int *err) __must_check;
 
-/* ---- for the engine's hooks; these take the bus lock ------------------------------------------ */
+/* ---- for the engine's hooks; these take the bus lock ------------------------------------------
+ */
 
 /**
  * lapic_ack - the interrupt acknowledge cycle of the VP
@@ -85,7 +86,8 @@ void lapic_init(struct lapic *l);
 /* One line of state for dumps: IRR, ISR, TPR, timer. Return: as snprintf(). */
 int lapic_describe(struct lapic *l, char *buf, size_t n);
 
-/* ---- for other devices; lock held ------------------------------------------------------------- */
+/* ---- for other devices; lock held -------------------------------------------------------------
+ */
 
 /* The LINT pins: LINT0 is the 8259's output, LINT1 the NMI line. */
 void lapic_set_lint0(struct lapic *l, bool level);

@@ -20,7 +20,8 @@ static bool write_base(struct lapic *l, u64 value)
 	u64 valid = (APIC_BASE_ADDRESS & ((1ull << max) - 1)) | APIC_BASE_BSP | APIC_BASE_X2APIC |
 		    APIC_BASE_ENABLE;
 	u64 old_mode = l->base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC);
-	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC), old_base = l->base & APIC_BASE_ADDRESS;
+	u64 mode = value & (APIC_BASE_ENABLE | APIC_BASE_X2APIC),
+	    old_base = l->base & APIC_BASE_ADDRESS;
 
 	if (value & ~valid)
 		return false;
@@ -30,7 +31,8 @@ static bool write_base(struct lapic *l, u64 value)
 		return false;
 	if ((value & APIC_BASE_ADDRESS) != old_base) {
 		/* one page serves all VPs, so it moves with the first */
-		if (l->vp || mem_move_mmio(l->dev.bus->mem, l, old_base, value & APIC_BASE_ADDRESS)) {
+		if (l->vp ||
+		    mem_move_mmio(l->dev.bus->mem, l, old_base, value & APIC_BASE_ADDRESS)) {
 			log_once(LOG_DEV, "not supported: local APIC moved to 0x%llx",
 				 (unsigned long long)(value & APIC_BASE_ADDRESS));
 			value = (value & ~APIC_BASE_ADDRESS) | old_base;
@@ -65,12 +67,8 @@ static bool read_x2apic(struct lapic *l, u32 reg, u64 *value)
 	case REG_LVT_TIMER ... REG_LVT_ERROR:
 	case REG_TIMER_INITIAL:
 	case REG_TIMER_CURRENT:
-	case REG_TIMER_DIVIDE:
-		*value = lapic_read_register(l, reg);
-		return true;
-	case REG_ICR:
-		*value = (u64)l->icr2 << 32 | l->icr;
-		return true;
+	case REG_TIMER_DIVIDE: *value = lapic_read_register(l, reg); return true;
+	case REG_ICR: *value = (u64)l->icr2 << 32 | l->icr; return true;
 	default: /* write-only, reserved, or without a place in x2APIC mode (DFR, ICR high) */
 		return false;
 	}
@@ -105,11 +103,8 @@ static bool write_x2apic(struct lapic *l, u32 reg, u64 value)
 		l->icr2 = (u32)(value >> 32);
 		lapic_send_icr(l, l->icr, l->icr2);
 		break;
-	case REG_SELF_IPI:
-		lapic_send_icr(l, 1u << 18 | (u32)value, 0);
-		break;
-	default:
-		lapic_write_register(l, reg, (u32)value);
+	case REG_SELF_IPI: lapic_send_icr(l, 1u << 18 | (u32)value, 0); break;
+	default: lapic_write_register(l, reg, (u32)value);
 	}
 	return true;
 }
@@ -148,8 +143,8 @@ int lapic_describe(struct lapic *l, char *buf, size_t n)
 			"lapic %u: base %#llx id %u tpr %02x svr %03x lvt-timer %05x lint0 %05x"
 			" irr %016llx%016llx%016llx%016llx isr %016llx%016llx%016llx%016llx"
 			" timer-at %lld ns",
-			l->vp, (unsigned long long)l->base, l->id, l->tpr, l->svr, l->lvt[LVT_TIMER],
-			l->lvt[LVT_LINT0], (unsigned long long)l->irr[3],
+			l->vp, (unsigned long long)l->base, l->id, l->tpr, l->svr,
+			l->lvt[LVT_TIMER], l->lvt[LVT_LINT0], (unsigned long long)l->irr[3],
 			(unsigned long long)l->irr[2], (unsigned long long)l->irr[1],
 			(unsigned long long)l->irr[0], (unsigned long long)l->isr[3],
 			(unsigned long long)l->isr[2], (unsigned long long)l->isr[1],

@@ -53,10 +53,9 @@ enum lvt_index { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERR
 #define ESR_RECEIVE_ILLEGAL_VECTOR 0x40u
 #define ESR_ILLEGAL_REGISTER 0x80u
 
-
 struct lapic {
 	struct device dev;
-	u32 vp;	 /* VP id, also the initial APIC ID */
+	u32 vp;	  /* VP id, also the initial APIC ID */
 	u64 base; /* IA32_APIC_BASE */
 
 	u32 id; /* 8 bits in xAPIC mode, 32 in x2APIC mode */

@@ -205,9 +205,7 @@ static void write_ocw2(struct chip *c, u8 value)
 
 	switch (value >> 5) {
 	case 0: /* rotate in automatic EOI mode: off, on */
-	case 4:
-		c->rotate_on_auto_eoi = value >> 7;
-		break;
+	case 4: c->rotate_on_auto_eoi = value >> 7; break;
 	case 1: /* non-specific EOI, with and without rotation */
 	case 5:
 		irq = rank_of(c, in_service);
@@ -215,12 +213,8 @@ static void write_ocw2(struct chip *c, u8 value)
 			end_of_interrupt(c, input_of_rank(c, irq), value >> 7);
 		break;
 	case 3: /* specific EOI */
-	case 7:
-		end_of_interrupt(c, irq, value >> 7);
-		break;
-	case 6:
-		c->lowest = (u8)irq;
-		break;
+	case 7: end_of_interrupt(c, irq, value >> 7); break;
+	case 6: c->lowest = (u8)irq; break;
 	}
 }
 
@@ -240,9 +234,7 @@ static void write_ocw3(struct chip *c, u8 value)
 static void write_data(struct chip *c, u8 value)
 {
 	switch (c->init) {
-	case INIT_DONE:
-		c->imr = value;
-		break;
+	case INIT_DONE: c->imr = value; break;
 	case INIT_ICW2:
 		c->base = value & 0xf8;
 		c->init = !c->single ? INIT_ICW3 : c->wants_icw4 ? INIT_ICW4 : INIT_DONE;
@@ -350,7 +342,8 @@ static void pic_reset(struct device *d)
 	for (u32 i = 0; i < 2; i++) {
 		u8 lines = p->chip[i].lines;
 
-		p->chip[i] = (struct chip){.imr = 0xff, .lowest = 7, .base = bases[i], .lines = lines};
+		p->chip[i] =
+			(struct chip){.imr = 0xff, .lowest = 7, .base = bases[i], .lines = lines};
 	}
 	update(p);
 }

@@ -37,10 +37,10 @@ struct channel {
 	bool read_msb;
 	u8 lsb; /* first byte of a word being written */
 
-	u16 reload;	 /* the count as written */
-	u64 start_tick;	 /* when the counting element was loaded with it */
-	u64 frozen;	 /* gate low in modes 0, 4: ticks counted so far */
-	bool has_next;	 /* modes 2, 3: a new count takes effect at next_tick */
+	u16 reload;	/* the count as written */
+	u64 start_tick; /* when the counting element was loaded with it */
+	u64 frozen;	/* gate low in modes 0, 4: ticks counted so far */
+	bool has_next;	/* modes 2, 3: a new count takes effect at next_tick */
 	u16 next_reload;
 	u64 next_tick;
 
@@ -53,7 +53,7 @@ struct channel {
 struct pit {
 	struct device dev;
 	struct channel ch[CHANNELS];
-	u8 port61; /* the writable bits */
+	u8 port61;	   /* the writable bits */
 	struct timer edge; /* channel 0's next rising edge */
 	u64 edge_tick;
 };
@@ -142,14 +142,10 @@ static bool output(const struct channel *c, u64 tick)
 		return c->mode != 0;
 	switch (c->mode) {
 	case 0:
-	case 1:
-		return d >= n;
-	case 2:
-		return !c->gate || d % n != n - 1;
-	case 3:
-		return !c->gate || d % n < (n + 1) / 2;
-	default:
-		return d != n;
+	case 1: return d >= n;
+	case 2: return !c->gate || d % n != n - 1;
+	case 3: return !c->gate || d % n < (n + 1) / 2;
+	default: return d != n;
 	}
 }
 
@@ -181,16 +177,12 @@ static u64 next_edge(const struct channel *c, u64 tick)
 		return ~0ull;
 	switch (c->mode) {
 	case 0:
-	case 1:
-		at = c->start_tick + n;
-		return at > tick ? at : ~0ull;
+	case 1: at = c->start_tick + n; return at > tick ? at : ~0ull;
 	case 2:
 	case 3:
 		at = c->start_tick + (tick < c->start_tick ? n : (d / n + 1) * n);
 		return c->has_next && c->next_tick > tick ? MIN(at, c->next_tick) : at;
-	default:
-		at = c->start_tick + n + 1;
-		return at > tick ? at : ~0ull;
+	default: at = c->start_tick + n + 1; return at > tick ? at : ~0ull;
 	}
 }
 
@@ -243,7 +235,7 @@ static void load_count(struct channel *c, u16 raw, u64 tick)
 	c->loaded = true;
 	c->has_next = false;
 	if (is_triggered_by_gate(c))
-		return; /* counts from the next trigger; a count under way goes on */
+		return;		  /* counts from the next trigger; a count under way goes on */
 	c->start_tick = tick + 1; /* loaded by the next clock pulse */
 	c->frozen = 0;
 }
@@ -252,12 +244,8 @@ static void write_count(struct channel *c, u8 value, u64 tick)
 {
 	catch_up(c, tick);
 	switch (c->rw) {
-	case RW_LSB:
-		load_count(c, value, tick);
-		break;
-	case RW_MSB:
-		load_count(c, (u16)(value << 8), tick);
-		break;
+	case RW_LSB: load_count(c, value, tick); break;
+	case RW_MSB: load_count(c, (u16)(value << 8), tick); break;
 	default:
 		if (!c->write_msb) {
 			c->lsb = value;
@@ -284,8 +272,8 @@ static void latch_status(struct channel *c, u64 tick)
 	if (c->has_status)
 		return;
 	catch_up(c, tick);
-	bool null_count = !c->loaded || c->has_next ||
-			  (!is_triggered_by_gate(c) && tick < c->start_tick);
+	bool null_count =
+		!c->loaded || c->has_next || (!is_triggered_by_gate(c) && tick < c->start_tick);
 
 	c->has_status = true;
 	c->status = (u8)((output(c, tick) ? STATUS_OUT : 0) | (null_count ? STATUS_NULL : 0) |
@@ -304,13 +292,9 @@ static u8 read_channel(struct channel *c, u64 tick)
 	if (c->latched_bytes)
 		c->latched_bytes--;
 	switch (c->rw) {
-	case RW_LSB:
-		return (u8)v;
-	case RW_MSB:
-		return (u8)(v >> 8);
-	default:
-		c->read_msb = !c->read_msb;
-		return c->read_msb ? (u8)v : (u8)(v >> 8);
+	case RW_LSB: return (u8)v;
+	case RW_MSB: return (u8)(v >> 8);
+	default: c->read_msb = !c->read_msb; return c->read_msb ? (u8)v : (u8)(v >> 8);
 	}
 }
 

@@ -14,7 +14,7 @@
 #include "l0/dev/chardev.h"
 
 #define FIFO_SIZE 16u
-#define BACKLOG_BYTES 4096u /* power of two */
+#define BACKLOG_BYTES 4096u   /* power of two */
 #define UART_CLOCK_HZ 115200u /* input clock / 16 */
 
 #define IER_RDA 0x01
@@ -247,19 +247,15 @@ static u8 read_register(struct uart *u, u32 reg)
 	u8 value;
 
 	switch (reg) {
-	case UART_DATA:
-		return u->lcr & UART_LCR_DLAB ? (u8)u->divisor : read_rbr(u);
-	case UART_IER:
-		return u->lcr & UART_LCR_DLAB ? (u8)(u->divisor >> 8) : u->ier;
+	case UART_DATA: return u->lcr & UART_LCR_DLAB ? (u8)u->divisor : read_rbr(u);
+	case UART_IER: return u->lcr & UART_LCR_DLAB ? (u8)(u->divisor >> 8) : u->ier;
 	case UART_FCR:
 		value = pending_iir(u);
 		if (value == IIR_THRE)
 			u->thre_pending = false;
 		return value | (u->fcr & FCR_ENABLE ? IIR_FIFO_ENABLED : 0);
-	case UART_LCR:
-		return u->lcr;
-	case UART_MCR:
-		return u->mcr;
+	case UART_LCR: return u->lcr;
+	case UART_MCR: return u->mcr;
 	case UART_LSR:
 		value = u->lsr;
 		u->lsr &= (u8)~LSR_ERRORS;
@@ -268,8 +264,7 @@ static u8 read_register(struct uart *u, u32 reg)
 		value = u->msr;
 		u->msr &= 0xf0;
 		return value;
-	default:
-		return u->scratch;
+	default: return u->scratch;
 	}
 }
 
@@ -288,22 +283,15 @@ static void write_register(struct uart *u, u32 reg, u8 value)
 		else
 			write_ier(u, value);
 		break;
-	case UART_FCR:
-		write_fcr(u, value);
-		break;
-	case UART_LCR:
-		write_lcr(u, value);
-		break;
+	case UART_FCR: write_fcr(u, value); break;
+	case UART_LCR: write_lcr(u, value); break;
 	case UART_MCR:
 		u->mcr = value & 0x1f;
 		update_msr(u);
 		receive(u);
 		break;
-	case UART_SCRATCH:
-		u->scratch = value;
-		break;
-	default: /* LSR, MSR: writes are for factory tests */
-		break;
+	case UART_SCRATCH: u->scratch = value; break;
+	default: /* LSR, MSR: writes are for factory tests */ break;
 	}
 }
 

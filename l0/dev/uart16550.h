@@ -21,8 +21,8 @@ struct uart;
  * @out: where output goes; borrowed, may be NULL
  * Return: the device, owned by the bus; NULL with *@err = -EEXIST or -ENOMEM.
  */
-struct uart *uart_create(struct machine_bus *bus, u16 base, u32 gsi, struct chardev *out, int *err)
-	__must_check;
+struct uart *uart_create(struct machine_bus *bus, u16 base, u32 gsi, struct chardev *out,
+			 int *err) __must_check;
 
 /**
  * uart_input - characters from the terminal or a script, by the machine's worker

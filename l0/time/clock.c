@@ -44,7 +44,8 @@ u64 clock_tsc(const struct clock *c, u64 ns)
 {
 	if (c->tsc_hz == NS_PER_SEC)
 		return ns;
-	return (ns / NS_PER_SEC) * c->tsc_hz + clock_mul_div(ns % NS_PER_SEC, c->tsc_hz, NS_PER_SEC);
+	return (ns / NS_PER_SEC) * c->tsc_hz +
+	       clock_mul_div(ns % NS_PER_SEC, c->tsc_hz, NS_PER_SEC);
 }
 
 u64 clock_ns_of_tsc(const struct clock *c, u64 tsc)
@@ -73,7 +74,8 @@ void clock_lane_attach(struct clock_lane *l, u64 insns)
 	l->base_insns = insns;
 }
 
-/* Nanoseconds and remainder that @insns add to the base; the rate's bounds keep this in 128 bits. */
+/* Nanoseconds and remainder that @insns add to the base; the rate's bounds keep this in 128 bits.
+ */
 static u64 lane_elapsed(const struct clock_lane *l, u64 insns, u64 *frac)
 {
 	const struct clock *c = l->clock;

@@ -27,7 +27,7 @@ struct clock {
 	enum clock_kind kind;
 	u32 ns_num, ns_den; /* nanoseconds an instruction takes: ns_num / ns_den */
 	u64 tsc_hz;
-	u64 origin_ns;	    /* CLOCK_MONOTONIC at clock_init() */
+	u64 origin_ns; /* CLOCK_MONOTONIC at clock_init() */
 };
 
 /*
@@ -49,8 +49,8 @@ struct clock_lane {
  * @tsc_hz: frequency of the machine's time-stamp counter, not 0
  * Return: 0; -EINVAL when a number is out of range.
  */
-int clock_init(struct clock *c, enum clock_kind kind, u32 ns_num, u32 ns_den, u64 tsc_hz)
-	__must_check;
+int clock_init(struct clock *c, enum clock_kind kind, u32 ns_num, u32 ns_den,
+	       u64 tsc_hz) __must_check;
 
 /* Nanoseconds of host time since clock_init(); the time of every lane under CLOCK_KIND_HOST. */
 u64 clock_host_ns(const struct clock *c);
@@ -96,7 +96,8 @@ void clock_lane_skip_to(struct clock_lane *l, u64 ns);
  */
 u64 clock_lane_insns_at(const struct clock_lane *l, u64 ns);
 
-/* Largest a * b / c and its like without overflow: rounded down, saturated at 2^64 - 1. @c not 0. */
+/* Largest a * b / c and its like without overflow: rounded down, saturated at 2^64 - 1. @c not 0.
+ */
 u64 clock_mul_div(u64 a, u64 b, u64 c);
 
 #endif

@@ -59,8 +59,8 @@ static inline u64 timer_queue_next(const struct timer_queue *q)
 /**
  * timer_queue_expire - fire every timer due at or before @now_ns, in deadline order
  * A timer that a callback arms for a time up to @now_ns fires in the same call, but no more than
- * @limit timers fire: a guest that arms a timer for the past again and again cannot hold the worker.
- * Return: how many fired.
+ * @limit timers fire: a guest that arms a timer for the past again and again cannot hold the
+ * worker. Return: how many fired.
  */
 u32 timer_queue_expire(struct timer_queue *q, u64 now_ns, u32 limit);
 

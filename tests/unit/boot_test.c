@@ -181,7 +181,8 @@ static u64 ram64(struct boot_fixture *f, u64 pa)
 
 static void assert_code_at(struct boot_fixture *f, u64 pa)
 {
-	assert_memory_equal(mem_ram_hva(f->m, pa, CODE_BYTES), f->im.data + CODE_OFFSET, CODE_BYTES);
+	assert_memory_equal(mem_ram_hva(f->m, pa, CODE_BYTES), f->im.data + CODE_OFFSET,
+			    CODE_BYTES);
 }
 
 static void test_elf64(void **state)
@@ -480,12 +481,8 @@ static void test_mutated(void **state)
 
 	for (int i = 0; i < rounds; i++) {
 		switch (rng_below(&rng, 3)) {
-		case 0:
-			make_elf64(&f->im, 0x100000, 0x100000, 0x100000);
-			break;
-		case 1:
-			make_elf32(&f->im, 0x100000, 0x100000);
-			break;
+		case 0: make_elf64(&f->im, 0x100000, 0x100000, 0x100000); break;
+		case 1: make_elf32(&f->im, 0x100000, 0x100000); break;
 		default:
 			make_elf32(&f->im, 0x100000, 0x100000);
 			put_multiboot(&f->im, 128, 0x10000 * (u32)rng_below(&rng, 2), addr);
@@ -506,12 +503,18 @@ static void test_mutated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_elf64),	       T(test_elf64_virtual_entry),
-		T(test_elf32),	       T(test_multiboot_elf),
-		T(test_multiboot_addresses), T(test_modules),
-		T(test_bad_files),     T(test_bad_elf),
-		T(test_bad_multiboot), T(test_long_command_line),
-		T(test_truncated),     T(test_mutated),
+		T(test_elf64),
+		T(test_elf64_virtual_entry),
+		T(test_elf32),
+		T(test_multiboot_elf),
+		T(test_multiboot_addresses),
+		T(test_modules),
+		T(test_bad_files),
+		T(test_bad_elf),
+		T(test_bad_multiboot),
+		T(test_long_command_line),
+		T(test_truncated),
+		T(test_mutated),
 	};
 
 	return cmocka_run_group_tests_name("boot", tests, NULL, NULL);

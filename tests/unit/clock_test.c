@@ -42,7 +42,8 @@ static void test_insns_at(void **state)
 		struct clock_lane l;
 		u64 insns = 0;
 
-		assert_int_equal(clock_init(&c, CLOCK_KIND_VIRTUAL, rates[r][0], rates[r][1], 1), 0);
+		assert_int_equal(clock_init(&c, CLOCK_KIND_VIRTUAL, rates[r][0], rates[r][1], 1),
+				 0);
 		clock_lane_init(&l, &c, 5);
 		for (int i = 0; i < 2000; i++) {
 			u64 deadline = clock_lane_now(&l, insns) + rng_below(&rng, 5000);

@@ -217,7 +217,7 @@ static void test_timer(void **state)
 	assert_int_equal(lapic_acked_due_ns(x->l[0]), 16000);
 	assert_int_equal(rd(x, 0, 0x390), 0);
 	wr(x, 0, 0xb0, 0);
-	wr(x, 0, 0x3e0, 0xb); /* by 1 */
+	wr(x, 0, 0x3e0, 0xb);	  /* by 1 */
 	wr(x, 0, 0x320, 0x20041); /* periodic */
 	wr(x, 0, 0x380, 1000);
 	for (u32 i = 1; i < 100; i++) {
@@ -434,23 +434,17 @@ static void test_garbage(void **state)
 			lapic_msr_write(x->l[vp], 0x800 + (u32)rng_below(&rng, 256),
 					rng_next(&rng) >> rng_below(&rng, 64));
 			break;
-		case 1:
-			lapic_msr_read(x->l[vp], 0x800 + (u32)rng_below(&rng, 256), &v);
-			break;
+		case 1: lapic_msr_read(x->l[vp], 0x800 + (u32)rng_below(&rng, 256), &v); break;
 		case 2:
 			lapic_msr_write(x->l[vp], MSR_IA32_APIC_BASE,
 					0xfee00000 | (rng_next(&rng) & 0xd00));
 			break;
-		case 3:
-			lapic_ack(x->l[vp]);
-			break;
+		case 3: lapic_ack(x->l[vp]); break;
 		case 4:
 			irq_set(&x->f.bus.irq, (u32)rng_below(&rng, 26), INTR_SOURCE_DEVICE,
 				rng_below(&rng, 2), x->f.now_ns);
 			break;
-		case 5:
-			mem_mmio_read(x->f.bus.mem, at, 1u << rng_below(&rng, 4));
-			break;
+		case 5: mem_mmio_read(x->f.bus.mem, at, 1u << rng_below(&rng, 4)); break;
 		default:
 			mem_mmio_write(x->f.bus.mem, at, rng_next(&rng) >> rng_below(&rng, 64),
 				       rng_below(&rng, 4) ? 4 : 1u << rng_below(&rng, 4));
@@ -465,10 +459,17 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_reset_state), T(test_self_ipi_and_priority), T(test_ipi_destinations),
-		T(test_errors), T(test_timer), T(test_tsc_deadline),
-		T(test_virtual_wire), T(test_software_disable), T(test_x2apic),
-		T(test_ioapic), T(test_garbage),
+		T(test_reset_state),
+		T(test_self_ipi_and_priority),
+		T(test_ipi_destinations),
+		T(test_errors),
+		T(test_timer),
+		T(test_tsc_deadline),
+		T(test_virtual_wire),
+		T(test_software_disable),
+		T(test_x2apic),
+		T(test_ioapic),
+		T(test_garbage),
 	};
 
 	return cmocka_run_group_tests_name("lapic", tests, NULL, NULL);

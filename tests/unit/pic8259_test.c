@@ -274,12 +274,8 @@ static void test_random(void **state)
 			mem_port_write(p->f.bus.mem, port, (u32)rng_next(&rng),
 				       1u << rng_below(&rng, 3));
 			break;
-		case 1:
-			in(p, port);
-			break;
-		case 2:
-			line(p, (u32)rng_below(&rng, 20), rng_below(&rng, 2));
-			break;
+		case 1: in(p, port); break;
+		case 2: line(p, (u32)rng_below(&rng, 20), rng_below(&rng, 2)); break;
 		default:
 			if (!p->f.intr[0])
 				break;
@@ -299,10 +295,17 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_basic),	 T(test_masking),	  T(test_spurious),
-		T(test_cascade), T(test_special_fully_nested), T(test_level),
-		T(test_shared_line), T(test_auto_eoi_and_rotation), T(test_special_mask),
-		T(test_poll),	 T(test_random),
+		T(test_basic),
+		T(test_masking),
+		T(test_spurious),
+		T(test_cascade),
+		T(test_special_fully_nested),
+		T(test_level),
+		T(test_shared_line),
+		T(test_auto_eoi_and_rotation),
+		T(test_special_mask),
+		T(test_poll),
+		T(test_random),
 	};
 
 	return cmocka_run_group_tests_name("pic8259", tests, NULL, NULL);

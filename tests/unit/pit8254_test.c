@@ -295,9 +295,16 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_mode2), T(test_mode0), T(test_mode3), T(test_modes_4_and_reload),
-		T(test_latch_and_readback), T(test_bcd), T(test_gate), T(test_one_shot_by_gate),
-		T(test_late), T(test_garbage),
+		T(test_mode2),
+		T(test_mode0),
+		T(test_mode3),
+		T(test_modes_4_and_reload),
+		T(test_latch_and_readback),
+		T(test_bcd),
+		T(test_gate),
+		T(test_one_shot_by_gate),
+		T(test_late),
+		T(test_garbage),
 	};
 
 	return cmocka_run_group_tests_name("pit8254", tests, NULL, NULL);

@@ -61,9 +61,7 @@ static void fire(void *arg, u64 deadline_ns)
 	e->armed = false;
 	m->fired++;
 	switch (rng_below(&m->rng, 4)) {
-	case 0:
-		model_arm(m, e, deadline_ns + 1 + rng_below(&m->rng, 100));
-		break;
+	case 0: model_arm(m, e, deadline_ns + 1 + rng_below(&m->rng, 100)); break;
 	case 1:
 		e = &m->e[rng_below(&m->rng, N)];
 		timer_cancel(&m->q, &e->t);
@@ -95,11 +93,8 @@ static void test_random(void **state)
 			m->now += rng_below(&m->rng, 60);
 			timer_queue_expire(&m->q, m->now, ~0u);
 			break;
-		case 2:
-			model_arm(m, e, TIMER_NEVER);
-			break;
-		default:
-			model_arm(m, e, m->now + rng_below(&m->rng, 50));
+		case 2: model_arm(m, e, TIMER_NEVER); break;
+		default: model_arm(m, e, m->now + rng_below(&m->rng, 50));
 		}
 		struct entry *first = model_first(m);
 
