@@ -1,0 +1,315 @@
+/*
+ * vtlb_bench.c - the virtual TLB alone, CPU time: hits, fills with one and with two dimensions,
+ * invalidations, switches back to a known address space, and demand paging on 1 to 16 threads with
+ * and without the one lock.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "l0/base/hash.h"
+#include "l0/mem/mem.h"
+#include "vtlb/vtlb.h"
+
+#define RAM_BYTES (256 * MIB)
+#define TABLES 0x100000ull
+#define EPT 0x800000ull
+#define DATA 0x1000000ull
+#define N_PAGES 32768u /* 128 MiB by 4 KiB pages */
+#define REPEAT 5
+
+static struct mem *mem;
+static u8 *ram;
+static volatile u64 sink;
+
+static u64 *word(u64 at)
+{
+	return (u64 *)(void *)(ram + at);
+}
+
+static double cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static double wall_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+/* Four levels at @root, with @low in every entry, gva → @to; 4 KiB pages. */
+static void make_tables(u64 root, u64 to, u64 n_pages, u64 low, u64 leaf)
+{
+	*word(root) = (root + 0x1000) | low;
+	*word(root + 0x1000) = (root + 0x2000) | low;
+	for (u64 i = 0; i < n_pages / 512; i++) {
+		*word(root + 0x2000 + 8 * i) = (root + 0x3000 + i * 4096) | low;
+		for (u64 k = 0; k < 512; k++)
+			*word(root + 0x3000 + i * 4096 + 8 * k) =
+				(to + (i * 512 + k) * 4096) | leaf;
+	}
+}
+
+static struct vtlb_context context(bool nested)
+{
+	return (struct vtlb_context){
+		.cr0 = 0x80010001,
+		.cr3 = TABLES,
+		.cr4 = 0x200b0, /* PCIDE, PGE, PAE, PSE */
+		.efer = 0xd00,
+		.vpid = nested ? 1 : 0,
+		.eptp = nested ? EPT | 0x5e : 0,
+	};
+}
+
+static struct vtlb *make(u32 n_vps, bool one_lock)
+{
+	struct vtlb_config cfg = {.max_bytes = 64 * MIB,
+				  .max_vps = n_vps,
+				  .maxphyaddr = 40,
+				  .has_1g_pages = true,
+				  .has_ept_ad = true,
+				  .one_lock = one_lock};
+	int err;
+	struct vtlb *t = vtlb_create(mem, &cfg, &err);
+
+	if (!t) {
+		fprintf(stderr, "vtlb_bench: no virtual TLB\n");
+		exit(1);
+	}
+	return t;
+}
+
+static void touch(struct vtlb_vp *v, u32 first, u32 n, u32 access)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+	u64 sum = 0;
+
+	for (u32 i = first; i < first + n; i++) {
+		if (vtlb_translate(v, (u64)i << 12, access, &xl, &f) != VTLB_OK)
+			abort();
+		sum += xl.gpa;
+	}
+	sink = sum;
+}
+
+static double best(double (*fn)(struct vtlb_vp *v), struct vtlb_vp *v)
+{
+	double min = 1e18;
+
+	for (int i = 0; i < REPEAT; i++) {
+		double t = fn(v);
+
+		min = t < min ? t : min;
+	}
+	return min;
+}
+
+static double hit_near(struct vtlb_vp *v)
+{
+	touch(v, 0, 64, VTLB_READ);
+	double start = cpu_ns();
+
+	for (int k = 0; k < 2000; k++)
+		touch(v, 0, 64, VTLB_READ);
+	return (cpu_ns() - start) / (2000 * 64);
+}
+
+static double hit_far(struct vtlb_vp *v)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+	u64 seed = 1;
+
+	touch(v, 0, N_PAGES, VTLB_READ);
+	double start = cpu_ns();
+
+	for (int k = 0; k < 200000; k++) {
+		vtlb_translate(v, rng_below(&seed, N_PAGES) << 12, VTLB_READ, &xl, &f);
+		sink = xl.gpa;
+	}
+	return (cpu_ns() - start) / 200000;
+}
+
+static double fill(struct vtlb_vp *v)
+{
+	touch(v, 0, N_PAGES, VTLB_WRITE);
+	vtlb_flush(v, true);
+	double start = cpu_ns();
+
+	touch(v, 0, N_PAGES, VTLB_WRITE);
+	return (cpu_ns() - start) / N_PAGES;
+}
+
+static double flush(struct vtlb_vp *v)
+{
+	double start = cpu_ns();
+
+	for (int k = 0; k < 100000; k++)
+		vtlb_flush(v, true);
+	return (cpu_ns() - start) / 100000;
+}
+
+static double invlpg(struct vtlb_vp *v)
+{
+	double start = cpu_ns();
+
+	for (u64 k = 0; k < 100000; k++)
+		vtlb_invlpg(v, (k & 63) << 12);
+	return (cpu_ns() - start) / 100000;
+}
+
+/* Two address spaces by turns, PCIDs, no flush; 64 pages touched after each switch. */
+static double switch_back(struct vtlb_vp *v)
+{
+	struct vtlb_context c = v->ctx;
+	u64 walks = 0;
+	double start = 0;
+
+	for (int k = 0; k < 2000; k++) {
+		if (k == 4) {
+			walks = v->n_walk;
+			start = cpu_ns();
+		}
+		c.cr3 = TABLES | (1 + (k & 1));
+		vtlb_set_context(v, &c);
+		vtlb_cr3_load(v, c.cr3, true);
+		touch(v, 0, 64, VTLB_READ);
+	}
+	if (v->n_walk != walks)
+		printf("vtlb switch-back walked %llu times\n",
+		       (unsigned long long)(v->n_walk - walks));
+	return (cpu_ns() - start) / 1996;
+}
+
+/* L1 ↔ L2: no touch at all. */
+static double world_switch(struct vtlb_vp *v)
+{
+	struct vtlb_context l2 = context(true), l1 = context(false);
+	double start = cpu_ns();
+
+	for (int k = 0; k < 50000; k++) {
+		vtlb_set_context(v, &l1);
+		vtlb_set_context(v, &l2);
+	}
+	return (cpu_ns() - start) / 100000;
+}
+
+static void single(bool nested)
+{
+	struct vtlb *t = make(1, false);
+	struct vtlb_vp v = {0};
+	struct vtlb_context c = context(nested);
+	const char *dim = nested ? "nested" : "one-level";
+
+	if (vtlb_vp_init(t, &v, 0))
+		abort();
+	vtlb_set_context(&v, &c);
+	printf("vtlb %s hit, 64 pages            %7.1f ns\n", dim, best(hit_near, &v));
+	printf("vtlb %s hit, 32768 pages, random %7.1f ns\n", dim, best(hit_far, &v));
+	printf("vtlb %s fill by walk             %7.1f ns\n", dim, best(fill, &v));
+	printf("vtlb %s flush                    %7.1f ns\n", dim, best(flush, &v));
+	printf("vtlb %s INVLPG                   %7.1f ns\n", dim, best(invlpg, &v));
+	printf("vtlb %s switch back + 64 pages   %7.1f ns\n", dim, best(switch_back, &v));
+	printf("vtlb %s world switch             %7.1f ns\n", dim, best(world_switch, &v));
+	vtlb_vp_fini(&v);
+	vtlb_destroy(t);
+}
+
+struct worker {
+	struct vtlb_vp v;
+	pthread_t thread;
+	u32 id, n;
+	_Atomic u32 *ready;
+	_Atomic bool requested;
+};
+
+static void request(void *arg)
+{
+	atomic_store(&((struct worker *)arg)->requested, true);
+}
+
+/* Its own stretch of pages, flushed and filled again. */
+static void *demand(void *arg)
+{
+	struct worker *w = arg;
+	u32 share = N_PAGES / 16;
+
+	atomic_fetch_add(w->ready, 1);
+	while (atomic_load(w->ready) < w->n)
+		;
+	for (int k = 0; k < 40; k++) {
+		vtlb_flush(&w->v, true);
+		touch(&w->v, w->id % 16 * share, share, VTLB_WRITE);
+		if (atomic_exchange(&w->requested, false))
+			vtlb_safe_point(&w->v);
+	}
+	vtlb_offline(&w->v);
+	return NULL;
+}
+
+static void threads(u32 n, bool one_lock)
+{
+	struct vtlb *t = make(MAX(n, 2u), one_lock);
+	struct worker *w = calloc(n, sizeof(*w));
+	_Atomic u32 ready = 0;
+	struct vtlb_context c = context(true);
+
+	for (u32 i = 0; i < n; i++) {
+		w[i].id = i;
+		w[i].n = n;
+		w[i].ready = &ready;
+		w[i].v.owner = &w[i];
+		w[i].v.request = request;
+		if (vtlb_vp_init(t, &w[i].v, i))
+			abort();
+		vtlb_set_context(&w[i].v, &c);
+	}
+	double start = wall_ns();
+
+	for (u32 i = 0; i < n; i++)
+		pthread_create(&w[i].thread, NULL, demand, &w[i]);
+	for (u32 i = 0; i < n; i++)
+		pthread_join(w[i].thread, NULL);
+	double fills = 40.0 * (N_PAGES / 16) * n;
+
+	printf("vtlb nested fills, %2u threads%s %7.2f million/s\n", n,
+	       one_lock ? ", one lock " : ", lock-free", fills / (wall_ns() - start) * 1e3);
+	for (u32 i = 0; i < n; i++)
+		vtlb_vp_fini(&w[i].v);
+	free(w);
+	vtlb_destroy(t);
+}
+
+int main(void)
+{
+	int err;
+
+	mem = mem_create(RAM_BYTES, &err);
+	if (!mem) {
+		fprintf(stderr, "vtlb_bench: no memory\n");
+		return 1;
+	}
+	ram = mem_ram_base(mem);
+	memset(ram, 0, RAM_BYTES);
+	make_tables(TABLES, DATA, N_PAGES, 7, 0x67);
+	make_tables(EPT, 0, RAM_BYTES / 4096, 7, 0x337);
+	/* ept12 is the identity and reaches over guest tables and data alike */
+	single(false);
+	single(true);
+	for (u32 n = 1; n <= 16; n = n == 2 ? 16 : n * 2)
+		for (int one_lock = 0; one_lock < 2; one_lock++)
+			threads(n, one_lock);
+	mem_destroy(mem);
+	return 0;
+}
