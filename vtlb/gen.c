@@ -140,7 +140,10 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	 * set the bit: one of the two sees the other. */
 	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
 		return true;
-	gen_flush_soft(self);
+	if (self->drop_soft_writes)
+		self->drop_soft_writes(self->owner, mem_map_hva(t->env.map, gpa, 1));
+	else
+		gen_flush_soft(self);
 	if (!t->is_mp) {
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_WRITABLE, __ATOMIC_RELAXED);
 		return true;

@@ -50,6 +50,7 @@ struct vtlb_vp {
 	/* the engine's own soft TLB, told to forget */
 	void (*flush_soft)(void *owner);
 	void (*flush_soft_page)(void *owner, u64 gva);
+	void (*drop_soft_writes)(void *owner, const u8 *hva); /* write tags of one frame; or NULL */
 	void (*request)(void *owner); /* ask the VP to pass an instruction boundary soon (any thread) */
 	void *owner;
 	struct trace_ctx *trace;

@@ -110,8 +110,8 @@ static u32 mark_code(struct vp *vp, const struct fetch *f, u32 len)
 	bool first;
 	u32 gen = mem_mark_code(vp->mem, f->gpa, len, &first);
 
-	if (first)
-		softtlb_drop_writes(vp, f->hva);
+	if (first && !vtlb_protect_frame(&vp->tlb, f->gpa))
+		gen--; /* too many frames wait for other VPs: the block dies at its next look-up */
 	return gen;
 }
 

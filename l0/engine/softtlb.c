@@ -37,8 +37,9 @@ void softtlb_flush_page(struct vp *vp, u64 gva)
 	}
 }
 
-void softtlb_drop_writes(struct vp *vp, const u8 *hva)
+void softtlb_drop_writes_cb(void *owner, const u8 *hva)
 {
+	struct vp *vp = owner;
 	struct softtlb_entry *e = vp->tlb_soft.e[0];
 
 	for (u32 i = 0; i < SOFTTLB_MODES * SOFTTLB_ENTRIES; i++)

@@ -64,7 +64,7 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl);
 void softtlb_flush(struct vp *vp);
 void softtlb_flush_page(struct vp *vp, u64 gva);
 /* Forget that the frame at host page @hva may be written: it holds code now. */
-void softtlb_drop_writes(struct vp *vp, const u8 *hva);
+void softtlb_drop_writes_cb(void *vp, const u8 *hva);
 
 /* The same with the signatures of struct vtlb_vp's callbacks. */
 void softtlb_flush_cb(void *vp);

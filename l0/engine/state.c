@@ -123,6 +123,7 @@ int engine_vp_init(struct vp *vp, u64 code_bytes)
 	vp->tlb_soft.gen = 1;
 	vp->tlb.flush_soft = softtlb_flush_cb;
 	vp->tlb.flush_soft_page = softtlb_flush_page_cb;
+	vp->tlb.drop_soft_writes = softtlb_drop_writes_cb;
 	vp->tlb.request = request_safe_point;
 	vp->tlb.owner = vp;
 	vp->cur_block = &block_unlinked;
