@@ -5,7 +5,7 @@
 
 static void emit_exits(const struct trace_worker *worker, const struct summary_exits *e)
 {
-	struct trace_ctx ctx = worker->ctx;
+	struct trace_ctx ctx = worker->ctx; /* the worker, speaking for another */
 
 	ctx.vcpu_id = e->vcpu_id;
 	ctx.level = e->level;
@@ -14,31 +14,44 @@ static void emit_exits(const struct trace_worker *worker, const struct summary_e
 		   .host_cost_ns = e->host_cost_ns);
 }
 
-static struct summary_span *span_of(struct trace_summary *s)
+static struct summary_span *span_find(struct trace_summary *s, u8 depth)
 {
 	for (u32 i = 0; i < s->nspans; i++)
 		if (s->spans[i].vcpu == s->vcpu && s->spans[i].child_vcpu == s->child_vcpu &&
-		    s->spans[i].depth == s->depth)
+		    s->spans[i].depth == depth)
 			return &s->spans[i];
-	if (s->nspans == TRACE_SUMMARY_SPANS)
-		return NULL;
-	s->spans[s->nspans] = (struct summary_span){s->vcpu, s->child_vcpu, s->depth, 0, 0};
-	return &s->spans[s->nspans++];
+	return NULL;
 }
 
-/* Charge the time up to @now to whoever ran. */
+/* The span of who runs now, at @depth (0: charged by L0 on its behalf). */
+static struct summary_span *span_of(struct trace_worker *worker, u8 depth)
+{
+	struct trace_summary *s = worker->summary;
+	struct summary_span *span = span_find(s, depth);
+
+	if (span)
+		return span;
+	if (s->nspans == TRACE_SUMMARY_SPANS)
+		trace_summary_flush(worker);
+	span = &s->spans[s->nspans++];
+	*span = (struct summary_span){.vcpu = s->vcpu, .child_vcpu = s->child_vcpu, .depth = depth};
+	return span;
+}
+
+/* Charge the time up to @now to whoever ran; virtual time that exits cost is L0's. */
 static void account(struct trace_worker *worker, u64 now)
 {
 	struct trace_summary *s = worker->summary;
-	struct summary_span *span;
+	u64 ran, charged;
 
 	if (s->vcpu != EVENT_NO_ID && now > s->since_ns) {
-		span = span_of(s);
-		if (!span) {
-			trace_summary_flush(worker);
-			span = span_of(s);
-		}
-		span->ran_ns += now - s->since_ns;
+		ran = now - s->since_ns;
+		charged = MIN(s->charge_ns, ran);
+		s->charge_ns -= charged;
+		if (charged)
+			span_of(worker, 0)->ran_ns += charged;
+		if (ran > charged)
+			span_of(worker, s->depth)->ran_ns += ran - charged;
 	}
 	s->since_ns = now;
 }
@@ -95,7 +108,6 @@ static void count_exit(struct trace_worker *worker, const struct transition *t)
 static void follow(struct trace_worker *worker, const struct transition *t)
 {
 	struct trace_summary *s = worker->summary;
-	u64 entries = 0;
 
 	account(worker, t->vtime_ns);
 	switch (t->kind) {
@@ -112,7 +124,7 @@ static void follow(struct trace_worker *worker, const struct transition *t)
 	case TRANSITION_vm_entry:
 		s->child_vcpu = t->vcpu_id;
 		s->depth = t->level;
-		entries = 1;
+		span_of(worker, s->depth)->entries++;
 		break;
 	case TRANSITION_vm_exit:
 		/* a kept exit shows who runs, too: a processor scheduled while in its guest */
@@ -123,14 +135,11 @@ static void follow(struct trace_worker *worker, const struct transition *t)
 			s->child_vcpu = EVENT_NO_ID;
 			s->depth = 1;
 		}
+		if (t->level <= 1)
+			s->vcpu = t->vcpu_id;
+		s->charge_ns += transition_payload(t, vm_exit)->charge_ns;
 		count_exit(worker, t);
 		break;
-	}
-	if (entries) {
-		struct summary_span *span = span_of(s);
-
-		if (span)
-			span->entries++;
 	}
 }
 
@@ -138,7 +147,7 @@ static void start(struct trace_summary *s, u64 now)
 {
 	s->active = true;
 	s->next_ns = now + TRACE_SUMMARY_NS;
-	s->vcpu = EVENT_NO_ID; /* not known until a switch or worker_state tells */
+	s->vcpu = EVENT_NO_ID; /* not known until a switch, worker_state or an exit of level 1 tells */
 	s->since_ns = now;
 }
 

@@ -41,6 +41,7 @@ struct trace_summary {
 	u32 vcpu, child_vcpu;
 	u8 depth;
 	u64 since_ns;
+	u64 charge_ns; /* charged, not yet passed */
 	u16 nexits;
 	struct summary_exits exits[TRACE_SUMMARY_SLOTS]; /* open hashing by (vCPU, reason) */
 };
