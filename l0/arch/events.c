@@ -14,17 +14,42 @@ static const struct event_enum_value values_exit_reason[] = {
 #undef EXIT_REASON
 };
 
+static const struct event_enum_value values_vmx_error[] = {
+	{0, "VMfailInvalid"},
+#define VMX_ERROR(number, name) {number, #name},
+#include "l0/arch/vmx_errors.def"
+#undef VMX_ERROR
+};
+
+enum {
+	CHECK_NUMBER_NONE,
+#define ENTRY_CHECK(name, ...) CHECK_NUMBER_##name,
+#include "l0/arch/entry_checks.def"
+#undef ENTRY_CHECK
+};
+
+static const struct event_enum_value values_entry_check[] = {
+	{CHECK_NUMBER_NONE, "none"},
+#define ENTRY_CHECK(name, ...) {CHECK_NUMBER_##name, #name},
+#include "l0/arch/entry_checks.def"
+#undef ENTRY_CHECK
+};
+
 #define ENUM(name, doc, ...) \
 	static const struct event_enum enum_##name = {#name, doc, values_##name, \
 						      ARRAY_SIZE(values_##name)};
 #include "l0/arch/event_enums.def"
 ENUM(exit_reason, "basic exit reasons")
+ENUM(vmx_error, "VM-instruction errors")
+ENUM(entry_check, "checks on a VM entry")
 #undef ENUM
 
 #define ENUM(name, doc, ...) &enum_##name,
 const struct event_enum *const event_enums[] = {
 #include "l0/arch/event_enums.def"
 	&enum_exit_reason,
+	&enum_vmx_error,
+	&enum_entry_check,
 };
 #undef ENUM
 const u32 event_enum_count = ARRAY_SIZE(event_enums);
