@@ -1,0 +1,726 @@
+/*
+ * Event delivery: every kind of gate, stack switch, error code, the double and triple fault rules,
+ * shadows, single step, injection. Handlers halt, so what was pushed is still on the stack.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include "tests/unit/engine_sys_fixture.h"
+
+static struct sysfix *f;
+
+static int setup(void **state)
+{
+	sysfix_reset(f);
+	return 0;
+}
+static int create(void **state)
+{
+	f = sysfix_create();
+	return 0;
+}
+static int destroy(void **state)
+{
+	sysfix_destroy(f);
+	return 0;
+}
+
+#define REGS (f->vp.cpu)
+
+static u64 stack_at(u32 index, u32 size)
+{
+	return sysfix_peek(f, REGS.seg[SEG_SS].base + REGS.gpr[RSP] + index * size, size);
+}
+
+/* --- software interrupts and faults by mode --------------------------------------------------- */
+
+GUEST(int80, 32, "int $0x80");
+GUEST(ud2, 32, "ud2");
+GUEST(nop3, 32, "nop; nop; nop; hlt");
+
+static void real_int(void **state)
+{
+	sysfix_real(f, 0, AT_CODE);
+	REGS.rflags |= RFLAGS_IF | RFLAGS_CF;
+	LOAD(f, AT_CODE, int80);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_HALT);
+	assert_int_equal(sysfix_handled(f), 0x80);
+	assert_int_equal(REGS.gpr[RSP], 0x7000 - 6);
+	assert_int_equal(sysfix_peek(f, 0x7000 - 6, 2), AT_CODE + 2);
+	assert_int_equal(sysfix_peek(f, 0x7000 - 4, 2), 0);
+	assert_int_equal(sysfix_peek(f, 0x7000 - 2, 2), RFLAGS_IF | RFLAGS_CF | 2);
+	assert_false(REGS.rflags & RFLAGS_IF);
+	assert_int_equal(f->vp.insns, 2);
+}
+
+static void real_fault(void **state)
+{
+	sysfix_real(f, 0, AT_CODE);
+	LOAD(f, AT_CODE, ud2);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_UD);
+	assert_int_equal(sysfix_peek(f, 0x7000 - 6, 2), AT_CODE); /* no error code in real mode */
+}
+
+static void protected_same_level(void **state)
+{
+	for (u32 type = 14; type <= 15; type++) {
+		sysfix_reset(f);
+		sysfix_protected(f, AT_CODE);
+		sysfix_gate32(f, 0x80, S_CODE32, AT_HANDLERS + 0x800, type, 0);
+		REGS.rflags |= RFLAGS_IF;
+		LOAD(f, AT_CODE, int80);
+		sysfix_run(f, 10);
+		assert_int_equal(sysfix_handled(f), 0x80);
+		assert_int_equal(REGS.gpr[RSP], STACK0 - 12);
+		assert_int_equal(stack_at(0, 4), AT_CODE + 2);
+		assert_int_equal(stack_at(1, 4), S_CODE32);
+		assert_int_equal(stack_at(2, 4), RFLAGS_IF | 2);
+		assert_int_equal(!!(REGS.rflags & RFLAGS_IF), type == 15);
+	}
+}
+
+static void protected_gate16(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_gate32(f, 0x80, S_CODE32, AT_HANDLERS + 0x800, 6, 0);
+	LOAD(f, AT_CODE, int80);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), 0x80);
+	assert_int_equal(REGS.gpr[RSP], STACK0 - 6);
+	assert_int_equal(stack_at(0, 2), AT_CODE + 2);
+	assert_int_equal(stack_at(1, 2), S_CODE32);
+}
+
+static void protected_inner(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_gate32(f, 0x80, S_CODE32, AT_HANDLERS + 0x800, 14, 3);
+	sysfix_user(f, AT_USER_CODE);
+	LOAD(f, AT_USER_CODE, int80);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), 0x80);
+	assert_int_equal(REGS.gpr[RSP], STACK_TSS0 - 20);
+	assert_int_equal(REGS.seg[SEG_SS].sel, S_DATA32);
+	assert_int_equal(REGS.seg[SEG_CS].sel, S_CODE32);
+	assert_int_equal(f->vp.cpl, 0);
+	assert_int_equal(stack_at(0, 4), AT_USER_CODE + 2);
+	assert_int_equal(stack_at(1, 4), S_UCODE32);
+	assert_int_equal(stack_at(3, 4), STACK3);
+	assert_int_equal(stack_at(4, 4), S_UDATA32);
+}
+
+/* INT n through a gate of level 0 from level 3: #GP(vector * 8 + 2). */
+static void gate_dpl(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_user(f, AT_USER_CODE);
+	LOAD(f, AT_USER_CODE, int80);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_GP);
+	assert_int_equal(stack_at(0, 4), 0x80 * 8 + 2);
+	assert_int_equal(stack_at(1, 4), AT_USER_CODE); /* a fault: RIP of the INT */
+	assert_true(stack_at(3, 4) & RFLAGS_RF);
+}
+
+static void bad_gates(void **state)
+{
+	static const struct {
+		u16 sel;
+		u32 type, vector, error;
+		bool present;
+	} t[] = {
+		{S_CODE32, 12, VECTOR_GP, 0x80 * 8 + 2, true},	 /* call gate in the IDT */
+		{S_CODE32, 0, VECTOR_GP, 0x80 * 8 + 2, true},
+		{S_CODE32, 14, VECTOR_NP, 0x80 * 8 + 2, false},
+		{0, 14, VECTOR_GP, 0, true},
+		{S_DATA32, 14, VECTOR_GP, S_DATA32, true},
+		{GDT_LIMIT + 1, 14, VECTOR_GP, GDT_LIMIT + 1, true},
+		{S_UCODE32 & ~3, 14, VECTOR_GP, S_UCODE32 & ~3, true}, /* outer level */
+		{S_GATE, 14, VECTOR_NP, S_GATE, true},		       /* code, not present */
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
+		sysfix_reset(f);
+		sysfix_protected(f, AT_CODE);
+		sysfix_gdt(f, S_GATE, sysfix_desc(0, 0xfffff, 0xc01b));
+		sysfix_gate32(f, 0x80, t[i].sel, AT_HANDLERS + 0x800, t[i].type, 0);
+		if (!t[i].present)
+			sysfix_poke(f, AT_IDT + 0x80 * 8 + 5, 14, 1);
+		LOAD(f, AT_CODE, int80);
+		sysfix_run(f, 10);
+		assert_int_equal(sysfix_handled(f), (int)t[i].vector);
+		assert_int_equal(stack_at(0, 4), t[i].error);
+	}
+}
+
+/* --- 64-bit ----------------------------------------------------------------------------------- */
+
+GUEST(int80_64, 64, "int $0x80");
+
+static void long_same_level(void **state)
+{
+	sysfix_long(f, AT_CODE);
+	REGS.gpr[RSP] = STACK0 - 5; /* aligned down by the delivery */
+	LOAD(f, AT_CODE, int80_64);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), 0x80);
+	assert_int_equal(REGS.gpr[RSP], STACK0 - 16 - 40);
+	assert_int_equal(stack_at(0, 8), AT_CODE + 2);
+	assert_int_equal(stack_at(3, 8), STACK0 - 5);
+	assert_int_equal(stack_at(4, 8), S_DATA32);
+	assert_int_equal(REGS.seg[SEG_SS].sel, S_DATA32);
+}
+
+static void long_inner_and_ist(void **state)
+{
+	for (u32 ist = 0; ist < 2; ist++) {
+		sysfix_reset(f);
+		sysfix_long(f, AT_CODE);
+		sysfix_gate64(f, 0x80, S_CODE64, AT_HANDLERS + 0x800, 14, 3, ist);
+		sysfix_user(f, AT_USER_CODE);
+		LOAD(f, AT_USER_CODE, int80_64);
+		sysfix_run(f, 10);
+		assert_int_equal(sysfix_handled(f), 0x80);
+		assert_int_equal(REGS.gpr[RSP], (ist ? STACK_IST1 : STACK_TSS0) - 40);
+		assert_int_equal(REGS.seg[SEG_SS].sel, 0);
+		assert_true(REGS.seg[SEG_SS].ar & SEG_AR_UNUSABLE);
+		assert_int_equal(f->vp.cpl, 0);
+		assert_int_equal(stack_at(1, 8), S_UCODE64);
+		assert_int_equal(stack_at(4, 8), S_UDATA32);
+	}
+}
+
+/* Bad gates of the 64-bit IDT. */
+static void long_bad_gates(void **state)
+{
+	static const struct {
+		u16 sel;
+		u64 off;
+		u32 type, vector, error;
+	} t[] = {
+		{S_CODE64, AT_HANDLERS, 6, VECTOR_GP, 0x80 * 8 + 2},
+		{S_CODE64, AT_HANDLERS, 5, VECTOR_GP, 0x80 * 8 + 2},
+		{S_CODE32, AT_HANDLERS, 14, VECTOR_GP, S_CODE32},
+		{0, AT_HANDLERS, 14, VECTOR_GP, 0},
+		{S_CODE64, 0x800000000000ull, 14, VECTOR_GP, 0},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
+		sysfix_reset(f);
+		sysfix_long(f, AT_CODE);
+		sysfix_gate64(f, 0x80, t[i].sel, t[i].off, t[i].type, 0, 0);
+		LOAD(f, AT_CODE, int80_64);
+		sysfix_run(f, 10);
+		assert_int_equal(sysfix_handled(f), (int)t[i].vector);
+		assert_int_equal(stack_at(0, 8), t[i].error);
+	}
+}
+
+/* --- double and triple faults ----------------------------------------------------------------- */
+
+/* The first fault's gate is absent: #NP during its delivery. */
+static void double_fault(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_poke(f, AT_IDT + VECTOR_GP * 8 + 5, 14, 1);
+	sysfix_user(f, AT_USER_CODE);
+	LOAD(f, AT_USER_CODE, int80); /* #GP, then #NP: both contributory */
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_DF);
+	assert_int_equal(stack_at(0, 4), 0);
+	assert_int_equal(stack_at(1, 4), AT_USER_CODE);
+}
+
+static void serial_fault(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_poke(f, AT_IDT + VECTOR_UD * 8 + 5, 14, 1);
+	LOAD(f, AT_CODE, ud2); /* benign, then #NP(EXT) */
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_NP);
+	assert_int_equal(stack_at(0, 4), VECTOR_UD * 8 + 3);
+}
+
+static void triple_fault(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	REGS.idtr.limit = 0;
+	LOAD(f, AT_CODE, ud2);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_TRIPLE_FAULT);
+	assert_int_equal(f->vp.exit.idt_vectoring_info, 0);
+	assert_int_equal(REGS.rip, AT_CODE);
+	assert_false(f->vp.delivering);
+}
+
+/* Page fault while a page fault is delivered: double fault; on a #GP's delivery: the page fault. */
+static void page_fault_classes(void **state)
+{
+	sysfix_long(f, AT_CODE);
+	sysfix_poke(f, AT_PD + 8, 0, 8); /* 2 MiB.. not present */
+	sysfix_gate64(f, VECTOR_DF, S_CODE64, AT_HANDLERS + VECTOR_DF * 16, 14, 0, 1);
+	REGS.gpr[RSP] = PAGE_SIZE_2M + 0x1000;
+	REGS.gpr[RAX] = PAGE_SIZE_2M + 0x2000;
+	sysfix_bytes(f, AT_CODE, "\x8b\x00", 2); /* mov (%rax), %eax */
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_DF);
+	assert_int_equal(REGS.cr2, PAGE_SIZE_2M + 0x1000 - 8 * 6);
+
+	sysfix_reset(f);
+	sysfix_long(f, AT_CODE);
+	sysfix_poke(f, AT_PD + 8, 0, 8);
+	sysfix_gate64(f, VECTOR_PF, S_CODE64, AT_HANDLERS + VECTOR_PF * 16, 14, 0, 1);
+	REGS.gpr[RSP] = PAGE_SIZE_2M + 0x1000;
+	REGS.gpr[RAX] = 1ull << 60;
+	sysfix_bytes(f, AT_CODE, "\x8b\x00", 2); /* not canonical: #GP, whose frame faults */
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_PF);
+	assert_int_equal(stack_at(0, 8), PFERR_W);
+}
+
+/* --- exits ------------------------------------------------------------------------------------ */
+
+static void exception_bitmap(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_UD;
+	LOAD(f, AT_CODE, ud2);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_EXCEPTION_NMI);
+	assert_int_equal(f->vp.exit.intr_info, 0x80000306);
+	assert_int_equal(REGS.rip, AT_CODE);
+}
+
+static void exception_bitmap_page_fault(void **state)
+{
+	/* mask, match, bit, exits: the fault's code is 2 (write, not present) */
+	static const struct {
+		u32 mask, match, bit;
+		bool exits;
+	} t[] = {{0, 0, 0, false}, {0, 0, 1, true}, {2, 2, 1, true}, {2, 0, 1, false},
+		 {2, 0, 0, true},  {4, 0, 1, true}, {0, 1, 0, true}};
+
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
+		sysfix_reset(f);
+		sysfix_long(f, AT_CODE);
+		sysfix_poke(f, AT_PD + 8, 0, 8);
+		f->vp.ctl.exception_bitmap = t[i].bit << VECTOR_PF;
+		f->vp.ctl.pf_error_mask = t[i].mask;
+		f->vp.ctl.pf_error_match = t[i].match;
+		REGS.gpr[RAX] = PAGE_SIZE_2M + 0x123;
+		REGS.cr2 = 0;
+		sysfix_bytes(f, AT_CODE, "\x89\x00", 2);
+		assert_int_equal(sysfix_run(f, 10), t[i].exits ? ENGINE_STOP_EXIT : ENGINE_STOP_HALT);
+		assert_int_equal(REGS.cr2, t[i].exits ? 0 : PAGE_SIZE_2M + 0x123);
+		if (!t[i].exits)
+			continue;
+		assert_int_equal(f->vp.exit.intr_info, 0x80000b0e);
+		assert_int_equal(f->vp.exit.intr_error, PFERR_W);
+		assert_int_equal(f->vp.exit.qualification, PAGE_SIZE_2M + 0x123);
+	}
+}
+
+/* An exception that exits while another event is delivered names that event. */
+static void vectoring_info(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_poke(f, AT_IDT + 0x80 * 8 + 5, 14, 1);
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_NP;
+	LOAD(f, AT_CODE, int80);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.intr_info, 0x80000b0b);
+	assert_int_equal(f->vp.exit.intr_error, 0x80 * 8 + 2); /* software: no EXT */
+	assert_int_equal(f->vp.exit.idt_vectoring_info, 0x80000480);
+	assert_int_equal(f->vp.exit.entry_insn_len, 2);
+	assert_false(f->vp.delivering);
+}
+
+GUEST(int3, 32, "int3");
+
+static void breakpoint_exit(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_BP;
+	LOAD(f, AT_CODE, int3);
+	sysfix_run(f, 10);
+	assert_int_equal(f->vp.exit.intr_info, 0x80000603);
+	assert_int_equal(f->vp.exit.insn_len, 1);
+	assert_int_equal(REGS.rip, AT_CODE);
+}
+
+/* --- interrupts, shadows, single step --------------------------------------------------------- */
+
+static void raise_irq(int vector)
+{
+	f->irq = vector;
+	vp_request(&f->vp, VP_ATTN_INTR);
+}
+
+GUEST(sti_nop, 32, "sti; nop; nop; hlt");
+
+static void sti_shadow(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, sti_nop);
+	raise_irq(0x31);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), 0x31);
+	assert_int_equal(stack_at(0, 4), AT_CODE + 2); /* after the instruction that follows STI */
+}
+
+GUEST(mov_ss, 32, "mov %eax, %ss; nop; nop; hlt");
+
+static void mov_ss_shadow(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	REGS.rflags |= RFLAGS_IF;
+	REGS.gpr[RAX] = S_DATA32;
+	LOAD(f, AT_CODE, mov_ss);
+	sysfix_run(f, 1);
+	raise_irq(0x31);
+	vp_request(&f->vp, VP_ATTN_NMI);
+	sysfix_run(f, 10);
+	/* both wait for the NOP; the interrupt is taken in the NMI handler's place? no: NMI first */
+	assert_int_equal(sysfix_handled(f), VECTOR_NMI);
+	assert_int_equal(stack_at(0, 4), AT_CODE + 3);
+}
+
+static void interrupt_masked(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	raise_irq(0x31);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_HALT);
+	assert_int_equal(sysfix_handled(f), -1);
+	assert_int_equal(f->irq, 0x31);
+	assert_int_equal(f->vp.insns, 4);
+}
+
+static void interrupt_wakes(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	REGS.rflags |= RFLAGS_IF;
+	LOAD(f, AT_CODE, nop3);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_HALT);
+	assert_int_equal(REGS.rip, AT_CODE + 4);
+	raise_irq(0x31);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), 0x31);
+	assert_int_equal(stack_at(0, 4), AT_CODE + 4);
+}
+
+static void nmi_blocking(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	sysfix_bytes(f, AT_HANDLERS + 32, "\xcf", 1); /* the NMI handler: IRET */
+	vp_request(&f->vp, VP_ATTN_NMI);
+	sysfix_run(f, 0);
+	assert_int_equal(REGS.rip, AT_CODE); /* count reached before anything */
+	sysfix_run(f, 1);
+	assert_int_equal(REGS.rip, AT_CODE); /* the IRET */
+	assert_false(REGS.interruptibility & INTERRUPTIBILITY_NMI);
+	sysfix_bytes(f, AT_HANDLERS + 32, "\x90\xf4", 2);
+	vp_request(&f->vp, VP_ATTN_NMI);
+	sysfix_run(f, 1);
+	assert_true(REGS.interruptibility & INTERRUPTIBILITY_NMI);
+	vp_request(&f->vp, VP_ATTN_NMI);
+	sysfix_run(f, 10); /* held until IRET */
+	assert_int_equal(REGS.rip, AT_HANDLERS + 34);
+	assert_int_equal(REGS.gpr[RSP], STACK0 - 12);
+}
+
+GUEST(set_tf, 32, "pushf; orl $0x100, (%esp); popf; nop; nop; hlt");
+
+static void single_step(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, set_tf);
+	sysfix_run(f, 20);
+	assert_int_equal(sysfix_handled(f), VECTOR_DB);
+	/* not after POPF itself, but after the NOP that follows */
+	assert_int_equal(stack_at(0, 4), (u32)AT_CODE + (u32)(g_set_tf_end - g_set_tf) - 2);
+	assert_true(REGS.dr[6] & DR6_BS);
+	assert_true(stack_at(2, 4) & RFLAGS_TF);
+	assert_false(REGS.rflags & RFLAGS_TF);
+}
+
+GUEST(rep_movs, 32, "rep movsb; nop; hlt");
+
+/* Each iteration of a REP string instruction traps. */
+static void single_step_rep(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, rep_movs);
+	REGS.rflags |= RFLAGS_TF;
+	REGS.gpr[RCX] = 3;
+	REGS.gpr[RSI] = AT_DATA;
+	REGS.gpr[RDI] = AT_DATA + 64;
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 20);
+	assert_int_equal(sysfix_handled(f), VECTOR_DB);
+	assert_int_equal(REGS.gpr[RCX], 2);
+	assert_int_equal(stack_at(0, 4), AT_CODE);
+	assert_true(stack_at(2, 4) & RFLAGS_TF);
+}
+
+/* --- injection -------------------------------------------------------------------------------- */
+
+static void injection_types(void **state)
+{
+	static const struct {
+		u32 info, error, len;
+		int vector;
+		u32 pushed_rip, words;
+	} t[] = {
+		{0x80000031, 0, 0, 0x31, AT_CODE, 3},
+		{0x80000202, 0, 0, 2, AT_CODE, 3},
+		{0x80000b0d, 0x1234, 0, 13, AT_CODE, 4},
+		{0x80000306, 0, 0, 6, AT_CODE, 3},
+		{0x80000480, 0, 2, 0x80, AT_CODE + 2, 3},
+		{0x80000501, 0, 1, 1, AT_CODE + 1, 3},
+		{0x80000603, 0, 1, 3, AT_CODE + 1, 3},
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
+		sysfix_reset(f);
+		sysfix_protected(f, AT_CODE);
+		f->vp.ctl.exception_bitmap = ~0u; /* does not apply to injections */
+		f->vp.inject_info = t[i].info;
+		f->vp.inject_error = t[i].error;
+		f->vp.inject_len = t[i].len;
+		REGS.rflags |= RFLAGS_IF;
+		vp_request(&f->vp, VP_ATTN_INJECT);
+		sysfix_run(f, 5);
+		assert_int_equal(sysfix_handled(f), t[i].vector);
+		assert_int_equal(REGS.gpr[RSP], STACK0 - 4 * t[i].words);
+		if (t[i].words == 4)
+			assert_int_equal(stack_at(0, 4), t[i].error);
+		assert_int_equal(stack_at(t[i].words - 3, 4), t[i].pushed_rip);
+	}
+}
+
+/* engine_inject() of an exception is a fault of the guest: the bitmap applies. */
+static void injected_fault(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	engine_inject(&f->vp, 0x80000b0d, 0, 0);
+	sysfix_run(f, 5);
+	assert_int_equal(sysfix_handled(f), VECTOR_GP);
+	assert_true(stack_at(3, 4) & RFLAGS_RF);
+
+	sysfix_reset(f);
+	sysfix_protected(f, AT_CODE);
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_GP;
+	engine_inject(&f->vp, 0x80000b0d, 0x77, 0);
+	assert_int_equal(sysfix_run(f, 5), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.intr_info, 0x80000b0d);
+	assert_int_equal(f->vp.exit.intr_error, 0x77);
+}
+
+/* --- virtual-8086 mode ------------------------------------------------------------------------ */
+
+GUEST(iret_v86, 32, "iret");
+GUEST(v86_int, 16, "int $0x21; hlt");
+
+static void enter_v86(u64 iopl, u64 cr4)
+{
+	static const u32 order[] = {AT_CODE & 0xffff, 0, 0, 0x6000, 0, 0x111, 0x222, 0x333, 0x444};
+	u64 sp = STACK0 - sizeof(order);
+
+	sysfix_protected(f, AT_USER_CODE);
+	REGS.cr4 = cr4;
+	engine_state_changed(&f->vp);
+	LOAD(f, AT_USER_CODE, iret_v86);
+	sysfix_bytes(f, sp, order, sizeof(order));
+	sysfix_poke(f, sp + 8, RFLAGS_VM | 2 | iopl << 12, 4);
+	REGS.gpr[RSP] = sp;
+	sysfix_run(f, 1);
+	assert_true(REGS.rflags & RFLAGS_VM);
+	assert_int_equal(REGS.rip, AT_CODE);
+	assert_int_equal(REGS.seg[SEG_ES].base, 0x1110);
+	assert_int_equal(REGS.seg[SEG_GS].sel, 0x444);
+	assert_int_equal(REGS.seg[SEG_CS].ar, 0xf3);
+	assert_int_equal(f->vp.cpl, 3);
+}
+
+static void v86_interrupt_to_monitor(void **state)
+{
+	enter_v86(3, 0);
+	sysfix_gate32(f, 0x21, S_CODE32, AT_HANDLERS + 0x210, 14, 3);
+	LOAD(f, AT_CODE, v86_int);
+	sysfix_run(f, 5);
+	assert_int_equal(sysfix_handled(f), 0x21);
+	assert_false(REGS.rflags & RFLAGS_VM);
+	assert_int_equal(REGS.gpr[RSP], STACK_TSS0 - 36);
+	assert_int_equal(stack_at(0, 4), AT_CODE + 2);
+	assert_true(stack_at(2, 4) & RFLAGS_VM);
+	assert_int_equal(stack_at(3, 4), 0x6000);
+	assert_int_equal(stack_at(5, 4), 0x111);
+	assert_int_equal(stack_at(8, 4), 0x444);
+	assert_true(REGS.seg[SEG_DS].ar & SEG_AR_UNUSABLE);
+}
+
+static void v86_iopl(void **state)
+{
+	enter_v86(0, 0);
+	LOAD(f, AT_CODE, v86_int);
+	sysfix_run(f, 5);
+	assert_int_equal(sysfix_handled(f), VECTOR_GP);
+	assert_int_equal(stack_at(0, 4), 0);
+	assert_int_equal(stack_at(1, 4), AT_CODE);
+}
+
+/* CR4.VME and a clear bit in the redirection bitmap: the 8086 program's own handler. */
+static void v86_redirected(void **state)
+{
+	enter_v86(0, CR4_VME);
+	sysfix_poke(f, 0x21 * 4, 0x05001234, 4);
+	sysfix_bytes(f, 0x5000 + 0x1234, "\x90", 1);
+	LOAD(f, AT_CODE, v86_int);
+	REGS.rflags |= RFLAGS_VIF;
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 1);
+	assert_int_equal(REGS.rip, 0x1234);
+	assert_int_equal(REGS.seg[SEG_CS].sel, 0x500);
+	assert_true(REGS.rflags & RFLAGS_VM);
+	assert_false(REGS.rflags & RFLAGS_VIF);
+	assert_int_equal(sysfix_peek(f, 0x6000 - 6, 2), AT_CODE + 2);
+	assert_int_equal(sysfix_peek(f, 0x6000 - 2, 2), RFLAGS_IF | RFLAGS_IOPL | 2);
+}
+
+/* --- VMX windows ------------------------------------------------------------------------------ */
+
+static void interrupt_window(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, sti_nop);
+	f->vp.ctl.proc |= PROC_INTERRUPT_WINDOW;
+	engine_state_changed(&f->vp);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_INTERRUPT_WINDOW);
+	assert_int_equal(REGS.rip, AT_CODE + 2);
+}
+
+static void external_interrupt_exit(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	f->vp.ctl.pin = PIN_EXTERNAL_INTERRUPT;
+	raise_irq(0x31); /* IF does not matter */
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_EXTERNAL_INTERRUPT);
+	assert_int_equal(f->irq, 0x31); /* not acknowledged */
+}
+
+static void nmi_exit_and_window(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	f->vp.ctl.pin = PIN_NMI | PIN_VIRTUAL_NMIS;
+	vp_request(&f->vp, VP_ATTN_NMI);
+	sysfix_run(f, 10);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_EXCEPTION_NMI);
+	assert_int_equal(f->vp.exit.intr_info, 0x80000202);
+	f->vp.ctl.proc |= PROC_NMI_WINDOW;
+	REGS.interruptibility = INTERRUPTIBILITY_NMI;
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 1);
+	assert_int_equal(REGS.rip, AT_CODE + 1);
+	REGS.interruptibility = 0;
+	engine_state_changed(&f->vp);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_NMI_WINDOW);
+}
+
+static void monitor_trap_flag(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	f->vp.ctl.proc |= PROC_MONITOR_TRAP_FLAG;
+	for (u32 i = 1; i < 3; i++) {
+		engine_state_changed(&f->vp);
+		assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+		assert_int_equal(f->vp.exit.reason, EXIT_REASON_MONITOR_TRAP_FLAG);
+		assert_int_equal(REGS.rip, AT_CODE + i);
+		assert_int_equal(f->vp.insns, i);
+	}
+	/* after an injected event: before its handler's first instruction */
+	engine_state_changed(&f->vp);
+	f->vp.inject_info = 0x80000031;
+	vp_request(&f->vp, VP_ATTN_INJECT);
+	sysfix_run(f, 10);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_MONITOR_TRAP_FLAG);
+	assert_int_equal(REGS.rip, AT_HANDLERS + 0x310);
+	/* "other event": whatever the control says */
+	f->vp.ctl.proc &= ~PROC_MONITOR_TRAP_FLAG;
+	REGS.rip = AT_CODE;
+	engine_state_changed(&f->vp);
+	f->vp.inject_info = 0x80000700;
+	vp_request(&f->vp, VP_ATTN_INJECT);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.reason, EXIT_REASON_MONITOR_TRAP_FLAG);
+	assert_int_equal(REGS.rip, AT_CODE);
+}
+
+/* --- debug registers -------------------------------------------------------------------------- */
+
+static void code_breakpoint(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	REGS.dr[0] = AT_CODE + 1;
+	REGS.dr[7] = 0x401;
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_DB);
+	assert_int_equal(stack_at(0, 4), AT_CODE + 1);
+	assert_false(stack_at(2, 4) & RFLAGS_RF);
+	assert_int_equal(REGS.dr[6], DR6_FIXED | 1);
+	/* RF lets it pass */
+	sysfix_reset(f);
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	REGS.dr[0] = AT_CODE;
+	REGS.dr[7] = 0x401;
+	REGS.rflags |= RFLAGS_RF;
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 10);
+	assert_int_equal(REGS.rip, AT_CODE + 4);
+	assert_false(REGS.rflags & RFLAGS_RF);
+}
+
+static void data_breakpoint(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	sysfix_bytes(f, AT_CODE, "\x89\x03\x90\xf4", 4); /* mov %eax, (%ebx); nop; hlt */
+	REGS.gpr[RBX] = AT_DATA;
+	REGS.dr[1] = AT_DATA + 2;
+	REGS.dr[7] = 0x400 | 4 | 0x5ull << 20; /* L1, write, 2 bytes */
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 10);
+	assert_int_equal(sysfix_handled(f), VECTOR_DB);
+	assert_int_equal(stack_at(0, 4), AT_CODE + 2); /* a trap */
+	assert_int_equal(REGS.dr[6], DR6_FIXED | 2);
+}
+
+#define T(fn) cmocka_unit_test_setup(fn, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(real_int), T(real_fault), T(protected_same_level), T(protected_gate16), T(protected_inner),
+		T(gate_dpl), T(bad_gates), T(long_same_level), T(long_inner_and_ist), T(long_bad_gates),
+		T(double_fault), T(serial_fault), T(triple_fault), T(page_fault_classes), T(exception_bitmap),
+		T(exception_bitmap_page_fault), T(vectoring_info), T(breakpoint_exit), T(sti_shadow),
+		T(mov_ss_shadow), T(interrupt_masked), T(interrupt_wakes), T(nmi_blocking), T(single_step),
+		T(single_step_rep), T(injection_types), T(injected_fault), T(v86_interrupt_to_monitor),
+		T(v86_iopl), T(v86_redirected), T(interrupt_window), T(external_interrupt_exit),
+		T(nmi_exit_and_window), T(monitor_trap_flag), T(code_breakpoint), T(data_breakpoint),
+	};
+
+	return cmocka_run_group_tests(tests, create, destroy);
+}
