@@ -84,19 +84,11 @@ static void controller_command(struct i8042 *k, u8 cmd)
 {
 	k->pending = 0;
 	switch (cmd) {
-	case 0x20 ... 0x3f:
-		put(k, cmd == 0x20 ? k->config : k->ram[cmd & 31]);
-		break;
+	case 0x20 ... 0x3f: put(k, cmd == 0x20 ? k->config : k->ram[cmd & 31]); break;
 	case 0x60 ... 0x7f: /* their data byte follows */
-	case 0xd1 ... 0xd4:
-		k->pending = cmd;
-		break;
-	case 0xa7:
-		k->config |= CONFIG_AUX_OFF;
-		break;
-	case 0xa8:
-		k->config &= (u8)~CONFIG_AUX_OFF;
-		break;
+	case 0xd1 ... 0xd4: k->pending = cmd; break;
+	case 0xa7: k->config |= CONFIG_AUX_OFF; break;
+	case 0xa8: k->config &= (u8)~CONFIG_AUX_OFF; break;
 	case 0xa9: /* test of the auxiliary port: clock line stuck low, nothing is there */
 		put(k, 0x01);
 		break;
@@ -104,25 +96,13 @@ static void controller_command(struct i8042 *k, u8 cmd)
 		k->config |= CONFIG_SYSTEM;
 		put(k, 0x55);
 		break;
-	case 0xab:
-		put(k, 0x00);
-		break;
-	case 0xad:
-		k->config |= CONFIG_KBD_OFF;
-		break;
-	case 0xae:
-		k->config &= (u8)~CONFIG_KBD_OFF;
-		break;
-	case 0xc0: /* input port: keyboard not locked */
-		put(k, 0x80);
-		break;
-	case 0xd0:
-		put(k, k->output_port);
-		break;
+	case 0xab: put(k, 0x00); break;
+	case 0xad: k->config |= CONFIG_KBD_OFF; break;
+	case 0xae: k->config &= (u8)~CONFIG_KBD_OFF; break;
+	case 0xc0: /* input port: keyboard not locked */ put(k, 0x80); break;
+	case 0xd0: put(k, k->output_port); break;
 	case 0xdd: /* A20 off, on: as many PCs have it */
-	case 0xdf:
-		set_output_port(k, (u8)((k->output_port & ~OUTPUT_PORT_A20) | (cmd & 2)));
-		break;
+	case 0xdf: set_output_port(k, (u8)((k->output_port & ~OUTPUT_PORT_A20) | (cmd & 2))); break;
 	case 0xf0 ... 0xff: /* pulse output lines low: bit 0 is the processors' reset */
 		if (!(cmd & 1))
 			k->dev.bus->ops->reset(k->dev.bus->machine, BUS_RESET_HARD);
@@ -141,14 +121,10 @@ static void keyboard_command(struct i8042 *k, u8 byte)
 		return;
 	}
 	switch (byte) {
-	case 0xee: /* echo */
-		put(k, 0xee);
-		return;
+	case 0xee: /* echo */ put(k, 0xee); return;
 	case 0xed:
 	case 0xf0:
-	case 0xf3:
-		k->kbd_pending = byte;
-		break;
+	case 0xf3: k->kbd_pending = byte; break;
 	}
 	put(k, 0xfa);
 	if (byte == 0xf2) {
@@ -165,28 +141,16 @@ static void data_write(struct i8042 *k, u8 byte)
 
 	k->pending = 0;
 	switch (cmd) {
-	case 0x60:
-		k->config = byte;
-		break;
-	case 0x61 ... 0x7f:
-		k->ram[cmd & 31] = byte;
-		break;
-	case 0xd1:
-		set_output_port(k, byte);
-		break;
-	case 0xd2:
-		put(k, byte);
-		break;
-	case 0xd3:
-		put(k, byte | FROM_AUX);
-		break;
+	case 0x60: k->config = byte; break;
+	case 0x61 ... 0x7f: k->ram[cmd & 31] = byte; break;
+	case 0xd1: set_output_port(k, byte); break;
+	case 0xd2: put(k, byte); break;
+	case 0xd3: put(k, byte | FROM_AUX); break;
 	case 0xd4: /* to the mouse that is not there */
 		k->timeout = STATUS_TIMEOUT;
 		put(k, 0xfe | FROM_AUX);
 		break;
-	default:
-		k->config &= (u8)~CONFIG_KBD_OFF;
-		keyboard_command(k, byte);
+	default: k->config &= (u8)~CONFIG_KBD_OFF; keyboard_command(k, byte);
 	}
 }
 

@@ -11,6 +11,12 @@ int irq_add_sink(struct irq_router *r, const struct irq_line *sink)
 	return 0;
 }
 
+static void tell_sinks(struct irq_router *r, u32 gsi, bool level, u32 source, u64 due_ns)
+{
+	for (u32 i = 0; i < r->nsinks; i++)
+		r->sink[i].set(r->sink[i].arg, gsi, level, source, due_ns);
+}
+
 void irq_set(struct irq_router *r, u32 gsi, u32 source, bool level, u64 due_ns)
 {
 	if (gsi >= IRQ_GSI_COUNT)
@@ -20,8 +26,19 @@ void irq_set(struct irq_router *r, u32 gsi, u32 source, bool level, u64 due_ns)
 	if (level)
 		after |= 1u << (source & 31);
 	r->drivers[gsi] = after;
-	if (!before == !after)
-		return;
-	for (u32 i = 0; i < r->nsinks; i++)
-		r->sink[i].set(r->sink[i].arg, gsi, after != 0, source, due_ns);
+	if (!(before & ~r->muted) != !(after & ~r->muted))
+		tell_sinks(r, gsi, after & ~r->muted, source, due_ns);
+}
+
+void irq_mute(struct irq_router *r, u32 sources, u64 now_ns)
+{
+	u32 before = r->muted;
+
+	r->muted = sources;
+	for (u32 gsi = 0; gsi < IRQ_GSI_COUNT; gsi++) {
+		u32 d = r->drivers[gsi];
+
+		if (!(d & ~before) != !(d & ~sources))
+			tell_sinks(r, gsi, d & ~sources, INTR_SOURCE_DEVICE, now_ns);
+	}
 }

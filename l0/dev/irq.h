@@ -35,6 +35,7 @@ struct irq_router {
 	u32 nsinks;
 	/* Wire-or: the sources that hold each line high, a bit for each INTR_SOURCE_*. */
 	u32 drivers[IRQ_GSI_COUNT];
+	u32 muted; /* sources that are disconnected at present (HPET legacy routing) */
 };
 
 /* Return: 0, -ENOSPC. */
@@ -47,5 +48,11 @@ int irq_add_sink(struct irq_router *r, const struct irq_line *sink) __must_check
  * @due_ns: machine time at which the event was due, for a rising edge
  */
 void irq_set(struct irq_router *r, u32 gsi, u32 source, bool level, u64 due_ns);
+
+/**
+ * irq_mute - disconnect some sources from every line, and connect those not named
+ * @sources: a bit for each INTR_SOURCE_*; what they drive is remembered
+ */
+void irq_mute(struct irq_router *r, u32 sources, u64 now_ns);
 
 #endif

@@ -56,9 +56,9 @@ struct rtc {
 	struct device dev;
 	u8 index;
 	u8 cell[CMOS_BYTES];
-	s64 epoch;	     /* seconds at machine time 0, moved by the guest's setting */
-	s64 frozen;	     /* while SET or the divider stops it: the date */
-	struct timer timer;  /* next second or period */
+	s64 epoch;		  /* seconds at machine time 0, moved by the guest's setting */
+	s64 frozen;		  /* while SET or the divider stops it: the date */
+	struct timer timer;	  /* next second or period */
 	u64 second_ns, period_ns; /* deadlines, TIMER_NEVER when not wanted */
 	u64 due_ns;
 };
@@ -204,22 +204,14 @@ static u8 read_date(const struct rtc *r, u32 reg)
 
 	date_of(date_now(r), &d);
 	switch (reg) {
-	case REG_SECONDS:
-		return encode(r, d.second);
-	case REG_MINUTES:
-		return encode(r, d.minute);
-	case REG_HOURS:
-		return encode_hour(r, d.hour);
-	case REG_WEEKDAY:
-		return encode(r, d.weekday);
-	case REG_DAY:
-		return encode(r, d.day);
-	case REG_MONTH:
-		return encode(r, d.month);
-	case REG_YEAR:
-		return encode(r, d.year % 100);
-	default:
-		return encode(r, d.year / 100);
+	case REG_SECONDS: return encode(r, d.second);
+	case REG_MINUTES: return encode(r, d.minute);
+	case REG_HOURS: return encode_hour(r, d.hour);
+	case REG_WEEKDAY: return encode(r, d.weekday);
+	case REG_DAY: return encode(r, d.day);
+	case REG_MONTH: return encode(r, d.month);
+	case REG_YEAR: return encode(r, d.year % 100);
+	default: return encode(r, d.year / 100);
 	}
 }
 
@@ -232,29 +224,14 @@ static void write_date(struct rtc *r, u32 reg, u8 value)
 
 	date_of(now, &d);
 	switch (reg) {
-	case REG_SECONDS:
-		d.second = v % 60;
-		break;
-	case REG_MINUTES:
-		d.minute = v % 60;
-		break;
-	case REG_HOURS:
-		d.hour = decode_hour(r, value) % 24;
-		break;
-	case REG_DAY:
-		d.day = v % 32;
-		break;
-	case REG_MONTH:
-		d.month = v % 13 ? v % 13 : 1;
-		break;
-	case REG_YEAR:
-		d.year = d.year / 100 * 100 + v % 100;
-		break;
-	case REG_CENTURY:
-		d.year = (v % 100 < 19 ? 19 : v % 100) * 100 + d.year % 100;
-		break;
-	default:
-		return;
+	case REG_SECONDS: d.second = v % 60; break;
+	case REG_MINUTES: d.minute = v % 60; break;
+	case REG_HOURS: d.hour = decode_hour(r, value) % 24; break;
+	case REG_DAY: d.day = v % 32; break;
+	case REG_MONTH: d.month = v % 13 ? v % 13 : 1; break;
+	case REG_YEAR: d.year = d.year / 100 * 100 + v % 100; break;
+	case REG_CENTURY: d.year = (v % 100 < 19 ? 19 : v % 100) * 100 + d.year % 100; break;
+	default: return;
 	}
 	if (d.year < 1970)
 		d.year = 1970;
@@ -293,20 +270,18 @@ static u8 read_cell(struct rtc *r, u32 reg)
 		if (reg == REG_HOURS_ALARM)
 			break;
 		return read_date(r, reg);
-	case REG_CENTURY:
-		return read_date(r, reg);
+	case REG_CENTURY: return read_date(r, reg);
 	case REG_A:
-		return r->cell[REG_A] | (is_running(r) && bus_now(r->dev.bus) % NS_PER_SEC >=
-								  NS_PER_SEC - UPDATE_NS
-						 ? A_UIP
-						 : 0);
+		return r->cell[REG_A] |
+		       (is_running(r) && bus_now(r->dev.bus) % NS_PER_SEC >= NS_PER_SEC - UPDATE_NS
+				? A_UIP
+				: 0);
 	case REG_C:
 		value = r->cell[REG_C];
 		r->cell[REG_C] = 0;
 		update_line(r);
 		return value;
-	case REG_D:
-		return D_VALID;
+	case REG_D: return D_VALID;
 	}
 	return r->cell[reg];
 }
@@ -316,25 +291,17 @@ static void write_cell(struct rtc *r, u32 reg, u8 value)
 	switch (reg) {
 	case REG_SECONDS_ALARM:
 	case REG_MINUTES_ALARM:
-	case REG_HOURS_ALARM:
-		r->cell[reg] = value;
-		break;
+	case REG_HOURS_ALARM: r->cell[reg] = value; break;
 	case REG_SECONDS:
 	case REG_MINUTES:
 	case REG_HOURS:
 	case REG_WEEKDAY ... REG_YEAR:
-	case REG_CENTURY:
-		write_date(r, reg, value);
-		break;
+	case REG_CENTURY: write_date(r, reg, value); break;
 	case REG_A:
-	case REG_B:
-		write_control(r, reg, value);
-		break;
+	case REG_B: write_control(r, reg, value); break;
 	case REG_C:
-	case REG_D:
-		break;
-	default:
-		r->cell[reg] = value;
+	case REG_D: break;
+	default: r->cell[reg] = value;
 	}
 }
 
