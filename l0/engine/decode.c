@@ -72,6 +72,11 @@ static void set_memory(struct decode *d, const ZydisDecodedOperand *o)
 	op->index = decode_reg(o->mem.index);
 	op->scale = o->mem.scale;
 	op->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
+	/* SIB without a base: Zydis names R13 when REX.B is set and addresses are 32 bits wide. */
+	if (op->asize >= 4 && d->insn.raw.modrm.mod == 0 && d->insn.raw.modrm.rm == 4 && d->insn.raw.sib.base == 5) {
+		op->base = OP_NO_REG;
+		op->disp = d->insn.raw.disp.value;
+	}
 	if (o->mem.base == ZYDIS_REGISTER_RIP)
 		op->disp += (s64)(d->rip + d->insn.length);
 	else if (o->mem.base == ZYDIS_REGISTER_EIP)

@@ -304,6 +304,9 @@ static bool pick_extend(struct decode *d, const op_fn (*fn)[3][3])
 {
 	u32 ss = d->opr[1].size == 8 ? 0 : d->opr[1].size == 16 ? 1 : 2;
 
+	/* MOVSXD with a 16-bit operand size reads 16 bits (Zydis says 32). */
+	if (d->op->size == 2 && ss == 2)
+		ss = 1;
 	d->may_leave = d->op->flags & OP_MEM;
 	d->op->fn = fn[ss][d->si - 1][d->form == FORM_RR ? 0 : d->flat64 ? 1 : 2];
 	return true;
@@ -331,6 +334,7 @@ static bool pick_condition(struct decode *d)
 	if (d->insn.opcode_map != ZYDIS_OPCODE_MAP_0F || d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
 	d->may_leave = mem;
+	d->op->aux = (u16)(opcode & 15);
 	if ((opcode & 0xf0) == 0x40)
 		return pick(d, mem ? cmov_m : cmov_r[opcode & 15]);
 	if ((opcode & 0xf0) == 0x90)

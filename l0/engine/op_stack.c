@@ -181,7 +181,9 @@ bool op_stack_pick(struct decode *d)
 			return pick(d, fast ? pop_r64 : pop_r);
 		return d->form == FORM_M && pick(d, pop_m);
 	case ZYDIS_MNEMONIC_LEAVE: return pick(d, fast ? leave64 : leave_any);
-	case ZYDIS_MNEMONIC_ENTER: return decode_plain(d, enter);
+	case ZYDIS_MNEMONIC_ENTER:
+		d->op->aux = (u16)d->insn.raw.imm[1].value.u;
+		return decode_plain(d, enter);
 	case ZYDIS_MNEMONIC_PUSHA:
 	case ZYDIS_MNEMONIC_PUSHAD: return decode_plain(d, pusha);
 	case ZYDIS_MNEMONIC_POPA:

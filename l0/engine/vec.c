@@ -21,7 +21,7 @@ static __always_inline u32 stub_run(const void *stub, const void *mem)
 {
 	register u64 trap __asm__("r11");
 
-	__asm__ volatile(STUB_CALL : "=r"(trap), "+D"(mem) : [stub] "r"(stub) : "memory", "cc");
+	__asm__ volatile(STUB_CALL : "=&r"(trap), "+D"(mem) : [stub] "r"(stub) : "memory", "cc");
 	return (u32)trap;
 }
 
@@ -208,7 +208,7 @@ static u32 stub_run_general(struct vp *vp, const struct op *op, const void *mem,
 	register u64 result __asm__("r10");
 
 	__asm__ volatile(STUB_CALL "\n\tmovq %%rax, %%r10\n\tlahf\n\tseto %%al"
-			 : "=r"(trap), "=r"(result), "+a"(a), "+c"(c), "+d"(d), "+D"(mem)
+			 : "=&r"(trap), "=&r"(result), "+a"(a), "+c"(c), "+d"(d), "+D"(mem)
 			 : [stub] "r"((const void *)op->slow)
 			 : "memory", "cc");
 	if (trap)
@@ -266,7 +266,7 @@ static void vec_fcmov(struct vp *vp, const struct op *op)
 	vec_gate(vp, op);
 	vec_live(vp);
 	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\txorl %%r11d, %%r11d\n\tsahf\n\tcall *%[stub]\n\tleaq 128(%%rsp), %%rsp"
-			 : "=r"(trap), "+a"(a)
+			 : "=&r"(trap), "+a"(a)
 			 : [stub] "r"((const void *)op->slow)
 			 : "memory", "cc");
 	if (unlikely(trap))
@@ -308,7 +308,9 @@ static void vec_maskmov(struct vp *vp, const struct op *op)
 	bool mmx = op->aux & VEC_MMX;
 	u32 bytes = mmx ? 8 : 16;
 	const u8 *regs = vp->cpu.vec + (mmx ? 32 : 160);
-	const u8 *data = regs + 16 * op->dst, *mask = regs + 16 * op->src;
+	/* MMn is physical register n; the image is in the order of the x87 stack */
+	u32 top = mmx ? nm_load16(vp->cpu.vec + 2) >> 11 & 7 : 0, wrap = mmx ? 7 : 15;
+	const u8 *data = regs + 16 * ((op->dst - top) & wrap), *mask = regs + 16 * ((op->src - top) & wrap);
 	u64 off = vp->cpu.gpr[RDI];
 
 	if (op->asize < 8)
@@ -320,9 +322,10 @@ static void vec_maskmov(struct vp *vp, const struct op *op)
 	for (u32 i = 0; i < bytes; i++)
 		if (mask[i] & 0x80)
 			lin_write(vp, op, lin + i, data[i], 1);
-	if (mmx) { /* an MMX instruction: tags valid, top of stack 0 */
+	if (mmx) { /* as any MMX instruction: tags valid, top of stack 0 */
+		u32 ignored;
 		vec_live(vp);
-		__asm__ volatile("movq %%mm0, %%mm0" : : : "memory");
+		__asm__ volatile("movd %%mm0, %0" : "=r"(ignored) : : "memory");
 	}
 	NEXT(vp, op);
 }
@@ -364,34 +367,27 @@ static const struct vec_set vec_sets[] = {
 	{ZYDIS_ISA_EXT_F16C, VEC_AVX, FEATURE(has_f16c)},
 };
 
-static bool is_vector_register(const ZydisDecodedOperand *o)
-{
-	if (o->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return false;
-	ZydisRegisterClass c = ZydisRegisterGetClass(o->reg.value);
-	return c == ZYDIS_REGCLASS_X87 || c == ZYDIS_REGCLASS_MMX || c == ZYDIS_REGCLASS_XMM ||
-	       c == ZYDIS_REGCLASS_YMM;
-}
-
-/* The sets also hold instructions without a vector operand (fences, CRC32, prefetches): not ours. */
-static bool is_stateful(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o)
+/* The sets also hold instructions that touch no vector state: they are not ours. */
+static bool is_stateful(const ZydisDecodedInstruction *insn)
 {
 	switch (insn->mnemonic) {
-	case ZYDIS_MNEMONIC_LDMXCSR:
-	case ZYDIS_MNEMONIC_STMXCSR:
-	case ZYDIS_MNEMONIC_VLDMXCSR:
-	case ZYDIS_MNEMONIC_VSTMXCSR:
-	case ZYDIS_MNEMONIC_EMMS:
-	case ZYDIS_MNEMONIC_VZEROUPPER:
-	case ZYDIS_MNEMONIC_VZEROALL:
-		return true;
+	case ZYDIS_MNEMONIC_LFENCE:
+	case ZYDIS_MNEMONIC_MFENCE:
+	case ZYDIS_MNEMONIC_SFENCE:
+	case ZYDIS_MNEMONIC_MOVNTI:
+	case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_PAUSE:
+	case ZYDIS_MNEMONIC_CRC32:
+	case ZYDIS_MNEMONIC_POPCNT:
+	case ZYDIS_MNEMONIC_PREFETCHNTA:
+	case ZYDIS_MNEMONIC_PREFETCHT0:
+	case ZYDIS_MNEMONIC_PREFETCHT1:
+	case ZYDIS_MNEMONIC_PREFETCHT2:
+	case ZYDIS_MNEMONIC_PREFETCHW:
+		return false;
 	default:
-		break;
+		return true;
 	}
-	for (u32 i = 0; i < insn->operand_count; i++)
-		if (is_vector_register(&o[i]))
-			return true;
-	return insn->meta.isa_ext == ZYDIS_ISA_EXT_X87;
 }
 
 static const struct vec_set *set_of(const ZydisDecodedInstruction *insn)
@@ -441,14 +437,20 @@ static u32 rewrite(const ZydisDecodedInstruction *insn, const u8 *bytes, const s
 {
 	u32 i = 0, n = 0;
 	u8 rex = 0;
-	bool x87 = insn->meta.isa_ext == ZYDIS_ISA_EXT_X87;
+	bool x87 = insn->meta.isa_ext == ZYDIS_ISA_EXT_X87 || insn->mnemonic == ZYDIS_MNEMONIC_FISTTP;
 	bool rm_fixed = mem || g->in_rm;
 
-	for (; is_legacy_prefix(bytes[i]); i++)
-		if ((bytes[i] == 0x66 || bytes[i] == 0xf2 || bytes[i] == 0xf3) && !x87)
-			out[n++] = bytes[i];
-	if (insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && (bytes[i] & 0xf0) == 0x40)
-		rex = bytes[i++];
+	for (;; i++) {
+		if (is_legacy_prefix(bytes[i])) {
+			rex = 0; /* only the REX right before the opcode counts */
+			if ((bytes[i] == 0x66 || bytes[i] == 0xf2 || bytes[i] == 0xf3) && !x87)
+				out[n++] = bytes[i];
+		} else if (insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && (bytes[i] & 0xf0) == 0x40) {
+			rex = bytes[i];
+		} else {
+			break;
+		}
+	}
 	if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		u8 rxb_m, wvvvv;
 		if (bytes[i] == 0xc5) {
@@ -594,7 +596,8 @@ static void scan_operands(const ZydisDecodedInstruction *insn, const ZydisDecode
 			  struct operands *u)
 {
 	for (u32 i = 0; i < insn->operand_count; i++, o++) {
-		bool visible = o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT;
+		/* FNSTSW AX names its register implicitly */
+		bool visible = o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN;
 		bool read = o->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
 		bool write = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && visible) {
@@ -653,20 +656,23 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 		op->aux = insn->meta.isa_ext == ZYDIS_ISA_EXT_X87 ? VEC_X87 : VEC_FXSR;
 		return op_slow;
 	}
-	if (!set || !is_stateful(insn, operands) || !is_announced(vp, set, insn) || is_unsupported(insn->mnemonic))
+	if (!set || !is_stateful(insn) || !is_announced(vp, set, insn) || is_unsupported(insn->mnemonic))
 		return NULL;
 	op->aux = set->kind;
 	op->sel = 0;
 	/* MMX forms of the SSE sets need no OSFXSR, and follow the rules of MMX */
-	bool xmm = false, mmx = false;
+	bool xmm = false, mmx = false, x87 = false;
 	for (u32 i = 0; i < insn->operand_count; i++)
 		if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
 			ZydisRegisterClass c = ZydisRegisterGetClass(operands[i].reg.value);
 			mmx |= c == ZYDIS_REGCLASS_MMX;
+			x87 |= c == ZYDIS_REGCLASS_X87;
 			xmm |= c == ZYDIS_REGCLASS_XMM || c == ZYDIS_REGCLASS_YMM;
 		}
 	if (mmx && !xmm)
 		op->aux = VEC_MMX;
+	if (x87) /* FISTTP came with SSE3 */
+		op->aux = VEC_X87;
 	if (insn->mnemonic == ZYDIS_MNEMONIC_FWAIT)
 		op->aux = VEC_WAIT;
 	else if ((op->aux & VEC_X87) && !is_x87_control(insn->mnemonic))
@@ -676,8 +682,8 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 	scan_operands(insn, operands, op, &u);
 	if (insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
 	    insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) {
-		op->dst = (u8)ZydisRegisterGetId(operands[1].reg.value);
-		op->src = (u8)ZydisRegisterGetId(operands[2].reg.value);
+		op->dst = (u8)ZydisRegisterGetId(operands[0].reg.value);
+		op->src = (u8)ZydisRegisterGetId(operands[1].reg.value);
 	}
 	if (u.mem) {
 		op->size = (u8)(u.mem->size / 8);

@@ -304,6 +304,11 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		return true;
 	ZydisRegister base = x->m->mem.base, index = x->m->mem.index;
 	u64 disp = (u64)x->m->mem.disp.value, scale = x->m->mem.scale;
+	/* Zydis takes a SIB byte without base for R13 when REX.B is set and addresses are 32 bits wide */
+	if (x->in.raw.modrm.mod == 0 && x->in.raw.modrm.rm == 4 && x->in.raw.sib.base == 5)
+		base = ZYDIS_REGISTER_NONE;
+	if (base == ZYDIS_REGISTER_NONE && x->in.raw.disp.size)
+		disp = (u64)x->in.raw.disp.value;
 	if (base == ZYDIS_REGISTER_RIP || base == ZYDIS_REGISTER_EIP)
 		return false;
 	if (base == ZYDIS_REGISTER_NONE && index == ZYDIS_REGISTER_NONE) {
@@ -435,6 +440,36 @@ static void show(const struct insn *x, const struct oracle_state *in, const stru
 			       (unsigned long long)nm_load64(host->fx + i), (unsigned long long)nm_load64(got->fx + i));
 }
 
+/*
+ * What the SDM leaves open when an instruction faults: ENTER may have pushed a part; an x87 store in
+ * microcode may have written the bytes of the first page; an MMX instruction may have gone over to
+ * MMX tags already; MASKMOV may have stored some bytes.
+ */
+static void forgive_partial(const struct insn *x, const struct oracle_state *host, struct oracle_state *got,
+			    u8 *ram, const u8 *data)
+{
+	bool x87 = x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || x->in.mnemonic == ZYDIS_MNEMONIC_FISTTP;
+	bool maskmov = x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+		       x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU || x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
+
+	/* An unmasked exception suppresses an x87 store; the engine finds the page fault first. */
+	if (x87 && got->vector == VECTOR_PF && host->vector < 0 && (host->fx[2] & 0x80))
+		*got = *host;
+	/* Whether a masked byte's page faults is up to the implementation. */
+	if (maskmov && host->vector == VECTOR_PF) {
+		memcpy(ram, data, ORACLE_DATA_BYTES);
+		*got = *host;
+	}
+	if (host->vector < 0 || got->vector != host->vector)
+		return;
+	if (x->in.mnemonic == ZYDIS_MNEMONIC_ENTER || x87)
+		memcpy(ram, data, ORACLE_DATA_BYTES);
+	for (u32 i = 0; i < x->in.operand_count; i++)
+		if (x->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    ZydisRegisterGetClass(x->op[i].reg.value) == ZYDIS_REGCLASS_MMX)
+			memcpy(got->fx, host->fx, 416);
+}
+
 static bool one_case(void)
 {
 	static struct oracle_state in, host, got;
@@ -450,6 +485,7 @@ static bool one_case(void)
 	memcpy(ram, data, ORACLE_DATA_BYTES);
 	oracle_run(x.bytes, x.in.length, &in, &host);
 	run_engine(&x, &in, &got);
+	forgive_partial(&x, &host, &got, ram, data);
 	bool same = host.vector == got.vector && memcmp(host.gpr, got.gpr, sizeof(host.gpr)) == 0 &&
 		    memcmp(data, ram, ORACLE_DATA_BYTES) == 0 && same_fx(host.fx, got.fx) &&
 		    (host.vector >= 0 || ((host.rflags ^ got.rflags) & flags_mask(&x)) == 0);
@@ -467,6 +503,9 @@ static void host_and_engine_agree(void **state)
 	u32 bad = 0, cases = getenv("NESTOR_CASES") ? (u32)atoi(getenv("NESTOR_CASES")) : CASES_DEFAULT;
 
 	(void)state;
+	assert_int_equal(vec_init(), 0);
+	assert_int_equal(oracle_init(), 0); /* after cmocka's own signal handlers */
+	create_guest();
 	for (u32 i = 0; i < cases; i++)
 		bad += !one_case();
 	printf("%u instructions, %u disagree\n", cases, bad);
@@ -480,10 +519,5 @@ int main(void)
 	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261120;
 	printf("seed %llu\n", (unsigned long long)seed);
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	if (oracle_init()) {
-		printf("1..0 # SKIP the host gives no memory at the oracle's addresses\n");
-		return 77;
-	}
-	create_guest();
 	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);
 }

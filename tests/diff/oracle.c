@@ -93,6 +93,9 @@ static void build_code(void)
 	*p = 0xc3;
 }
 
+/* Handlers from before, for exceptions that are not the instruction's. */
+static struct sigaction before[32];
+
 static void on_exception(int sig, siginfo_t *info, void *context)
 {
 	static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -101,9 +104,11 @@ static void on_exception(int sig, siginfo_t *info, void *context)
 	greg_t *g = uc->uc_mcontext.gregs;
 	u64 rip = (u64)g[REG_RIP];
 
-	(void)info;
 	if (rip < ORACLE_CODE || rip >= ORACLE_CODE + 0x1000) {
-		signal(sig, SIG_DFL);
+		if (before[sig].sa_flags & SA_SIGINFO)
+			before[sig].sa_sigaction(sig, info, context);
+		else
+			signal(sig, SIG_DFL);
 		return;
 	}
 	for (u32 r = 0; r < 16; r++)
@@ -136,7 +141,7 @@ int oracle_init(void)
 	build_code();
 	sigaltstack(&ss, NULL);
 	for (u32 i = 0; i < ARRAY_SIZE(sigs); i++)
-		sigaction(sigs[i], &act, NULL);
+		sigaction(sigs[i], &act, &before[sigs[i]]);
 	return 0;
 }
 
