@@ -1,0 +1,352 @@
+/* The report as text; see report.h. */
+#include <stdlib.h>
+#include <string.h>
+#include "trace/bt2/report.h"
+
+#define MAX_EXIT_ROWS 512
+#define MAX_PROCESSES_SHOWN 8
+#define MAX_TREE_DEPTH 8
+
+/* --- numbers for people --- */
+struct text {
+	char s[32];
+};
+
+static struct text grouped(u64 n)
+{
+	char digits[24];
+	struct text t;
+	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+	char *to = t.s;
+
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			*to++ = ',';
+		*to++ = digits[i];
+	}
+	*to = 0;
+	return t;
+}
+
+static struct text duration(u64 ns)
+{
+	struct text t;
+
+	if (ns >= NS_PER_SEC)
+		snprintf(t.s, sizeof(t.s), "%llu.%03llu s", (unsigned long long)(ns / NS_PER_SEC),
+			 (unsigned long long)(ns % NS_PER_SEC / NS_PER_MS));
+	else if (ns >= NS_PER_MS)
+		snprintf(t.s, sizeof(t.s), "%llu.%03llu ms", (unsigned long long)(ns / NS_PER_MS),
+			 (unsigned long long)(ns % NS_PER_MS / NS_PER_US));
+	else if (ns >= NS_PER_US)
+		snprintf(t.s, sizeof(t.s), "%llu.%03llu us", (unsigned long long)(ns / NS_PER_US),
+			 (unsigned long long)(ns % NS_PER_US));
+	else
+		snprintf(t.s, sizeof(t.s), "%llu ns", (unsigned long long)ns);
+	return t;
+}
+
+static struct text percent(u64 part, u64 whole)
+{
+	u64 tenths = whole ? (u64)((u128)part * 1000 / whole) : 0;
+	struct text t;
+
+	snprintf(t.s, sizeof(t.s), "%llu.%llu %%", (unsigned long long)(tenths / 10),
+		 (unsigned long long)(tenths % 10));
+	return t;
+}
+
+static struct text rate(u64 n, u64 ns)
+{
+	struct text t = grouped(ns ? (u64)((u128)n * NS_PER_SEC / ns) : 0);
+
+	strcat(t.s, "/s");
+	return t;
+}
+
+static u64 length_ns(const struct model *m)
+{
+	const struct model_totals *t = model_totals(m);
+
+	return t->events && t->last_ns > t->first_ns ? t->last_ns - t->first_ns : 0;
+}
+
+/* Time that all workers had together. */
+static u64 capacity_ns(const struct model *m)
+{
+	const struct model_totals *t = model_totals(m);
+	u64 sum = t->idle_ns;
+
+	for (u32 i = 0; i < MODEL_LEVELS; i++)
+		sum += t->level_ns[i];
+	return sum;
+}
+
+/* --- parts --- */
+static void print_head(FILE *out, const struct model *m, const struct report_info *info)
+{
+	const struct model_totals *t = model_totals(m);
+	u32 nworkers;
+
+	model_workers(m, &nworkers);
+	if (info->source)
+		fprintf(out, "Trace     %s\n", info->source);
+	fprintf(out, "Length    %s of virtual time, %u worker%s\n", duration(length_ns(m)).s, nworkers,
+		nworkers == 1 ? "" : "s");
+	fprintf(out, "Events    %s", grouped(t->events).s);
+	if (info->foreign)
+		fprintf(out, " (and %s of other programs)", grouped(info->foreign).s);
+	if (t->detail == MODEL_LIVE)
+		fprintf(out, "; a live trace: exits are summed up every few ms");
+	fprintf(out, "\nLost      ");
+	if (!t->lost && !t->gaps)
+		fprintf(out, "none\n");
+	else
+		fprintf(out, "%s reported, %s missing in the sequence: the figures below are too low\n",
+			grouped(t->lost).s, grouped(t->gaps).s);
+	if (t->overflow)
+		fprintf(out, "Left out  %s things that did not fit in the report's tables\n",
+			grouped(t->overflow).s);
+}
+
+static const char *const level_texts[MODEL_LEVELS] = {
+	"L0, charged for exits", "child VMMs", "their guests", "guests of guests",
+};
+
+static void print_levels(FILE *out, const struct model *m)
+{
+	const struct model_totals *t = model_totals(m);
+	u64 whole = capacity_ns(m);
+
+	fprintf(out, "\nTime by level\n");
+	for (u32 i = 0; i < MODEL_LEVELS; i++) {
+		if (!t->level_ns[i] && (i == 0 || i > 2))
+			continue;
+		fprintf(out, "  level %u  %-24s %14s %8s\n", i, level_texts[i] ? level_texts[i] : "deeper",
+			duration(t->level_ns[i]).s, percent(t->level_ns[i], whole).s);
+	}
+	fprintf(out, "  idle     %-24s %14s %8s\n", "no machine was ready", duration(t->idle_ns).s,
+		percent(t->idle_ns, whole).s);
+}
+
+/* Counters summed up over the vCPUs of a machine itself (child EVENT_NO_ID) or of a child VM. */
+static struct model_counters sum_vcpus(const struct model *m, u32 vm, u32 child)
+{
+	struct model_counters sum = {0};
+	const struct model_vcpu *v;
+	u32 n;
+
+	v = model_vcpus(m, &n);
+	for (u32 i = 0; i < n; i++, v++) {
+		if (v->vm != vm || v->child != child)
+			continue;
+		sum.ran_ns += v->total.ran_ns;
+		sum.exits += v->total.exits;
+		sum.reflected += v->total.reflected;
+		sum.switches += v->total.switches;
+		sum.halts += v->total.halts;
+		sum.misses += v->total.misses;
+	}
+	return sum;
+}
+
+static void print_vm_row(FILE *out, u32 indent, const char *name, u64 ran_ns, u64 whole,
+			 const struct model_counters *c)
+{
+	fprintf(out, "  %*s%-*s %14s %8s", (int)indent, "", (int)(30 - indent), name, duration(ran_ns).s,
+		percent(ran_ns, whole).s);
+	if (c)
+		fprintf(out, " %12s %10s %9s", grouped(c->exits).s, grouped(c->switches).s,
+			grouped(c->halts).s);
+	fprintf(out, "\n");
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct model_process *x = *(const struct model_process *const *)a;
+	const struct model_process *y = *(const struct model_process *const *)b;
+
+	return x->ran_ns < y->ran_ns ? 1 : x->ran_ns > y->ran_ns ? -1 : x->id < y->id ? -1 : x->id > y->id;
+}
+
+static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child, u32 indent, u64 whole)
+{
+	const struct model_process *p, **mine;
+	u64 rest_ns = 0;
+	u32 n, count = 0;
+
+	p = model_processes(m, &n);
+	mine = malloc(sizeof(*mine) * (n + 1));
+	for (u32 i = 0; mine && i < n; i++)
+		if (p[i].vm == vm && p[i].child == child)
+			mine[count++] = &p[i];
+	if (count > 1) { /* a single address space is no news */
+		qsort(mine, count, sizeof(*mine), by_time);
+		for (u32 i = 0; i < count; i++) {
+			char name[EVENT_NAME_BYTES + 48];
+
+			if (i >= MAX_PROCESSES_SHOWN) {
+				rest_ns += mine[i]->ran_ns;
+				continue;
+			}
+			snprintf(name, sizeof(name), "process %s%scr3 %#llx", mine[i]->name,
+				 mine[i]->name[0] ? ", " : "", (unsigned long long)mine[i]->cr3);
+			print_vm_row(out, indent, name, mine[i]->ran_ns, whole, NULL);
+		}
+		if (count > MAX_PROCESSES_SHOWN) {
+			char name[48];
+
+			snprintf(name, sizeof(name), "%u more processes", count - MAX_PROCESSES_SHOWN);
+			print_vm_row(out, indent, name, rest_ns, whole, NULL);
+		}
+	}
+	free(mine);
+}
+
+static void print_children(FILE *out, const struct model *m, u32 vm, u32 parent, u32 depth, u64 whole)
+{
+	const struct model_child *c;
+	u32 n;
+
+	c = model_children(m, &n);
+	for (u32 i = 0; i < n; i++) {
+		struct model_counters sum;
+		char name[EVENT_NAME_BYTES + 16];
+
+		if (c[i].vm != vm || c[i].parent != parent || depth > MAX_TREE_DEPTH)
+			continue;
+		sum = sum_vcpus(m, vm, c[i].id);
+		if (c[i].name[0])
+			snprintf(name, sizeof(name), "%s", c[i].name);
+		else
+			snprintf(name, sizeof(name), "child %u", c[i].id);
+		print_vm_row(out, 2 * depth, name, sum.ran_ns, whole, &sum);
+		print_processes(out, m, vm, c[i].id, 2 * depth + 2, whole);
+		print_children(out, m, vm, c[i].id, depth + 1, whole);
+	}
+}
+
+static void print_vms(FILE *out, const struct model *m)
+{
+	const struct model_vm *vm;
+	u64 whole = capacity_ns(m);
+	u32 n;
+
+	fprintf(out, "\n%-32s %14s %8s %12s %10s %9s\n", "Time by VM", "time", "share", "exits", "switches",
+		"halts");
+	vm = model_vms(m, &n);
+	for (u32 i = 0; i < n; i++) {
+		struct model_counters own = sum_vcpus(m, vm[i].id, EVENT_NO_ID);
+		char name[EVENT_NAME_BYTES + 16];
+
+		if (vm[i].name[0])
+			snprintf(name, sizeof(name), "%s", vm[i].name);
+		else
+			snprintf(name, sizeof(name), "vm %u", vm[i].id);
+		print_vm_row(out, 0, name, vm[i].ran_ns, whole, NULL);
+		print_vm_row(out, 2, "its own code", own.ran_ns, whole, &own);
+		print_processes(out, m, vm[i].id, EVENT_NO_ID, 4, whole);
+		print_children(out, m, vm[i].id, EVENT_NO_ID, 1, whole);
+	}
+}
+
+static void print_exits(FILE *out, const struct model *m)
+{
+	static const char none[] = "  none\n";
+	struct model_exit *rows = malloc(sizeof(*rows) * MAX_EXIT_ROWS);
+	struct model_exit sum = {0};
+	u32 n;
+
+	if (!rows)
+		return;
+	fprintf(out, "\nExits by reason                                                 virtual     host cost\n");
+	fprintf(out, "  level reason                    count  reflected       kept     charge         total     mean      max\n");
+	n = MIN(model_exits_by_level(m, EVENT_NO_ID, rows, MAX_EXIT_ROWS), (u32)MAX_EXIT_ROWS);
+	for (u32 i = 0; i < n; i++) {
+		const struct model_exit *x = &rows[i];
+		u64 mean = x->count ? x->host_cost_ns / x->count : 0;
+
+		fprintf(out, "  %5u %-20s %10s %10s %10s %10s %13s %8s %8s\n", x->level,
+			event_exit_reason_text(x->reason), grouped(x->count).s, grouped(x->reflected).s,
+			grouped(x->count - x->reflected).s, duration(x->charge_ns).s,
+			duration(x->host_cost_ns).s, duration(mean).s,
+			x->host_cost_max_ns ? duration(x->host_cost_max_ns).s : "-");
+		sum.count += x->count;
+		sum.reflected += x->reflected;
+		sum.charge_ns += x->charge_ns;
+		sum.host_cost_ns += x->host_cost_ns;
+	}
+	if (!n)
+		fputs(none, out);
+	else
+		fprintf(out, "    all %-20s %10s %10s %10s %10s %13s %8s\n", "", grouped(sum.count).s,
+			grouped(sum.reflected).s, grouped(sum.count - sum.reflected).s,
+			duration(sum.charge_ns).s, duration(sum.host_cost_ns).s,
+			duration(sum.host_cost_ns / MAX(sum.count, (u64)1)).s);
+	free(rows);
+}
+
+static void print_switches(FILE *out, const struct model *m)
+{
+	const struct model_totals *t = model_totals(m);
+	u64 ns = length_ns(m);
+
+	fprintf(out, "\nSwitches\n");
+	fprintf(out, "  workers, between machines    %12s %12s\n", grouped(t->vm_switches).s,
+		rate(t->vm_switches, ns).s);
+	fprintf(out, "  VMMs, between child VMs      %12s %12s\n", grouped(t->child_switches).s,
+		rate(t->child_switches, ns).s);
+	fprintf(out, "  guests, between processes    %12s %12s\n", grouped(t->process_switches).s,
+		rate(t->process_switches, ns).s);
+	fprintf(out, "  VM entries by VMMs           %12s %12s\n", grouped(t->entries).s,
+		rate(t->entries, ns).s);
+}
+
+static void print_deadlines(FILE *out, const struct model *m)
+{
+	const struct model_deadline *d;
+	u32 n;
+
+	d = model_deadlines(m, &n);
+	if (!n)
+		return;
+	fprintf(out, "\nDeadlines                         jobs     misses   latest by        misses\n"
+		     "  who                          (its own)  (its own)  (its own)   (inferred)\n");
+	for (u32 i = 0; i < n; i++, d++) {
+		char name[96], buf[64];
+
+		if (d->child != EVENT_NO_ID)
+			model_child_name(m, d->child, buf, sizeof(buf));
+		else if (model_vm(m, d->vm))
+			snprintf(buf, sizeof(buf), "%s", model_vm(m, d->vm)->name);
+		else
+			snprintf(buf, sizeof(buf), "?");
+		if (d->guest)
+			snprintf(name, sizeof(name), "%s, guest %u", buf, d->guest);
+		else
+			snprintf(name, sizeof(name), "%s", buf);
+		fprintf(out, "  %-28s %9s  %9s  %9s  %11s\n", name,
+			grouped(d->count[DEADLINE_JOBS]).s, grouped(d->count[DEADLINE_MISSES]).s,
+			duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s, "-");
+	}
+}
+
+void report_print_text(FILE *out, const struct model *m, const struct report_info *info)
+{
+	u32 parts = info->parts ? info->parts : REPORT_ALL;
+
+	if (parts & REPORT_HEAD)
+		print_head(out, m, info);
+	if (!model_totals(m)->events)
+		return;
+	if (parts & REPORT_LEVELS)
+		print_levels(out, m);
+	if (parts & REPORT_VMS)
+		print_vms(out, m);
+	if (parts & REPORT_EXITS)
+		print_exits(out, m);
+	if (parts & REPORT_SWITCHES)
+		print_switches(out, m);
+	if (parts & REPORT_DEADLINES)
+		print_deadlines(out, m);
+}
