@@ -561,7 +561,7 @@ u64 slow_rmw_begin_locked(struct vp *vp, const struct op *op, u64 lin, u64 size_
 	return (u64)access_rmw_begin(vp, op, lin, (u8)size_seg, (u32)(size_seg >> 8), true);
 }
 
-u64 slow_rmw_end(struct vp *vp, const struct op *op)
+u64 slow_rmw_end(struct vp *vp, const struct op *op, u64 unused1, u64 unused2)
 {
 	access_rmw_end(vp, op);
 	return 0;

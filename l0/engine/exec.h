@@ -120,7 +120,7 @@ u64 slow_read(struct vp *vp, const struct op *op, u64 lin, u64 size_seg);
 u64 slow_write(struct vp *vp, const struct op *op, u64 lin, u64 size_seg, u64 value);
 u64 slow_rmw_begin(struct vp *vp, const struct op *op, u64 lin, u64 size_seg);
 u64 slow_rmw_begin_locked(struct vp *vp, const struct op *op, u64 lin, u64 size_seg);
-u64 slow_rmw_end(struct vp *vp, const struct op *op);
+u64 slow_rmw_end(struct vp *vp, const struct op *op, u64 unused1, u64 unused2);
 u64 slow_linear(struct vp *vp, const struct op *op, u64 size, u64 write);
 
 #if ENGINE_SIBLING_CALLS
