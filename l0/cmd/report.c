@@ -85,6 +85,7 @@ static int report(const struct cmd *cmd, const char *source, bool as_json)
 		model_destroy(r.model);
 		return cmd_error(cmd, EXIT_CODE_BAD_TRACE, "%s", why);
 	}
+	bt_reader_for_model(reader);
 	do
 		status = bt_reader_step(reader);
 	while (status == BT_READER_MORE || status == BT_READER_WAIT);

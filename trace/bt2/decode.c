@@ -8,7 +8,7 @@
 #define MAX_STEPS 24
 #define COMMON_FIELDS 5
 
-enum getter { GET_UNSIGNED, GET_SIGNED, GET_BOOL, GET_TEXT };
+enum getter { GET_UNSIGNED, GET_UNSIGNED64, GET_SIGNED, GET_BOOL, GET_TEXT };
 
 /* Read member @member of the payload into @out at @offset, @bytes wide (GET_TEXT: the whole field). */
 struct step {
@@ -20,6 +20,7 @@ struct known_class {
 	const bt_event_class *class;
 	u32 kind; /* TRANSITION_COUNT: not ours */
 	u32 nsteps;
+	bool is_complete; /* the steps fill the whole record */
 	struct step steps[MAX_STEPS];
 };
 
@@ -29,6 +30,7 @@ struct bt_decoder {
 	u32 *hash; /* index + 1 */
 	u32 hash_size;
 	const struct known_class *last;
+	const char *const *skip; /* fields left 0, NULL-terminated */
 };
 
 struct bt_decoder *bt_decoder_create(void)
@@ -113,7 +115,15 @@ static bool choose_getter(const bt_field_class *fc, u8 *getter)
 	}
 }
 
-static void learn_fields(struct known_class *k)
+static bool is_skipped(const struct bt_decoder *d, const char *name)
+{
+	for (const char *const *skip = d->skip; skip && *skip; skip++)
+		if (!strcmp(*skip, name))
+			return true;
+	return false;
+}
+
+static void learn_fields(const struct bt_decoder *d, struct known_class *k)
 {
 	const bt_field_class *payload = bt_event_class_borrow_payload_field_class_const(k->class);
 	u64 members;
@@ -125,9 +135,10 @@ static void learn_fields(struct known_class *k)
 		const bt_field_class_structure_member *member =
 			bt_field_class_structure_borrow_member_by_index_const(payload, i);
 		struct step step = {.member = (u8)i};
+		const char *name = bt_field_class_structure_member_get_name(member);
 		struct target target;
 
-		if (!find_target(k->kind, bt_field_class_structure_member_get_name(member), &target) ||
+		if (is_skipped(d, name) || !find_target(k->kind, name, &target) ||
 		    !choose_getter(bt_field_class_structure_member_borrow_field_class_const(member),
 				   &step.getter))
 			continue;
@@ -136,11 +147,14 @@ static void learn_fields(struct known_class *k)
 			continue;
 		step.offset = target.offset;
 		step.bytes = target.bytes;
+		if (step.getter == GET_UNSIGNED && step.bytes == sizeof(u64))
+			step.getter = GET_UNSIGNED64;
 		k->steps[k->nsteps++] = step;
 	}
+	k->is_complete = k->nsteps == COMMON_FIELDS + (u32)event_infos[k->kind].nfields;
 }
 
-static void learn(struct known_class *k, const bt_event_class *class)
+static void learn(const struct bt_decoder *d, struct known_class *k, const bt_event_class *class)
 {
 	const char *name = bt_event_class_get_name(class);
 
@@ -151,7 +165,7 @@ static void learn(struct known_class *k, const bt_event_class *class)
 	if (name && !strncmp(name, PROVIDER_PREFIX, strlen(PROVIDER_PREFIX)))
 		k->kind = event_kind_by_name(name + strlen(PROVIDER_PREFIX));
 	if (k->kind < TRANSITION_COUNT)
-		learn_fields(k);
+		learn_fields(d, k);
 }
 
 static void rehash(struct bt_decoder *d)
@@ -186,7 +200,7 @@ static const struct known_class *add_class(struct bt_decoder *d, const bt_event_
 		d->hash = hash;
 		d->hash_size *= 2;
 	}
-	learn(&d->classes[d->count++], class);
+	learn(d, &d->classes[d->count++], class);
 	rehash(d);
 	return &d->classes[d->count - 1];
 }
@@ -227,6 +241,32 @@ static u64 read_number(const struct step *s, const bt_field *field)
 	}
 }
 
+/* The low bytes of @v, on a little-endian host. */
+static void store_number(void *to, u64 v, u32 bytes)
+{
+	switch (bytes) {
+	case 8: memcpy(to, &v, 8); break;
+	case 4: memcpy(to, &v, 4); break;
+	case 2: memcpy(to, &v, 2); break;
+	default: memcpy(to, &v, 1); break;
+	}
+}
+
+static void read_step(struct transition *out, const struct step *s, const bt_field *f)
+{
+	char *to = (char *)out + s->offset;
+	u64 v;
+
+	if (likely(s->getter == GET_UNSIGNED64)) {
+		v = bt_field_integer_unsigned_get_value(f);
+		memcpy(to, &v, sizeof(v));
+	} else if (s->getter == GET_TEXT) {
+		store_text(out, s, f);
+	} else {
+		store_number(to, read_number(s, f), s->bytes);
+	}
+}
+
 bool bt_decode(struct bt_decoder *d, const bt_event *event, struct transition *out)
 {
 	const struct known_class *k = class_of(d, event);
@@ -235,22 +275,27 @@ bool bt_decode(struct bt_decoder *d, const bt_event *event, struct transition *o
 	if (!k || k->kind == TRANSITION_COUNT)
 		return false;
 	payload = bt_event_borrow_payload_field_const(event);
-	memset(out, 0, offsetof(struct transition, p) + event_infos[k->kind].words * sizeof(u64));
+	if (!k->is_complete)
+		memset(out, 0, sizeof(*out));
 	out->kind = (u8)k->kind;
-	for (u32 i = 0; i < k->nsteps; i++) {
-		const struct step *s = &k->steps[i];
-		const bt_field *f =
-			bt_field_structure_borrow_member_field_by_index_const(payload, s->member);
-		u64 v;
-
-		if (s->getter == GET_TEXT) {
-			store_text(out, s, f);
-			continue;
-		}
-		v = read_number(s, f);
-		memcpy((char *)out + s->offset, &v, s->bytes); /* little-endian host */
-	}
+	for (u32 i = 0; i < k->nsteps; i++)
+		read_step(out, &k->steps[i], bt_field_structure_borrow_member_field_by_index_const(
+						    payload, k->steps[i].member));
 	return true;
+}
+
+void bt_decoder_skip(struct bt_decoder *d, const char *const *names)
+{
+	d->skip = names;
+}
+
+/* What model_feed() has no use for, in the events that are many. */
+static const char *const model_has_no_use[] = {"guest_rip", "isa", "info1", "info2", "intr_info",
+					       "due_ns", "vector", NULL};
+
+void bt_decoder_for_model(struct bt_decoder *d)
+{
+	d->skip = model_has_no_use;
 }
 
 u64 bt_decode_discarded(const bt_message *msg)

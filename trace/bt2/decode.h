@@ -19,10 +19,17 @@ void bt_decoder_destroy(struct bt_decoder *d);
 
 /**
  * bt_decode - read one event
- * @out: filled, all words of the payload included
+ * @out: header and the words of its kind's payload are filled
  * Return: true; false when the event is none of ours (or of a kind that this build does not know).
  */
 bool bt_decode(struct bt_decoder *d, const bt_event *event, struct transition *out);
+
+/* Leave fields with these names 0, to save their time; @names ends with NULL and is kept by reference.
+ * Before the first event. */
+void bt_decoder_skip(struct bt_decoder *d, const char *const *names);
+
+/* Skip what model_feed() does not look at. For readers that do nothing but feed a model. */
+void bt_decoder_for_model(struct bt_decoder *d);
 
 /* Events that @msg says were discarded; 0 when it is no such message. An unknown number counts as 1. */
 u64 bt_decode_discarded(const bt_message *msg);

@@ -311,6 +311,11 @@ void bt_reader_close(struct bt_reader *r)
 	free(r);
 }
 
+void bt_reader_for_model(struct bt_reader *r)
+{
+	bt_decoder_for_model(r->decoder);
+}
+
 enum bt_reader_status bt_reader_step(struct bt_reader *r)
 {
 	if (bt_interrupter_is_set(r->interrupter))

@@ -60,6 +60,7 @@ struct sink *sink_create(const struct sink_class *class, const bt_value *params,
 		sink_destroy(s);
 		return NULL;
 	}
+	bt_decoder_for_model(s->decoder);
 	bt_value_map_foreach_entry_const(params, read_entry, &r);
 	if (!r.ok) {
 		sink_destroy(s);

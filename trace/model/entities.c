@@ -41,8 +41,12 @@ static u32 *hash_slot(const struct table *t, u32 id)
 
 void *model_table_find(const struct table *t, u32 id)
 {
-	u32 slot = *hash_slot(t, id);
+	u32 slot;
 
+	/* most tables are small, and their first ids 0, 1, 2, … */
+	if (id < t->count && item_id(t, id) == id)
+		return t->items + (size_t)id * t->item_bytes;
+	slot = *hash_slot(t, id);
 	return slot ? t->items + (size_t)(slot - 1) * t->item_bytes : NULL;
 }
 
