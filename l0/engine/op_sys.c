@@ -105,7 +105,7 @@ void op_wbinvd(struct vp *vp, const struct op *op)
 /* CLFLUSH and CLFLUSHOPT fault as a load of one byte would. */
 void op_clflush(struct vp *vp, const struct op *op)
 {
-	if ((op->flags & OP_OPSIZE) && !vp->features->has_clflushopt)
+	if (op->mnemonic == ZYDIS_MNEMONIC_CLFLUSHOPT && !vp->features->has_clflushopt)
 		fault_ud(vp, op);
 	seg_read(vp, op, op->seg, op_ea(vp, op), 1);
 }

@@ -3,23 +3,30 @@
  * VMWRITE of a guest with a shadow VMCS are done here when its bitmaps are clear.
  * Source: SDM 3C "VMX Instruction Reference" (the order of the checks), "VMCS Shadowing".
  */
+#include <Zydis/Zydis.h>
+#include <Zydis/Zydis.h>
 #include "l0/arch/vmcs12.h"
 #include "l0/engine/sys_priv.h"
 
 static u32 reason_of(const struct op *op)
 {
-	u32 code = op->aux & 0xff, ext = op->modrm >> 3 & 7;
-
-	if (op->aux >> 8 == 2) /* 66 0F 38 80, 81 */
-		return code == 0x80 ? EXIT_REASON_INVEPT : EXIT_REASON_INVVPID;
-	if (code == 0x01) { /* 0F 01 C2, C3, C4 */
-		if (op->modrm == 0xc2)
-			return EXIT_REASON_VMLAUNCH;
-		return op->modrm == 0xc3 ? EXIT_REASON_VMRESUME : EXIT_REASON_VMXOFF;
-	}
-	if (ext == 7) /* 0F C7 /7 */
+	switch (op->mnemonic) {
+	case ZYDIS_MNEMONIC_VMXOFF:
+		return EXIT_REASON_VMXOFF;
+	case ZYDIS_MNEMONIC_VMCLEAR:
+		return EXIT_REASON_VMCLEAR;
+	case ZYDIS_MNEMONIC_VMPTRLD:
+		return EXIT_REASON_VMPTRLD;
+	case ZYDIS_MNEMONIC_VMPTRST:
 		return EXIT_REASON_VMPTRST;
-	return op->flags & OP_OPSIZE ? EXIT_REASON_VMCLEAR : EXIT_REASON_VMPTRLD;
+	case ZYDIS_MNEMONIC_VMLAUNCH:
+		return EXIT_REASON_VMLAUNCH;
+	case ZYDIS_MNEMONIC_VMRESUME:
+		return EXIT_REASON_VMRESUME;
+	case ZYDIS_MNEMONIC_INVEPT:
+		return EXIT_REASON_INVEPT;
+	}
+	return EXIT_REASON_INVVPID;
 }
 
 /* Modes in which VMX instructions do not exist: real, virtual-8086, compatibility. */
