@@ -1,0 +1,165 @@
+/* The table's rows; see rows.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "viewer/rows.h"
+
+struct collector {
+	const struct model *m;
+	const struct cast *c;
+	const struct rows_config *cfg;
+	struct table_row *out;
+	u32 count, max;
+};
+
+static const char *run_state_text(u32 state)
+{
+	static const struct event_enum *states;
+
+	for (u32 i = 0; !states && i < event_enum_count; i++)
+		if (!strcmp(event_enums[i]->name, "run_state"))
+			states = event_enums[i];
+	return states && event_enum_text(states, state) ? event_enum_text(states, state) : "";
+}
+
+static struct model_counters counters_of(const struct collector *k, const struct model_vcpu *v)
+{
+	if (!k->cfg->from_ns && !k->cfg->to_ns)
+		return v->total;
+	return model_window(v, k->cfg->from_ns, k->cfg->to_ns);
+}
+
+static void add_counters(struct model_counters *sum, const struct model_counters *add)
+{
+	sum->ran_ns += add->ran_ns;
+	sum->exits += add->exits;
+	sum->reflected += add->reflected;
+	sum->switches += add->switches;
+	sum->halts += add->halts;
+	sum->misses += add->misses;
+}
+
+/* The busiest of its vCPUs says what a machine or child VM is doing. */
+static u32 busier(u32 a, u32 b)
+{
+	static const u8 rank[] = {[RUN_STATE_STOPPED] = 0, [RUN_STATE_WAIT_SIPI] = 1, [RUN_STATE_PARKED] = 2,
+				  [RUN_STATE_HALTED] = 3,  [RUN_STATE_READY] = 4,     [RUN_STATE_RUNNING] = 5};
+
+	return b < ARRAY_SIZE(rank) && (a >= ARRAY_SIZE(rank) || rank[b] > rank[a]) ? b : a;
+}
+
+/* Does a worker run this guest vCPU's processor, with it loaded? */
+static bool is_inside(const struct model *m, u32 vcpu)
+{
+	u32 n;
+	const struct model_worker *w = model_workers(m, &n);
+
+	for (u32 i = 0; i < n; i++)
+		if (w[i].current.vcpu != EVENT_NO_ID && w[i].current.inner == vcpu)
+			return true;
+	return false;
+}
+
+static void sum_vcpus(const struct collector *k, struct table_row *row, bool is_vm, u32 id)
+{
+	u32 n, state = EVENT_NO_ID;
+	const struct model_vcpu *v = model_vcpus(k->m, &n);
+
+	for (u32 i = 0; i < n; i++) {
+		bool own = is_vm ? v[i].vm == id && v[i].child == EVENT_NO_ID : v[i].child == id;
+		struct model_counters counters;
+
+		if (!own && !(is_vm && v[i].vm == id))
+			continue;
+		counters = counters_of(k, &v[i]);
+		row->ran_ns += counters.ran_ns;
+		if (!own)
+			continue;
+		add_counters(&row->own, &counters);
+		if (!is_vm && is_inside(k->m, v[i].id))
+			state = busier(state, RUN_STATE_RUNNING);
+		else if (is_vm || v[i].state != RUN_STATE_RUNNING)
+			state = busier(state, v[i].state);
+		else
+			state = busier(state, RUN_STATE_READY);
+	}
+	row->state = state == EVENT_NO_ID ? "" : run_state_text(state);
+}
+
+static struct table_row *new_row(struct collector *k, enum row_kind kind, u32 member, u32 depth)
+{
+	struct table_row *row;
+
+	if (k->count == k->max)
+		return NULL;
+	row = &k->out[k->count++];
+	*row = (struct table_row){.kind = kind, .member = member, .depth = depth,
+				  .level = k->c->member[member].level, .state = ""};
+	return row;
+}
+
+static void add_processes(struct collector *k, u32 member, u32 depth)
+{
+	const struct cast_member *x = &k->c->member[member];
+	u32 n;
+	const struct model_process *p = model_processes(k->m, &n);
+
+	for (u32 i = 0; i < n; i++) {
+		struct table_row *row;
+
+		if (x->is_vm ? p[i].vm != x->id || p[i].child != EVENT_NO_ID : p[i].child != x->id)
+			continue;
+		row = new_row(k, ROW_PROCESS, member, depth);
+		if (!row)
+			return;
+		if (p[i].name[0])
+			snprintf(row->name, sizeof(row->name), "%s", p[i].name);
+		else
+			snprintf(row->name, sizeof(row->name), "cr3 %llx", (unsigned long long)p[i].cr3);
+		row->ran_ns = p[i].ran_ns;
+		row->own.switches = p[i].switches;
+	}
+}
+
+static void add_member(struct collector *k, u32 member, u32 depth)
+{
+	const struct cast_member *x = &k->c->member[member];
+	struct table_row *row = new_row(k, x->is_vm ? ROW_VM : ROW_CHILD, member, depth);
+	const struct model_vm *vm = x->is_vm ? model_vm(k->m, x->id) : NULL;
+
+	if (!row)
+		return;
+	snprintf(row->name, sizeof(row->name), "%s", x->name);
+	row->has_counts = true;
+	sum_vcpus(k, row, x->is_vm, x->id);
+	if (vm && vm->stop_cause != STOP_NONE)
+		row->state = run_state_text(RUN_STATE_STOPPED);
+	if (depth + 1 >= MODEL_LEVELS)
+		return;
+	for (u32 i = 0; i < k->c->count; i++)
+		if (k->c->member[i].parent == member)
+			add_member(k, i, depth + 1);
+	if (k->cfg->processes)
+		add_processes(k, member, depth + 1);
+}
+
+u32 rows_collect(const struct model *m, const struct cast *c, const struct rows_config *cfg,
+		 struct table_row *out, u32 max)
+{
+	struct collector k = {.m = m, .c = c, .cfg = cfg, .out = out, .max = max};
+
+	for (u32 i = 0; i < c->count; i++)
+		if (c->member[i].is_vm)
+			add_member(&k, i, 0);
+	return k.count;
+}
+
+double rows_rate(u64 count, u64 ns)
+{
+	return ns ? (double)count * (double)NS_PER_SEC / (double)ns : 0;
+}
+
+double rows_percent(u64 part, u64 whole)
+{
+	return whole ? 100.0 * (double)part / (double)whole : 0;
+}

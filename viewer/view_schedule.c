@@ -1,0 +1,355 @@
+/*
+ * The schedule: for each worker a lane with the machine it runs, and below it one lane a level with
+ * whose code runs there; a time axis, a cursor and the facts of the stretch under it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "viewer/lanes.h"
+#include "viewer/view.h"
+
+#define LABEL_COLS 11 /* "worker 123 " */
+#define TICK_COLS 14u
+#define SEGMENTS_MAX (1u << 17)
+#define FACT_ROWS 2
+#define NOBODY_PERCENT 85 /* a column idle for more counts as idle where only one letter fits */
+
+/* Kept between redraws: only their memory. */
+static struct {
+	struct model_segment *segments;
+	struct lane_span *spans;
+	struct lane_cell *cells;
+	u32 ncells;
+} room;
+
+static bool make_room(u32 cols)
+{
+	if (!room.segments)
+		room.segments = malloc(SEGMENTS_MAX * sizeof(*room.segments));
+	if (!room.spans)
+		room.spans = malloc(SEGMENTS_MAX * sizeof(*room.spans));
+	if (room.ncells < cols) {
+		free(room.cells);
+		room.cells = malloc(cols * sizeof(*room.cells));
+		room.ncells = room.cells ? cols : 0;
+	}
+	return room.segments && room.spans && room.cells;
+}
+
+u32 view_schedule_cols(void)
+{
+	return (u32)MAX(screen_cols() - LABEL_COLS, 1);
+}
+
+/* --- lanes --- */
+
+static u32 deepest_level(const struct view_state *st)
+{
+	u32 deepest = 1;
+
+	for (u32 i = 0; i < st->cast.count; i++)
+		deepest = MAX(deepest, st->cast.member[i].level);
+	return MIN(deepest, MODEL_LEVELS - 1);
+}
+
+/* The lane of a worker (level 0: the machine it runs) and, below it, one a level. */
+static u32 lanes_a_worker(const struct view_state *st)
+{
+	return 1 + deepest_level(st);
+}
+
+static u32 lane_count(const struct view_state *st)
+{
+	u32 n;
+
+	model_workers(st->model, &n);
+	return n * lanes_a_worker(st);
+}
+
+/* A segment as the lane of @level sees it. */
+static struct lane_span span_of(const struct view_state *st, const struct model_segment *s, u32 level)
+{
+	struct lane_span out = {s->start_ns, s->end_ns, 0, LANE_NOBODY};
+	const struct model_vcpu *inner = s->inner == EVENT_NO_ID ? NULL : model_vcpu(st->model, s->inner);
+	bool exact = model_totals(st->model)->detail != MODEL_LIVE;
+	u64 length = s->end_ns - s->start_ns;
+	u32 inner_level = inner ? MAX(inner->level, 2u) : 0;
+
+	if (s->vcpu == EVENT_NO_ID)
+		return out;
+	if (level == 0) {
+		out.ran_ns = length;
+		out.who = cast_vcpu(&st->cast, st->model, s->vcpu);
+	} else if (level == 1) {
+		/* a live stream does not tell a VMM's short stretches between its guest's */
+		out.ran_ns = exact ? length - MIN(s->inner_ns, length) : inner ? 0 : length;
+		out.who = cast_vcpu(&st->cast, st->model, s->vcpu);
+	} else if (level == inner_level) {
+		out.ran_ns = exact ? MIN(s->inner_ns, length) : length;
+		out.who = cast_vcpu(&st->cast, st->model, s->inner);
+	}
+	if (out.who == CAST_NONE)
+		out.who = LANE_NOBODY;
+	return out;
+}
+
+static void lay_out(const struct view_state *st, u32 worker, u32 level)
+{
+	const struct timeline *t = &st->time;
+	u64 to = MIN(timeline_to(t), timeline_now(t));
+	u32 n = model_lane(st->model, worker, t->from_ns, to, room.segments, SEGMENTS_MAX);
+
+	for (u32 i = 0; i < n; i++) {
+		struct lane_span *s = &room.spans[i];
+
+		*s = span_of(st, &room.segments[i], level);
+		/* what is later than the user's stop does not show */
+		if (s->end_ns > to) {
+			u64 length = s->end_ns - s->start_ns, cut = to - MIN(s->start_ns, to);
+
+			s->ran_ns = (u64)((u128)s->ran_ns * cut / length);
+			s->end_ns = s->start_ns + cut;
+		}
+	}
+	lanes_layout(room.spans, n, t->from_ns, t->col_ns, room.cells, t->cols);
+}
+
+static u8 ink_of(const struct view_state *st, u32 who)
+{
+	return who == LANE_NOBODY ? INK_DEFAULT : st->cast.member[who].ink;
+}
+
+/* One column with colours: a solid block, or two parts of it in eighths. */
+static void draw_block(const struct view_state *st, int row, int col, const struct lane_picture *p, u8 attrs)
+{
+	if (p->left == p->right && p->left == LANE_NOBODY)
+		screen_glyph(row, col, LOOK(INK_FAINT, INK_DEFAULT, attrs), GLYPH_DOT);
+	else if (p->left == p->right)
+		screen_fill(row, col, 1, LOOK(INK_DEFAULT, ink_of(st, p->left), attrs));
+	else
+		screen_split(row, col, p->eighths, ink_of(st, p->left), ink_of(st, p->right), attrs);
+}
+
+/* One column without: a letter. */
+static void draw_letter(const struct view_state *st, int row, int col, const struct lane_cell *c, u8 attrs)
+{
+	u32 who = lanes_main(c, NOBODY_PERCENT);
+	char text[2] = {who == LANE_NOBODY ? '.' : st->cast.member[who].letter, 0};
+
+	if (who == LANE_NOBODY)
+		screen_glyph(row, col, LOOK(INK_FAINT, INK_DEFAULT, attrs), GLYPH_DOT);
+	else if (screen_has_colour())
+		screen_text(row, col, 1, LOOK(INK_DEFAULT, ink_of(st, who), attrs), text);
+	else
+		screen_text(row, col, 1, LOOK(INK_DEFAULT, INK_DEFAULT, attrs), text);
+}
+
+/* The name, or at least the letter, on a stretch of solid columns. */
+static void label_run(const struct view_state *st, int row, u32 col, u32 len, u32 who)
+{
+	const struct cast_member *x = &st->cast.member[who];
+	const char letter[2] = {x->letter, 0};
+	bool fits = (u32)screen_width(x->name) + 1 <= len;
+
+	screen_text(row, LABEL_COLS + (int)col, (int)len, LOOK(INK_DEFAULT, x->ink),
+		    fits ? x->name : letter);
+}
+
+static void label_runs(const struct view_state *st, int row, u32 cols)
+{
+	u32 start = 0, who = LANE_NOBODY;
+
+	for (u32 i = 0; i <= cols; i++) {
+		struct lane_picture p = {LANE_NOBODY, LANE_NOBODY, 0, false};
+		u32 now = LANE_NOBODY;
+
+		if (i < cols)
+			p = lanes_picture(&room.cells[i]);
+		if (p.is_known && p.left == p.right)
+			now = p.left;
+		if (now == who && i < cols)
+			continue;
+		if (who != LANE_NOBODY)
+			label_run(st, row, start, i - start, who);
+		start = i;
+		who = now;
+	}
+}
+
+static void draw_cells(const struct view_state *st, int row)
+{
+	u32 cols = st->time.cols, cursor = timeline_cursor_col(&st->time);
+
+	if (screen_has_grounds()) {
+		for (u32 i = 0; i < cols; i++) {
+			struct lane_picture p = lanes_picture(&room.cells[i]);
+
+			if (p.is_known)
+				draw_block(st, row, LABEL_COLS + (int)i, &p, 0);
+		}
+		label_runs(st, row, cols);
+	} else {
+		for (u32 i = 0; i < cols; i++)
+			if (room.cells[i].nparts)
+				draw_letter(st, row, LABEL_COLS + (int)i, &room.cells[i], 0);
+	}
+	screen_mark(row, LABEL_COLS + (int)cursor);
+}
+
+static void draw_lane(const struct view_state *st, int row, u32 lane)
+{
+	u32 nworkers, worker, level = lane % lanes_a_worker(st);
+	const struct model_worker *w = model_workers(st->model, &nworkers);
+	struct screen_look look = {.attrs = lane == st->lane ? ATTR_REVERSE : 0};
+
+	worker = w[lane / lanes_a_worker(st)].id;
+	if (level)
+		screen_printf(row, 0, LABEL_COLS - 1, look, "  level %u  ", level);
+	else
+		screen_printf(row, 0, LABEL_COLS - 1, look, "worker %-3u", worker);
+	lay_out(st, worker, level);
+	draw_cells(st, row);
+}
+
+/* --- axis, legend, facts --- */
+
+static void draw_axis(const struct view_state *st, int row)
+{
+	const struct timeline *t = &st->time;
+	u64 tick = timeline_tick(t, TICK_COLS), to = timeline_to(t);
+	char text[TIMELINE_TEXT_BYTES];
+
+	screen_text(row, 0, LABEL_COLS, LOOK(INK_FAINT), "time");
+	screen_glyph(row, LABEL_COLS + (int)timeline_cursor_col(t), LOOK(INK_WARN), GLYPH_DOWN);
+	for (u64 ns = (t->from_ns + tick - 1) / tick * tick; ns < to; ns += tick) {
+		int col = LABEL_COLS + (int)((ns - t->from_ns) / t->col_ns);
+
+		screen_glyph(row, col, LOOK(INK_FAINT), GLYPH_VLINE);
+		screen_text(row, col + 1, (int)(tick / t->col_ns) - 2, LOOK(INK_HEAD),
+			    timeline_text(ns, tick, text));
+	}
+	screen_mark(row, LABEL_COLS + (int)timeline_cursor_col(t));
+}
+
+static void draw_legend(const struct view_state *st, int row)
+{
+	int col = 0;
+
+	for (u32 i = 0; i < st->cast.count && col < screen_cols(); i++) {
+		const struct cast_member *x = &st->cast.member[i];
+		const char letter[4] = {' ', x->letter, ' ', 0};
+
+		if (screen_has_colour())
+			col = screen_text(row, col, -1, LOOK(INK_DEFAULT, x->ink), letter);
+		else
+			col = screen_text(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), letter);
+		col = screen_printf(row, col, -1, LOOK(INK_DEFAULT), " %s  ", x->name);
+	}
+}
+
+/* The segment of the selected lane's worker at the cursor. */
+static bool segment_at_cursor(const struct view_state *st, u32 worker, struct model_segment *s)
+{
+	u64 ns = st->time.cursor_ns;
+
+	/* the end of the trace belongs to what ran last */
+	return model_lane(st->model, worker, ns, ns + 1, s, 1) == 1 ||
+	       (ns && model_lane(st->model, worker, ns - 1, ns, s, 1) == 1);
+}
+
+static void draw_segment(const struct view_state *st, int row, u32 worker, const struct model_segment *s)
+{
+	u64 length = s->end_ns - s->start_ns;
+	bool exact = model_totals(st->model)->detail != MODEL_LIVE;
+	char who[96] = "idle", inner[96], from[TIMELINE_TEXT_BYTES], to[TIMELINE_TEXT_BYTES],
+	     len[TIMELINE_TEXT_BYTES];
+	int col;
+
+	if (s->vcpu != EVENT_NO_ID)
+		model_vcpu_name(st->model, s->vcpu, who, sizeof(who));
+	col = screen_printf(row, 0, -1, LOOK(INK_DEFAULT), " worker %u: ", worker);
+	col = screen_text(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), who);
+	if (s->inner != EVENT_NO_ID) {
+		const struct model_vcpu *v = model_vcpu(st->model, s->inner);
+
+		model_vcpu_name(st->model, s->inner, inner, sizeof(inner));
+		col = screen_text(row, col, -1, LOOK(INK_DEFAULT), exact ? ", guest " : ", in or for guest ");
+		col = screen_text(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), inner);
+		if (exact && length)
+			col = screen_printf(row, col, -1, LOOK(INK_DEFAULT), " (level %u, %.1f %%)",
+					    v ? MAX(v->level, 2u) : 2,
+					    100.0 * (double)s->inner_ns / (double)length);
+	}
+	screen_printf(row + 1, 0, -1, LOOK(INK_DEFAULT), "   %s from %s to %s", timeline_length(length, len),
+		      timeline_text(s->start_ns, NS_PER_US, from), timeline_text(s->end_ns, NS_PER_US, to));
+}
+
+static void draw_facts(const struct view_state *st, int row)
+{
+	u32 nworkers;
+	const struct model_worker *w = model_workers(st->model, &nworkers);
+	struct model_segment s;
+	u32 worker;
+
+	if (!nworkers)
+		return;
+	worker = w[MIN(st->lane / lanes_a_worker(st), nworkers - 1)].id;
+	if (segment_at_cursor(st, worker, &s))
+		draw_segment(st, row, worker, &s);
+	else
+		screen_printf(row, 0, -1, LOOK(INK_FAINT), " worker %u: nothing is known of this time", worker);
+}
+
+/* --- the view --- */
+
+static void draw(struct view_state *st, int row, int rows)
+{
+	u32 lanes = lane_count(st), shown;
+	int below;
+
+	if (!make_room(st->time.cols)) {
+		screen_text(row, 0, -1, LOOK(INK_BAD), " out of memory");
+		return;
+	}
+	if (!lanes) {
+		screen_text(row + 1, 0, -1, LOOK(INK_FAINT), " no events yet");
+		return;
+	}
+	/* axis, lanes, facts, legend; what is left is the table's */
+	shown = MIN(lanes, (u32)MAX(rows - 2 - FACT_ROWS - 1, 1));
+	st->lane = MIN(st->lane, lanes - 1);
+	st->top_lane = MIN(st->top_lane, lanes - shown);
+	if (st->lane < st->top_lane)
+		st->top_lane = st->lane;
+	if (st->lane >= st->top_lane + shown)
+		st->top_lane = st->lane - shown + 1;
+	draw_axis(st, row);
+	for (u32 i = 0; i < shown; i++)
+		draw_lane(st, row + 1 + (int)i, st->top_lane + i);
+	below = row + 1 + (int)shown;
+	draw_facts(st, below);
+	draw_legend(st, below + FACT_ROWS);
+	below += FACT_ROWS + 2;
+	if (row + rows - below >= 3)
+		view_table_below(st, below, row + rows - below);
+}
+
+static bool act(struct view_state *st, enum key_action action)
+{
+	u32 lanes = lane_count(st);
+
+	switch (action) {
+	case ACTION_LEFT: timeline_move(&st->time, -1); return true;
+	case ACTION_RIGHT: timeline_move(&st->time, 1); return true;
+	case ACTION_PAGE_BACK: timeline_move(&st->time, -(s64)st->time.cols); return true;
+	case ACTION_PAGE_ON: timeline_move(&st->time, st->time.cols); return true;
+	case ACTION_BEGIN: timeline_begin(&st->time); return true;
+	case ACTION_END: timeline_end(&st->time); return true;
+	case ACTION_UP: st->lane -= st->lane > 0; return true;
+	case ACTION_DOWN: st->lane += st->lane + 1 < lanes; return true;
+	default: return false;
+	}
+}
+
+const struct view view_schedule = {.name = "Schedule", .draw = draw, .act = act};

@@ -1,0 +1,200 @@
+/* The table: machines, their child VMs, their processes, and what each did in an interval. */
+#include <stdio.h>
+#include <string.h>
+
+#include "viewer/rows.h"
+#include "viewer/view.h"
+
+#define ROWS_MAX 1024u
+#define NAME_COLS_MIN 20
+#define NUMBER_COLS 60 /* of everything to the right of the name */
+#define EXACT_BUCKETS 20u /* an interval of fewer history buckets is an estimate at its ends */
+
+static struct table_row all_rows[ROWS_MAX];
+
+/* --- what the numbers are of --- */
+
+struct span {
+	u64 from_ns, to_ns;
+	bool is_all, is_estimate;
+};
+
+static struct span span_of(const struct view_state *st, enum view_interval interval)
+{
+	const struct timeline *t = &st->time;
+	u64 now = timeline_now(t);
+	struct span s = {t->first_ns, now, .is_all = false};
+
+	switch (interval) {
+	case INTERVAL_SECOND:
+		s.from_ns = now > t->first_ns + NS_PER_SEC ? now - NS_PER_SEC : t->first_ns;
+		break;
+	case INTERVAL_VISIBLE:
+		s.from_ns = MAX(t->from_ns, t->first_ns);
+		s.to_ns = MIN(timeline_to(t), now);
+		break;
+	default:
+		s.is_all = !t->holds;
+		break;
+	}
+	s.to_ns = MAX(s.to_ns, s.from_ns);
+	return s;
+}
+
+/* Is the interval fine enough for the buckets of the histories? */
+static bool is_estimate(const struct view_state *st, const struct span *s)
+{
+	u32 n;
+	const struct model_vcpu *v = model_vcpus(st->model, &n);
+	u64 width = 0;
+
+	for (u32 i = 0; i < n; i++)
+		if (v[i].history)
+			width = MAX(width, v[i].history->width_ns);
+	return !s->is_all && s->to_ns - s->from_ns < width * EXACT_BUCKETS;
+}
+
+/* --- drawing --- */
+
+static int name_cols(void)
+{
+	return MAX(screen_cols() - NUMBER_COLS, NAME_COLS_MIN);
+}
+
+static void draw_span(const struct view_state *st, int row, enum view_interval interval, const struct span *s)
+{
+	static const char *const names[] = {"last second", "visible time", "since the begin"};
+	char from[TIMELINE_TEXT_BYTES], to[TIMELINE_TEXT_BYTES];
+	u32 nworkers;
+
+	model_workers(st->model, &nworkers);
+	screen_printf(row, 0, -1, LOOK(INK_FAINT), " %s%s: %s to %s on %u worker%s",
+		      is_estimate(st, s) ? "about " : "", names[interval],
+		      timeline_text(s->from_ns, NS_PER_MS, from), timeline_text(s->to_ns, NS_PER_MS, to),
+		      nworkers, nworkers == 1 ? "" : "s");
+}
+
+static void draw_head(int row)
+{
+	const struct screen_look look = {INK_HEAD, INK_DEFAULT, ATTR_BOLD};
+
+	screen_text(row, 0, name_cols(), look, " VM > child VM > process");
+	screen_printf(row, name_cols(), -1, look, "%2s %-8s %6s %9s %5s %8s %7s %6s", "L", "now", "CPU %",
+		      "exits/s", "refl%", "switch/s", "halt/s", "missed");
+}
+
+/* At most seven columns: 12.3, 1234, 123456, 12.3M */
+static const char *rate_text(double rate, char *buf, size_t bytes)
+{
+	if (rate < 0.05)
+		snprintf(buf, bytes, "0");
+	else if (rate < 100)
+		snprintf(buf, bytes, "%.1f", rate);
+	else if (rate < 1e6)
+		snprintf(buf, bytes, "%.0f", rate);
+	else
+		snprintf(buf, bytes, "%.1fM", rate / 1e6);
+	return buf;
+}
+
+static void draw_numbers(int row, const struct table_row *r, const struct span *s, struct screen_look look)
+{
+	u64 ns = s->to_ns - s->from_ns;
+	char exits[32], switches[32], halts[32], cpu[32] = "-";
+
+	if (r->has_counts || s->is_all)
+		snprintf(cpu, sizeof(cpu), "%.1f", rows_percent(r->ran_ns, ns));
+	if (r->has_counts)
+		screen_printf(row, name_cols(), -1, look, "%2u %-8.8s %6s %9s %5.1f %8s %7s %6llu", r->level,
+			      r->state, cpu, rate_text(rows_rate(r->own.exits, ns), exits, sizeof(exits)),
+			      rows_percent(r->own.reflected, r->own.exits),
+			      rate_text(rows_rate(r->own.switches, ns), switches, sizeof(switches)),
+			      rate_text(rows_rate(r->own.halts, ns), halts, sizeof(halts)),
+			      (unsigned long long)r->own.misses);
+	else
+		screen_printf(row, name_cols(), -1, look, "%2u %-8s %6s %9s %5s %8s", r->level, "", cpu, "", "",
+			      s->is_all ? rate_text(rows_rate(r->own.switches, ns), switches, sizeof(switches))
+					: "-");
+}
+
+static void draw_row(const struct view_state *st, int row, const struct table_row *r, const struct span *s,
+		     bool selected)
+{
+	const struct cast_member *x = &st->cast.member[r->member];
+	struct screen_look look = {.attrs = selected ? ATTR_REVERSE : 0};
+	const char letter[2] = {r->kind == ROW_PROCESS ? ' ' : x->letter, 0};
+	int col = 1 + 2 * (int)r->depth;
+
+	if (selected)
+		screen_fill(row, 0, screen_cols(), look);
+	if (r->depth)
+		screen_glyph(row, col - 2, selected ? look : LOOK(INK_FAINT), GLYPH_CHILD);
+	if (screen_has_colour() && r->kind != ROW_PROCESS)
+		screen_text(row, col, -1, LOOK(INK_DEFAULT, x->ink), letter);
+	else
+		screen_text(row, col, -1, look, letter);
+	screen_text(row, col + 2, name_cols() - col - 3, look, r->name);
+	draw_numbers(row, r, s, look);
+}
+
+static u32 collect(const struct view_state *st, const struct span *s, bool processes)
+{
+	const struct rows_config cfg = {.from_ns = s->is_all ? 0 : s->from_ns,
+					.to_ns = s->is_all ? 0 : MAX(s->to_ns, 1ull),
+					.processes = processes};
+
+	return rows_collect(st->model, &st->cast, &cfg, all_rows, ROWS_MAX);
+}
+
+static void draw_table(struct view_state *st, int row, int rows, enum view_interval interval, bool selects,
+		       bool processes)
+{
+	struct span s = span_of(st, interval);
+	u32 n = collect(st, &s, processes), shown = (u32)MAX(rows - 2, 1), top = 0;
+
+	draw_span(st, row, interval, &s);
+	draw_head(row + 1);
+	if (selects) {
+		st->row = n ? MIN(st->row, n - 1) : 0;
+		if (st->row < st->top_row)
+			st->top_row = st->row;
+		if (st->row >= st->top_row + shown)
+			st->top_row = st->row - shown + 1;
+		top = st->top_row;
+	}
+	if (!selects && n > shown) {
+		shown--;
+		screen_printf(row + 2 + (int)shown, 0, -1, LOOK(INK_FAINT), "   and %u more: Tab", n - shown);
+	}
+	for (u32 i = 0; i < shown && top + i < n; i++)
+		draw_row(st, row + 2 + (int)i, &all_rows[top + i], &s, selects && top + i == st->row);
+}
+
+void view_table_below(struct view_state *st, int row, int rows)
+{
+	draw_table(st, row, rows, INTERVAL_VISIBLE, false, false);
+}
+
+static void draw(struct view_state *st, int row, int rows)
+{
+	draw_table(st, row, rows, st->interval, true, !st->hides_processes);
+}
+
+static bool act(struct view_state *st, enum key_action action)
+{
+	u32 page = (u32)MAX(screen_rows() - 6, 1);
+
+	switch (action) {
+	case ACTION_UP: st->row -= st->row > 0; return true;
+	case ACTION_DOWN: st->row++; return true;
+	case ACTION_PAGE_BACK: st->row -= MIN(st->row, page); return true;
+	case ACTION_PAGE_ON: st->row += page; return true;
+	case ACTION_BEGIN: st->row = 0; return true;
+	case ACTION_END: st->row = ROWS_MAX; return true;
+	case ACTION_INTERVAL: st->interval = (st->interval + 1) % INTERVAL_COUNT; return true;
+	case ACTION_PROCESSES: st->hides_processes = !st->hides_processes; return true;
+	default: return false;
+	}
+}
+
+const struct view view_table = {.name = "Table", .draw = draw, .act = act};
