@@ -64,8 +64,7 @@ static void run(const char *kind, u32 reason, u64 n)
 			(u32)vmread(VMCS_VM_EXIT_REASON),
 			l2_exit_name((u32)vmread(VMCS_VM_EXIT_REASON)));
 	con_printf("rtbench: %s: %lu round trips, %lu tsc ticks, %lu ns, %lu a second\n", kind, n,
-		   ticks, clock_tsc_to_ns(ticks),
-		   ticks ? mul_div(n, clock_hz(), ticks) : 0);
+		   ticks, clock_tsc_to_ns(ticks), ticks ? mul_div(n, clock_hz(), ticks) : 0);
 }
 
 void child_main(u64 info, u64 magic)

@@ -23,12 +23,6 @@
 #define APIC_TIMER_DIVIDE 0x3e0
 #define APIC_DIVIDE_BY_1 0xb
 
-struct irq_frame {
-	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
-	u64 vector, error;
-	u64 rip, cs, rflags, rsp, ss;
-};
-
 struct idt_gate {
 	u16 offset_low, selector;
 	u8 ist, type;
@@ -61,6 +55,7 @@ static struct idt_gate idt[256];
 static struct tss64 tss;
 static u8 fault_stack[FAULT_STACK_SIZE] __attribute__((aligned(16)));
 static u64 gdt[5];
+static irq_hook_fn hook;
 static void (*timer_handler)(void *arg);
 static void *timer_arg;
 static u32 timer_counts_per_ms;
@@ -189,8 +184,15 @@ void irq_dispatch(unsigned int vector)
 		con_printf("l1-child: interrupt %x that nobody asked for\n", vector);
 }
 
+void irq_set_hook(irq_hook_fn fn)
+{
+	hook = fn;
+}
+
 void irq_trap(struct irq_frame *f)
 {
+	if (hook && hook(f))
+		return;
 	if (f->vector >= 0x20) {
 		irq_dispatch((unsigned int)f->vector);
 		return;

@@ -16,6 +16,18 @@
 #define SEL_DATA 0x10
 #define SEL_TSS 0x18
 
+/* What a trap leaves on the stack (traps.S). */
+struct irq_frame {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	u64 vector, error;
+	u64 rip, cs, rflags, rsp, ss;
+};
+
+/* Gets every trap and interrupt that comes through the IDT first; true: it is dealt with. For
+ * programs that cause traps on purpose. */
+typedef bool (*irq_hook_fn)(struct irq_frame *f);
+void irq_set_hook(irq_hook_fn fn);
+
 /* Loads GDT, TSS and IDT; masks the 8259s; enables the local APIC. on_timer(arg) runs at each timer
  * interrupt, with interrupts off, after the end-of-interrupt. */
 void irq_init(void (*on_timer)(void *arg), void *arg);

@@ -120,6 +120,7 @@ void vmx_enable(struct vmx_caps *caps)
 	cpu_write_cr4((cpu_read_cr4() | CR4_VMXE | caps->cr4_fixed0) & caps->cr4_fixed1);
 	region = (u64)page_alloc(1, PAGE_SIZE);
 	*(u32 *)region = caps->revision;
+	caps->vmxon_region = region;
 	__asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region) : "memory");
 	if (failed)
 		con_die("VMXON failed (revision 0x%x, region 0x%lx)", caps->revision, region);

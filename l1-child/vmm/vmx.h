@@ -10,6 +10,7 @@
 
 struct vmx_caps {
 	u64 basic;
+	u64 vmxon_region;
 	u32 revision;
 	u64 ept_vpid;
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;

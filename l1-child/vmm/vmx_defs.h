@@ -10,6 +10,7 @@
 #include "l0/arch/vmcs_fields.def"
 #undef VMCS_FIELD
 #else
+#include "l0/arch/cpu_state.h"
 #include "l0/arch/msr.h"
 #include "l0/arch/vmcs12.h"
 #include "l0/arch/vmexit.h"
