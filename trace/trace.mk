@@ -19,3 +19,4 @@ $(B)/prov/trace/provider.o: CPPFLAGS += -I$(BUILD)/gen
 $(B)/prov/trace/provider.o: $(BUILD)/gen/provider_enums.h
 
 all: $(BUILD)/docs/events.md
+test-programs: $(B)/tests/trace/emit
