@@ -393,6 +393,8 @@ void lin_write(struct vp *vp, const struct op *op, u64 gva, u64 value, u32 size)
 
 static void do_probe(struct vp *vp, const struct op *op, u64 gva, u32 len, struct how how)
 {
+	if (likely(softtlb_slot(vp->tlb_soft.e[how.tlb_mode], gva)->tag_w == softtlb_tag(vp, gva, len)))
+		return; /* one page, and writable */
 	check_canonical(vp, op, gva, len, SEG_DS);
 	translate(vp, op, gva, true, how);
 	for (u64 p = (gva & PAGE_MASK) + PAGE_SIZE; p - gva < len; p += PAGE_SIZE)

@@ -57,7 +57,7 @@ void event_shadow(struct vp *vp, u32 shadow)
 	vp_request(vp, VP_ATTN_STEP);
 }
 
-void flags_write(struct vp *vp, u64 val, u64 mask)
+void flags_merge(struct vp *vp, u64 val, u64 mask)
 {
 	u64 flags = (vp->cpu.rflags & ~mask) | (val & mask) | RFLAGS_FIXED;
 
@@ -66,9 +66,14 @@ void flags_write(struct vp *vp, u64 val, u64 mask)
 		vp->cpu.interruptibility &= ~SHADOWS;
 	}
 	vp_set_rflags(vp, flags);
-	vp_update_mode(vp);
 	if (flags & (RFLAGS_TF | RFLAGS_RF))
 		vp_request(vp, VP_ATTN_STEP);
+}
+
+void flags_write(struct vp *vp, u64 val, u64 mask)
+{
+	flags_merge(vp, val, mask);
+	vp_update_mode(vp);
 }
 
 /* --- injection -------------------------------------------------------------------------------- */

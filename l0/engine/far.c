@@ -317,7 +317,7 @@ void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, 
 	if (outer)
 		segment_drop_privileged(vp, rpl);
 	if (flags_mask)
-		flags_write(vp, flags, flags_mask);
+		flags_merge(vp, flags, flags_mask);
 	vp->next_rip = rip;
 	vp_update_mode(vp);
 }

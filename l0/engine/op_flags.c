@@ -23,10 +23,10 @@ void op_cli(struct vp *vp, const struct op *op)
 {
 	switch (if_access(vp)) {
 	case IF_REAL:
-		flags_write(vp, 0, RFLAGS_IF);
+		flags_merge(vp, 0, RFLAGS_IF);
 		break;
 	case IF_VIRTUAL:
-		flags_write(vp, 0, RFLAGS_VIF);
+		flags_merge(vp, 0, RFLAGS_VIF);
 		break;
 	case IF_DENIED:
 		fault_gp0(vp, op);
@@ -39,13 +39,13 @@ void op_sti(struct vp *vp, const struct op *op)
 	case IF_REAL:
 		if (vp->cpu.rflags & RFLAGS_IF)
 			break;
-		flags_write(vp, RFLAGS_IF, RFLAGS_IF);
+		flags_merge(vp, RFLAGS_IF, RFLAGS_IF);
 		event_shadow(vp, INTERRUPTIBILITY_STI);
 		break;
 	case IF_VIRTUAL:
 		if (vp->cpu.rflags & RFLAGS_VIP)
 			fault_gp0(vp, op);
-		flags_write(vp, RFLAGS_VIF, RFLAGS_VIF);
+		flags_merge(vp, RFLAGS_VIF, RFLAGS_VIF);
 		break;
 	case IF_DENIED:
 		fault_gp0(vp, op);

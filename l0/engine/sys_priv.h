@@ -207,6 +207,8 @@ void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, 
 void event_shadow(struct vp *vp, u32 shadow);
 /* RFLAGS := @val in the bits of @mask, with what follows from it (mode, attention). */
 void flags_write(struct vp *vp, u64 val, u64 mask);
+/* The same for a caller that calls vp_update_mode() itself. */
+void flags_merge(struct vp *vp, u64 val, u64 mask);
 
 enum task_cause { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE }; /* exit qualification, bits 31:30 */
 /**
