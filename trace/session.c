@@ -338,7 +338,12 @@ void trace_session_drain(void *session, const struct transition *t, u32 count)
 	o->dropped += count - sent;
 }
 
-bool *trace_session_wants_summaries(struct trace_session *s)
+bool trace_session_wants_summaries(const struct trace_session *s)
+{
+	return __atomic_load_n(&s->wants_summaries, __ATOMIC_RELAXED);
+}
+
+bool *trace_session_summary_flag(struct trace_session *s)
 {
 	return &s->wants_summaries;
 }

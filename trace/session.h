@@ -47,9 +47,11 @@ int trace_session_start(const struct trace_session_config *cfg, struct trace_ses
 /* A trace_drain_fn; @session is the struct trace_session. Each batch is of one worker. */
 void trace_session_drain(void *session, const struct transition *t, u32 count);
 
-/* Does a live viewer want *_summary events now? An atomic flag that changes during the run: the
- * argument of trace_summary_feed(). Lives as long as the session. */
-bool *trace_session_wants_summaries(struct trace_session *s);
+/* Does a live viewer want *_summary events now? Changes during the run. Any thread; a load. */
+bool trace_session_wants_summaries(const struct trace_session *s);
+
+/* The same as the atomic flag itself, for trace_summary_feed(). Lives as long as the session. */
+bool *trace_session_summary_flag(struct trace_session *s);
 
 /* Address for a live viewer, or NULL: net://127.0.0.1:PORT/host/HOST/SESSION */
 const char *trace_session_live_url(const struct trace_session *s);

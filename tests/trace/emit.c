@@ -134,7 +134,7 @@ static int emitters_init(struct emitter *e, u32 n, struct trace_hub *hub, struct
 {
 	const struct transition_sink ring = {TRACE_ALL_KINDS, trace_ring_feed, e};
 	const struct transition_sink summary = {TRACE_SUMMARY_KINDS, trace_summary_feed,
-						s ? trace_session_wants_summaries(s) : NULL};
+						s ? trace_session_summary_flag(s) : NULL};
 
 	trace_hub_init(hub);
 	if (trace_hub_add(hub, &ring) || (s && trace_hub_add(hub, &summary)))
