@@ -168,7 +168,7 @@ static void start_session(struct host *h)
 		return;
 	const struct trace_session_config cfg = {
 		.output = h->opts->record ? h->opts->output : NULL,
-		.live = h->opts->view || h->opts->record,
+		.live = h->opts->view, /* nestor view makes a live session of its own */
 	};
 	if (trace_session_start(&cfg, &h->session))
 		h->session = NULL;

@@ -152,12 +152,17 @@ static void expire(struct host *h, u64 now)
 
 /* --- going over from one virtual processor to another --- */
 
-static void emit_scheduled(struct worker *w, u32 next, u64 slice_ns)
+/* @c: who comes, possibly in the middle of its guest; NULL: nobody. */
+static void emit_scheduled(struct worker *w, const struct vcpu *c, u64 slice_ns)
 {
+	u32 next = c ? c->track.vcpu_id : EVENT_NO_ID;
+
 	w->about.vcpu_id = next;
-	w->about.level = next == EVENT_NO_ID ? 0 : 1;
+	w->about.level = c ? 1 : 0;
 	TRANSITION(&w->about, vm_scheduled, .prev = w->prev_vcpu, .next = next, .reason = w->switch_reason,
-		   .slice_ns = slice_ns);
+		   .slice_ns = slice_ns,
+		   .next_inner = c && c->track.inside ? track_active_vcpu(&c->track) : EVENT_NO_ID,
+		   .next_level = c ? c->trace.level : 0);
 	w->prev_vcpu = next;
 }
 
@@ -185,7 +190,7 @@ static bool switch_in(struct worker *w)
 
 	if (!e) {
 		if (!w->idle)
-			emit_scheduled(w, EVENT_NO_ID, 0);
+			emit_scheduled(w, NULL, 0);
 		w->idle = true;
 		return false;
 	}
@@ -200,7 +205,7 @@ static bool switch_in(struct worker *w)
 		clock_lane_attach(&w->lane, c->vp.insns);
 	w->vcpu = c;
 	vtlb_online(&c->vp.tlb);
-	emit_scheduled(w, c->track.vcpu_id, slice_ns);
+	emit_scheduled(w, c, slice_ns);
 	return true;
 }
 
@@ -452,7 +457,7 @@ void worker_loop_virtual(struct host *h)
 		worker_self = &h->worker[i];
 		if (worker_self->vcpu)
 			switch_out(worker_self, SCHED_PUT_PREEMPT, SWITCH_STOPPED);
-		emit_scheduled(worker_self, EVENT_NO_ID, 0);
+		emit_scheduled(worker_self, NULL, 0);
 		trace_summary_flush(&worker_self->trace);
 	}
 	worker_self = NULL;
@@ -495,7 +500,7 @@ void worker_loop_host(struct worker *w)
 	}
 	if (w->vcpu)
 		switch_out(w, SCHED_PUT_PREEMPT, SWITCH_STOPPED);
-	emit_scheduled(w, EVENT_NO_ID, 0);
+	emit_scheduled(w, NULL, 0);
 	trace_summary_flush(&w->trace);
 	worker_self = NULL;
 }
