@@ -251,6 +251,8 @@ static enum engine_stop run(struct vp *vp)
 		}
 		if (unlikely(vp->cpu.activity != ACTIVITY_ACTIVE))
 			return finish(vp, ENGINE_STOP_HALT);
+		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec)
+			vp->ops->trace_exec(vp);
 		run_block(vp, find_block(vp, attn));
 	}
 }
