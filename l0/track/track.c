@@ -86,7 +86,39 @@ static struct track_child *child_lookup(struct track *t, u64 root, u32 parent)
 	return NULL;
 }
 
-static struct track_child *child_create(struct track *t, u64 root, const struct track_vcpu *lender)
+static struct event_text numbered(const char *prefix, u32 vm, u32 n)
+{
+	char buf[EVENT_NAME_BYTES] = {0};
+	u32 len = 0;
+	u32 parts[2] = {vm, n & 0xffff};
+
+	while (prefix[len] && len < 10) {
+		buf[len] = prefix[len];
+		len++;
+	}
+	for (u32 i = 0; i < 2; i++) {
+		char digits[8];
+		u32 nd = 0;
+		do {
+			digits[nd++] = (char)('0' + parts[i] % 10);
+			parts[i] /= 10;
+		} while (parts[i]);
+		while (nd)
+			buf[len++] = digits[--nd];
+		if (i == 0)
+			buf[len++] = '.';
+	}
+	return event_text(buf);
+}
+
+static void emit_child(const struct track *t, struct trace_ctx *ctx, const struct track_child *c)
+{
+	TRANSITION(ctx, child_state, .name = numbered("child ", t->vm, c->id), .child = c->id, .vm = t->vm,
+		   .parent = c->parent, .depth = c->depth, .eptp = c->root, .inferred = c->inferred);
+}
+
+static struct track_child *child_create(struct track *t, struct trace_ctx *ctx, u64 root,
+					const struct track_vcpu *lender)
 {
 	struct track_child *c = calloc(1, sizeof(*c));
 
@@ -99,6 +131,7 @@ static struct track_child *child_create(struct track *t, u64 root, const struct 
 	c->root = root;
 	c->next = t->children;
 	t->children = c;
+	emit_child(t, ctx, c);
 	return c;
 }
 
@@ -160,7 +193,7 @@ static void vcpu_evict(struct track *t)
 	}
 }
 
-static struct track_vcpu *vcpu_create(struct track *t, u64 vmcs, u64 root, u16 vpid,
+static struct track_vcpu *vcpu_create(struct track *t, struct trace_ctx *ctx, u64 vmcs, u64 root, u16 vpid,
 				      const struct track_vcpu *lender)
 {
 	u32 parent = lender ? lender->child->id : EVENT_NO_ID;
@@ -175,7 +208,7 @@ static struct track_vcpu *vcpu_create(struct track *t, u64 vmcs, u64 root, u16 v
 	if (!c)
 		return NULL;
 	if (!child)
-		child = child_create(t, root, lender);
+		child = child_create(t, ctx, root, lender);
 	if (!child) {
 		free(c);
 		return NULL;
@@ -312,7 +345,7 @@ static __attribute__((noinline)) void entry_switch(struct track_vp *v, u64 vmcs,
 		prev = v->active;
 	}
 	if (!c) {
-		c = vcpu_create(t, vmcs, root, vpid, v->lending);
+		c = vcpu_create(t, v->ctx, vmcs, root, vpid, v->lending);
 		if (!c) {
 			v->active = NULL;
 			return;
@@ -404,31 +437,6 @@ void track_destroy(struct track *t)
 
 /* --- state for late readers --- */
 
-static struct event_text numbered(const char *prefix, u32 vm, u32 n)
-{
-	char buf[EVENT_NAME_BYTES] = {0};
-	u32 len = 0;
-	u32 parts[2] = {vm, n & 0xffff};
-
-	while (prefix[len] && len < 10) {
-		buf[len] = prefix[len];
-		len++;
-	}
-	for (u32 i = 0; i < 2; i++) {
-		char digits[8];
-		u32 nd = 0;
-		do {
-			digits[nd++] = (char)('0' + parts[i] % 10);
-			parts[i] /= 10;
-		} while (parts[i]);
-		while (nd)
-			buf[len++] = digits[--nd];
-		if (i == 0)
-			buf[len++] = '.';
-	}
-	return event_text(buf);
-}
-
 static bool is_executing(const struct track *t, const struct track_vcpu *c)
 {
 	const struct track_vp *v;
@@ -444,9 +452,8 @@ void track_emit_state(struct track *t, struct trace_ctx *ctx)
 	u32 id = ctx->vcpu_id;
 	u8 level = ctx->level;
 
-	for (struct track_child *c = t->children; c; c = c->next)
-		TRANSITION(ctx, child_state, .name = numbered("child ", t->vm, c->id), .child = c->id, .vm = t->vm,
-			   .parent = c->parent, .depth = c->depth, .eptp = c->root, .inferred = c->inferred);
+	for (const struct track_child *c = t->children; c; c = c->next)
+		emit_child(t, ctx, c);
 	struct track_vcpu *c;
 	list_for_each(c, &t->vcpus_used, used) {
 		ctx->vcpu_id = c->id;

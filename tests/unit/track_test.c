@@ -119,6 +119,7 @@ static void ept_root_makes_a_child(void **state)
 	/* the VM changes its root while both are active: still the same child */
 	run(&f->vp[0], 0x1000, 0xa01e, 1, false, EXIT_REASON_HLT);
 	run(&f->vp[1], 0x2000, 0xa01e, 2, false, EXIT_REASON_HLT);
+	f->states = 0;
 	track_emit_state(f->t, &f->ctx[0]);
 	assert_int_equal(f->states, 1);
 	assert_int_equal(f->child[0].child, child);
@@ -169,6 +170,7 @@ static void grandchild_is_inferred(void **state)
 	track_vm_exit(v, EXIT_REASON_CPUID);
 	run(v, 0x1000, 0x8000, 1, false, EXIT_REASON_HLT);
 	run(v, 0x3000, 0xa000, 3, true, EXIT_REASON_HLT); /* a sibling: no VMRESUME pending */
+	f->states = 0;
 	track_emit_state(f->t, v->ctx);
 	assert_int_equal(f->states, 3);
 	for (u32 i = 0; i < 3; i++) {
