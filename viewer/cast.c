@@ -57,8 +57,9 @@ static void update_vm(struct cast *c, const struct model_vm *vm)
 	if (!x)
 		return;
 	if (c->count != before) {
-		x->letter = letter(c->nvms, 'A');
-		x->ink = screen_entity_ink(c->nvms++, 0);
+		x->letter = letter(vm->id, 'A');
+		x->ink = screen_entity_ink(vm->id, 0);
+		c->nvms++;
 		x->vm = vm->id;
 		x->level = 1;
 	}

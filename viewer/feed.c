@@ -12,6 +12,7 @@
 #define SLEEP_MOST_MS 10u
 #define WAITING_AFTER_MS 2000u /* with nothing coming; state is repeated every second or so */
 #define RETRY_MS 500u
+#define OPEN_MS 2000u /* a peer that does not answer by then is shown as connecting */
 #define STOP_MS 1500 /* a thread in a broken connection is not waited for any longer */
 
 /* --- the thread's side --- */
@@ -34,15 +35,22 @@ static bool should_stop(struct feed *f)
 	return stop;
 }
 
+static struct timespec after_ms(clockid_t clock, u32 ms)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	ts.tv_nsec += ms % 1000 * 1000000l;
+	ts.tv_sec += ms / 1000 + ts.tv_nsec / 1000000000l;
+	ts.tv_nsec %= 1000000000l;
+	return ts;
+}
+
 /* Wait until it is time to stop, at most @ms. */
 static void nap(struct feed *f, u32 ms)
 {
-	struct timespec until;
+	struct timespec until = after_ms(CLOCK_MONOTONIC, ms);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms % 1000 * 1000000l;
-	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000l;
-	until.tv_nsec %= 1000000000l;
 	pthread_mutex_lock(&f->lock);
 	while (!f->stop && pthread_cond_timedwait(&f->changed, &f->lock, &until) == 0)
 		;
@@ -92,6 +100,19 @@ static void take_loss(void *arg, u64 count)
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* How the first attempt went. @why: NULL, or why not. */
+static void publish_outcome(struct feed *f, const char *why)
+{
+	pthread_mutex_lock(&f->lock);
+	if (!f->tried) {
+		f->tried = true;
+		f->opened = !why;
+		snprintf(f->first_why, sizeof(f->first_why), "%s", why ? why : "");
+		pthread_cond_broadcast(&f->changed);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
 /* Read until the end or an error. */
 static enum source_step read_on(struct feed *f, void *handle)
 {
@@ -109,7 +130,10 @@ static enum source_step read_on(struct feed *f, void *handle)
 				set_state(f, SOURCE_READING, "");
 			reading = true;
 		}
-		if (step == SOURCE_STEP_END || step == SOURCE_STEP_ERROR)
+		if (step == SOURCE_STEP_ERROR)
+			return step;
+		publish_outcome(f, NULL);
+		if (step == SOURCE_STEP_END)
 			return step;
 		if (step == SOURCE_STEP_MORE)
 			continue;
@@ -125,17 +149,10 @@ static enum source_step read_on(struct feed *f, void *handle)
 	return SOURCE_STEP_END;
 }
 
-/* @why: NULL, or why there is no handle. */
-static void publish_handle(struct feed *f, void *handle, const char *why)
+static void publish_handle(struct feed *f, void *handle)
 {
 	pthread_mutex_lock(&f->lock);
 	f->handle = handle;
-	if (!f->tried) {
-		f->tried = true;
-		f->opened = !why;
-		snprintf(f->first_why, sizeof(f->first_why), "%s", why ? why : "");
-		pthread_cond_broadcast(&f->changed);
-	}
 	if (handle && f->stop)
 		f->reader->interrupt(handle);
 	pthread_mutex_unlock(&f->lock);
@@ -147,14 +164,18 @@ static enum source_step read_once(struct feed *f, char *why)
 	void *handle = f->reader->open(f->address, &f->sink, why, SOURCE_WHY_BYTES);
 	enum source_step step = SOURCE_STEP_ERROR;
 
-	publish_handle(f, handle, handle ? NULL : why);
-	if (!handle)
+	if (!handle) {
+		publish_outcome(f, why);
 		return step;
+	}
+	publish_handle(f, handle);
 	step = read_on(f, handle);
 	push_batch(f);
-	if (step == SOURCE_STEP_ERROR)
+	if (step == SOURCE_STEP_ERROR) {
 		snprintf(why, SOURCE_WHY_BYTES, "%s", f->reader->why(handle));
-	publish_handle(f, NULL, NULL);
+		publish_outcome(f, why);
+	}
+	publish_handle(f, NULL);
 	f->reader->close(handle);
 	return step;
 }
@@ -209,6 +230,7 @@ static int start_thread(struct feed *f, char *why)
 int feed_start(struct feed *f, char *why)
 {
 	pthread_condattr_t attr;
+	struct timespec until;
 	int err;
 
 	f->sink = (struct source_sink){take_event, take_loss, f};
@@ -227,9 +249,10 @@ int feed_start(struct feed *f, char *why)
 		return err;
 	/* what cannot be opened at all is said before the screen is taken */
 	pthread_mutex_lock(&f->lock);
-	while (!f->tried)
-		pthread_cond_wait(&f->changed, &f->lock);
-	if (!f->opened) {
+	until = after_ms(CLOCK_MONOTONIC, OPEN_MS);
+	while (!f->tried && !pthread_cond_timedwait(&f->changed, &f->lock, &until))
+		;
+	if (f->tried && !f->opened) {
 		f->stop = true;
 		snprintf(why, SOURCE_WHY_BYTES, "%s", f->first_why);
 		err = -EIO;
@@ -308,11 +331,7 @@ bool feed_stop(struct feed *f)
 			f->reader->interrupt(f->handle);
 		pthread_cond_broadcast(&f->changed);
 		pthread_mutex_unlock(&f->lock);
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += STOP_MS / 1000;
-		until.tv_nsec += STOP_MS % 1000 * 1000000l;
-		until.tv_sec += until.tv_nsec / 1000000000l;
-		until.tv_nsec %= 1000000000l;
+		until = after_ms(CLOCK_REALTIME, STOP_MS);
 		if (pthread_timedjoin_np(f->thread, NULL, &until)) {
 			pthread_detach(f->thread);
 			return false;

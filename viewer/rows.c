@@ -125,7 +125,7 @@ static void add_member(struct collector *k, u32 member, u32 depth)
 {
 	const struct cast_member *x = &k->c->member[member];
 	struct table_row *row = new_row(k, x->is_vm ? ROW_VM : ROW_CHILD, member, depth);
-	const struct model_vm *vm = x->is_vm ? model_vm(k->m, x->id) : NULL;
+	const struct model_vm *vm = model_vm(k->m, x->vm);
 
 	if (!row)
 		return;
@@ -143,14 +143,27 @@ static void add_member(struct collector *k, u32 member, u32 depth)
 		add_processes(k, member, depth + 1);
 }
 
+/* The machine with the lowest number from @id on. */
+static u32 next_vm(const struct cast *c, u64 id)
+{
+	u32 best = CAST_NONE;
+
+	for (u32 i = 0; i < c->count; i++)
+		if (c->member[i].is_vm && c->member[i].id >= id &&
+		    (best == CAST_NONE || c->member[i].id < c->member[best].id))
+			best = i;
+	return best;
+}
+
 u32 rows_collect(const struct model *m, const struct cast *c, const struct rows_config *cfg,
 		 struct table_row *out, u32 max)
 {
 	struct collector k = {.m = m, .c = c, .cfg = cfg, .out = out, .max = max};
+	u32 i;
 
-	for (u32 i = 0; i < c->count; i++)
-		if (c->member[i].is_vm)
-			add_member(&k, i, 0);
+	/* machines by their numbers, as they were named on the command line */
+	for (u64 id = 0; (i = next_vm(c, id)) != CAST_NONE; id = (u64)c->member[i].id + 1)
+		add_member(&k, i, 0);
 	return k.count;
 }
 

@@ -1,5 +1,6 @@
 /* A live session as a source; see source.h. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "viewer/feed.h"
 #include "viewer/source.h"
@@ -48,13 +49,21 @@ static const struct source_ops live_ops = {
 	.close = live_close,
 };
 
+/* What comes last in the URL. */
+static const char *session_name(const char *url)
+{
+	const char *slash = strrchr(url, '/');
+
+	return slash && slash[1] ? slash + 1 : url;
+}
+
 struct source *source_live_create(const char *url, const struct source_reader *reader)
 {
 	struct source_live *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
-	s->base = (struct source){.ops = &live_ops, .title = url, .is_live = true};
+	s->base = (struct source){.ops = &live_ops, .title = session_name(url), .is_live = true};
 	s->feed.reader = reader;
 	s->feed.address = url;
 	s->feed.retries = true;

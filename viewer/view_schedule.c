@@ -59,6 +59,23 @@ static u32 lanes_a_worker(const struct view_state *st)
 	return 1 + deepest_level(st);
 }
 
+/* Number of the @index-th worker, in ascending order. */
+static u32 worker_id(const struct view_state *st, u32 index)
+{
+	u32 n, id = 0;
+	const struct model_worker *w = model_workers(st->model, &n);
+
+	for (u64 from = 0; n; from = (u64)id + 1) {
+		id = EVENT_NO_ID;
+		for (u32 i = 0; i < n; i++)
+			if (w[i].id >= from && w[i].id < id)
+				id = w[i].id;
+		if (!index--)
+			break;
+	}
+	return id;
+}
+
 static u32 lane_count(const struct view_state *st)
 {
 	u32 n;
@@ -199,11 +216,9 @@ static void draw_cells(const struct view_state *st, int row)
 
 static void draw_lane(const struct view_state *st, int row, u32 lane)
 {
-	u32 nworkers, worker, level = lane % lanes_a_worker(st);
-	const struct model_worker *w = model_workers(st->model, &nworkers);
+	u32 worker = worker_id(st, lane / lanes_a_worker(st)), level = lane % lanes_a_worker(st);
 	struct screen_look look = {.attrs = lane == st->lane ? ATTR_REVERSE : 0};
 
-	worker = w[lane / lanes_a_worker(st)].id;
 	if (level)
 		screen_printf(row, 0, LABEL_COLS - 1, look, "  level %u  ", level);
 	else
@@ -287,14 +302,9 @@ static void draw_segment(const struct view_state *st, int row, u32 worker, const
 
 static void draw_facts(const struct view_state *st, int row)
 {
-	u32 nworkers;
-	const struct model_worker *w = model_workers(st->model, &nworkers);
+	u32 worker = worker_id(st, st->lane / lanes_a_worker(st));
 	struct model_segment s;
-	u32 worker;
 
-	if (!nworkers)
-		return;
-	worker = w[MIN(st->lane / lanes_a_worker(st), nworkers - 1)].id;
 	if (segment_at_cursor(st, worker, &s))
 		draw_segment(st, row, worker, &s);
 	else

@@ -95,7 +95,9 @@ static int show(const struct cmd *cmd, struct viewer_config *cfg)
 		return cmd_error(cmd, EXIT_CODE_HOST, "out of memory");
 	err = viewer_show(cfg, why, sizeof(why));
 	cfg->source->ops->close(cfg->source);
-	return err ? cmd_error(cmd, EXIT_CODE_HOST, "%s", why) : EXIT_CODE_OK;
+	if (!err)
+		return EXIT_CODE_OK;
+	return cmd_error(cmd, err == -EIO ? EXIT_CODE_BAD_TRACE : EXIT_CODE_HOST, "%s", why);
 }
 
 /* A run of this user: @pid, or 0 for the only one. */
