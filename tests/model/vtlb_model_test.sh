@@ -1,0 +1,56 @@
+#!/bin/bash
+# vtlb_model_test.sh - the virtual TLB's protocol, exhaustively, with x86 store buffers: each model
+# holds, and no longer holds when any one of its rules is broken. NESTOR_LONG=1: larger ones too.
+set -u
+cd "$(dirname "$0")" || exit 2
+command -v spin >/dev/null || { echo "spin is not installed"; exit 77; }
+dir=$(mktemp -d) || exit 2
+trap 'rm -rf "$dir"' EXIT
+bad=0
+
+# errors MODEL [-D...]: "0" or "1", or "?" when it did not run to its end
+errors() {
+	local model=$1
+	shift
+	(
+		cd "$dir" && rm -f pan* &&
+			spin "$@" -a "$OLDPWD/$model.pml" >spin.log 2>&1 &&
+			${CC:-gcc} -O1 -w -DSAFETY -DCOLLAPSE -DMEMLIM=4000 -o pan pan.c &&
+			./pan -m500000 >pan.log 2>&1 && ! grep -q 'max search depth too small' pan.log &&
+			sed -n 's/.*errors: \([0-9]*\).*/\1/p' pan.log
+	) || echo '?'
+}
+
+holds() {
+	local got
+	got=$(errors "$@")
+	[ "$got" = 0 ] && echo "holds:  $*" && return
+	echo "FAILED: $* should hold: errors $got"
+	bad=1
+}
+
+# Every BREAK_ rule that the model knows must be found out.
+breaks() {
+	local rule got
+	for rule in $(grep -o 'BREAK_[A-Z_]*' "$1.pml" | sort -u); do
+		[ "$rule" = BREAK_ ] && continue
+		got=$(errors "$1" "-D$rule")
+		[ "$got" = 1 ] && echo "caught: $1 $rule" && continue
+		echo "FAILED: $1 $rule should be found out: errors $got"
+		bad=1
+	done
+}
+
+holds vtlb_stamp -DINVALS=1
+holds vtlb_reclaim
+holds vtlb_protect
+holds vtlb_protect -DNVP=3
+if [ -n "${NESTOR_LONG:-}" ]; then
+	holds vtlb_stamp -DINVALS=2
+	holds vtlb_stamp -DNVP=3 -DINVALS=1 -DWRITES=1
+	holds vtlb_reclaim -DRECLAIMS=4
+fi
+breaks vtlb_stamp
+breaks vtlb_reclaim
+breaks vtlb_protect
+exit $bad
