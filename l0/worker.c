@@ -276,6 +276,7 @@ static void run_vcpu(struct worker *w, u64 limit_ns)
 	u64 preempt_at = c->nv.preemption_deadline;
 
 	w->horizon_moved = false;
+	c->nv.measure_cost = w->host->session != NULL;
 	u64 until = horizon_insns(w, limit_ns);
 	for (;;) {
 		enum engine_stop stop = engine_run(&c->vp, until);

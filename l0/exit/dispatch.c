@@ -1,7 +1,8 @@
 /*
  * From vp->exit to a handler. Every slot of the table is filled; the default one stops the machine
  * with a reason, since an exit that nobody asked for is a bug of ours or a guest beyond what is
- * supported. Exits of L2 that L1 wants go to nested_exit(). Emits vm_exit and halt, here only.
+ * supported. Exits of L2 that L1 wants go to nested_exit(). Emits vm_exit, here only; a halt is the
+ * worker's to report, who knows whether anything ends it at once.
  *
  * Later routing (a service VM that handles chosen events, D9) has its place in exit_route().
  */
@@ -52,20 +53,22 @@ static void pending_start(struct vp *vp, struct nvmx *nv)
 	nv->pending.rip = vp->cpu.rip;
 	nv->pending.isa = isa_of(vp);
 	nv->pending.l2 = vp->in_l2;
-	nv->pending.host_start = host_cycles();
+	nv->pending.host_start = nv->measure_cost ? host_cycles() : 0;
 }
 
 void exit_emit(struct vp *vp, struct nvmx *nv, bool reflected)
 {
 	const struct exit_costs *costs = &nv->profile->costs;
 	bool l2 = nv->pending.l2;
-	u32 ns;
+	u32 ns = 0;
 
 	if (!nv->pending.wanted)
 		return;
 	nv->pending.wanted = false;
-	ns = cost_ns(nv, host_cycles() - nv->pending.host_start);
-	nv->count.host_cost_ns += ns;
+	if (nv->measure_cost) {
+		ns = cost_ns(nv, host_cycles() - nv->pending.host_start);
+		nv->count.host_cost_ns += ns;
+	}
 	VP_TRANSITION(vp, vm_exit, .exit_reason = vp->exit.reason & 0xffff,
 		      .guest_rip = nv->pending.rip, .isa = nv->pending.isa,
 		      .info1 = vp->exit.qualification, .info2 = vp->exit.intr_info,
@@ -140,12 +143,8 @@ static bool may_wake(const struct vp *vp)
 
 static enum exit_action exit_hlt(struct vp *vp, struct nvmx *nv)
 {
-	u64 rip = vp->cpu.rip;
-
-	exit_emit(vp, nv, false);
 	engine_skip(vp, vp->exit.insn_len);
 	vp->cpu.activity = ACTIVITY_HLT;
-	VP_TRANSITION(vp, halt, .guest_rip = rip);
 	return may_wake(vp) ? EXIT_ACTION_RUN : EXIT_ACTION_HALT;
 }
 

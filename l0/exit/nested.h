@@ -36,7 +36,7 @@ struct exit_counts {
 	u64 taken[EXIT_REASON_COUNT];	  /* by basic exit reason, all levels */
 	u64 reflected[EXIT_REASON_COUNT]; /* of these, given to L1 */
 	u64 entries, entry_failures, insn_failures;
-	u64 host_cost_ns; /* host time spent in exit_handle() while vm_exit was traced */
+	u64 host_cost_ns; /* host time spent in exit_handle() while measure_cost was set */
 };
 
 /* An exit whose vm_exit transition is still to be made: it carries the cost of handling it. */
@@ -59,6 +59,7 @@ struct nvmx {
 	u64 charge_ns;		   /* virtual time to charge; the worker takes it */
 	u64 tsc_adjust;		   /* added to the machine's count by vp->ops->tsc */
 	struct exit_pending pending;
+	bool measure_cost; /* the worker's choice: vm_exit says what handling cost the host */
 
 	/* --- surroundings --- */
 	const struct cpu_profile *profile;
