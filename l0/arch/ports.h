@@ -34,6 +34,14 @@
 #define PORT_SYSTEM_A		0x92
 #define PORT_RESET		0xcf9
 
+/* ACPI fixed hardware: PM1a event and control blocks and the PM timer, by offset from the base */
+#define PORT_ACPI_PM		0x600
+#define ACPI_PM_EVENT		0	/* status (16 bits), enable (16 bits) */
+#define ACPI_PM_CONTROL		4	/* 16 bits */
+#define ACPI_PM_TIMER		8	/* 32 bits */
+#define ACPI_PM_HZ		3579545
+#define ACPI_SLP_TYP_S5		5	/* what the DSDT's \_S5 says */
+
 /* 16550 serial ports: eight registers from the base */
 #define PORT_COM1		0x3f8
 #define PORT_COM2		0x2f8

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "l0/boot/boot_priv.h"
+#include "l0/boot/firmware.h"
 
 /* Files beyond this are no images; a sparse file must not eat the host's memory. */
 #define MAX_FILE_BYTES (8 * GIB)
@@ -19,15 +20,16 @@
 
 /* The first that recognises the content. */
 static const struct boot_format *const formats[] = {
-	&boot_multiboot1,
-	&boot_elf64,
-	&boot_elf32,
+	&boot_bzimage, &boot_multiboot2, &boot_multiboot1, &boot_pvh, &boot_elf64, &boot_elf32,
 };
 
 const char *boot_kind_name(enum boot_kind kind)
 {
 	static const char *const names[BOOT_KIND_COUNT] = {
 		[BOOT_MULTIBOOT1] = "multiboot 1",
+		[BOOT_MULTIBOOT2] = "multiboot 2",
+		[BOOT_BZIMAGE] = "Linux bzImage",
+		[BOOT_PVH] = "PVH",
 		[BOOT_ELF64] = "ELF64",
 		[BOOT_ELF32] = "ELF32",
 	};
@@ -158,6 +160,27 @@ static int fail_outside_ram(struct boot_ctx *c, const char *path, const char *wh
 			 ram > low ? " and from 0x100000000" : "");
 }
 
+/* The loader's own area and the firmware's tables stay free. */
+static int check_own_areas(struct boot_ctx *c, const char *path, const char *what, u64 pa,
+			   u64 bytes)
+{
+	static const struct boot_range own[] = {
+		{BOOT_AREA_START, BOOT_AREA_END - BOOT_AREA_START, 0},
+		{FIRMWARE_START, FIRMWARE_END - FIRMWARE_START, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (pa < own[i].base + own[i].bytes && pa + bytes > own[i].base)
+			return boot_fail(c, path, -ENOEXEC,
+					 "%s at 0x%llx-0x%llx overlaps the loader's own area "
+					 "0x%llx-0x%llx",
+					 what, (unsigned long long)pa,
+					 (unsigned long long)(pa + bytes),
+					 (unsigned long long)own[i].base,
+					 (unsigned long long)(own[i].base + own[i].bytes));
+	return 0;
+}
+
 int boot_place(struct boot_ctx *c, const char *path, const char *what, u64 pa, const u8 *data,
 	       u64 file_bytes, u64 mem_bytes)
 {
@@ -167,11 +190,10 @@ int boot_place(struct boot_ctx *c, const char *path, const char *what, u64 pa, c
 		return boot_fail(c, path, -ENOEXEC, "%s wraps around the address space", what);
 	if (!mem_ram_hva(c->m, pa, mem_bytes))
 		return fail_outside_ram(c, path, what, pa, mem_bytes);
-	if (pa < BOOT_AREA_END && pa + mem_bytes > BOOT_AREA_START)
-		return boot_fail(c, path, -ENOEXEC,
-				 "%s at 0x%llx-0x%llx overlaps the loader's own area 0x%llx-0x%llx",
-				 what, (unsigned long long)pa, (unsigned long long)(pa + mem_bytes),
-				 BOOT_AREA_START, BOOT_AREA_END);
+	int ret = check_own_areas(c, path, what, pa, mem_bytes);
+
+	if (ret)
+		return ret;
 	c->placed_sum += mem_bytes;
 	if (c->placed_sum > MAX_PLACED_FACTOR * mem_ram_bytes(c->m))
 		return boot_fail(c, path, -ENOEXEC, "its segments lie on top of each other");
@@ -209,8 +231,9 @@ static int load_image(struct boot_ctx *c)
 	if (c->image.bytes >= 2 && c->image.data[0] == 0x1f && c->image.data[1] == 0x8b)
 		return boot_fail(c, c->image.path, -ENOEXEC,
 				 "compressed by gzip: decompress it first (gunzip)");
-	return boot_fail(c, c->image.path, -ENOEXEC,
-			 "neither ELF nor multiboot: not an image that can be booted");
+	return boot_fail(
+		c, c->image.path, -ENOEXEC,
+		"neither ELF, multiboot nor a Linux kernel: not an image that can be booted");
 }
 
 int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *out, char *err,
@@ -236,6 +259,8 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
 		ret = boot_fail(&c, req->image, -E2BIG,
 				"the machine has less than 1 MiB of memory: give it more");
 	else
+		ret = firmware_write(&c, req->nvps);
+	if (!ret)
 		ret = load_image(&c);
 	free(c.image.data);
 	return ret;

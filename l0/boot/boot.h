@@ -1,11 +1,11 @@
 /*
  * boot.h - load an image into a machine's RAM and say how its first processor starts
  *
- * The kind is found in the content: multiboot 1 (a header in the first 8 KiB; the image by its
- * address fields or as ELF), else ELF64, else ELF32. Called once while a machine is built (and
- * again at its reset); the machine's processors do not run. Any content gives an error or a machine
- * that starts: nothing that a file contains can make L0 fail. Uses the heap and file I/O, never
- * prints.
+ * The kind is found in the content, in this order: Linux bzImage, multiboot 2, multiboot 1 (a
+ * header in the first 32 or 8 KiB; the image by its address fields or as ELF), ELF with a PVH note,
+ * ELF64, ELF32. Called once while a machine is built (and again at its reset); the machine's
+ * processors do not run. Any content gives an error or a machine that starts: nothing that a file
+ * contains can make L0 fail. Uses the heap and file I/O, never prints.
  *
  * RAM as it is left: the image's segments, modules, and the loader's own area below 1 MiB
  * (BOOT_AREA_*): page tables, GDT, information structure, strings.
@@ -16,7 +16,8 @@
 #include "l0/arch/cpu_state.h"
 #include "l0/mem/mem.h"
 
-/* What the loader writes below 1 MiB for itself; no segment or module may touch it. */
+/* What the loader writes below 1 MiB for itself, besides the firmware's tables at 0xf0000-0xfffff
+ * and the BIOS data area; no segment or module may touch it. */
 #define BOOT_AREA_START 0x90000ull
 #define BOOT_AREA_END 0x9fc00ull
 
@@ -36,9 +37,18 @@ struct boot_request {
 	const char *initrd; /* or NULL; the first module for multiboot */
 	const struct boot_module *modules;
 	u32 nmodules;
+	u32 nvps; /* processors that the firmware tables name; 0 counts as 1 */
 };
 
-enum boot_kind { BOOT_MULTIBOOT1, BOOT_ELF64, BOOT_ELF32, BOOT_KIND_COUNT };
+enum boot_kind {
+	BOOT_MULTIBOOT1,
+	BOOT_MULTIBOOT2,
+	BOOT_BZIMAGE,
+	BOOT_PVH,
+	BOOT_ELF64,
+	BOOT_ELF32,
+	BOOT_KIND_COUNT
+};
 
 /* How the first processor starts. */
 struct boot_state {
@@ -49,7 +59,7 @@ struct boot_state {
 	u64 cr3;
 	u64 gdt_base;
 	u32 gdt_limit;
-	u64 info_gpa;  /* multiboot information */
+	u64 info_gpa;  /* the information structure of the image's kind */
 	u64 image_end; /* first byte behind the highest segment */
 };
 

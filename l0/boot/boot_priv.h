@@ -35,6 +35,9 @@ struct boot_format {
 };
 
 extern const struct boot_format boot_multiboot1;
+extern const struct boot_format boot_multiboot2;
+extern const struct boot_format boot_bzimage;
+extern const struct boot_format boot_pvh;
 extern const struct boot_format boot_elf64;
 extern const struct boot_format boot_elf32;
 
@@ -62,11 +65,45 @@ u64 boot_area_alloc(struct boot_ctx *c, u64 bytes, u64 align);
 u32 boot_file_u32(const struct boot_file *f, u64 off);
 u16 boot_file_u16(const struct boot_file *f, u64 off);
 
+#define BOOT_LOADER_NAME "nestor"
+
 /* elf.c: load the segments of an ELF file of either class; *@entry is physical. */
 bool boot_is_elf(const struct boot_file *f);
 int boot_elf_load(struct boot_ctx *c, u64 *entry) __must_check;
 
-/* handoff.c: GDT, page tables, modules, multiboot information; fills @out but rip and kind. */
-int boot_handoff(struct boot_ctx *c, bool long_mode) __must_check;
+/* ---- handoff.c ------------------------------------------------------------------------------- */
+
+/* Types as in E820 and multiboot. */
+#define BOOT_RANGE_RAM 1u
+#define BOOT_RANGE_RESERVED 2u
+#define BOOT_MAX_RANGES 8u
+
+struct boot_range {
+	u64 base, bytes;
+	u32 type;
+};
+
+/* The machine's memory map; Return: how many of the BOOT_MAX_RANGES entries of @map are filled. */
+u32 boot_memory_map(const struct mem *m, struct boot_range *map);
+
+/* GDT and, for @long_mode, page tables. Return: 0, or -errno with the message set. */
+int boot_prepare(struct boot_ctx *c, bool long_mode) __must_check;
+
+/* Copy @bytes to the loader's area. Return: their address, 0 with the message set. */
+u64 boot_area_put(struct boot_ctx *c, const void *data, u64 bytes, u64 align);
+
+/* "PATH ARGUMENTS" (either may be NULL) as a string in the area; 0 with the message set. */
+u64 boot_put_cmdline(struct boot_ctx *c, const char *path, const char *args);
+
+/* A module in RAM; @cmdline is the address of its string. */
+struct boot_loaded {
+	u64 start, bytes, cmdline;
+};
+
+/* Load initrd and modules behind the image; @list has room for BOOT_MAX_MODULES + 1. */
+int boot_load_modules(struct boot_ctx *c, struct boot_loaded *list, u32 *count) __must_check;
+
+/* mbinfo.c: state and multiboot 1 information; fills @out but rip and kind. */
+int boot_multiboot1_info(struct boot_ctx *c, bool long_mode) __must_check;
 
 #endif

@@ -217,14 +217,14 @@ static int load_elf64(struct boot_ctx *c)
 			c, c->image.path, -ENOEXEC,
 			"its entry point 0x%llx is above the 4 GiB that are mapped at entry",
 			(unsigned long long)c->out->rip);
-	return ret ? ret : boot_handoff(c, true);
+	return ret ? ret : boot_multiboot1_info(c, true);
 }
 
 static int load_elf32(struct boot_ctx *c)
 {
 	int ret = boot_elf_load(c, &c->out->rip);
 
-	return ret ? ret : boot_handoff(c, false);
+	return ret ? ret : boot_multiboot1_info(c, false);
 }
 
 const struct boot_format boot_elf64 = {BOOT_ELF64, is_elf64, load_elf64};

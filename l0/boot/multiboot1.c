@@ -106,7 +106,7 @@ static int load(struct boot_ctx *c)
 	if (!ret && c->out->rip >= 4 * GIB)
 		ret = boot_fail(c, c->image.path, -ENOEXEC, "its entry point 0x%llx is above 4 GiB",
 				(unsigned long long)c->out->rip);
-	return ret ? ret : boot_handoff(c, false);
+	return ret ? ret : boot_multiboot1_info(c, false);
 }
 
 const struct boot_format boot_multiboot1 = {BOOT_MULTIBOOT1, probe, load};

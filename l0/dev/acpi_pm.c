@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "l0/arch/ports.h"
+
+#define ACPI_PM_BYTES 16u
+
 #define STS_TIMER 0x0001 /* the timer's top bit changed */
 #define STS_GLOBAL 0x0020
 #define STS_BUTTON 0x0100
@@ -86,7 +90,7 @@ static u64 block_value(struct acpi_pm *p, u32 off)
 static u32 acpi_pm_read(void *dev, u16 port, unsigned int size)
 {
 	struct acpi_pm *p = dev;
-	u32 off = port - ACPI_PM_BASE;
+	u32 off = port - PORT_ACPI_PM;
 
 	bus_lock(p->dev.bus);
 	update(p);
@@ -107,7 +111,7 @@ static u16 merge(u16 reg, u32 at, u32 value, unsigned int size)
 static void acpi_pm_write(void *dev, u16 port, u32 value, unsigned int size)
 {
 	struct acpi_pm *p = dev;
-	u32 off = port - ACPI_PM_BASE;
+	u32 off = port - PORT_ACPI_PM;
 
 	bus_lock(p->dev.bus);
 	update(p);
@@ -162,7 +166,7 @@ struct acpi_pm *acpi_pm_create(struct machine_bus *bus, int *err)
 	}
 	timer_init(&p->overflow, overflowed, p);
 	bus_add_device(bus, &p->dev, &acpi_pm_class);
-	*err = mem_add_ports(bus->mem, "acpi-pm", ACPI_PM_BASE, ACPI_PM_BYTES, &acpi_pm_port_ops,
+	*err = mem_add_ports(bus->mem, "acpi-pm", PORT_ACPI_PM, ACPI_PM_BYTES, &acpi_pm_port_ops,
 			     p);
 	if (*err)
 		return NULL;

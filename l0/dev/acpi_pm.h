@@ -1,7 +1,7 @@
 /*
  * acpi_pm.h - ACPI fixed hardware: PM1 event and control blocks, the PM timer
  *
- * At ACPI_PM_BASE: PM1a event block (+0), PM1a control block (+4), PM timer (+8), 32 bits wide at
+ * At PORT_ACPI_PM (l0/arch/ports.h): PM1a event block (+0), PM1a control block (+4), PM timer (+8), 32 bits wide at
  * 3.579545 MHz. Setting SLP_EN with the S5 type powers the machine off. The SCI is line 9, level
  * triggered. There is no SMI: the machine is always in ACPI mode.
  * Source: ACPI Specification 6.4, "ACPI Hardware Specification".
@@ -10,14 +10,6 @@
 #define L0_DEV_ACPI_PM_H
 
 #include "l0/dev/bus.h"
-
-#define ACPI_PM_BASE 0x600u
-#define ACPI_PM_EVENT 0u   /* status (16 bits), enable (16 bits) */
-#define ACPI_PM_CONTROL 4u /* 16 bits */
-#define ACPI_PM_TIMER 8u   /* 32 bits */
-#define ACPI_PM_BYTES 16u
-#define ACPI_PM_HZ 3579545u
-#define ACPI_SLP_TYP_S5 5u /* what the DSDT's \_S5 says */
 
 struct acpi_pm;
 

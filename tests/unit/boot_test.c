@@ -179,6 +179,14 @@ static u64 ram64(struct boot_fixture *f, u64 pa)
 	return v;
 }
 
+static void assert_fails(struct boot_fixture *f, int code, const char *text)
+{
+	int ret = load_image(f);
+
+	if (ret != code || !strstr(f->err, text) || strchr(f->err, '\n'))
+		fail_msg("want %d \"%s\", got %d \"%s\"", code, text, ret, f->err);
+}
+
 static void assert_code_at(struct boot_fixture *f, u64 pa)
 {
 	assert_memory_equal(mem_ram_hva(f->m, pa, CODE_BYTES), f->im.data + CODE_OFFSET,
@@ -300,6 +308,242 @@ static void test_multiboot_addresses(void **state)
 	assert_int_equal(f->state.image_end, 0x300000 + CODE_BYTES);
 }
 
+static void put32(struct image *im, u32 off, u32 v)
+{
+	memcpy(im->data + off, &v, 4);
+}
+
+static void make_multiboot2(struct image *im, bool addresses)
+{
+	u32 at = addresses ? CODE_OFFSET : 256, bytes = addresses ? 16 + 24 + 16 + 8 : 16 + 8;
+	const u32 tags[] = {2, 24, 0x400000, 0x400000, 0, 0x410000, 3, 12, 0x400010, 0, 0, 8};
+
+	if (addresses) {
+		memset(im, 0, sizeof(*im));
+		put_code(im);
+		memcpy(im->data + at + 16, tags, sizeof(tags));
+	} else {
+		make_elf64(im, 0x100000, 0x100000, 0x100040);
+		put32(im, at + 16, 0);
+		put32(im, at + 20, 8);
+	}
+	put32(im, at, 0xe85250d6);
+	put32(im, at + 4, 0);
+	put32(im, at + 8, bytes);
+	put32(im, at + 12, -(0xe85250d6u + bytes));
+}
+
+static void test_multiboot2(void **state)
+{
+	struct boot_fixture *f = *state;
+	struct cpu_state cpu = {0};
+	u32 seen = 0;
+
+	f->append = "a b";
+	write_file(f->module, "module", 6);
+	f->initrd = f->module;
+	make_multiboot2(&f->im, false);
+	assert_int_equal(load_image(f), 0);
+	assert_int_equal(f->state.kind, BOOT_MULTIBOOT2);
+	assert_int_equal(f->state.rip, 0x100040);
+	make_multiboot2(&f->im, true);
+	assert_int_equal(load_image(f), 0);
+	assert_int_equal(f->state.rip, 0x400010);
+	assert_code_at(f, 0x400000);
+	boot_apply(&f->state, &cpu);
+	assert_int_equal(cpu.gpr[RAX], 0x36d76289);
+	assert_int_equal(cpu.gpr[RBX] & 7, 0);
+	u64 info = cpu.gpr[RBX], end = info + ram32(f, info);
+
+	for (u64 tag = info + 8; tag < end; tag += ALIGN_UP(ram32(f, tag + 4), 8u)) {
+		assert_true(ram32(f, tag + 4) >= 8);
+		seen |= 1u << ram32(f, tag);
+		if (ram32(f, tag) == 3) {
+			assert_memory_equal(mem_ram_hva(f->m, ram32(f, tag + 8), 6), "module", 6);
+			assert_int_equal(ram32(f, tag + 12) - ram32(f, tag + 8), 6);
+		}
+	}
+	assert_int_equal(seen, 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 15);
+}
+
+/* A kernel of boot protocol 2.15 with 1024 bytes of setup and 600 of kernel. */
+static void make_bzimage(struct image *im)
+{
+	memset(im, 0, sizeof(*im));
+	im->data[0x1f1] = 7; /* sectors: the kernel starts at CODE_OFFSET */
+	put32(im, 0x1f4, (CODE_BYTES + 15) / 16);
+	put32(im, 0x1fe, 0x6aebaa55); /* boot flag, jump over the header */
+	put32(im, 0x202, 0x53726448);
+	put32(im, 0x206, 0x020f);
+	im->data[0x211] = 1;
+	put32(im, 0x22c, 0x7fffffff);
+	put32(im, 0x230, 0x200000);
+	im->data[0x234] = 1;
+	im->data[0x236] = 1;
+	put32(im, 0x238, 2047);
+	put32(im, 0x258, 0x400000);
+	put32(im, 0x260, 0x200000);
+	put_code(im);
+}
+
+static void test_bzimage(void **state)
+{
+	struct boot_fixture *f = *state;
+	struct cpu_state cpu = {0};
+
+	f->append = "console=ttyS0";
+	write_file(f->module, "ramdisk", 7);
+	f->initrd = f->module;
+	make_bzimage(&f->im);
+	assert_int_equal(load_image(f), 0);
+	assert_int_equal(f->state.kind, BOOT_BZIMAGE);
+	assert_code_at(f, 0x400000);
+	boot_apply(&f->state, &cpu);
+	assert_int_equal(cpu.rip, 0x400200);
+	assert_true(cpu.seg[SEG_CS].ar & SEG_AR_L);
+	assert_int_equal(cpu.seg[SEG_CS].sel, 0x10);
+	assert_int_equal(cpu.seg[SEG_DS].sel, 0x18);
+	u64 zp = cpu.gpr[RSI];
+
+	assert_int_equal(ram32(f, zp + 0x202), 0x53726448);
+	assert_int_equal(mem_ram_base(f->m)[zp + 0x210], 0xff);
+	assert_string_equal((char *)mem_ram_base(f->m) + ram32(f, zp + 0x228), "console=ttyS0");
+	u32 rd = ram32(f, zp + 0x218);
+
+	assert_int_equal(ram32(f, zp + 0x21c), 7);
+	assert_int_equal(rd, RAM_BYTES - 4096);
+	assert_memory_equal(mem_ram_hva(f->m, rd, 7), "ramdisk", 7);
+	assert_int_equal(mem_ram_base(f->m)[zp + 0x1e8], 4);
+	assert_int_equal(ram64(f, zp + 0x2d0 + 3 * 20), MIB);
+	assert_memory_equal(mem_ram_hva(f->m, ram64(f, zp + 0x70), 8), "RSD PTR ", 8);
+	/* without a 64-bit entry */
+	f->im.data[0x236] = 0;
+	assert_int_equal(load_image(f), 0);
+	assert_false(f->state.long_mode);
+	assert_int_equal(f->state.rip, 0x400000);
+	/* less memory than its preferred address: relocated */
+	put32(&f->im, 0x258, 0x4000000);
+	assert_int_equal(load_image(f), 0);
+	assert_int_equal(f->state.rip, 0x200000);
+}
+
+static void make_pvh(struct image *im)
+{
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)im->data;
+	Elf64_Phdr *ph = (Elf64_Phdr *)(im->data + sizeof(*eh));
+	const u32 note[] = {4, 4, 18, 0x006e6558, 0x100080};
+
+	make_elf64(im, 0x100000, 0x100000, 0x100000);
+	eh->e_phnum = 2;
+	ph[1] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = 512, .p_filesz = sizeof(note)};
+	memcpy(im->data + 512, note, sizeof(note));
+}
+
+static void test_pvh(void **state)
+{
+	struct boot_fixture *f = *state;
+
+	make_pvh(&f->im);
+	assert_int_equal(load_image(f), 0);
+	assert_int_equal(f->state.kind, BOOT_PVH);
+	assert_int_equal(f->state.rip, 0x100080);
+	assert_false(f->state.long_mode);
+	u64 info = f->state.rbx;
+
+	assert_int_equal(ram32(f, info), 0x336ec578);
+	assert_int_equal(ram64(f, info + 32), 0xf0000);
+	assert_int_equal(ram32(f, info + 48), 4);
+	assert_int_equal(ram64(f, ram64(f, info + 40) + 3 * 24), MIB);
+	put32(&f->im, 512, 3); /* another name: plain ELF64 */
+	assert_int_equal(load_image(f), 0);
+	assert_int_equal(f->state.kind, BOOT_ELF64);
+}
+
+static void assert_sum(struct boot_fixture *f, u64 pa, u32 n)
+{
+	const u8 *p = mem_ram_hva(f->m, pa, n);
+	u8 sum = 0;
+
+	assert_non_null(p);
+	while (n--)
+		sum += *p++;
+	assert_int_equal(sum, 0);
+}
+
+static void test_firmware_tables(void **state)
+{
+	struct boot_fixture *f = *state;
+	static const char *const names[] = {"FACP", "APIC", "HPET"};
+	struct boot_request req = {.image = f->path, .nvps = 3};
+
+	make_elf32(&f->im, 0x100000, 0x100000);
+	write_file(f->path, f->im.data, f->im.bytes);
+	assert_int_equal(boot_load(f->m, &req, &f->state, f->err, sizeof(f->err)), 0);
+	u64 rsdp = 0xf0000, xsdt = ram64(f, rsdp + 24);
+
+	assert_sum(f, rsdp, 20);
+	assert_sum(f, rsdp, 36);
+	assert_sum(f, xsdt, ram32(f, xsdt + 4));
+	for (u32 i = 0; i < 3; i++) {
+		u64 t = ram64(f, xsdt + 36 + 8 * i);
+
+		assert_memory_equal(mem_ram_hva(f->m, t, 4), names[i], 4);
+		assert_sum(f, t, ram32(f, t + 4));
+	}
+	u64 dsdt = ram32(f, ram64(f, xsdt + 36) + 40), madt = ram64(f, xsdt + 44);
+	u32 lapics = 0;
+
+	assert_memory_equal(mem_ram_hva(f->m, dsdt, 4), "DSDT", 4);
+	assert_sum(f, dsdt, ram32(f, dsdt + 4));
+	for (u64 e = madt + 44; e < madt + ram32(f, madt + 4); e += mem_ram_base(f->m)[e + 1]) {
+		assert_true(mem_ram_base(f->m)[e + 1] >= 6);
+		lapics += mem_ram_base(f->m)[e] == 0;
+	}
+	assert_int_equal(lapics, 3);
+	for (u64 p = 0xf0000;; p += 16) {
+		assert_true(p < 0x100000);
+		if (ram32(f, p) != 0x5f504d5f)
+			continue;
+		assert_sum(f, p, 16);
+		assert_sum(f, ram32(f, p + 4), ram32(f, ram32(f, p + 4) + 4) & 0xffff);
+		break;
+	}
+}
+
+static void test_bad_kernels(void **state)
+{
+	struct boot_fixture *f = *state;
+
+#define BAD(change, code, text) \
+	do { \
+		make_bzimage(&f->im); \
+		change; \
+		assert_fails(f, code, text); \
+	} while (0)
+	BAD(put32(&f->im, 0x206, 0x0205), -ENOEXEC, "boot protocol 2.05");
+	BAD(f->im.data[0x211] = 0, -ENOEXEC, "zImage");
+	BAD(put32(&f->im, 0x1f4, 1000), -ENOEXEC, "truncated: the kernel has 16000 bytes");
+	BAD(f->im.bytes = 0x220, -ENOEXEC, "truncated inside its setup header");
+	BAD(f->im.bytes = 0x800, -ENOEXEC, "no protected-mode part");
+	BAD(put32(&f->im, 0x260, 0x4000000), -E2BIG, "give it more memory");
+	write_file(f->module, "ramdisk", 7);
+	f->initrd = f->module;
+	BAD(put32(&f->im, 0x22c, 0x500000), -E2BIG, "do not fit between");
+	f->initrd = NULL;
+	f->append = "console=ttyS0";
+	BAD(put32(&f->im, 0x238, 5), -E2BIG, "this kernel takes 5");
+#undef BAD
+	make_multiboot2(&f->im, true);
+	put32(&f->im, CODE_OFFSET + 16, 99);
+	assert_fails(f, -ENOEXEC, "requires tag 99");
+	make_multiboot2(&f->im, true);
+	put32(&f->im, CODE_OFFSET + 20, 4);
+	assert_fails(f, -ENOEXEC, "a tag of 4 bytes");
+	make_multiboot2(&f->im, true);
+	put32(&f->im, CODE_OFFSET + 16 + 16, 0x500000);
+	assert_fails(f, -ENOEXEC, "truncated");
+}
+
 static void test_modules(void **state)
 {
 	struct boot_fixture *f = *state;
@@ -337,14 +581,6 @@ static Elf64_Phdr *ph64(struct image *im)
 	return (Elf64_Phdr *)(im->data + sizeof(Elf64_Ehdr));
 }
 
-static void assert_fails(struct boot_fixture *f, int code, const char *text)
-{
-	int ret = load_image(f);
-
-	if (ret != code || !strstr(f->err, text) || strchr(f->err, '\n'))
-		fail_msg("want %d \"%s\", got %d \"%s\"", code, text, ret, f->err);
-}
-
 static void test_bad_files(void **state)
 {
 	struct boot_fixture *f = *state;
@@ -355,7 +591,7 @@ static void test_bad_files(void **state)
 	assert_fails(f, -ENOEXEC, "empty");
 	strcpy((char *)f->im.data, "#!/bin/sh\necho this is not an image\n");
 	f->im.bytes = strlen((char *)f->im.data);
-	assert_fails(f, -ENOEXEC, "neither ELF nor multiboot");
+	assert_fails(f, -ENOEXEC, "neither ELF, multiboot nor");
 	memcpy(f->im.data, "\x1f\x8b\x08", 3);
 	assert_fails(f, -ENOEXEC, "gzip");
 	snprintf(f->path, sizeof(f->path), "%s", f->dir);
@@ -480,15 +716,33 @@ static void test_mutated(void **state)
 	const u32 addr[5] = {0x300000 + 128, 0x300000, 0, 0, 0x300000};
 
 	for (int i = 0; i < rounds; i++) {
-		switch (rng_below(&rng, 3)) {
+		u32 first = 0;
+
+		switch (rng_below(&rng, 7)) {
 		case 0: make_elf64(&f->im, 0x100000, 0x100000, 0x100000); break;
+		case 2:
+			make_pvh(&f->im);
+			first = (u32)rng_below(&rng, 2) * 400;
+			break;
+		case 3:
+			make_bzimage(&f->im);
+			first = 0x1f0;
+			break;
+		case 4:
+			make_multiboot2(&f->im, false);
+			first = 200;
+			break;
+		case 5:
+			make_multiboot2(&f->im, true);
+			first = CODE_OFFSET;
+			break;
 		case 1: make_elf32(&f->im, 0x100000, 0x100000); break;
 		default:
 			make_elf32(&f->im, 0x100000, 0x100000);
 			put_multiboot(&f->im, 128, 0x10000 * (u32)rng_below(&rng, 2), addr);
 		}
 		for (u64 n = rng_below(&rng, 8); n; n--)
-			f->im.data[rng_below(&rng, 192)] = (u8)rng_next(&rng);
+			f->im.data[first + rng_below(&rng, 192)] = (u8)rng_next(&rng);
 		if (rng_below(&rng, 4) == 0)
 			f->im.bytes = rng_below(&rng, f->im.bytes);
 		int ret = load_image(f);
@@ -515,6 +769,11 @@ int main(void)
 		T(test_long_command_line),
 		T(test_truncated),
 		T(test_mutated),
+		T(test_multiboot2),
+		T(test_bzimage),
+		T(test_pvh),
+		T(test_firmware_tables),
+		T(test_bad_kernels),
 	};
 
 	return cmocka_run_group_tests_name("boot", tests, NULL, NULL);

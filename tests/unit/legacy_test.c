@@ -221,24 +221,24 @@ static void test_acpi_pm(void **state)
 	struct mem *m = x->f.bus.mem;
 
 	fixture_run_to(&x->f, NS_PER_SEC);
-	assert_int_equal(mem_port_read(m, ACPI_PM_BASE + 8, 4), ACPI_PM_HZ);
-	assert_int_equal(mem_port_read(m, ACPI_PM_BASE + 4, 2), 1);
-	mem_port_write(m, ACPI_PM_BASE + 2, 0x0100, 2);
+	assert_int_equal(mem_port_read(m, PORT_ACPI_PM + 8, 4), ACPI_PM_HZ);
+	assert_int_equal(mem_port_read(m, PORT_ACPI_PM + 4, 2), 1);
+	mem_port_write(m, PORT_ACPI_PM + 2, 0x0100, 2);
 	acpi_pm_power_button(x->pm);
 	assert_true(x->line[GSI_ACPI]);
-	assert_int_equal(mem_port_read(m, ACPI_PM_BASE, 2), 0x0100);
-	mem_port_write(m, ACPI_PM_BASE, 0x0100, 2);
+	assert_int_equal(mem_port_read(m, PORT_ACPI_PM, 2), 0x0100);
+	mem_port_write(m, PORT_ACPI_PM, 0x0100, 2);
 	assert_false(x->line[GSI_ACPI]);
-	mem_port_write(m, ACPI_PM_BASE + 2, 0x0001, 2);
+	mem_port_write(m, PORT_ACPI_PM + 2, 0x0001, 2);
 	u64 overflow = ((1ull << 31) * NS_PER_SEC + ACPI_PM_HZ - 1) / ACPI_PM_HZ;
 
 	fixture_run_to(&x->f, overflow - 1);
 	assert_false(x->line[GSI_ACPI]);
 	fixture_run_to(&x->f, overflow);
 	assert_true(x->line[GSI_ACPI]);
-	mem_port_write(m, ACPI_PM_BASE + 4, 0x2000, 2); /* another type than S5 */
+	mem_port_write(m, PORT_ACPI_PM + 4, 0x2000, 2); /* another type than S5 */
 	assert_int_equal(x->f.resets, 0);
-	mem_port_write(m, ACPI_PM_BASE + 4, 0x2000 | ACPI_SLP_TYP_S5 << 10, 2);
+	mem_port_write(m, PORT_ACPI_PM + 4, 0x2000 | ACPI_SLP_TYP_S5 << 10, 2);
 	assert_int_equal(x->f.resets, 1);
 	assert_int_equal(x->f.reset_kind, BUS_POWER_OFF);
 }
