@@ -10,6 +10,18 @@
 #include "l0/engine/exec.h"
 #include "l0/engine/sys.h"
 
+/* glibc's longjmp unmangles pointers and looks for cancellation: three times the cost. The
+ * sanitizers know only that one. */
+#if ENGINE_SIBLING_CALLS
+typedef void *escape_buf[5];
+#define ESCAPE_SET(buf) __builtin_setjmp(buf)
+#define ESCAPE_JUMP(buf) __builtin_longjmp(buf, 1)
+#else
+typedef jmp_buf escape_buf;
+#define ESCAPE_SET(buf) _setjmp(buf)
+#define ESCAPE_JUMP(buf) _longjmp(*(jmp_buf *)(buf), 1)
+#endif
+
 enum { ESCAPE_NONE, ESCAPE_FAULT, ESCAPE_EXIT, ESCAPE_RESTART };
 
 #define UNTIL_MAX (1ull << 62)
@@ -46,7 +58,8 @@ void op_complete_state(struct vp *vp, const struct op *op)
 _Noreturn static void escape(struct vp *vp, int how)
 {
 	vp->link_from = NULL;
-	_longjmp(*vp->escape, how);
+	vp->escape_how = how;
+	ESCAPE_JUMP(vp->escape);
 }
 
 static void complete_for_escape(struct vp *vp, const struct op *op)
@@ -259,13 +272,15 @@ static enum engine_stop run(struct vp *vp)
 
 enum engine_stop engine_run(struct vp *vp, u64 until)
 {
-	jmp_buf env;
+	escape_buf buf;
 
 	vp->until = MIN(until, UNTIL_MAX);
-	vp->escape = &env;
+	vp->escape = &buf;
 	vp->cur_block = &block_unlinked;
 	vp->link_from = NULL;
-	switch (_setjmp(env)) {
+	if (ESCAPE_SET(buf) == 0)
+		vp->escape_how = ESCAPE_NONE;
+	switch (vp->escape_how) {
 	case ESCAPE_FAULT:
 		vp->cur_block = &block_unlinked;
 		if (event_deliver_fault(vp))

@@ -10,7 +10,6 @@
 #ifndef L0_ENGINE_VP_H
 #define L0_ENGINE_VP_H
 
-#include <setjmp.h>
 #include "l0/arch/cpu_state.h"
 #include "l0/arch/vmexit.h"
 #include "l0/arch/vmx_controls.h"
@@ -117,7 +116,8 @@ struct vp {
 	struct trace_ctx *trace;
 	struct code_cache *code;
 	u32 id;
-	jmp_buf *escape; /* to the run loop */
+	void *escape; /* to the run loop: interp.c's jump buffer, and why */
+	int escape_how;
 	/* event.c: what it remembers from one instruction boundary to the next */
 	struct vp_event {
 		u64 mark_insns, mark_rcx; /* where the pending items below were seen first */
