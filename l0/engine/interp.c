@@ -246,11 +246,12 @@ static enum engine_stop finish(struct vp *vp, enum engine_stop why)
 static enum engine_stop run(struct vp *vp)
 {
 	for (;;) {
-		u32 attn;
+		u32 attn = load_attn(vp);
+		bool due = vp->insns >= vp->until;
 
-		if (unlikely(vp->insns >= vp->until))
+		/* What an entry injects and whether it is halted do not wait for an instruction. */
+		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE && !(attn & VP_ATTN_INJECT))
 			return finish(vp, ENGINE_STOP_COUNT);
-		attn = load_attn(vp);
 		if (unlikely(attn)) {
 			bool stop = false;
 
@@ -264,6 +265,8 @@ static enum engine_stop run(struct vp *vp)
 		}
 		if (unlikely(vp->cpu.activity != ACTIVITY_ACTIVE))
 			return finish(vp, ENGINE_STOP_HALT);
+		if (unlikely(due))
+			return finish(vp, ENGINE_STOP_COUNT);
 		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec)
 			vp->ops->trace_exec(vp);
 		run_block(vp, find_block(vp, attn));
