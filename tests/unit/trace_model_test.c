@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include "trace/model/merge.h"
 #include "trace/model/model.h"
 
 #define L1 EVENT_VCPU_ID(3, 0)
@@ -282,6 +283,70 @@ static void test_bounded(void **state)
 	model_destroy(m);
 }
 
+/* --- merge --- */
+struct order {
+	u64 count, last_ns;
+	u16 last_worker;
+	u64 next_seq[4];
+	bool ok;
+};
+
+static void check_order(void *arg, const struct transition *t)
+{
+	struct order *o = arg;
+
+	o->ok &= t->vtime_ns > o->last_ns || (t->vtime_ns == o->last_ns && t->worker >= o->last_worker);
+	o->ok &= t->seq == o->next_seq[t->worker]++;
+	o->last_ns = t->vtime_ns;
+	o->last_worker = t->worker;
+	o->count++;
+}
+
+/* Batches of three workers, out of step by up to 100 events. */
+static void test_merge(void **state)
+{
+	struct order o = {.ok = true};
+	struct merge *m = merge_create(0, check_order, &o);
+	u64 seq[3] = {0}, seed = 7;
+
+	assert_non_null(m);
+	for (u32 round = 0; round < 300; round++) {
+		u16 w = (u16)(round % 3);
+		u64 n;
+
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		n = (seed >> 40) % 100;
+		for (u64 i = 0; i < n; i++, seq[w]++) {
+			struct transition t = {.vtime_ns = seq[w] / 2 * 10, .worker = w, .seq = seq[w]};
+
+			t.kind = TRANSITION_halt;
+			merge_feed(m, &t);
+		}
+	}
+	merge_flush(m);
+	assert_true(o.ok);
+	assert_int_equal(o.count, seq[0] + seq[1] + seq[2]);
+	assert_int_equal(merge_late(m), 0);
+	merge_destroy(m);
+}
+
+static void test_merge_limit(void **state)
+{
+	struct order o = {.ok = true};
+	struct merge *m = merge_create(10, check_order, &o);
+
+	for (u64 i = 0; i < 1000; i++) {
+		struct transition t = {.vtime_ns = i, .worker = 1, .seq = i, .kind = TRANSITION_halt};
+
+		merge_feed(m, &t);
+		assert_true(i + 1 - o.count <= 10);
+	}
+	merge_flush(m);
+	assert_int_equal(o.count, 1000);
+	assert_true(o.ok);
+	merge_destroy(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_charge_is_level_0), cmocka_unit_test(test_gaps_and_losses),
 		cmocka_unit_test(test_live), cmocka_unit_test(test_late_start),
 		cmocka_unit_test(test_window), cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_merge),	       cmocka_unit_test(test_merge_limit),
 	};
 
 	return cmocka_run_group_tests_name("trace_model", tests, NULL, NULL);

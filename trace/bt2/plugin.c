@@ -98,3 +98,5 @@ SINK(schedule, "A line for each stretch of time that a worker spent with one VM 
 	       "leaves out shorter ones")
 SINK(switches, "Time by VM and the number of switches at each level")
 SINK(deadlines, "The guests' own counts of missed deadlines")
+SINK(events, "Architectural events, a line each, in the order of virtual time, without what depends on the "
+	     "host: equal for equal runs; all=yes adds the engine's events")

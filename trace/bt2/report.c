@@ -302,32 +302,45 @@ static void print_switches(FILE *out, const struct model *m)
 		rate(t->entries, ns).s);
 }
 
+static void print_deadline_head(FILE *out)
+{
+	fprintf(out, "\nDeadlines                         jobs     misses   latest by        misses\n"
+		     "  who                          (its own)  (its own)  (its own)   (inferred)\n");
+}
+
+static void print_deadline(FILE *out, const struct model *m, const struct model_deadline *d)
+{
+	char name[96], buf[64];
+
+	if (d->child != EVENT_NO_ID)
+		model_child_name(m, d->child, buf, sizeof(buf));
+	else if (model_vm(m, d->vm))
+		snprintf(buf, sizeof(buf), "%s", model_vm(m, d->vm)->name);
+	else
+		snprintf(buf, sizeof(buf), "?");
+	if (d->guest)
+		snprintf(name, sizeof(name), "%s, guest %u", buf, d->guest);
+	else
+		snprintf(name, sizeof(name), "%s", buf);
+	fprintf(out, "  %-28s %9s  %9s  %9s  %11s\n", name, grouped(d->count[DEADLINE_JOBS]).s,
+		grouped(d->count[DEADLINE_MISSES]).s,
+		duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s, "-");
+}
+
 static void print_deadlines(FILE *out, const struct model *m)
 {
 	const struct model_deadline *d;
+	bool has_head = false;
 	u32 n;
 
 	d = model_deadlines(m, &n);
-	if (!n)
-		return;
-	fprintf(out, "\nDeadlines                         jobs     misses   latest by        misses\n"
-		     "  who                          (its own)  (its own)  (its own)   (inferred)\n");
 	for (u32 i = 0; i < n; i++, d++) {
-		char name[96], buf[64];
-
-		if (d->child != EVENT_NO_ID)
-			model_child_name(m, d->child, buf, sizeof(buf));
-		else if (model_vm(m, d->vm))
-			snprintf(buf, sizeof(buf), "%s", model_vm(m, d->vm)->name);
-		else
-			snprintf(buf, sizeof(buf), "?");
-		if (d->guest)
-			snprintf(name, sizeof(name), "%s, guest %u", buf, d->guest);
-		else
-			snprintf(name, sizeof(name), "%s", buf);
-		fprintf(out, "  %-28s %9s  %9s  %9s  %11s\n", name,
-			grouped(d->count[DEADLINE_JOBS]).s, grouped(d->count[DEADLINE_MISSES]).s,
-			duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s, "-");
+		if (!d->count[DEADLINE_JOBS] && !d->count[DEADLINE_MISSES] && !d->count[DEADLINE_LATE_US])
+			continue; /* a guest without deadlines that counts its work */
+		if (!has_head)
+			print_deadline_head(out);
+		has_head = true;
+		print_deadline(out, m, d);
 	}
 }
 

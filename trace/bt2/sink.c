@@ -15,6 +15,10 @@ static bool read_param(struct sink *s, const char *key, const bt_value *value, c
 		snprintf(why, why_bytes, "format=%s is not known; use text or json", format);
 		return false;
 	}
+	if (!strcmp(key, "all") && bt_value_is_bool(value)) {
+		s->all = bt_value_bool_get(value);
+		return true;
+	}
 	if (!strcmp(key, "min-ns") && bt_value_is_unsigned_integer(value)) {
 		s->min_ns = bt_value_integer_unsigned_get(value);
 		return true;
@@ -24,7 +28,7 @@ static bool read_param(struct sink *s, const char *key, const bt_value *value, c
 		s->min_ns = (u64)bt_value_integer_signed_get(value);
 		return true;
 	}
-	snprintf(why, why_bytes, "parameter %s is not known or of the wrong type (format, min-ns)", key);
+	snprintf(why, why_bytes, "parameter %s is not known or of the wrong type (format, min-ns, all)", key);
 	return false;
 }
 
@@ -60,14 +64,13 @@ struct sink *sink_create(const struct sink_class *class, const bt_value *params,
 		sink_destroy(s);
 		return NULL;
 	}
-	bt_decoder_for_model(s->decoder);
+	if (!class->event)
+		bt_decoder_for_model(s->decoder);
 	bt_value_map_foreach_entry_const(params, read_entry, &r);
-	if (!r.ok) {
+	if (!r.ok || (class->begin && !class->begin(s))) {
 		sink_destroy(s);
 		return NULL;
 	}
-	if (class->begin)
-		class->begin(s);
 	return s;
 }
 
@@ -78,7 +81,15 @@ void sink_destroy(struct sink *s)
 	bt_message_iterator_put_ref(s->iterator);
 	bt_decoder_destroy(s->decoder);
 	model_destroy(s->model);
+	merge_destroy(s->merge);
 	free(s);
+}
+
+static void take_event(struct sink *s, const struct transition *t)
+{
+	model_feed(s->model, t);
+	if (s->class->event)
+		s->class->event(s, t);
 }
 
 void sink_message(struct sink *s, const bt_message *msg)
@@ -88,7 +99,7 @@ void sink_message(struct sink *s, const bt_message *msg)
 
 	if (bt_message_get_type(msg) == BT_MESSAGE_TYPE_EVENT) {
 		if (bt_decode(s->decoder, bt_message_event_borrow_event_const(msg), &t))
-			model_feed(s->model, &t);
+			take_event(s, &t);
 		else
 			s->foreign++;
 		return;
@@ -141,9 +152,10 @@ static void print_stretch(void *arg, const struct model_stretch *st)
 		       (unsigned long long)(st->end_ns - st->start_ns), st->worker, st->level, name);
 }
 
-static void begin_schedule(struct sink *s)
+static bool begin_schedule(struct sink *s)
 {
 	model_on_stretch(s->model, print_stretch, s);
+	return true;
 }
 
 static void end_schedule(struct sink *s)
@@ -152,3 +164,75 @@ static void end_schedule(struct sink *s)
 }
 
 const struct sink_class sink_schedule = {.begin = begin_schedule, .end = end_schedule};
+
+/* --- the events themselves, in the order of the trace and without what depends on the host --- */
+static void print_field(const struct event_field *f, const u64 *words)
+{
+	char text[EVENT_NAME_BYTES];
+	const char *name;
+
+	switch (f->type) {
+	case EVENT_TYPE_hex:
+	case EVENT_TYPE_addr:
+	case EVENT_TYPE_hex32:
+		printf(" %s=%#llx", f->name, (unsigned long long)*words);
+		break;
+	case EVENT_TYPE_text:
+		printf(" %s=\"%s\"", f->name, event_text_get(words, text));
+		break;
+	case EVENT_TYPE_sdec:
+		printf(" %s=%lld", f->name, (long long)*words);
+		break;
+	case EVENT_TYPE_enum:
+		name = event_enum_text(f->enumeration, *words);
+		if (name)
+			printf(" %s=%s", f->name, name);
+		else
+			printf(" %s=%llu", f->name, (unsigned long long)*words);
+		break;
+	default:
+		if (*words == EVENT_NO_ID)
+			printf(" %s=-", f->name);
+		else
+			printf(" %s=%llu", f->name, (unsigned long long)*words);
+	}
+}
+
+static void print_event(void *arg, const struct transition *t)
+{
+	const struct event_info *info = &event_infos[t->kind];
+	const u64 *words = t->p;
+
+	printf("%llu.%09llu %u:%llu ", (unsigned long long)(t->vtime_ns / NS_PER_SEC),
+	       (unsigned long long)(t->vtime_ns % NS_PER_SEC), t->worker, (unsigned long long)t->seq);
+	if (t->vcpu_id == EVENT_NO_ID)
+		printf("- %s", info->name);
+	else
+		printf("L%u/%#x %s", t->level, t->vcpu_id, info->name);
+	for (u32 i = 0; i < info->nfields; i++) {
+		if (strncmp(info->fields[i].name, "host_", 5))
+			print_field(&info->fields[i], words);
+		words += event_type_words(info->fields[i].type);
+	}
+	putchar('\n');
+}
+
+static bool begin_events(struct sink *s)
+{
+	s->merge = merge_create(0, print_event, s);
+	return s->merge != NULL;
+}
+
+static void take_for_print(struct sink *s, const struct transition *t)
+{
+	if (s->all || event_infos[t->kind].sort == EVENT_SORT_ARCH)
+		merge_feed(s->merge, t);
+}
+
+static void end_events(struct sink *s)
+{
+	merge_flush(s->merge);
+	fflush(stdout);
+}
+
+const struct sink_class sink_events = {.begin = begin_events, .event = take_for_print, .end = end_events};

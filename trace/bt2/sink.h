@@ -10,13 +10,16 @@
 #include <babeltrace2/babeltrace.h>
 #include "trace/bt2/decode.h"
 #include "trace/bt2/report.h"
+#include "trace/model/merge.h"
 #include "trace/model/model.h"
 
 struct sink;
 
 struct sink_class {
-	/* Before the first event; may ask the model for stretches. May be NULL. */
-	void (*begin)(struct sink *s);
+	/* Before the first event; may ask the model for stretches. May be NULL. Return: false: no memory. */
+	bool (*begin)(struct sink *s);
+	/* Each event, after the model has had it; the event has all its fields. May be NULL. */
+	void (*event)(struct sink *s, const struct transition *t);
 	/* After the last event; the model is settled. */
 	void (*end)(struct sink *s);
 };
@@ -27,12 +30,15 @@ struct sink {
 	struct model *model;
 	bt_message_iterator *iterator;
 	u64 foreign;
+	struct merge *merge; /* sink.nestor.events */
 	/* parameters */
 	bool as_json; /* format="json" */
+	bool all;     /* all=yes */
 	u64 min_ns;   /* min-ns=N */
 };
 
-extern const struct sink_class sink_summary, sink_exits, sink_schedule, sink_switches, sink_deadlines;
+extern const struct sink_class sink_summary, sink_exits, sink_schedule, sink_switches, sink_deadlines,
+	sink_events;
 
 /* Make a sink with @params; NULL: @why says what is wrong with them, or memory is short. */
 struct sink *sink_create(const struct sink_class *class, const bt_value *params, char *why, size_t why_bytes);
