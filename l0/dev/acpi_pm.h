@@ -14,7 +14,7 @@
 struct acpi_pm;
 
 /* Return: the block, owned by the bus; NULL with *@err = -EEXIST or -ENOMEM. */
-struct acpi_pm *acpi_pm_create(struct machine_bus *bus, int *err) __must_check;
+struct acpi_pm *acpi_pm_create(struct machine_bus *bus, int *err);
 
 /* The power button was pressed: the guest is asked to shut down. Takes the bus lock. */
 void acpi_pm_power_button(struct acpi_pm *p);
