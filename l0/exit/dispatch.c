@@ -118,7 +118,7 @@ static enum exit_action exit_cpuid(struct vp *vp, struct nvmx *nv)
 	return exit_done(vp);
 }
 
-/* GETSEC, RSM, VMFUNC outside L2: instructions that this processor does not have. */
+/* GETSEC, RSM, ENCLS: instructions that this processor does not have. */
 static enum exit_action exit_undefined(struct vp *vp, struct nvmx *nv)
 {
 	return exit_ud(vp);
@@ -203,7 +203,7 @@ static const exit_handler handlers[EXIT_REASON_COUNT] = {
 	[EXIT_REASON_INVEPT] = exit_invept,
 	[EXIT_REASON_INVVPID] = exit_invvpid,
 	[EXIT_REASON_WBINVD] = exit_nop,
-	[EXIT_REASON_VMFUNC] = exit_undefined,
+	[EXIT_REASON_VMFUNC] = exit_vmfunc,
 	[EXIT_REASON_ENCLS] = exit_undefined,
 };
 

@@ -75,6 +75,11 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv);
 /* Make the cached vmcs12 go back to memory; there is no current VMCS after it. */
 void nested_release_vmcs(struct vp *vp, struct nvmx *nv);
 
+/* Would VM entry take this EPT pointer? */
+bool nested_eptp_ok(const struct nvmx *nv, u64 eptp);
+/* VMFUNC of L2. */
+enum exit_action exit_vmfunc(struct vp *vp, struct nvmx *nv);
+
 /* VMfail with a current VMCS: flags, error field, transition. Skips the instruction. */
 enum exit_action vmx_fail_valid(struct vp *vp, struct nvmx *nv, u32 error, u64 operand);
 enum exit_action vmx_fail_invalid(struct vp *vp, struct nvmx *nv, u64 operand);

@@ -270,7 +270,7 @@ enum exit_action nested_entry(struct vp *vp, struct nvmx *nv, bool launch)
 	struct check_ctx c;
 	u32 id, dirty = nv->dirty | VMCS12_DIRTY_EACH;
 
-	if (nv->current_vmptr == VMX_NO_POINTER)
+	if (nv->current_vmptr == VMX_NO_POINTER || (v->revision_id & VMCS12_SHADOW_INDICATOR))
 		return vmx_fail_invalid(vp, nv, nv->current_vmptr);
 	if (vp->cpu.interruptibility & INTERRUPTIBILITY_MOV_SS)
 		return vmx_fail_valid(vp, nv, VMXERR_ENTRY_BLOCKED_BY_MOV_SS, nv->current_vmptr);
@@ -339,6 +339,45 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 	if (nv->track)
 		track_vm_exit(nv->track, reason);
 	return action;
+}
+
+/* --- VM functions, SDM 3C "EPTP Switching" ------------------------------------------------------
+ */
+
+#define EPTP_LIST_ENTRIES 512u
+
+bool nested_eptp_ok(const struct nvmx *nv, u64 eptp)
+{
+	const u32 ids[] = {CHECK_EPTP_TYPE, CHECK_EPTP_WALK, CHECK_EPTP_AD, CHECK_EPTP_RESERVED};
+	struct vmcs12 v;
+	struct check_ctx c = {.v = &v, .caps = &nv->profile->caps, .proc2 = PROC2_EPT};
+
+	v.ept_pointer = eptp; /* all that these checks read */
+	for (u32 i = 0; i < ARRAY_SIZE(ids); i++)
+		if (!check_passes(&c, ids[i]))
+			return false;
+	return true;
+}
+
+/* The engine knows that VM functions are enabled; anything but a good EPTP switch is L1's exit. */
+enum exit_action exit_vmfunc(struct vp *vp, struct nvmx *nv)
+{
+	u32 index = (u32)vp->cpu.gpr[RCX];
+	u64 eptp;
+
+	if (!vp->in_l2)
+		return exit_ud(vp);
+	if ((u32)vp->cpu.gpr[RAX] || !(vp->ctl.vmfunc_controls & 1) || index >= EPTP_LIST_ENTRIES ||
+	    mem_read(vp->mem, vp->ctl.eptp_list + index * sizeof(eptp), &eptp, sizeof(eptp)) ||
+	    !nested_eptp_ok(nv, eptp))
+		return nested_exit(vp, nv);
+	if (eptp != vp->ctl.eptp) {
+		vp->ctl.eptp = eptp;
+		nv->ctl02.eptp = eptp;
+		nv->vmcs12.ept_pointer = eptp;
+		engine_state_changed(vp);
+	}
+	return exit_done(vp);
 }
 
 /* --- the current VMCS ---------------------------------------------------------------------------

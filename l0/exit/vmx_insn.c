@@ -264,20 +264,6 @@ static bool read_descriptor(struct vp *vp, u64 *type, u64 desc[2])
 	return !engine_read_linear(vp, vp->exit.operand_gva, desc, 16);
 }
 
-/* Would VM entry take this EPT pointer? */
-static bool eptp_ok(const struct nvmx *nv, u64 eptp)
-{
-	const struct vmx_caps *k = &nv->profile->caps;
-	const u32 ids[] = {CHECK_EPTP_TYPE, CHECK_EPTP_WALK, CHECK_EPTP_AD, CHECK_EPTP_RESERVED};
-	struct vmcs12 v = {.ept_pointer = eptp};
-	struct check_ctx c = {.v = &v, .caps = k, .proc2 = PROC2_EPT};
-
-	for (u32 i = 0; i < ARRAY_SIZE(ids); i++)
-		if (!check_passes(&c, ids[i]))
-			return false;
-	return true;
-}
-
 enum exit_action exit_invept(struct vp *vp, struct nvmx *nv)
 {
 	const u64 caps = nv->profile->caps.ept_vpid;
@@ -287,7 +273,8 @@ enum exit_action exit_invept(struct vp *vp, struct nvmx *nv)
 		return exit_ud(vp);
 	if (root_insn(vp) || !read_descriptor(vp, &type, desc))
 		return EXIT_ACTION_RUN;
-	if (!(type == INVEPT_SINGLE && (caps & EPT_CAP_INVEPT_SINGLE) && eptp_ok(nv, desc[0])) &&
+	if (!(type == INVEPT_SINGLE && (caps & EPT_CAP_INVEPT_SINGLE) &&
+	      nested_eptp_ok(nv, desc[0])) &&
 	    !(type == INVEPT_ALL && (caps & EPT_CAP_INVEPT_ALL)))
 		return vmx_fail_valid(vp, nv, VMXERR_INVALID_INVEPT_INVVPID, type);
 	vtlb_invept(&vp->tlb, (u32)type, desc[0]);
