@@ -238,8 +238,12 @@ static u64 horizon_insns(struct worker *w, u64 limit_ns)
 {
 	struct vcpu *c = w->vcpu;
 
-	if (!is_virtual(w->host))
-		return c->vp.insns + HOST_CHUNK_INSNS;
+	if (!is_virtual(w->host)) {
+		u64 preempt = preemption_ns(c);
+		/* a preemption timer that is over leaves time for an injection only */
+		bool over = unlikely(preempt != CLOCK_NEVER) && preempt <= worker_now(w);
+		return c->vp.insns + (over ? 0 : HOST_CHUNK_INSNS);
+	}
 	u64 horizon = MIN(MIN(limit_ns, w->slice_end_ns), MIN(next_deadline(w->host), preemption_ns(c)));
 	u64 until = clock_lane_insns_at(&w->lane, horizon);
 	return MAX(until, c->vp.insns);
