@@ -4,11 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "l0/arch/msr.h"
 #include "l0/arch/ports.h"
+#include "l0/arch/vmx.h"
+#include "l0/arch/x86.h"
 #include "l0/base/assert.h"
 #include "l0/cmd/exit_codes.h"
+#include "l0/dev/board.h"
 #include "l0/dev/chardev.h"
 #include "l0/dev/deadline_port.h"
 #include "l0/dev/debugexit.h"
@@ -17,6 +21,7 @@
 #include "l0/dev/lapic.h"
 #include "l0/dev/pic8259.h"
 #include "l0/dev/pit8254.h"
+#include "l0/dev/rtc.h"
 #include "l0/dev/uart16550.h"
 #include "l0/host.h"
 
@@ -278,10 +283,12 @@ static u64 vcpu_trace_now(struct trace_ctx *ctx)
 
 static int create_devices(struct machine *m)
 {
+	u64 epoch = m->host->clock.kind == CLOCK_KIND_HOST ? (u64)time(NULL) : RTC_EPOCH_VIRTUAL;
 	int err;
 
 	if ((err = bus_init(&m->bus, &bus_ops, m, m->mem, &m->host->clock, m->nvcpus)))
 		return err;
+	m->bus.maxphyaddr = m->profile.features.maxphyaddr;
 	struct pic *pic = pic_create(&m->bus, &err);
 	if (!pic)
 		return err;
@@ -296,7 +303,7 @@ static int create_devices(struct machine *m)
 	if (!m->uart)
 		return err;
 	if ((err = debugexit_create(&m->bus)) || (err = e9_create(&m->bus, m->debugcon)) ||
-	    (err = deadline_port_create(&m->bus)))
+	    (err = deadline_port_create(&m->bus)) || (err = board_create(&m->bus, epoch)))
 		return err;
 	return 0;
 }
@@ -379,6 +386,7 @@ static int load_image(struct machine *m)
 		.image = m->desc->image,
 		.append = m->desc->append,
 		.initrd = m->desc->initrd,
+		.nvps = m->nvcpus,
 	};
 	int err = boot_load(m->mem, &req, &m->boot, line, sizeof(line));
 
@@ -466,6 +474,27 @@ void machine_stop(struct machine *m, u32 cause, u64 status)
 		vp_request(&m->vcpu[i].vp, VP_ATTN_REQUEST);
 		worker_wake(m->host, &m->vcpu[i], WAKE_STOP, 0, 0);
 	}
+}
+
+static bool vcpu_can_wake(const struct vcpu *c)
+{
+	const struct vp *vp = &c->vp;
+
+	if (c->sched.state != SCHED_BLOCKED)
+		return true;
+	if (vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI) || c->wake_ns != CLOCK_NEVER)
+		return true;
+	if (vp->cpu.activity != ACTIVITY_HLT)
+		return false;
+	return (vp->cpu.rflags & RFLAGS_IF) || (vp->in_l2 && (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT));
+}
+
+bool machine_is_dead(const struct machine *m)
+{
+	for (u32 i = 0; i < m->nvcpus; i++)
+		if (vcpu_can_wake(&m->vcpu[i]))
+			return false;
+	return true;
 }
 
 void machine_reset(struct machine *m)

@@ -76,6 +76,13 @@ void machine_destroy(struct machine *m);
 /* Ask every processor to leave the engine and look at stop_wanted. Any thread. */
 void machine_stop(struct machine *m, u32 cause, u64 status);
 
+/*
+ * Can nothing wake this machine any more: is every processor halted with interrupts off (and not in a
+ * guest that exits on them), shut down, or waiting for a start-up IPI? NMIs come from other processors
+ * only. Its processors do not run.
+ */
+bool machine_is_dead(const struct machine *m);
+
 /* Act on a reset that a device asked for; the machine's processors are not in the engine. */
 void machine_reset(struct machine *m);
 

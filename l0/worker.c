@@ -1,6 +1,6 @@
 #include "l0/worker.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -259,6 +259,19 @@ static void take_charge(struct worker *w)
 	w->horizon_moved = true;
 }
 
+/* Halted for ever: the end of many a kernel that gave up. */
+static void stop_if_dead(struct machine *m)
+{
+	struct nvmx *nv = &m->vcpu[0].nv;
+
+	if (m->stop_wanted || !machine_is_dead(m))
+		return;
+	snprintf(nv->stop_text, sizeof(nv->stop_text),
+		 "every processor is halted with interrupts off, rip %#llx: nothing is left that could wake one",
+		 (unsigned long long)m->vcpu[0].vp.cpu.rip);
+	machine_stop(m, STOP_ERROR, 0);
+}
+
 static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
 {
 	struct vcpu *c = w->vcpu;
@@ -292,6 +305,7 @@ static void run_vcpu(struct worker *w, u64 limit_ns)
 			if (really_halted(w)) {
 				TRANSITION(&c->trace, halt, .guest_rip = c->vp.cpu.rip);
 				switch_out(w, SCHED_PUT_BLOCK, SWITCH_HALT);
+				stop_if_dead(c->machine);
 			}
 			return;
 		} else {

@@ -22,8 +22,10 @@ typedef int8_t s8;
 typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
+#ifdef __SIZEOF_INT128__ /* not in 32-bit guest code */
 typedef unsigned __int128 u128;
 typedef __int128 s128;
+#endif
 
 /* Guest virtual (linear) address, seen by the code that runs. */
 typedef struct { u64 v; } gva_t;
