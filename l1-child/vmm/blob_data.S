@@ -24,6 +24,8 @@ blob_table:
 	blob	idle, 32
 	blob	spin, 64
 	blob	spin, 32
+	blob	crash, 64
+	blob	crash, 32
 	blob	procs, 64
 	blob	cpuid, 64
 	blob	vmcall, 64

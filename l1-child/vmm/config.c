@@ -146,6 +146,7 @@ static const struct guest_config kinds[] = {
 	{.kind = "idle", .period_ns = 50 * NS_PER_MS, .work_ns = 20 * NS_PER_US, .bits = 32},
 	{.kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3},
 	{.kind = "spin"},
+	{.kind = "crash"},
 };
 
 /* change=AFTER:PERIOD:WORK */
@@ -234,7 +235,8 @@ static void parse_guest(struct config *c, struct word w)
 	for (i = 0; i < ARRAY_SIZE(kinds) && !word_is(kind, kinds[i].kind); i++)
 		;
 	if (i == ARRAY_SIZE(kinds))
-		con_die("guest kind '%s' is unknown (rt batch idle procs spin)", word_text(kind));
+		con_die("guest kind '%s' is unknown (rt batch idle procs spin crash)",
+			word_text(kind));
 	*g = kinds[i];
 	if (!g->bits)
 		g->bits = 64;

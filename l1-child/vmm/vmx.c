@@ -181,7 +181,7 @@ void vmx_invvpid(const struct vmx_caps *caps, u16 vpid)
 	u64 descriptor[2] = {vpid, 0};
 	bool failed;
 
-	if (!caps->has_vpid || !(caps->ept_vpid & (VPID_CAP_SINGLE | VPID_CAP_ALL)))
+	if (!vpid || !caps->has_vpid || !(caps->ept_vpid & (VPID_CAP_SINGLE | VPID_CAP_ALL)))
 		return;
 	__asm__ volatile(
 		"invvpid %1, %2"

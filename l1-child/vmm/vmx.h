@@ -40,6 +40,7 @@ void vmx_print(const struct vmx_caps *caps);
 void vmx_vmclear(void *region);
 void vmx_vmptrld(void *region);
 void vmx_invept_all(const struct vmx_caps *caps);
+/* VPID 0: nothing to do, entries and exits flush. */
 void vmx_invvpid(const struct vmx_caps *caps, u16 vpid);
 
 /* The name of a VM-instruction error number. */

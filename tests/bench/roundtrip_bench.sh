@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Nested round trips: an L2's CPUID or VMCALL, reflected to L1, which steps over it and resumes.
+# Per second of CPU time; the start of the run is measured apart and taken off.
+set -u
+image=$NESTOR_BUILD/l1-child/rtbench.elf
+rounds=${ROUNDTRIPS:-2000000}
+
+# cpu_us ARGS: CPU time of one run in microseconds
+cpu_us() {
+	local t
+	t=$( { TIMEFORMAT='%U %S'; time "$NESTOR" run "$@" >/dev/null 2>&1 </dev/null; } 2>&1) || true
+	awk '{ printf "%d\n", ($1 + $2) * 1000000 }' <<<"$t"
+}
+
+[ -e "$image" ] || { echo "$image was not built"; exit 1; }
+for kind in cpuid vmcall; do
+	for how in '' --no-vmcs-shadowing; do
+		start=$(cpu_us --clock virtual $how "$image" --append "bench=$kind n=1")
+		all=$(cpu_us --clock virtual $how "$image" --append "bench=$kind n=$rounds")
+		[ "$all" -gt "$start" ] || { echo "$kind: the run failed"; exit 1; }
+		awk -v n="$rounds" -v us=$((all - start)) -v what="$kind" -v how="$how" 'BEGIN {
+			printf "nested %-7s %9.0f round trips/s, %5.0f ns each  %s\n",
+			       what, n * 1e6 / us, us * 1000 / n, how }'
+	done
+done
