@@ -10,6 +10,7 @@
 #include "l0/cmd/exit_codes.h"
 #include "l0/dev/chardev.h"
 #include "l0/engine/vec.h"
+#include "l0/host_view.h"
 #include "l0/terminal.h"
 #include "trace/summary.h"
 
@@ -33,8 +34,10 @@ void host_stop(struct host *h, enum host_stop why)
 
 static void on_signal(int sig)
 {
-	if (signalled)
-		host_stop(signalled, sig == SIGALRM ? HOST_STOP_TIMEOUT : HOST_STOP_SIGNAL);
+	if (!signalled)
+		return;
+	signalled->is_signalled = true;
+	host_stop(signalled, sig == SIGALRM ? HOST_STOP_TIMEOUT : HOST_STOP_SIGNAL);
 }
 
 static void catch_signals(struct host *h)
@@ -297,10 +300,11 @@ static int status_of(struct host *h)
 
 static void tear_down(struct host *h)
 {
-	release_signals();
-	terminal_close(h->terminal);
 	for (u32 i = 0; i < h->nworkers; i++)
 		trace_ring_drain(&h->worker[i].ring);
+	host_view_finish(h);
+	release_signals();
+	terminal_close(h->terminal);
 	for (u32 i = 0; i < h->nmachines; i++)
 		machine_destroy(h->machine[i]);
 	for (u32 i = 0; i < RUN_MAX_MACHINES; i++)
@@ -335,6 +339,7 @@ int machine_run(const struct run_options *opts)
 		status = start_machine(h, i);
 	if (status != EXIT_CODE_OK)
 		goto out;
+	host_view_start(h);
 	release_machines(h);
 	run(h);
 	status = status_of(h);

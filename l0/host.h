@@ -28,6 +28,8 @@ struct host {
 	u32 nmachines;
 	_Atomic u32 running; /* machines not stopped yet */
 	_Atomic u32 stop;    /* enum host_stop */
+	struct host_view *view; /* --view; NULL: none */
+	_Atomic bool is_signalled; /* told to end at once */
 	struct terminal *terminal;
 	struct chardev *serial[RUN_MAX_MACHINES];
 	struct chardev *console; /* port 0xe9 of every machine: standard error */

@@ -1,5 +1,38 @@
 /* nestor run, nestor record: boot child VMMs. */
 #include "l0/cmd/run_parse.h"
+#include "viewer/viewer.h"
+
+/* The run's viewer in the words of the viewer, which knows nothing of runs. */
+struct shown_run {
+	enum run_phase (*phase)(void *arg);
+	void (*quit)(void *arg);
+	void *arg;
+};
+
+static enum viewer_run_state shown_state(void *arg)
+{
+	const struct shown_run *r = arg;
+
+	switch (r->phase(r->arg)) {
+	case RUN_PHASE_GOES_ON: return VIEWER_RUN_GOES_ON;
+	case RUN_PHASE_ENDED: return VIEWER_RUN_ENDED;
+	default: return VIEWER_RUN_LEAVES;
+	}
+}
+
+static void shown_quit(void *arg)
+{
+	const struct shown_run *r = arg;
+
+	r->quit(r->arg);
+}
+
+static int show_live(const char *url, enum run_phase (*phase)(void *arg), void (*quit)(void *arg), void *arg)
+{
+	struct shown_run r = {phase, quit, arg};
+
+	return viewer_run_live(url, shown_state, shown_quit, &r);
+}
 
 static int run_main(const struct cmd *cmd, int argc, char **argv)
 {
@@ -8,6 +41,7 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 
 	if (status != RUN_PARSE_OK)
 		return status;
+	opts.show_live = show_live;
 	return cmd_finish_output(machine_run(&opts));
 }
 

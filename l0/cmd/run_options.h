@@ -17,6 +17,13 @@ enum run_idle { RUN_IDLE_SKIP, RUN_IDLE_REAL };
 enum run_engine { RUN_ENGINE_INTERP, RUN_ENGINE_JIT };
 enum run_tlb { RUN_TLB_NORMAL, RUN_TLB_AUDIT, RUN_TLB_ADVERSARIAL, RUN_TLB_STRICT };
 
+/* How a run is doing, for its viewer. */
+enum run_phase {
+	RUN_PHASE_GOES_ON,
+	RUN_PHASE_ENDED,  /* the viewer stays until the user leaves */
+	RUN_PHASE_LEAVES, /* a signal ended it: the viewer leaves, too */
+};
+
 struct run_options {
 	struct machine_desc machines[RUN_MAX_MACHINES];
 	unsigned nmachines;
@@ -32,6 +39,10 @@ struct run_options {
 
 	bool record;	    /* a lossless local LTTng session in output */
 	bool view;	    /* the live viewer in this terminal */
+	/* Shows the live session at @url until the user leaves (viewer_run_live()); called on a thread
+	 * of its own. quit() is called when that is before the end. Set by the command. */
+	int (*show_live)(const char *url, enum run_phase (*phase)(void *arg), void (*quit)(void *arg),
+			 void *arg);
 	const char *output; /* folder; NULL: ./nestor-trace-N, made when something is written */
 
 	enum run_engine engine;
