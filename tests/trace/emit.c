@@ -7,6 +7,7 @@
  *     -l  with a live session; prints its URL
  *     -k  end without tidying up, as a crash would
  *     -b  no session: measure what emitting into the ring alone costs
+ *   emit -W PID: a live session for the run of that process; prints its URL, ends at the end of input
  *
  * Prints "emitted N exits M seconds S cpu_ns_per_event T …".
  */
@@ -152,6 +153,23 @@ static int emitters_init(struct emitter *e, u32 n, struct trace_hub *hub, struct
 	return 0;
 }
 
+static int watch(pid_t pid)
+{
+	struct trace_watch *w;
+	char why[512];
+
+	if (trace_watch_start(pid, &w, why, sizeof(why))) {
+		fprintf(stderr, "emit: %s\n", why);
+		return 1;
+	}
+	printf("live %s\n", trace_watch_url(w));
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	trace_watch_stop(w);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct trace_session_config cfg = {0};
@@ -164,7 +182,7 @@ int main(int argc, char **argv)
 	u32 workers = 1;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:w:p:lkb")) != -1) {
+	while ((opt = getopt(argc, argv, "n:w:p:lkbW:")) != -1) {
 		switch (opt) {
 		case 'n': rounds = strtoull(optarg, NULL, 0); break;
 		case 'w': workers = (u32)strtoul(optarg, NULL, 0); break;
@@ -172,6 +190,7 @@ int main(int argc, char **argv)
 		case 'l': cfg.live = true; break;
 		case 'k': crash = true; break;
 		case 'b': bare = true; break;
+		case 'W': return watch((pid_t)atoi(optarg));
 		default: return 2;
 		}
 	}

@@ -15,4 +15,23 @@ grep -q nestor:vm_state: "$work/live" || fail "no states"
 grep -q nestor:vm_exit: "$work/live" && fail "exits one by one in a live session"
 [ "$(number "$work/out" discarded)" = 0 ] || fail "the recording lost events"
 [ "$(events "$work/trace")" = "$(number "$work/out" emitted)" ] || fail "the recording lacks events"
+
+# a viewer that comes to a run that is only being recorded
+mkdir "$work/trace2"
+"$emit" -n 200000 -p 1000 "$work/trace2" >"$work/out2" 2>"$work/err" &
+run=$!
+sleep 1
+mkfifo "$work/hold"
+"$emit" -W $run <"$work/hold" >"$work/watch" 2>"$work/watch.err" &
+watch=$!
+exec 9>"$work/hold"
+for _ in $(seq 100); do grep -q '^live ' "$work/watch" && break; sleep 0.1; done
+url=$(sed -n 's/^live //p' "$work/watch")
+[ -n "$url" ] || fail "no watching: $(cat "$work/watch.err")"
+timeout 3 babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null
+exec 9>&-
+wait $watch || fail "watching failed: $(cat "$work/watch.err")"
+wait $run || fail "emit: $(cat "$work/err")"
+grep -q nestor:exit_summary: "$work/live2" || fail "the watcher saw no summaries"
+[ "$(events "$work/trace2")" = "$(number "$work/out2" emitted)" ] || fail "watching disturbed the recording"
 exit 0
