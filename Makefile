@@ -24,7 +24,9 @@ GENERAL_REGS_FILES := trace/transition.c trace/ring.c trace/summary.c
 # Also part of the babeltrace2 plugin.
 PIC_DIRS := l0/base l0/arch l0/symbols trace/model trace/bt2
 
-CFLAGS.l0/engine := -foptimize-sibling-calls -fno-stack-protector
+# Every handler ends in its own indirect jump: the host predicts each by itself.
+CFLAGS.l0/engine := -foptimize-sibling-calls -fno-stack-protector -fno-partial-inlining \
+                    -fno-crossjumping -fno-gcse
 ifneq ($(filter rel dbg,$(MODE)),)
 CFLAGS.l0/engine += -O2
 endif

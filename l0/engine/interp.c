@@ -97,6 +97,25 @@ _Noreturn void vp_restart(struct vp *vp)
 	escape(vp, ESCAPE_RESTART);
 }
 
+/* Go on at @target (checked) with the count @start: in its block when it is known and nothing is due,
+ * else by way of the run loop. */
+static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
+{
+	u64 lin = is_code64(vp) ? target : (u32)(vp->cpu.seg[SEG_CS].base + target);
+	u8 *p = softtlb_exec(vp, lin);
+
+	if (likely(p)) {
+		struct block *b = vp->code->bucket[block_hash(p)];
+
+		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode && !b->frame2 &&
+			   (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start)))
+			RUN_BLOCK(vp, b, start);
+	}
+	vp->cpu.rip = target;
+	vp->block_insns = start;
+	LEAVE(vp);
+}
+
 /* ---- operations that are no instructions, or every slow one ---- */
 
 void op_slow(struct vp *vp, const struct op *op)
@@ -105,10 +124,14 @@ void op_slow(struct vp *vp, const struct op *op)
 	op_complete_state(vp, op);
 	vp->next_rip = op_next_rip(vp, op);
 	op->slow(vp, op);
-	vp->cpu.rip = vp->next_rip;
-	vp->block_insns = ++vp->insns;
 	vp->arith = arith_from_rflags(vp->cpu.rflags);
-	LEAVE(vp);
+	vp->insns++;
+	if (unlikely(vp->cpu.activity != ACTIVITY_ACTIVE)) {
+		vp->cpu.rip = vp->next_rip;
+		vp->block_insns = vp->insns;
+		LEAVE(vp);
+	}
+	return chain_lookup(vp, vp->next_rip, vp->insns);
 }
 
 void op_plain(struct vp *vp, const struct op *op)
@@ -167,20 +190,7 @@ void chain_slow(struct vp *vp, const struct op *op, u64 start)
 
 void chain_indirect(struct vp *vp, const struct op *op, u64 target)
 {
-	u64 start = vp->block_insns + op->idx + 1;
-	u64 lin = is_code64(vp) ? target : (u32)(vp->cpu.seg[SEG_CS].base + target);
-	u8 *p = softtlb_exec(vp, lin);
-
-	if (likely(p)) {
-		struct block *b = vp->code->bucket[block_hash(p)];
-
-		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode && !b->frame2 &&
-			   (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start)))
-			RUN_BLOCK(vp, b, start);
-	}
-	vp->cpu.rip = target;
-	vp->block_insns = start;
-	LEAVE(vp);
+	return chain_lookup(vp, target, vp->block_insns + op->idx + 1);
 }
 
 /* ---- the loop ---- */

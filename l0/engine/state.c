@@ -66,14 +66,21 @@ void vp_update_mode(struct vp *vp)
 	vp->mmu_mode = vp->cpl == 3 ? SOFTTLB_USER :
 		       c->rflags & RFLAGS_AC ? SOFTTLB_SUPERVISOR_AC : SOFTTLB_SUPERVISOR;
 	vp->tlb_e = vp->tlb_soft.e[vp->mmu_mode];
-	for (u32 i = 0; i < SEG_COUNT; i++)
-		vp->ea_base[i] = (vp->mode & VP_MODE_SIZE) == VP_MODE_64 && i < SEG_FS ? 0 : c->seg[i].base;
+	if ((vp->mode & VP_MODE_SIZE) == VP_MODE_64) {
+		for (u32 i = 0; i < SEG_FS; i++)
+			vp->ea_base[i] = 0;
+	} else {
+		for (u32 i = 0; i < SEG_FS; i++)
+			vp->ea_base[i] = c->seg[i].base;
+	}
+	vp->ea_base[SEG_FS] = c->seg[SEG_FS].base;
+	vp->ea_base[SEG_GS] = c->seg[SEG_GS].base;
 	vp->ea_base[SEG_COUNT] = 0;
 	if ((c->rflags & (RFLAGS_TF | RFLAGS_RF)) || c->pending_dbg ||
 	    (c->interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vp_request(vp, VP_ATTN_STEP);
-	if (!debug_is_armed(vp)) {
-		if (vp->attn & VP_ATTN_WATCH)
+	if (likely(!(c->dr[7] & 0xff))) { /* no L or G bit: nothing is armed */
+		if (unlikely(vp->attn & VP_ATTN_WATCH))
 			vp_request_clear(vp, VP_ATTN_WATCH);
 	} else if (!(vp->attn & VP_ATTN_WATCH)) {
 		vp_request(vp, VP_ATTN_WATCH);
