@@ -334,6 +334,7 @@ static int create_vcpu(struct machine *m, u32 i)
 	exit_vp_init(&c->nv, vp, &m->profile, &exit_hooks, &c->track, i);
 	engine_reset(vp, false);
 	exit_vp_reset(vp, &c->nv, false);
+	exit_set_vmcs_shadowing(vp, &c->nv, !m->host->opts->no_vmcs_shadowing);
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
 	return 0;

@@ -3,39 +3,9 @@
 #include "l0/base/mem_ops.h"
 #include "l0/mem/mem.h"
 
-#define GROUP_GUEST_16(e) ((e) <= VMCS_GUEST_TR_SELECTOR ? VMCS12_DIRTY_SEG : VMCS12_DIRTY_NONREG)
-#define GROUP_GUEST_64(e) ((e) == VMCS_VMCS_LINK_POINTER ? VMCS12_DIRTY_NONREG : VMCS12_DIRTY_CR)
-#define GROUP_GUEST_32(e) \
-	((e) <= VMCS_GUEST_TR_AR_BYTES	 ? VMCS12_DIRTY_SEG \
-	 : (e) == VMCS_GUEST_SYSENTER_CS ? VMCS12_DIRTY_CR \
-					 : VMCS12_DIRTY_NONREG)
-#define GROUP_GUEST_NAT(e) \
-	((e) >= VMCS_GUEST_ES_BASE && (e) <= VMCS_GUEST_IDTR_BASE ? VMCS12_DIRTY_SEG \
-	 : (e) == VMCS_GUEST_RSP || (e) == VMCS_GUEST_RIP	  ? VMCS12_DIRTY_RIP \
-	 : (e) == VMCS_GUEST_RFLAGS				  ? VMCS12_DIRTY_FLAGS \
-	 : (e) == VMCS_GUEST_PENDING_DBG_EXCEPTIONS		  ? VMCS12_DIRTY_NONREG \
-								  : VMCS12_DIRTY_CR)
-#define GROUP_CTL(e) \
-	((e) >= VMCS_VM_ENTRY_INTR_INFO_FIELD && (e) <= VMCS_VM_ENTRY_INSTRUCTION_LEN \
-		 ? VMCS12_DIRTY_INJECT \
-		 : VMCS12_DIRTY_CTL)
-#define GROUP_OF(e, width, class) \
-	(VMCS_CLASS_##class == VMCS_CLASS_CTL	 ? GROUP_CTL(e) \
-	 : VMCS_CLASS_##class == VMCS_CLASS_HOST ? VMCS12_DIRTY_HOST \
-	 : VMCS_CLASS_##class == VMCS_CLASS_RO	 ? 0 \
-						 : GROUP_GUEST_##width(e))
-
-/* Group of each field by VMCS12_KEY. */
-static const u16 group_of[VMCS12_KEYS] = {
-#define VMCS_FIELD(encoding, NAME, name, width, class, ...) \
-	[VMCS12_KEY(encoding)] = GROUP_OF(encoding, width, class),
-#include "l0/arch/vmcs_fields.def"
-#undef VMCS_FIELD
-};
-
 u32 vmcs12_group_of(u32 encoding)
 {
-	return vmcs12_offset_of(encoding & ~VMCS_HIGH) ? group_of[VMCS12_KEY(encoding)] : 0;
+	return vmcs12_offset_of(encoding & ~VMCS_HIGH) ? vmcs12_group[VMCS12_KEY(encoding)] : 0;
 }
 
 static inline u64 field_load(const struct vmcs12 *v, u32 encoding, u32 offset)
@@ -84,7 +54,7 @@ u32 vmcs12_write(struct vmcs12 *v, const struct vmx_caps *caps, u64 encoding, u6
 	if (VMCS_ENCODING_CLASS((u32)encoding) == VMCS_CLASS_RO &&
 	    !(caps->misc & VMX_MISC_VMWRITE_ANY))
 		return VMXERR_VMWRITE_READ_ONLY;
-	*dirty |= group_of[VMCS12_KEY((u32)encoding)];
+	*dirty |= vmcs12_group[VMCS12_KEY((u32)encoding)];
 	switch (VMCS_ENCODING_WIDTH((u32)encoding)) {
 	case VMCS_WIDTH_16: nm_store16(p, (u16)value); break;
 	case VMCS_WIDTH_32: nm_store32(p, (u32)value); break;

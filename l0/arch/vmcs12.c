@@ -22,6 +22,35 @@ const u8 vmcs12_need[VMCS12_KEYS] = {
 #undef VMCS_FIELD
 };
 
+#define GROUP_GUEST_16(e) ((e) <= VMCS_GUEST_TR_SELECTOR ? VMCS12_DIRTY_SEG : VMCS12_DIRTY_NONREG)
+#define GROUP_GUEST_64(e) ((e) == VMCS_VMCS_LINK_POINTER ? VMCS12_DIRTY_NONREG : VMCS12_DIRTY_CR)
+#define GROUP_GUEST_32(e) \
+	((e) <= VMCS_GUEST_TR_AR_BYTES	 ? VMCS12_DIRTY_SEG \
+	 : (e) == VMCS_GUEST_SYSENTER_CS ? VMCS12_DIRTY_CR \
+					 : VMCS12_DIRTY_NONREG)
+#define GROUP_GUEST_NAT(e) \
+	((e) >= VMCS_GUEST_ES_BASE && (e) <= VMCS_GUEST_IDTR_BASE ? VMCS12_DIRTY_SEG \
+	 : (e) == VMCS_GUEST_RSP || (e) == VMCS_GUEST_RIP	  ? VMCS12_DIRTY_RIP \
+	 : (e) == VMCS_GUEST_RFLAGS				  ? VMCS12_DIRTY_FLAGS \
+	 : (e) == VMCS_GUEST_PENDING_DBG_EXCEPTIONS		  ? VMCS12_DIRTY_NONREG \
+								  : VMCS12_DIRTY_CR)
+#define GROUP_CTL(e) \
+	((e) >= VMCS_VM_ENTRY_INTR_INFO_FIELD && (e) <= VMCS_VM_ENTRY_INSTRUCTION_LEN \
+		 ? VMCS12_DIRTY_INJECT \
+		 : VMCS12_DIRTY_CTL)
+#define GROUP_OF(e, width, class) \
+	(VMCS_CLASS_##class == VMCS_CLASS_CTL	 ? GROUP_CTL(e) \
+	 : VMCS_CLASS_##class == VMCS_CLASS_HOST ? VMCS12_DIRTY_HOST \
+	 : VMCS_CLASS_##class == VMCS_CLASS_RO	 ? 0 \
+						 : GROUP_GUEST_##width(e))
+
+const u16 vmcs12_group[VMCS12_KEYS] = {
+#define VMCS_FIELD(encoding, NAME, name, width, class, ...) \
+	[VMCS12_KEY(encoding)] = GROUP_OF(encoding, width, class),
+#include "l0/arch/vmcs_fields.def"
+#undef VMCS_FIELD
+};
+
 const struct vmcs_field_info vmcs_field_table[] = {
 #define VMCS_FIELD(encoding, NAME, name, width, class, flags, need, source) \
 	{encoding, VMCS_WIDTH_##width, VMCS_CLASS_##class, flags, NEED_##need, #name, source},

@@ -55,6 +55,20 @@ BUILD_ASSERT_OFFSET(struct vmcs12, revision_id, 0);
 BUILD_ASSERT_OFFSET(struct vmcs12, abort_indicator, 4);
 _Static_assert(sizeof(struct vmcs12) <= 4096, "a VMCS region is at most 4 KiB");
 
+/* Groups of vmcs12 fields that are tracked together: what VMWRITE and VM exit changed. */
+#define VMCS12_DIRTY_CTL 0x01u	  /* control fields, but for the next group */
+#define VMCS12_DIRTY_INJECT 0x02u /* VM-entry interruption information, error code, length */
+#define VMCS12_DIRTY_HOST 0x04u
+#define VMCS12_DIRTY_SEG 0x08u	  /* guest segments, GDTR, IDTR */
+#define VMCS12_DIRTY_CR 0x10u	  /* guest control and debug registers, MSRs, PDPTEs */
+#define VMCS12_DIRTY_RIP 0x20u	  /* guest RIP, RSP: what nearly every exit handler writes */
+#define VMCS12_DIRTY_FLAGS 0x100u /* guest RFLAGS */
+#define VMCS12_DIRTY_NONREG \
+	0x40u			/* activity, interruptibility, pending debug, link pointer, timer */
+#define VMCS12_DIRTY_EACH 0x80u /* set at every entry: checks that read memory */
+#define VMCS12_DIRTY_GROUPS 9u
+#define VMCS12_DIRTY_ALL 0x1ffu
+
 /* Index of an encoding (bit 0 dropped) in the offset table: width, class, low bits of the index. */
 #define VMCS12_INDEX_BITS 6
 #define VMCS12_KEY(e) \
@@ -66,6 +80,9 @@ _Static_assert(sizeof(struct vmcs12) <= 4096, "a VMCS region is at most 4 KiB");
 extern const u16 vmcs12_offset[VMCS12_KEYS];
 /* enum vmx_need by VMCS12_KEY; NEED_NEVER where there is no field. */
 extern const u8 vmcs12_need[VMCS12_KEYS];
+
+/* VMCS12_DIRTY_* by VMCS12_KEY; 0 for read-only data. */
+extern const u16 vmcs12_group[VMCS12_KEYS];
 
 /* What a field is called and where the SDM has it, for people. */
 struct vmcs_field_info {

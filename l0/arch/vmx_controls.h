@@ -29,6 +29,7 @@ struct vmx_controls {
 	const u8 *vmread_bitmap;  /* "VMCS shadowing": NULL = every VMREAD exits */
 	const u8 *vmwrite_bitmap;
 	void *shadow_vmcs;	  /* plain layout of the VMCS behind the link pointer, or NULL */
+	u32 *shadow_dirty;	  /* vmcs01: VMWRITE there adds the field's VMCS12_DIRTY_* group, or NULL */
 	u64 tsc_offset;
 	u64 tsc_multiplier; /* 48 fraction bits; 1 << 48 when scaling is off */
 	u64 eptp;	    /* ept12 root when EPT is in use, else 0: guest physical = machine address */

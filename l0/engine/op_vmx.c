@@ -4,7 +4,6 @@
  * Source: SDM 3C "VMX Instruction Reference" (the order of the checks), "VMCS Shadowing".
  */
 #include <Zydis/Zydis.h>
-#include <Zydis/Zydis.h>
 #include "l0/arch/vmcs12.h"
 #include "l0/engine/sys_priv.h"
 
@@ -76,12 +75,13 @@ void op_vmfunc(struct vp *vp, const struct op *op)
 
 /* --- VMREAD, VMWRITE -------------------------------------------------------------------------- */
 
-/* Does the shadow VMCS serve the field? Unusual ones exit as well; l0/exit knows what they mean. */
+/* Does the shadow VMCS serve the field? Unusual ones exit as well; l0/exit knows what they mean. L1 has
+ * one too: L0 lets it read and write its current VMCS without an exit. */
 static bool shadow_serves(const struct vp *vp, u64 encoding, bool write)
 {
 	const u8 *map = write ? vp->ctl.vmwrite_bitmap : vp->ctl.vmread_bitmap;
 
-	if (!vp->in_l2 || !ctl_proc2(vp, PROC2_VMCS_SHADOWING) || !vp->ctl.shadow_vmcs || !map)
+	if (!ctl_proc2(vp, PROC2_VMCS_SHADOWING) || !vp->ctl.shadow_vmcs || !map)
 		return false;
 	if (encoding >> 15 || (map[encoding / 8] >> (encoding & 7) & 1))
 		return false;
@@ -115,6 +115,8 @@ static void shadow_write(struct vp *vp, const struct op *op, u32 encoding)
 
 	if (size == 4)
 		val = (u32)val;
+	if (vp->ctl.shadow_dirty)
+		*vp->ctl.shadow_dirty |= vmcs12_group[VMCS12_KEY(encoding)];
 	if (bytes == 2)
 		nm_store16(p, (u16)val);
 	else if (bytes == 4)

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include "l0/exit/cpuid.h"
+#include "l0/arch/vmcs12.h"
 #include "l0/arch/vmx.h"
 #include "l0/arch/x86.h"
 #include "l0/base/bits.h"
@@ -255,6 +256,18 @@ static void caps_fill(struct cpu_profile *p)
 		      p->features.xcr0_valid, p->features.maxphyaddr, p->features.linaddr_bits);
 }
 
+/* A clear bit lets the engine access the field; everything that must fail exits. */
+static void vmcs_exit_map_fill(struct cpu_profile *p)
+{
+	nm_set(p->vmcs_exit_map, 0xff, sizeof(p->vmcs_exit_map));
+	for (u32 i = 0; i < vmcs_field_count; i++) {
+		const struct vmcs_field_info *f = &vmcs_field_table[i];
+
+		if (vmx_caps_has(&p->caps, f->need))
+			p->vmcs_exit_map[f->encoding / 8] &= ~(1u << (f->encoding & 7));
+	}
+}
+
 int cpu_profile_init(struct cpu_profile *p, const char *model, u32 cpus, u64 tsc_hz)
 {
 	u32 i = 0;
@@ -271,6 +284,7 @@ int cpu_profile_init(struct cpu_profile *p, const char *model, u32 cpus, u64 tsc
 	feature_set(p->model, p->has);
 	features_fill(&p->features, p->model, p->has);
 	caps_fill(p);
+	vmcs_exit_map_fill(p);
 	p->costs = (struct exit_costs){
 #define EXIT_COST(NAME, member, ns, text) .member = ns,
 #include "l0/arch/costs.def"

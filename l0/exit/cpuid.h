@@ -55,6 +55,7 @@ struct cpu_profile {
 	u32 basic_max, extended_max;
 	u32 leaf_count;
 	struct cpuid_leaf leaf[CPUID_LEAVES_MAX];
+	u8 vmcs_exit_map[4096]; /* VMREAD and VMWRITE bitmap for L1: fields that the model lacks */
 };
 
 /**

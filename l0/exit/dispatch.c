@@ -242,11 +242,17 @@ enum exit_action exit_handle(struct vp *vp, struct nvmx *nv)
 static const u8 no_msr_exits[PAGE_SIZE] __aligned_to(PAGE_SIZE);
 
 /* vmcs01, L0's choice: only what L0 must see exits. */
-static void fill_vmcs01(struct vmx_controls *c)
+static void fill_vmcs01(struct nvmx *nv)
 {
+	struct vmx_controls *c = &nv->ctl01;
+
 	nm_zero(c, sizeof(*c));
 	c->proc = PROC_HLT | PROC_MSR_BITMAPS | PROC_SECONDARY;
-	c->proc2 = PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT;
+	c->proc2 = PROC2_RDTSCP | PROC2_INVPCID | PROC2_XSAVES | PROC2_USER_WAIT |
+		   PROC2_VMCS_SHADOWING;
+	c->vmread_bitmap = nv->profile->vmcs_exit_map;
+	c->vmwrite_bitmap = nv->profile->vmcs_exit_map;
+	c->shadow_dirty = &nv->dirty;
 	c->msr_bitmap = no_msr_exits;
 	c->tsc_multiplier = 1ull << 48;
 	c->apic_access_gpa = ~0ull;
@@ -264,6 +270,7 @@ void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init)
 	vp->vmxon = false;
 	vp->in_l2 = false;
 	vp->ctl = nv->ctl01;
+	nested_current_changed(vp, nv);
 	exit_msrs_reset(vp, nv, init);
 	engine_state_changed(vp);
 }
@@ -279,7 +286,7 @@ void exit_vp_init(struct nvmx *nv, struct vp *vp, const struct cpu_profile *prof
 	nv->last_vmptr = VMX_NO_POINTER;
 	nv->cost_ns0 = exit_host_ns();
 	nv->cost_tsc0 = host_cycles();
-	fill_vmcs01(&nv->ctl01);
+	fill_vmcs01(nv);
 	vp->features = &profile->features;
 	vp->vmxon = false;
 	exit_vp_reset(vp, nv, false);

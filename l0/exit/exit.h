@@ -75,6 +75,10 @@ void exit_vp_init(struct nvmx *nv, struct vp *vp, const struct cpu_profile *prof
  */
 void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init);
 
+/* L1 reads and writes its current VMCS without exits (the default) or with one for each access. The
+ * guest cannot tell. */
+void exit_set_vmcs_shadowing(struct vp *vp, struct nvmx *nv, bool on);
+
 /**
  * exit_handle - act on vp->exit
  *

@@ -75,6 +75,8 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv);
 /* Make the cached vmcs12 go back to memory; there is no current VMCS after it. */
 void nested_release_vmcs(struct vp *vp, struct nvmx *nv);
 
+/* nv->current_vmptr changed: where VMREAD and VMWRITE of L1 go. */
+void nested_current_changed(struct vp *vp, struct nvmx *nv);
 /* Would VM entry take this EPT pointer? */
 bool nested_eptp_ok(const struct nvmx *nv, u64 eptp);
 /* VMFUNC of L2. */

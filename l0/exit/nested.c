@@ -392,4 +392,20 @@ void nested_release_vmcs(struct vp *vp, struct nvmx *nv)
 	nv->last_vmptr = nv->current_vmptr;
 	nv->current_vmptr = VMX_NO_POINTER;
 	nv->dirty = VMCS12_DIRTY_ALL;
+	nested_current_changed(vp, nv);
+}
+
+void nested_current_changed(struct vp *vp, struct nvmx *nv)
+{
+	bool shadowed = nv->current_vmptr != VMX_NO_POINTER && !nv->no_vmcs_shadowing;
+
+	nv->ctl01.shadow_vmcs = shadowed ? &nv->vmcs12 : NULL;
+	if (!vp->in_l2)
+		vp->ctl.shadow_vmcs = nv->ctl01.shadow_vmcs;
+}
+
+void exit_set_vmcs_shadowing(struct vp *vp, struct nvmx *nv, bool on)
+{
+	nv->no_vmcs_shadowing = !on;
+	nested_current_changed(vp, nv);
 }

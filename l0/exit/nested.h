@@ -59,7 +59,8 @@ struct nvmx {
 	u64 charge_ns;		   /* virtual time to charge; the worker takes it */
 	u64 tsc_adjust;		   /* added to the machine's count by vp->ops->tsc */
 	struct exit_pending pending;
-	bool measure_cost; /* the worker's choice: vm_exit says what handling cost the host */
+	bool no_vmcs_shadowing; /* exit_set_vmcs_shadowing() */
+	bool measure_cost;	/* the worker's choice: vm_exit says what handling cost the host */
 
 	/* --- surroundings --- */
 	const struct cpu_profile *profile;

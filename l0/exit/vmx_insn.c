@@ -172,6 +172,7 @@ enum exit_action exit_vmptrld(struct vp *vp, struct nvmx *nv)
 			return vmx_fail_valid(vp, nv, VMXERR_VMPTRLD_WRONG_REVISION, ptr);
 		nv->current_vmptr = ptr;
 		nv->dirty = VMCS12_DIRTY_ALL;
+		nested_current_changed(vp, nv);
 		exit_emit(vp, nv, false);
 		if (nv->track)
 			track_vmcs_load(nv->track, ptr);

@@ -30,6 +30,7 @@ void vmxfix_reset(struct vmxfix *f)
 	f->vp->trace = NULL;
 	sysfix_reset(f->sys);
 	exit_vp_init(&f->nv, f->vp, &f->profile, &hooks, NULL, 0);
+	exit_set_vmcs_shadowing(f->vp, &f->nv, !f->no_shadowing);
 	sysfix_long(f->sys, AT_CODE);
 	f->vp->cpu.cr4 |= CR4_VMXE;
 	f->nv.msr.feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX;
@@ -72,6 +73,7 @@ void vmxfix_current(struct vmxfix *f)
 	v->guest_cs_selector = S_CODE64;
 	f->nv.current_vmptr = AT_VMCS;
 	f->nv.dirty = VMCS12_DIRTY_ALL;
+	exit_set_vmcs_shadowing(f->vp, &f->nv, !f->no_shadowing);
 }
 
 enum vmxfix_end vmxfix_run(struct vmxfix *f, u64 n)

@@ -23,6 +23,7 @@ struct vmxfix {
 	struct vp *vp;
 	struct nvmx nv;
 	struct cpu_profile profile;
+	bool no_shadowing; /* VMREAD and VMWRITE of L1 exit */
 };
 
 struct vmxfix *vmxfix_create(void);

@@ -45,6 +45,12 @@ static int setup(void **state)
 	f = vmxfix_create();
 	return 0;
 }
+static int setup_no_shadowing(void **state)
+{
+	f = vmxfix_create();
+	f->no_shadowing = true;
+	return 0;
+}
 static int teardown(void **state)
 {
 	vmxfix_destroy(f);
@@ -366,5 +372,9 @@ int main(void)
 		cmocka_unit_test(msrs),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	int failed = cmocka_run_group_tests_name("VMREAD and VMWRITE by the engine", tests, setup,
+						 teardown);
+
+	return failed + cmocka_run_group_tests_name("VMREAD and VMWRITE exit", tests,
+						    setup_no_shadowing, teardown);
 }
