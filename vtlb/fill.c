@@ -21,14 +21,24 @@ static bool cas_slot(_Atomic u64 *slot, u64 old, u64 new)
 					   __ATOMIC_RELAXED);
 }
 
-void fill_forget_regions(struct vtlb_vp_priv *p)
+u64 fill_new_region_gen(struct vtlb_vp_priv *p)
 {
-	p->region_gen += BIT(REGION_BITS);
-	if (unlikely(!p->region_gen)) { /* wrapped: no tag of before may match again */
+	p->region_last += BIT(REGION_BITS);
+	if (unlikely(!p->region_last)) { /* wrapped: no tag of before may match again */
 		for (u32 i = 0; i < REGION_CACHE; i++)
 			p->region[i].tag = 0;
-		p->region_gen = BIT(REGION_BITS);
+		for (u32 i = 0; i < VIEWS; i++)
+			p->view[i].region_gen = 0;
+		p->region_last = BIT(REGION_BITS);
 	}
+	return p->region_last;
+}
+
+void fill_forget_regions(struct vtlb_vp_priv *p)
+{
+	for (u32 i = 0; i < VIEWS; i++)
+		p->view[i].region_gen = 0;
+	p->region_gen = p->view[p->current].region_gen = fill_new_region_gen(p);
 }
 
 /* ---- hits ---- */

@@ -108,6 +108,7 @@ void vtlb_safe_point(struct vtlb_vp *v)
 	u64 all = __atomic_load_n((u64 *)&t->all_floor, __ATOMIC_ACQUIRE);
 
 	gen_flush_soft(v);
+	view_forget_soft(v->priv);
 	fill_forget_regions(v->priv);
 	if (all > v->floor) {
 		v->floor = all;
@@ -140,10 +141,12 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	 * set the bit: one of the two sees the other. */
 	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
 		return true;
-	if (self->drop_soft_writes)
+	if (self->drop_soft_writes) {
 		self->drop_soft_writes(self->owner, mem_map_hva(t->env.map, gpa, 1));
-	else
+	} else {
 		gen_flush_soft(self);
+		view_forget_soft(self->priv);
+	}
 	if (!t->is_mp) {
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_WRITABLE, __ATOMIC_RELAXED);
 		return true;
@@ -225,7 +228,8 @@ int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id)
 	p->t = t;
 	p->gva_mask = 0xffffffff;
 	p->rng = hash_combine(t->cfg.seed, id);
-	p->region_gen = 1ull << 36;
+	p->view[0].is_used = true; /* neither paging nor EPT */
+	fill_forget_regions(p);
 	v->priv = p;
 	v->vtlb = t;
 	v->id = id;
@@ -245,6 +249,9 @@ void vtlb_vp_fini(struct vtlb_vp *v)
 		return;
 	struct vtlb *t = v->priv->t;
 
+	vtlb_lock(t);
+	view_drop_others(v->priv);
+	vtlb_unlock(t);
 	if (v->priv->sas)
 		sas_put(t, v->priv->sas);
 	t->vp[v->id] = NULL;

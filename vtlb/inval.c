@@ -1,5 +1,5 @@
 /*
- * Contexts and invalidation. Every invalidation by a VP is a new generation and one raised floor of
+ * Invalidation. Every invalidation by a VP is a new generation and one raised floor of
  * that VP; nothing is searched, nothing is waited for, other VPs keep what they have until they
  * invalidate themselves, as on real processors.
  *
@@ -35,11 +35,6 @@ static u64 *floor_ept(struct vtlb_vp_priv *p, u64 eptp)
 	return &p->floor_ept[hash_bits(eptp >> PAGE_SHIFT, 6)];
 }
 
-static u16 pcid_of(const struct vtlb_context *ctx)
-{
-	return ctx->cr4 & CR4_PCIDE ? (u16)(ctx->cr3 & CR3_PCID_MASK) : 0;
-}
-
 void inval_update_floors(struct vtlb_vp *v)
 {
 	struct vtlb_vp_priv *p = v->priv;
@@ -50,87 +45,7 @@ void inval_update_floors(struct vtlb_vp *v)
 		floor = MAX(floor, MAX(p->floor_ept_all, *floor_ept(p, ctx->eptp)));
 	p->floor_g = floor;
 	floor = MAX(floor, *floor_vpid_ng(p, ctx->vpid));
-	p->floor_ng = MAX(floor, *floor_pcid(p, ctx->vpid, pcid_of(ctx)));
-}
-
-/* ---- contexts ---- */
-
-static void make_key(struct vtlb *t, const struct vtlb_context *ctx, struct sas_key *k)
-{
-	enum walk_mode mode = walk_mode_of(ctx);
-
-	nm_zero(k, sizeof(*k));
-	k->mode = mode;
-	k->eptp = ctx->eptp;
-	k->vpid = ctx->vpid;
-	if (ctx->mbec && ctx->eptp)
-		k->mode |= SAS_MODE_MBEC;
-	if (mode == WALK_OFF)
-		return;
-	k->pcid = pcid_of(ctx);
-	if (mode == WALK_PAE) {
-		for (u32 i = 0; i < 4; i++)
-			k->pdpte[i] = ctx->pdpte[i];
-	} else {
-		k->root = ctx->cr3 & t->env.phys_mask;
-	}
-	if (ctx->efer & EFER_NXE)
-		k->mode |= SAS_MODE_NXE;
-	if (ctx->cr4 & CR4_PSE)
-		k->mode |= SAS_MODE_PSE;
-	if (ctx->cr4 & CR4_PGE)
-		k->mode |= SAS_MODE_PGE;
-}
-
-static bool same_root(const struct vtlb_context *a, const struct vtlb_context *b)
-{
-	const u64 cr4 = CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_PCIDE;
-
-	return a->cr3 == b->cr3 && a->eptp == b->eptp && a->vpid == b->vpid && a->mbec == b->mbec &&
-	       !((a->cr0 ^ b->cr0) & CR0_PG) && !((a->cr4 ^ b->cr4) & cr4) &&
-	       !((a->efer ^ b->efer) & (EFER_LMA | EFER_NXE)) &&
-	       nm_equal(a->pdpte, b->pdpte, sizeof(a->pdpte));
-}
-
-static void select_sas(struct vtlb_vp *v)
-{
-	struct vtlb_vp_priv *p = v->priv;
-	const struct vtlb_context *ctx = &v->ctx;
-	struct sas *old = p->sas;
-
-	if (!(ctx->cr0 & CR0_PG) && !ctx->eptp) {
-		if (old)
-			sas_put(p->t, old);
-		p->sas = NULL;
-	} else {
-		struct sas_key key;
-
-		make_key(p->t, ctx, &key);
-		p->sas = sas_switch(p->t, old, &key);
-	}
-	v->sas = p->sas;
-	if (p->sas != old)
-		fill_forget_regions(p);
-	p->gva_mask = ctx->efer & EFER_LMA ? ~0ull : 0xffffffff;
-}
-
-void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx)
-{
-	struct vtlb_vp_priv *p = v->priv;
-	bool same = same_root(&v->ctx, ctx);
-	u32 perm = walk_perm_of(ctx), pkru = perm & PERM_PKE ? ctx->pkru : 0;
-
-	if (same && perm == p->perm && pkru == p->pkru) {
-		v->ctx = *ctx;
-		return;
-	}
-	v->ctx = *ctx;
-	p->perm = perm;
-	p->pkru = pkru;
-	if (!same)
-		select_sas(v);
-	inval_update_floors(v);
-	gen_flush_soft(v);
+	p->floor_ng = MAX(floor, *floor_pcid(p, ctx->vpid, inval_pcid(ctx)));
 }
 
 /* ---- invalidation ---- */
@@ -150,6 +65,7 @@ static void raise_gva(struct vtlb_vp *v, u64 gva)
 	u64 g = gen_next(p->t);
 
 	v->n_inval++;
+	p->gva_invals++;
 	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
 		*inval_gva_floor(p, c, gva) = g;
 }
@@ -183,7 +99,7 @@ void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush)
 {
 	if (no_flush)
 		return;
-	raise(v, floor_pcid(v->priv, v->ctx.vpid, pcid_of(&v->ctx)));
+	raise(v, floor_pcid(v->priv, v->ctx.vpid, inval_pcid(&v->ctx)));
 	gen_flush_soft(v);
 }
 

@@ -69,7 +69,7 @@ struct sas {
 	struct list_node lru; /* t->sas_lru, last used first */
 	struct sas *hash_next;
 	u32 hash;
-	u32 users;	  /* VPs whose current SAS it is; lock */
+	u32 users;	  /* views of VPs that pin it; lock */
 	_Atomic u64 root; /* link slot of the top SPT, or 0 */
 	u32 levels;	  /* of the radix tree, 3 to 5 */
 	u32 first, last;  /* its SPTs but the root, oldest first; lock */
@@ -118,6 +118,23 @@ struct vtlb {
 	struct vtlb_stats stats; /* under @lock, or by one VP */
 };
 
+/*
+ * A context that the VP was in lately and may come back to (L1 and its guests, by turns): its SAS
+ * is kept pinned, and what the soft TLB holds of it is used again when nothing was invalidated
+ * meanwhile.
+ */
+#define VIEWS 8u
+struct view {
+	bool is_used;
+	struct vtlb_context ctx;
+	u32 perm, pkru;
+	struct sas *sas; /* NULL: neither paging nor EPT */
+	u64 region_gen;	 /* 0: pointers into SPTs are not to be used */
+	/* when the VP left it */
+	u64 soft_mark, floor_ng, floor_g, gva_invals, soft_epoch;
+	u64 soft_2m, soft_1g;
+};
+
 struct region {
 	u64 tag; /* gva >> 21 and the generation; 0 never matches */
 	struct spt *spt;
@@ -132,6 +149,11 @@ struct vtlb_vp_priv {
 	u64 gva_mask;
 	u64 floor_ng, floor_g; /* of the current SAS: for non-global, for global leaves */
 	u64 region_gen;	       /* in the upper bits of tags */
+	u64 region_last;       /* the last one given out */
+	struct view view[VIEWS];
+	u32 current, next_victim; /* views */
+	u64 gva_invals;		  /* invalidations by address so far */
+	u64 soft_epoch;		  /* moves on when no contents of the soft TLB may come back */
 	struct region region[REGION_CACHE];
 	/* What the soft TLB may hold of pages larger than 4 KiB, as small Bloom filters. */
 	u64 soft_2m, soft_1g;
@@ -229,7 +251,17 @@ struct sas *sas_switch(struct vtlb *t, struct sas *old, const struct sas_key *ke
 void sas_put(struct vtlb *t, struct sas *s);
 bool sas_evict_one(struct vtlb *t); /* lock held; false: all are in use */
 
+/* ---- context.c ---- */
+/* What the soft TLB holds of views other than the present one is not to be used any more. */
+void view_forget_soft(struct vtlb_vp_priv *p);
+/* Unpin the address spaces that @p might come back to. */
+void view_drop_others(struct vtlb_vp_priv *p);
+
 /* ---- inval.c ---- */
+static inline u16 inval_pcid(const struct vtlb_context *ctx)
+{
+	return ctx->cr4 & CR4_PCIDE ? (u16)(ctx->cr3 & CR3_PCID_MASK) : 0;
+}
 void inval_update_floors(struct vtlb_vp *v);
 static inline u64 *inval_gva_floor(struct vtlb_vp_priv *p, u32 page_class, u64 gva)
 {
@@ -239,7 +271,9 @@ static inline u64 *inval_gva_floor(struct vtlb_vp_priv *p, u32 page_class, u64 g
 }
 
 /* ---- fill.c, audit.c ---- */
+/* No pointer of this VP into an SPT is to be used any more. */
 void fill_forget_regions(struct vtlb_vp_priv *p);
+u64 fill_new_region_gen(struct vtlb_vp_priv *p);
 void audit_hit(struct vtlb_vp *v, u64 gva, u32 access, const struct vtlb_xl *xl);
 
 #endif

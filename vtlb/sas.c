@@ -17,8 +17,8 @@ int sas_cache_init(struct vtlb *t)
 {
 	u64 n = t->cfg.max_bytes / SAS_MEMORY_SHARE / sizeof(struct sas);
 
-	/* One for each VP, and one more for a VP that switches. */
-	t->n_sas = (u32)MAX(MIN(n, (u64)SAS_MAX), (u64)t->cfg.max_vps + 1);
+	/* One for each view of each VP, and one more. */
+	t->n_sas = (u32)MAX(MIN(n, (u64)SAS_MAX), (u64)t->cfg.max_vps * VIEWS + 1);
 	t->sas_hash_mask = (1u << (bit_highest(t->n_sas) + 1)) - 1;
 	t->sas = calloc(t->n_sas, sizeof(*t->sas));
 	t->sas_hash = calloc(t->sas_hash_mask + 1u, sizeof(*t->sas_hash));
@@ -80,7 +80,7 @@ static struct sas *make(struct vtlb *t, const struct sas_key *key, u32 hash)
 		list_init(&s->lru);
 	} else {
 		if (list_is_empty(&t->sas_free))
-			sas_evict_one(t); /* finds one: there is one more than there are VPs */
+			sas_evict_one(t); /* finds one: there is one more than there are views */
 		s = list_first(&t->sas_free, struct sas, lru);
 	}
 	u32 mode = key->mode & SAS_MODE_PAGING;

@@ -285,6 +285,11 @@ void spt_reclaim(struct vtlb_vp *self)
 	collect_limbo(t, self);
 	while (available(t) < RESERVE && sas_evict_one(t))
 		;
+	if (available(t) < RESERVE) {
+		view_drop_others(self->priv);
+		while (available(t) < RESERVE && sas_evict_one(t))
+			;
+	}
 	if (available(t) < RESERVE && t->limbo_count < EVICT_BATCH)
 		evict_in_use(t, self);
 	t->stats.spts_limbo = t->limbo_count;

@@ -51,6 +51,11 @@ struct vtlb_vp {
 	void (*flush_soft)(void *owner);
 	void (*flush_soft_page)(void *owner, u64 gva);
 	void (*drop_soft_writes)(void *owner, const u8 *hva); /* write tags of one frame; or NULL */
+	/* Or NULL, both: name what the soft TLB holds now, to come back to it after a flush_soft();
+	 * back to it, or false: it is gone, and nothing is held now (as after flush_soft()). Between
+	 * the two drop_soft_writes() must reach what is not current, too. */
+	u64 (*soft_mark)(void *owner);
+	bool (*soft_return)(void *owner, u64 mark);
 	void (*request)(void *owner); /* ask the VP to pass an instruction boundary soon (any thread) */
 	void *owner;
 	struct trace_ctx *trace;
@@ -121,7 +126,8 @@ void vtlb_vp_fini(struct vtlb_vp *v);
 /*
  * vtlb_set_context - the VP's paging state changed (CR0/CR3/CR4/EFER/EPTP/VPID/PKRU, VM entry/exit).
  * Selects the SAS; flushes nothing by itself except the soft TLB when the SAS or a permission-
- * relevant bit changed. The architectural flush that goes with the change is a call below.
+ * relevant bit changed, and not even that when the VP comes back to a context of a moment ago. The
+ * architectural flush that goes with the change is a call below, made after this one.
  */
 void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx);
 
@@ -136,7 +142,7 @@ enum vtlb_status vtlb_peek(const struct vtlb_vp *v, u64 gva, u32 access, struct 
 
 /* Invalidation, SDM 3A "Invalidation of TLBs and Paging-Structure Caches", 3C "Caching Translation Information". */
 void vtlb_invlpg(struct vtlb_vp *v, u64 gva);
-void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush); /* MOV CR3: non-global of the (new) PCID */
+void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush); /* MOV CR3: non-global of the (new) PCID; after vtlb_set_context() */
 void vtlb_flush(struct vtlb_vp *v, bool global);		    /* CR0.PG, CR4.PGE/PSE/PAE/PCIDE/SMEP writes */
 void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva);
 void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva);
