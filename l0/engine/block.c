@@ -15,7 +15,9 @@
 #include "l0/engine/decode.h"
 
 #define CODE_LINE_BYTES 128u /* a bit of mem_frame.code_lines */
-#define BLOCK_MAX_BYTES (sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op))
+#define BLOCK_MAX_CODE 256u  /* bytes of instructions */
+#define BLOCK_MAX_BYTES \
+	(sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
 
 static struct mem_frame no_frame; /* of code that lies in no RAM: such blocks are never found again */
 struct block block_unlinked = {.n = 1ull << 63, .frame = &no_frame};
@@ -221,7 +223,7 @@ static struct block *alloc_block(struct vp *vp)
 	return (struct block *)(c->arena + c->used);
 }
 
-static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes)
+static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, const u8 *code)
 {
 	struct op *end = &b->ops[n_ops];
 
@@ -231,7 +233,9 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes)
 	b->n_ops = (u16)n_ops;
 	b->n = n_ops;
 	b->bytes = (u16)bytes;
-	vp->code->used += sizeof(*b) + (n_ops + 1) * sizeof(struct op);
+	b->code = (u8 *)(end + 1);
+	nm_copy(b->code, code, bytes);
+	vp->code->used += sizeof(*b) + (n_ops + 1) * sizeof(struct op) + ALIGN_UP(bytes, 8u);
 	vp->n_blocks_decoded++;
 }
 
@@ -283,9 +287,10 @@ static void make_run(struct vp *vp, struct decode *d, struct block *b, const str
 	u32 off = 0, n = 0, max = b->mode & VP_MODE_ONE || !f->hva ? 1 : BLOCK_MAX_OPS;
 	u64 page_left = PAGE_SIZE - lin % PAGE_SIZE;
 	u64 left = MIN(page_left, limit_bytes);
+	u8 code[BLOCK_MAX_CODE] = {0};
 
 	while (n < max && off < left) {
-		u8 bytes[16];
+		u8 *bytes = code + off;
 		struct fetch at = {.hva = f->hva ? f->hva + off : NULL, .gpa = f->gpa + off};
 		u32 want = (u32)MIN(left - off, 15ull), avail;
 
@@ -303,11 +308,11 @@ static void make_run(struct vp *vp, struct decode *d, struct block *b, const str
 		}
 		take_note(&notes[n], d);
 		off += b->ops[n++].len;
-		if (d->ends || b->frame2 || off >= 240)
+		if (d->ends || b->frame2 || off + 16 > BLOCK_MAX_CODE)
 			break;
 	}
 	b->ops[n - 1].flags |= OP_LAST;
-	close_block(vp, b, n, off);
+	close_block(vp, b, n, off, code);
 	drop_dead_flags(b, notes);
 	fuse_pairs(b, notes);
 }
@@ -331,7 +336,7 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 		vp_fault(vp, NULL, VECTOR_GP, 0);
 	vp_vec_park(vp);
 	b = alloc_block(vp);
-	*b = (struct block){.rip = vp->cpu.rip, .hva = f->hva, .mode = mode, .frame = &no_frame};
+	*b = (struct block){.rip = vp->cpu.rip, .hva = f->hva, .gpa = f->gpa, .mode = mode, .frame = &no_frame};
 	if (f->hva)
 		b->frame = mem_frame(vp->mem, f->gpa);
 	make_run(vp, &d, b, f, lin, left);
@@ -342,6 +347,22 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 		*head = b;
 	}
 	return b;
+}
+
+/* A stale block whose bytes are what they were lives on under the new generation. The lines are marked
+ * first: a write after the comparison makes it stale again. */
+static bool revive(struct vp *vp, struct block *b)
+{
+	struct fetch f = {.hva = b->hva, .gpa = b->gpa};
+	u32 gen;
+
+	if (b->frame2 || !b->hva)
+		return false;
+	gen = mark_code(vp, &f, b->bytes);
+	if (!nm_equal(b->hva, b->code, b->bytes))
+		return false;
+	b->gen = gen;
+	return true;
 }
 
 /* Is the second page of a straddling instruction still the one it was? */
@@ -377,7 +398,8 @@ struct block *block_get(struct vp *vp, u32 mode)
 		for (struct block *b; (b = *link); link = &b->next) {
 			if (b->hva != f.hva || b->rip != rip || b->mode != mode)
 				continue;
-			if (unlikely(!block_is_fresh(b) || (b->frame2 && !second_page_is_same(vp, b, lin)))) {
+			if (unlikely((!block_is_fresh(b) && !revive(vp, b)) ||
+				     (b->frame2 && !second_page_is_same(vp, b, lin)))) {
 				*link = b->next;
 				vp->n_block_kills++;
 				break;
@@ -404,9 +426,17 @@ void block_stop_if_stale(struct vp *vp)
 		return;
 	stale = !block_is_fresh(b) ||
 		(b->frame2 && b->gen2 != __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
-	if (likely(!stale))
+	if (likely(!stale) || revive(vp, b))
 		return;
-	/* It is never entered again, so what follows the running operation may be overwritten. */
+	/* Take it out of the cache: what follows the running operation is overwritten. */
+	if (b->hva) {
+		struct block **link = &vp->code->bucket[block_hash(b->hva)];
+
+		while (*link && *link != b)
+			link = &(*link)->next;
+		if (*link)
+			*link = b->next;
+	}
 	for (u32 i = 1; i <= b->n_ops; i++)
 		b->ops[i].fn = op_block_stale;
 }

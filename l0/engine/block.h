@@ -1,8 +1,9 @@
 /*
  * The operation cache of one virtual processor: blocks of decoded operations, found by the host
  * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is one
- * bounded arena, emptied as a whole when it is full. A block dies when the code generation of its
- * frame moved on (struct mem_frame); it is not unlinked, only never entered again.
+ * bounded arena, emptied as a whole when it is full. A block is stale when the code generation of its
+ * frame moved on (struct mem_frame): it is not entered, and when it is looked up again its bytes are
+ * compared: it lives on when they are the same, since the write was for its neighbours.
  *
  * A block is a straight run of operations with side exits: a conditional branch that is not taken
  * goes on inside it. It ends at a page end, at an unconditional transfer, at an operation that may
@@ -21,6 +22,8 @@
 struct block {
 	u64 rip;
 	u8 *hva;		 /* of the first byte */
+	u64 gpa;		 /* the same, machine physical */
+	u8 *code;		 /* the bytes it was decoded from, behind the operations */
 	struct mem_frame *frame; /* of the first byte's page */
 	u64 n;			 /* instructions when it runs to its end; the unlinked block: huge */
 	u32 gen;		 /* frame->code_gen when it was decoded */

@@ -2,6 +2,15 @@
 
 #include "l0/base/mem_ops.h"
 
+/* The list makes taking away the write tags of one frame cheap: code that modifies itself. */
+static void note_writable(struct softtlb *t, u32 slot)
+{
+	if (t->writable_count < SOFTTLB_WRITABLE)
+		t->writable[t->writable_count] = (u16)slot;
+	if (t->writable_count <= SOFTTLB_WRITABLE)
+		t->writable_count++;
+}
+
 void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 {
 	struct softtlb_entry *e = softtlb_slot(vp->tlb_soft.e[mode], gva);
@@ -16,14 +25,27 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	e->tag_w = prot & VTLB_WRITE ? tag : 0;
 	e->tag_x = prot & VTLB_EXEC ? tag : 0;
 	e->addend = addend;
+	if (prot & VTLB_WRITE)
+		note_writable(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]));
+}
+
+/* A generation that nothing is tagged with; what others tagged stays, to come back to. */
+static void begin_gen(struct softtlb *t)
+{
+	if (unlikely(++t->last_gen >= PAGE_SIZE)) {
+		nm_zero(t->e, sizeof(t->e));
+		t->writable_count = 0;
+		t->last_gen = 1;
+		t->epoch++;
+	}
+	t->gen = t->last_gen;
 }
 
 void softtlb_flush(struct vp *vp)
 {
-	if (likely(++vp->tlb_soft.gen < PAGE_SIZE))
-		return;
-	nm_zero(vp->tlb_soft.e, sizeof(vp->tlb_soft.e));
-	vp->tlb_soft.gen = 1;
+	vp->tlb_soft.epoch++;
+	vp->tlb_soft.writable_count = 0; /* older generations do not come back */
+	begin_gen(&vp->tlb_soft);
 }
 
 void softtlb_flush_page(struct vp *vp, u64 gva)
@@ -39,17 +61,46 @@ void softtlb_flush_page(struct vp *vp, u64 gva)
 
 void softtlb_drop_writes_cb(void *owner, const u8 *hva)
 {
-	struct vp *vp = owner;
-	struct softtlb_entry *e = vp->tlb_soft.e[0];
+	struct softtlb *t = &((struct vp *)owner)->tlb_soft;
+	struct softtlb_entry *e = t->e[0];
+	u32 n = t->writable_count <= SOFTTLB_WRITABLE ? t->writable_count : SOFTTLB_MODES * SOFTTLB_ENTRIES;
+	bool listed = n == t->writable_count;
 
-	for (u32 i = 0; i < SOFTTLB_MODES * SOFTTLB_ENTRIES; i++)
-		if (e[i].tag_w && ((e[i].tag_w + e[i].addend) & PAGE_MASK) == ((u64)hva & PAGE_MASK))
-			e[i].tag_w = 0;
+	t->writable_count = 0;
+	for (u32 i = 0; i < n; i++) {
+		u32 slot = listed ? t->writable[i] : i;
+
+		if (!e[slot].tag_w)
+			continue;
+		if (((e[slot].tag_w + e[slot].addend) & PAGE_MASK) == ((u64)hva & PAGE_MASK))
+			e[slot].tag_w = 0;
+		else
+			note_writable(t, slot);
+	}
 }
 
 void softtlb_flush_cb(void *vp)
 {
-	softtlb_flush(vp);
+	begin_gen(&((struct vp *)vp)->tlb_soft);
+}
+
+u64 softtlb_mark_cb(void *vp)
+{
+	const struct softtlb *t = &((struct vp *)vp)->tlb_soft;
+
+	return t->epoch << PAGE_SHIFT | t->gen;
+}
+
+bool softtlb_return_cb(void *vp, u64 mark)
+{
+	struct softtlb *t = &((struct vp *)vp)->tlb_soft;
+
+	if (unlikely(mark >> PAGE_SHIFT != t->epoch)) {
+		begin_gen(t);
+		return false;
+	}
+	t->gen = mark & ~PAGE_MASK;
+	return true;
 }
 
 void softtlb_flush_page_cb(void *vp, u64 gva)

@@ -55,6 +55,7 @@ struct vp_ops {
 };
 
 #define SOFTTLB_ENTRIES 256u
+#define SOFTTLB_WRITABLE 126u
 #define SOFTTLB_MODES 3u /* supervisor, user, supervisor with SMAP overridden by RFLAGS.AC */
 
 /* tag = page address | generation (low 12 bits), see softtlb.h; 0 never matches */
@@ -65,6 +66,11 @@ struct softtlb_entry {
 
 struct softtlb {
 	u64 gen; /* 1..4095 */
+	u64 last_gen; /* given out; what older ones tagged stays until it is overwritten */
+	u64 epoch;    /* marks of before are void */
+	/* Slots that may hold a write tag; too many to list: count > the array */
+	u32 writable_count;
+	u16 writable[SOFTTLB_WRITABLE];
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
 };
 
