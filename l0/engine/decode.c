@@ -223,10 +223,11 @@ static void pick(struct decode *d, const u8 *bytes)
 	d->ends = d->may_leave = true;
 }
 
-static void raise(struct decode *d, op_fn fn)
+/* All bytes that were looked at belong to it: the block is as good as they stay the same. */
+static void raise(struct decode *d, op_fn fn, u32 avail)
 {
 	d->op->fn = fn;
-	d->op->len = 1;
+	d->op->len = (u8)MIN(avail, MAX_INSN_BYTES);
 	d->ends = d->may_leave = true;
 }
 
@@ -252,7 +253,8 @@ enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 
 	} else if (st == ZYDIS_STATUS_NO_MORE_DATA && avail < MAX_INSN_BYTES) {
 		return DECODE_MORE;
 	} else {
-		raise(d, st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? op_gp : op_ud);
+		raise(d, st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? op_gp : op_ud,
+		      avail);
 	}
 	return DECODE_OK;
 }
