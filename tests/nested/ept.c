@@ -33,31 +33,24 @@ static void guest_executes(void)
 	}
 }
 
-/* Identity map of the first GiB in large pages, the 2 MiB at PROBE in small ones. */
+/* The identity map, and the 2 MiB at PROBE in small pages, none there yet. */
 static bool setup(struct vmxt *t, vmxt_guest_fn fn)
 {
-	u64 *pdpt, *pd;
+	u64 *pd;
 
 	vmxt_prepare(t, fn);
-	if (!(t->caps.ept_vpid & EPT_CAP_2M) || !vmxt_control(t, VMX_PROC2, PROC2_EPT)) {
+	if (!vmxt_identity_ept(t)) {
 		vmxt_skip("no EPT with 2 MiB pages");
 		return false;
 	}
-	if (!root) {
-		root = page_alloc(1, PAGE_SIZE);
-		pdpt = page_alloc(1, PAGE_SIZE);
-		pd = page_alloc(1, PAGE_SIZE);
-		root[0] = (u64)pdpt | EPT_ENTRY_RWX;
-		pdpt[0] = (u64)pd | EPT_ENTRY_RWX;
-		for (u64 i = 0; i < 512; i++)
-			pd[i] = i * PAGE_SIZE_2M | EPT_ENTRY_RWX | EPT_ENTRY_WB | EPT_ENTRY_LARGE;
+	root = (u64 *)(vmread(VMCS_EPT_POINTER) & PAGE_MASK);
+	if (!probe_pt) {
 		pd = page_alloc(1, PAGE_SIZE);
 		probe_pt = page_alloc(1, PAGE_SIZE);
-		pdpt[1] = (u64)pd | EPT_ENTRY_RWX;
+		((u64 *)(root[0] & PAGE_MASK))[1] = (u64)pd | EPT_ENTRY_RWX;
 		pd[0] = (u64)probe_pt | EPT_ENTRY_RWX;
 	}
 	memset(probe_pt, 0, PAGE_SIZE);
-	vmwrite(VMCS_EPT_POINTER, (u64)root | EPTP_WALK_4 | EPTP_TYPE_WB);
 	vmx_invept_all(&t->caps);
 	return true;
 }

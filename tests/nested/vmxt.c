@@ -195,6 +195,25 @@ bool vmxt_control(struct vmxt *t, enum vmx_control which, u32 bits)
 	return true;
 }
 
+bool vmxt_identity_ept(struct vmxt *t)
+{
+	u64 *pdpt, *pd;
+
+	if (!(t->caps.ept_vpid & EPT_CAP_2M) || !vmxt_control(t, VMX_PROC2, PROC2_EPT))
+		return false;
+	if (!t->ept) {
+		t->ept = page_alloc(1, PAGE_SIZE);
+		pdpt = page_alloc(1, PAGE_SIZE);
+		pd = page_alloc(1, PAGE_SIZE);
+		t->ept[0] = (u64)pdpt | EPT_ENTRY_RWX;
+		pdpt[0] = (u64)pd | EPT_ENTRY_RWX;
+		for (u64 i = 0; i < 512; i++)
+			pd[i] = i * PAGE_SIZE_2M | EPT_ENTRY_RWX | EPT_ENTRY_WB | EPT_ENTRY_LARGE;
+	}
+	vmwrite(VMCS_EPT_POINTER, (u64)t->ept | EPTP_WALK_4 | EPTP_TYPE_WB);
+	return true;
+}
+
 void vmxt_enter(struct vmxt *t)
 {
 	in_guest = true;
@@ -295,7 +314,8 @@ void child_main(u64 info, u64 magic)
 {
 	static const struct vmxt_case *const tables[] = {vmxt_insn_cases,  vmxt_entry_cases,
 							 vmxt_exit_cases,  vmxt_event_cases,
-							 vmxt_state_cases, vmxt_ept_cases};
+							 vmxt_state_cases, vmxt_ept_cases,
+							 vmxt_mode_cases};
 	struct vmxt *t = &the_test;
 	struct boot_info boot;
 

@@ -30,6 +30,7 @@ struct vmxt {
 	u8 *stack;	     /* of the L2 */
 	struct l2_regs regs; /* of the L2 */
 	bool launched;
+	u64 *ept; /* top table of the identity map, once there */
 	u64 entry_flags; /* RFLAGS after a failed entry, else 0 */
 	u32 reason;
 	u64 qualification;
@@ -41,7 +42,7 @@ struct vmxt_case {
 	void (*fn)(struct vmxt *t);
 };
 extern const struct vmxt_case vmxt_insn_cases[], vmxt_entry_cases[], vmxt_exit_cases[],
-	vmxt_event_cases[], vmxt_state_cases[], vmxt_ept_cases[];
+	vmxt_event_cases[], vmxt_state_cases[], vmxt_ept_cases[], vmxt_mode_cases[];
 
 /* Checks: the test goes on, its line says "not ok", the place and the values are shown. */
 void vmxt_check(bool ok, const char *what, const char *file, int line, u64 got, u64 want);
@@ -70,6 +71,9 @@ void vmxt_prepare(struct vmxt *t, vmxt_guest_fn fn);
 
 /* Adds controls, those allowed; false: the processor has them not. */
 bool vmxt_control(struct vmxt *t, enum vmx_control which, u32 bits);
+
+/* Turns EPT on with an identity map of the first GiB; false: the processor has it not. */
+bool vmxt_identity_ept(struct vmxt *t);
 
 /* VMLAUNCH or VMRESUME; fills entry_flags, or reason and qualification. */
 void vmxt_enter(struct vmxt *t);
