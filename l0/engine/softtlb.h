@@ -69,5 +69,8 @@ void softtlb_drop_writes_cb(void *vp, const u8 *hva);
 /* The same with the signatures of struct vtlb_vp's callbacks. */
 void softtlb_flush_cb(void *vp);
 void softtlb_flush_page_cb(void *vp, u64 gva);
+/* Contents are told apart by generation: several stay side by side, one is current. */
+u64 softtlb_mark_cb(void *vp);
+bool softtlb_return_cb(void *vp, u64 mark);
 
 #endif

@@ -127,10 +127,12 @@ int engine_vp_init(struct vp *vp, u64 code_bytes)
 		vp->code = NULL;
 		return err;
 	}
-	vp->tlb_soft.gen = 1;
+	vp->tlb_soft.gen = vp->tlb_soft.last_gen = 1;
 	vp->tlb.flush_soft = softtlb_flush_cb;
 	vp->tlb.flush_soft_page = softtlb_flush_page_cb;
 	vp->tlb.drop_soft_writes = softtlb_drop_writes_cb;
+	vp->tlb.soft_mark = softtlb_mark_cb;
+	vp->tlb.soft_return = softtlb_return_cb;
 	vp->tlb.request = request_safe_point;
 	vp->tlb.owner = vp;
 	vp->cur_block = &block_unlinked;

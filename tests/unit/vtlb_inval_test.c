@@ -85,6 +85,12 @@ struct tvp {
 	u32 ctx;
 	bool requested, is_offline;
 	struct soft soft[N_GVA][2];
+	/* contents put aside, by the name they were given */
+	struct {
+		u64 mark;
+		struct soft soft[N_GVA][2];
+	} aside[4];
+	u64 mark;
 	struct event *log;
 	u32 n_log, cap_log;
 };
@@ -98,7 +104,8 @@ static struct {
 	u32 n_vps;
 	struct vtlb_context ctx[N_CTX];
 	struct history hist[N_CTX][N_GVA];
-	u64 used_stale, used;
+	u64 used_stale, used, returns;
+	u32 by_turns; /* the sum of two contexts that take turns, or 0: any */
 } s;
 
 static const u64 gvas[N_GVA] = {
@@ -347,6 +354,29 @@ static void flush_soft_page(void *arg, u64 gva)
 			memset(p->soft[g], 0, sizeof(p->soft[g]));
 }
 
+static u64 soft_mark(void *arg)
+{
+	struct tvp *p = arg;
+	u32 at = (u32)(++p->mark % 4);
+
+	p->aside[at].mark = p->mark;
+	memcpy(p->aside[at].soft, p->soft, sizeof(p->soft));
+	return p->mark;
+}
+
+static bool soft_return(void *arg, u64 mark)
+{
+	struct tvp *p = arg;
+
+	if (p->aside[mark % 4].mark == mark) {
+		memcpy(p->soft, p->aside[mark % 4].soft, sizeof(p->soft));
+		s.returns++;
+		return true;
+	}
+	memset(p->soft, 0, sizeof(p->soft));
+	return false;
+}
+
 static void request(void *arg)
 {
 	((struct tvp *)arg)->requested = true;
@@ -410,7 +440,7 @@ static void log_event(struct tvp *p, struct event ev)
 
 static void switch_context(struct tvp *p)
 {
-	u32 to = (u32)rnd(N_CTX);
+	u32 to = s.by_turns ? s.by_turns - p->ctx : (u32)rnd(N_CTX);
 	const struct vtlb_context *old = &s.ctx[p->ctx], *new = &s.ctx[to];
 	u64 old_cr3 = old->cr3;
 	bool same_world = old->vpid == new->vpid && old->eptp == new->eptp;
@@ -487,6 +517,10 @@ static void step(void)
 		p->requested = false;
 		vtlb_safe_point(&p->v);
 	}
+	if (s.by_turns && chance(30)) {
+		switch_context(p);
+		return;
+	}
 	switch (rnd(20)) {
 	case 0:
 		edit_guest();
@@ -531,6 +565,8 @@ static void begin(u32 n_vps, struct vtlb_config cfg)
 		p->v.flush_soft = flush_soft;
 		p->v.flush_soft_page = flush_soft_page;
 		p->v.request = request;
+		p->v.soft_mark = soft_mark;
+		p->v.soft_return = soft_return;
 		assert_int_equal(vtlb_vp_init(s.t, &p->v, i), 0);
 		vtlb_set_context(&p->v, &s.ctx[0]);
 	}
@@ -549,11 +585,12 @@ static void end(void)
 		vtlb_vp_fini(&s.vp[i].v);
 		free(s.vp[i].log);
 	}
-	printf("# %u VPs: used %llu (stale, legally: %llu) hits %llu walks %llu; SPTs %llu of "
+	printf("# %u VPs: used %llu (stale, legally: %llu) returns %llu hits %llu walks %llu; SPTs "
+	       "%llu of "
 	       "%llu, "
 	       "evicted %llu, address spaces evicted %llu, uninstalled %llu, audit %llu/%llu\n",
 	       s.n_vps, (unsigned long long)s.used, (unsigned long long)s.used_stale,
-	       (unsigned long long)hits, (unsigned long long)walks,
+	       (unsigned long long)s.returns, (unsigned long long)hits, (unsigned long long)walks,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.sas_evictions,
 	       (unsigned long long)st.uninstalled, (unsigned long long)st.audit_stale,
@@ -575,6 +612,30 @@ static void run(u32 n_vps, struct vtlb_config cfg)
 		step();
 	assert_true(s.used > 1000);
 	end();
+}
+
+static void run_by_turns(u32 a, u32 b)
+{
+	begin(2, (struct vtlb_config){.max_bytes = MIB});
+	s.by_turns = a + b;
+	for (u32 i = 0; i < 2; i++) {
+		s.vp[i].ctx = a;
+		vtlb_set_context(&s.vp[i].v, &s.ctx[a]);
+	}
+	for (u32 i = 0; i < 2 * n_steps(); i++)
+		step();
+	assert_true(s.returns > n_steps() / 10);
+	end();
+}
+
+/* L1 and its guest; two EPTPs of one guest. */
+static void test_by_turns(void **state)
+{
+	run_by_turns(0, 3);
+}
+static void test_by_turns_ept(void **state)
+{
+	run_by_turns(3, 6);
 }
 
 static void test_one_vp(void **state)
@@ -657,7 +718,8 @@ int main(void)
 		cmocka_unit_test(test_four_vps),	cmocka_unit_test(test_tight_memory),
 		cmocka_unit_test(test_tight_memory_mp), cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_one_lock),	cmocka_unit_test(test_adversarial),
-		cmocka_unit_test(test_strict),		cmocka_unit_test(test_careful_guest),
+		cmocka_unit_test(test_strict),		cmocka_unit_test(test_by_turns),
+		cmocka_unit_test(test_by_turns_ept),	cmocka_unit_test(test_careful_guest),
 	};
 
 	s.seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 1;
