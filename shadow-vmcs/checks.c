@@ -112,6 +112,28 @@ u32 checks_run(const struct check_ctx *c, u32 group, u32 dirty)
 	return CHECK_NONE;
 }
 
+u32 checks_run_all(const struct check_ctx *c, u32 dirty)
+{
+	const struct checks_index *index = &c->caps->checks;
+	u64 due[CHECKS_WORDS] = {0};
+
+	for (; dirty; dirty &= dirty - 1) {
+		const u64 *group = index->by_group[bit_lowest(dirty)];
+
+		for (u32 w = 0; w < CHECKS_WORDS; w++)
+			due[w] |= group[w];
+	}
+	for (u32 w = 0; w < CHECKS_WORDS; w++) {
+		for (; due[w]; due[w] &= due[w] - 1) {
+			u32 id = w * 64 + bit_lowest(due[w]);
+
+			if (unlikely(!check_passes(c, id)))
+				return id;
+		}
+	}
+	return CHECK_NONE;
+}
+
 u64 check_qualification(u32 id)
 {
 	if (id >= CHECK_GUEST_PDPTE0 && id <= CHECK_GUEST_PDPTES_IN_MEMORY)

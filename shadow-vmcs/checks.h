@@ -58,6 +58,10 @@ void check_ctx_init(struct check_ctx *c, const struct vmcs12 *v, const struct vm
  */
 u32 checks_run(const struct check_ctx *c, u32 group, u32 dirty);
 
+/* The same over all groups in their order: the first that fails, and by its group what becomes of
+ * the entry. */
+u32 checks_run_all(const struct check_ctx *c, u32 dirty);
+
 /* One check, whatever changed. Return: true when it passes. */
 bool check_passes(const struct check_ctx *c, u32 id);
 

@@ -5,6 +5,7 @@
 #include "l0/arch/x86.h"
 #include "l0/base/bits.h"
 #include "l0/base/mem_ops.h"
+#include "l0/engine/vec.h"
 #include "l0/exit/nested.h"
 
 _Static_assert(CPU_FEATURE_COUNT <= 128, "two words hold all features");
@@ -22,7 +23,7 @@ enum cpuid_reg { REG_EAX, REG_EBX, REG_ECX, REG_EDX };
 struct feature_row {
 	u32 leaf, subleaf;
 	u8 reg, bit;
-	bool works;
+	u8 works;
 };
 
 static const struct feature_row features[CPU_FEATURE_COUNT] = {
@@ -51,14 +52,29 @@ static bool same_name(const char *a, const char *b)
 
 /* --- features --------------------------------------------------------------------------------- */
 
+/* Features that mean nothing without another, which stands before them here. */
+static const u8 needs[][2] = {
+	{CPU_FEATURE_AVX, CPU_FEATURE_XSAVE},	   {CPU_FEATURE_XSAVEOPT, CPU_FEATURE_XSAVE},
+	{CPU_FEATURE_XSAVEC, CPU_FEATURE_XSAVE},   {CPU_FEATURE_AVX2, CPU_FEATURE_AVX},
+	{CPU_FEATURE_FMA, CPU_FEATURE_AVX},	   {CPU_FEATURE_F16C, CPU_FEATURE_AVX},
+};
+
+static bool works_here(const struct feature_row *f)
+{
+	return f->works == 1 || (f->works == 2 && vec_host_has(f->leaf, f->subleaf, f->reg, f->bit));
+}
+
 static void feature_set(const struct cpu_model *m, u64 has[2])
 {
 	has[0] = has[1] = 0;
 	for (u32 i = CPU_FEATURE_NONE + 1; i < CPU_FEATURE_COUNT; i++)
-		if (features[i].works)
+		if (works_here(&features[i]))
 			bitmap_set(has, i);
 	for (const u8 *l = m->lacks; *l != CPU_FEATURE_NONE; l++)
 		bitmap_clear(has, *l);
+	for (u32 i = 0; i < ARRAY_SIZE(needs); i++)
+		if (!bitmap_test(has, needs[i][1]))
+			bitmap_clear(has, needs[i][0]);
 }
 
 static bool has_bit(const u64 has[2], enum cpu_feature f)
@@ -167,6 +183,13 @@ static u32 signature(const struct cpu_model *m)
 	return m->stepping | (m->model & 0xf) << 4 | (m->family & 0xf) << 8 | (m->model >> 4) << 16;
 }
 
+#define XSAVE_LEGACY_BYTES 576u
+
+static u32 xsave_bytes(u64 xcr0)
+{
+	return XSAVE_LEGACY_BYTES + (xcr0 & XCR0_AVX ? 256 : 0);
+}
+
 static u32 log2_up(u32 n)
 {
 	u32 bits = 0;
@@ -199,6 +222,19 @@ static void leaves_cache(struct cpu_profile *p)
 	}
 }
 
+/* Leaf 0Dh: EBX of sub-leaves 0 and 1 follows XCR0, see leaf_dynamic(). */
+static void leaves_xsave(struct cpu_profile *p)
+{
+	u32 xcr0 = (u32)p->features.xcr0_valid;
+
+	if (!xcr0)
+		return;
+	leaf_add(p, 0xd, 0, xcr0, 0, xsave_bytes(xcr0), 0);
+	leaf_features(p, leaf_add(p, 0xd, 1, 0, 0, 0, 0));
+	if (xcr0 & XCR0_AVX)
+		leaf_add(p, 0xd, 2, 256, XSAVE_LEGACY_BYTES, 0, 0);
+}
+
 static void leaves_basic(struct cpu_profile *p)
 {
 	const struct cpu_model *m = p->model;
@@ -215,6 +251,7 @@ static void leaves_basic(struct cpu_profile *p)
 	leaf_features(p, leaf_add(p, 7, 0, 0, 0, 0, 0));
 	leaf_add(p, 0xb, 0, 0, 1, 1u << 8, 0);				/* threads: one a core */
 	leaf_add(p, 0xb, 1, log2_up(p->cpus), p->cpus, 1 | 2u << 8, 0); /* cores */
+	leaves_xsave(p);
 	leaf_add(p, 0x15, ANY_SUBLEAF, 1, mhz ? (u32)(p->tsc_hz / 1000000) : 1, 1000000, 0);
 	leaf_add(p, 0x16, ANY_SUBLEAF, mhz, mhz, 100, 0);
 }
@@ -319,6 +356,10 @@ static void leaf_dynamic(const struct vp *vp, const struct nvmx *nv, u32 leaf, u
 		l->ebx |= nv->index << 24;
 		if (vp->cpu.cr4 & CR4_OSXSAVE)
 			l->ecx |= 1u << 27;
+		break;
+	case 0xd:
+		if (subleaf < 2 && nv->profile->features.xcr0_valid)
+			l->ebx = xsave_bytes(vp->cpu.xcr0);
 		break;
 	case 0xb:
 		l->ecx |= subleaf & 0xff;

@@ -264,6 +264,21 @@ static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 	return EXIT_ACTION_RUN;
 }
 
+static enum exit_action check_failed(struct vp *vp, struct nvmx *nv, const struct check_ctx *c,
+				     u32 id)
+{
+	report_check(vp, nv, c, id);
+	switch (check_table[id].group) {
+	case CHECK_GROUP_CTL:
+		return vmx_fail_valid(vp, nv, VMXERR_ENTRY_INVALID_CONTROLS, nv->current_vmptr);
+	case CHECK_GROUP_HOST:
+		return vmx_fail_valid(vp, nv, VMXERR_ENTRY_INVALID_HOST_STATE, nv->current_vmptr);
+	default:
+		return entry_failed(vp, nv, EXIT_REASON_INVALID_GUEST_STATE,
+				    check_qualification(id));
+	}
+}
+
 enum exit_action nested_entry(struct vp *vp, struct nvmx *nv, bool launch)
 {
 	struct vmcs12 *v = &nv->vmcs12;
@@ -279,22 +294,9 @@ enum exit_action nested_entry(struct vp *vp, struct nvmx *nv, bool launch)
 	if (!launch && v->launch_state != VMCS12_LAUNCHED)
 		return vmx_fail_valid(vp, nv, VMXERR_VMRESUME_NOT_LAUNCHED, nv->current_vmptr);
 	check_ctx_init(&c, v, &nv->profile->caps, vp->mem, vp->cpu.efer & EFER_LMA);
-	id = checks_run(&c, CHECK_GROUP_CTL, dirty);
-	if (unlikely(id)) {
-		report_check(vp, nv, &c, id);
-		return vmx_fail_valid(vp, nv, VMXERR_ENTRY_INVALID_CONTROLS, nv->current_vmptr);
-	}
-	id = checks_run(&c, CHECK_GROUP_HOST, dirty);
-	if (unlikely(id)) {
-		report_check(vp, nv, &c, id);
-		return vmx_fail_valid(vp, nv, VMXERR_ENTRY_INVALID_HOST_STATE, nv->current_vmptr);
-	}
-	id = checks_run(&c, CHECK_GROUP_GUEST, dirty);
-	if (unlikely(id)) {
-		report_check(vp, nv, &c, id);
-		return entry_failed(vp, nv, EXIT_REASON_INVALID_GUEST_STATE,
-				    check_qualification(id));
-	}
+	id = checks_run_all(&c, dirty);
+	if (unlikely(id))
+		return check_failed(vp, nv, &c, id);
 	return enter_l2(vp, nv, launch);
 }
 
