@@ -99,17 +99,27 @@ void aml_hid(struct aml *a, const char *eisa)
 	aml_integer(a, __builtin_bswap32(letters << 16 | number));
 }
 
-void aml_crs(struct aml *a, u16 port, u8 bytes, u32 irq)
+void aml_name_buffer(struct aml *a, const char *name, const void *bytes, u32 n)
 {
-	u8 res[16];
+	aml_name(a, name);
+	u32 at = aml_open(a, OP_BUFFER);
+
+	aml_integer(a, n);
+	aml_bytes(a, bytes, n);
+	aml_close(a, at);
+}
+
+void aml_crs(struct aml *a, const struct aml_io io[2], u32 irq)
+{
+	u8 res[2 * 8 + 3 + 2];
 	u32 n = 0;
 
-	if (bytes) {
-		const u8 io[] = {RES_IO,	  1, (u8)port, (u8)(port >> 8), (u8)port,
-				 (u8)(port >> 8), 1, bytes};
+	for (u32 i = 0; i < 2 && io[i].bytes; i++) {
+		u8 lo = (u8)io[i].port, hi = (u8)(io[i].port >> 8);
+		const u8 range[] = {RES_IO, 1, lo, hi, lo, hi, 1, io[i].bytes};
 
-		memcpy(res, io, sizeof(io));
-		n = sizeof(io);
+		memcpy(res + n, range, sizeof(range));
+		n += sizeof(range);
 	}
 	if (irq != ~0u) {
 		const u16 mask = (u16)(1u << irq);
@@ -120,10 +130,5 @@ void aml_crs(struct aml *a, u16 port, u8 bytes, u32 irq)
 	}
 	res[n++] = RES_END;
 	res[n++] = 0; /* no checksum */
-	aml_name(a, "_CRS");
-	u32 at = aml_open(a, OP_BUFFER);
-
-	aml_integer(a, n);
-	aml_bytes(a, res, n);
-	aml_close(a, at);
+	aml_name_buffer(a, "_CRS", res, n);
 }

@@ -31,7 +31,15 @@ void aml_string(struct aml *a, const char *s);
 
 /* Name (_HID, EISAID ("PNPxxxx")). */
 void aml_hid(struct aml *a, const char *eisa);
-/* Name (_CRS, …) of up to one I/O range and one ISA interrupt; irq ~0: none, @bytes 0: no range. */
-void aml_crs(struct aml *a, u16 port, u8 bytes, u32 irq);
+/* Name (NAME, Buffer () {…}) of @n bytes. */
+void aml_name_buffer(struct aml *a, const char *name, const void *bytes, u32 n);
+
+/* An I/O range of an ISA device. */
+struct aml_io {
+	u16 port;
+	u8 bytes; /* 0: no more ranges */
+};
+/* Name (_CRS, …) of up to two I/O ranges and an ISA interrupt (~0: none). */
+void aml_crs(struct aml *a, const struct aml_io io[2], u32 irq);
 
 #endif

@@ -66,6 +66,13 @@ BUILD_ASSERT_SIZE(struct acpi_fadt, 244);
 #define IAPC_LEGACY 0x1u
 #define IAPC_8042 0x2u
 #define IAPC_NO_VGA 0x4u
+/* The PCI bus, as in l0/dev/pci.h. */
+#define PCI_SLOTS 32u
+#define PCI_GSI_FIRST 16u
+#define PCI_GSI_COUNT 4u
+#define PCI_MEMORY_START 0xc0000000u
+#define PCI_MEMORY_END 0xfec00000u
+
 #define RESET_VALUE 0x06
 #define LAT_UNSUPPORTED_C2 101
 #define LAT_UNSUPPORTED_C3 1001
@@ -138,14 +145,59 @@ static void list_table(struct firmware *f, u64 at)
 
 /* ---- DSDT ------------------------------------------------------------------------------------ */
 
-static void put_device(struct aml *a, const char *name, const char *hid, u16 port, u8 bytes,
+static void put_device(struct aml *a, const char *name, const char *hid, const struct aml_io io[2],
 		       u32 irq)
 {
 	u32 at = aml_open(a, "\x5b\x82");
 
 	aml_string(a, name);
 	aml_hid(a, hid);
-	aml_crs(a, port, bytes, irq);
+	aml_crs(a, io, irq);
+	aml_close(a, at);
+}
+
+/* Pin A of slot n: interrupt 16 + n mod 4 of the I/O APIC. */
+static void put_prt(struct aml *a)
+{
+	aml_name(a, "_PRT");
+	u32 at = aml_open(a, "\x12");
+
+	aml_byte(a, PCI_SLOTS - 1);
+	for (u32 slot = 1; slot < PCI_SLOTS; slot++) {
+		u32 entry = aml_open(a, "\x12");
+
+		aml_byte(a, 4);
+		aml_integer(a, slot << 16 | 0xffff);
+		aml_integer(a, 0);
+		aml_integer(a, 0);
+		aml_integer(a, PCI_GSI_FIRST + slot % PCI_GSI_COUNT);
+		aml_close(a, entry);
+	}
+	aml_close(a, at);
+}
+
+/* The root bus: bus 0 alone, no I/O window, memory from the end of low RAM to the I/O APIC. */
+static void put_pci(struct aml *a)
+{
+	const u32 start = PCI_MEMORY_START, last = PCI_MEMORY_END - 1, bytes = last - start + 1;
+	u8 res[] = {/* bus numbers 0-0, 16-bit */
+		    0x88, 0x0d, 0, 2, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+		    /* the configuration ports, consumed by the bridge itself */
+		    0x47, 1, 0xf8, 0x0c, 0xf8, 0x0c, 1, 8,
+		    /* memory, 32-bit, writable, not cached */
+		    0x87, 0x17, 0, 0, 0x0c, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		    0, 0, 0x79, 0};
+	u8 *memory = res + 16 + 8 + 10;
+
+	memcpy(memory, &start, 4);
+	memcpy(memory + 4, &last, 4);
+	memcpy(memory + 12, &bytes, 4);
+	u32 at = aml_open(a, "\x5b\x82");
+
+	aml_string(a, "PCI0");
+	aml_hid(a, "PNP0A03");
+	aml_name_buffer(a, "_CRS", res, sizeof(res));
+	put_prt(a);
 	aml_close(a, at);
 }
 
@@ -171,9 +223,12 @@ static u64 put_dsdt(struct firmware *f)
 	u32 sb = aml_open(&a, "\x10");
 
 	aml_string(&a, "_SB_");
-	put_device(&a, "COM1", "PNP0501", PORT_COM1, 8, 4);
-	put_device(&a, "RTC_", "PNP0B00", PORT_CMOS_INDEX, 2, 8);
-	put_device(&a, "KBD_", "PNP0303", PORT_KBD_DATA, 1, 1);
+	put_device(&a, "COM1", "PNP0501", (struct aml_io[2]){{PORT_COM1, 8}}, 4);
+	put_device(&a, "RTC_", "PNP0B00", (struct aml_io[2]){{PORT_CMOS_INDEX, 2}}, 8);
+	put_device(&a, "KBD_", "PNP0303", (struct aml_io[2]){{PORT_KBD_DATA, 1}, {PORT_KBD_CMD, 1}},
+		   1);
+	put_device(&a, "MOU_", "PNP0F13", (struct aml_io[2]){{0}}, 12);
+	put_pci(&a);
 	aml_close(&a, sb);
 	fill_header((struct acpi_header *)table, "DSDT", 2, a.used);
 	return put_table(f, table, a.used);
@@ -207,7 +262,6 @@ static void put_fadt(struct firmware *f, u64 facs, u64 dsdt)
 			 FADT_RESET_REG,
 		.reset_reg = io_register(PORT_RESET, 8),
 		.reset_value = RESET_VALUE,
-		.x_facs = facs,
 		.x_dsdt = dsdt,
 		.x_pm1a_evt = io_register(PORT_ACPI_PM, 32),
 		.x_pm1a_cnt = io_register(PORT_ACPI_PM + ACPI_PM_CONTROL, 16),

@@ -1,10 +1,10 @@
 /*
  * acpi_pm.h - ACPI fixed hardware: PM1 event and control blocks, the PM timer
  *
- * At PORT_ACPI_PM (l0/arch/ports.h): PM1a event block (+0), PM1a control block (+4), PM timer (+8), 32 bits wide at
- * 3.579545 MHz. Setting SLP_EN with the S5 type powers the machine off. The SCI is line 9, level
- * triggered. There is no SMI: the machine is always in ACPI mode.
- * Source: ACPI Specification 6.4, "ACPI Hardware Specification".
+ * At PORT_ACPI_PM (l0/arch/ports.h): PM1a event block (+0), PM1a control block (+4), PM timer (+8),
+ * 32 bits wide at 3.579545 MHz. Setting SLP_EN with the S5 type powers the machine off. The SCI is
+ * line 9, level triggered. There is no SMI: the machine is always in ACPI mode. Source: ACPI
+ * Specification 6.4, "ACPI Hardware Specification".
  */
 #ifndef L0_DEV_ACPI_PM_H
 #define L0_DEV_ACPI_PM_H

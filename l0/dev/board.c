@@ -4,6 +4,7 @@
 #include "l0/dev/acpi_pm.h"
 #include "l0/dev/hpet.h"
 #include "l0/dev/i8042.h"
+#include "l0/dev/pci.h"
 #include "l0/dev/reset_ports.h"
 #include "l0/dev/rtc.h"
 
@@ -19,5 +20,7 @@ int board_create(struct machine_bus *bus, u64 epoch)
 		err = hpet_create(bus);
 	if (!err)
 		acpi_pm_create(bus, &err);
+	if (!err)
+		pci_host_create(bus, &err);
 	return err;
 }

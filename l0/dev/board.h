@@ -1,8 +1,8 @@
 /*
  * board.h - the devices of the machine that nobody else needs to name, in one call
  *
- * Reset ports, keyboard controller, real-time clock, HPET, ACPI fixed hardware. Called once while a
- * machine is built, after the interrupt controllers.
+ * Reset ports, keyboard controller, real-time clock, HPET, ACPI fixed hardware, PCI host bridge.
+ * Called once while a machine is built, after the interrupt controllers.
  */
 #ifndef L0_DEV_BOARD_H
 #define L0_DEV_BOARD_H

@@ -55,6 +55,9 @@ struct machine_bus_ops {
 	void (*guest_deadline)(void *machine, u32 value);
 	/* The address line A20 is forced to 0 (or not); NULL when the machine has no such gate. */
 	void (*set_a20)(void *machine, bool on);
+	/* A device's MMIO region moved (vtlb_memory_changed()); NULL: nothing caches where they
+	 * are. */
+	void (*memory_changed)(void *machine);
 };
 
 struct lapic;

@@ -11,7 +11,6 @@
 #define STATUS_COMMAND 0x08
 #define STATUS_UNLOCKED 0x10
 #define STATUS_AUX_DATA 0x20
-#define STATUS_TIMEOUT 0x40
 
 #define CONFIG_KBD_IRQ 0x01
 #define CONFIG_AUX_IRQ 0x02
@@ -31,9 +30,9 @@ struct i8042 {
 	u8 config, output_port;
 	u8 pending;	 /* controller command that waits for its data byte, or 0 */
 	u8 kbd_pending;	 /* keyboard command that waits for its argument, or 0 */
+	u8 aux_pending;	 /* the same of the mouse */
 	u8 last_written; /* 8: the last byte written was a command */
 	u8 ram[32];
-	u8 timeout;
 	u16 queue[QUEUE_BYTES]; /* bytes to read, oldest first, FROM_AUX marked */
 	u32 queued;
 	u8 last_data;
@@ -64,7 +63,6 @@ static u8 take(struct i8042 *k)
 		for (u32 i = 0; i < k->queued; i++)
 			k->queue[i] = k->queue[i + 1];
 	}
-	k->timeout = 0;
 	return k->last_data;
 }
 
@@ -89,14 +87,12 @@ static void controller_command(struct i8042 *k, u8 cmd)
 	case 0xd1 ... 0xd4: k->pending = cmd; break;
 	case 0xa7: k->config |= CONFIG_AUX_OFF; break;
 	case 0xa8: k->config &= (u8)~CONFIG_AUX_OFF; break;
-	case 0xa9: /* test of the auxiliary port: clock line stuck low, nothing is there */
-		put(k, 0x01);
-		break;
+	case 0xa9: /* tests of the auxiliary port and the keyboard's: fine */
+	case 0xab: put(k, 0x00); break;
 	case 0xaa:
 		k->config |= CONFIG_SYSTEM;
 		put(k, 0x55);
 		break;
-	case 0xab: put(k, 0x00); break;
 	case 0xad: k->config |= CONFIG_KBD_OFF; break;
 	case 0xae: k->config &= (u8)~CONFIG_KBD_OFF; break;
 	case 0xc0: /* input port: keyboard not locked */ put(k, 0x80); break;
@@ -135,6 +131,36 @@ static void keyboard_command(struct i8042 *k, u8 byte)
 	}
 }
 
+/* A PS/2 mouse that nobody moves. */
+static void mouse_command(struct i8042 *k, u8 byte)
+{
+	bool argument = k->aux_pending;
+
+	put(k, 0xfa | FROM_AUX);
+	k->aux_pending = 0;
+	if (argument)
+		return;
+	switch (byte) {
+	case 0xe8: /* resolution, sample rate: an argument follows */
+	case 0xf3: k->aux_pending = byte; break;
+	case 0xe9: /* status: stream mode off, 1:1, resolution 4/mm, 100 samples */
+		put(k, 0x00 | FROM_AUX);
+		put(k, 0x02 | FROM_AUX);
+		put(k, 0x64 | FROM_AUX);
+		break;
+	case 0xeb: /* a packet: nothing happened */
+		put(k, 0x08 | FROM_AUX);
+		put(k, 0x00 | FROM_AUX);
+		put(k, 0x00 | FROM_AUX);
+		break;
+	case 0xff:
+		put(k, 0xaa | FROM_AUX);
+		put(k, 0x00 | FROM_AUX);
+		break;
+	case 0xf2: put(k, 0x00 | FROM_AUX); break;
+	}
+}
+
 static void data_write(struct i8042 *k, u8 byte)
 {
 	u8 cmd = k->pending;
@@ -146,17 +172,14 @@ static void data_write(struct i8042 *k, u8 byte)
 	case 0xd1: set_output_port(k, byte); break;
 	case 0xd2: put(k, byte); break;
 	case 0xd3: put(k, byte | FROM_AUX); break;
-	case 0xd4: /* to the mouse that is not there */
-		k->timeout = STATUS_TIMEOUT;
-		put(k, 0xfe | FROM_AUX);
-		break;
+	case 0xd4: mouse_command(k, byte); break;
 	default: k->config &= (u8)~CONFIG_KBD_OFF; keyboard_command(k, byte);
 	}
 }
 
 static u8 status(const struct i8042 *k)
 {
-	u8 s = STATUS_UNLOCKED | k->timeout | k->last_written;
+	u8 s = STATUS_UNLOCKED | k->last_written;
 
 	if (k->queued)
 		s |= STATUS_OUTPUT_FULL | (k->queue[0] & FROM_AUX ? STATUS_AUX_DATA : 0);
@@ -199,7 +222,7 @@ static void i8042_reset(struct device *d)
 
 	k->config = CONFIG_SYSTEM | CONFIG_AUX_OFF;
 	k->output_port = OUTPUT_PORT_REST | OUTPUT_PORT_A20 | OUTPUT_PORT_NO_RESET;
-	k->pending = k->kbd_pending = k->last_written = k->timeout = k->last_data = 0;
+	k->pending = k->kbd_pending = k->aux_pending = k->last_written = k->last_data = 0;
 	k->queued = 0;
 	update_lines(k);
 }

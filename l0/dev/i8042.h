@@ -1,5 +1,5 @@
 /*
- * i8042.h - keyboard controller (ports 0x60, 0x64) with a keyboard nobody types on
+ * i8042.h - keyboard controller (ports 0x60, 0x64) with a keyboard and a mouse that nobody touches
  *
  * Self tests, configuration byte, output port (A20, reset), and a keyboard that answers its
  * commands: enough for firmware and kernels to find it, switch A20 and reset the machine. No mouse:

@@ -9,16 +9,11 @@
 #define SYSTEM_A_RESET 0x01
 #define SYSTEM_A_A20 0x02
 
-#define RESET_SYSTEM 0x02
-#define RESET_CPU 0x04
-#define RESET_FULL 0x08
-#define RESET_KEPT 0x0a /* bit 2 reads 0: the reset is over before anybody can look */
-
 #define POST_PORTS 16u /* 0x80-0x8f: POST code and DMA page registers, here plain latches */
 
 struct reset_ports {
 	struct device dev;
-	u8 system_a, reset;
+	u8 system_a;
 	u8 latch[POST_PORTS];
 };
 
@@ -34,16 +29,6 @@ static void write_system_a(struct reset_ports *r, u8 value)
 		bus->ops->reset(bus->machine, BUS_RESET_INIT);
 }
 
-static void write_reset(struct reset_ports *r, u8 value)
-{
-	struct machine_bus *bus = r->dev.bus;
-
-	r->reset = value & RESET_KEPT;
-	if (value & RESET_CPU)
-		bus->ops->reset(bus->machine, value & (RESET_SYSTEM | RESET_FULL) ? BUS_RESET_HARD
-										  : BUS_RESET_INIT);
-}
-
 static u32 reset_ports_read(void *dev, u16 port, unsigned int size)
 {
 	struct reset_ports *r = dev;
@@ -56,8 +41,6 @@ static u32 reset_ports_read(void *dev, u16 port, unsigned int size)
 
 		if (at == PORT_SYSTEM_A)
 			byte = r->system_a;
-		else if (at == PORT_RESET)
-			byte = r->reset;
 		else if (at - PORT_POST < POST_PORTS)
 			byte = r->latch[at - PORT_POST];
 		value |= (u32)byte << (8 * i);
@@ -77,8 +60,6 @@ static void reset_ports_write(void *dev, u16 port, u32 value, unsigned int size)
 
 		if (at == PORT_SYSTEM_A)
 			write_system_a(r, byte);
-		else if (at == PORT_RESET)
-			write_reset(r, byte);
 		else if (at - PORT_POST < POST_PORTS)
 			r->latch[at - PORT_POST] = byte;
 	}
@@ -90,7 +71,6 @@ static void reset_ports_reset(struct device *d)
 	struct reset_ports *r = container_of(d, struct reset_ports, dev);
 
 	r->system_a = SYSTEM_A_A20; /* as firmware leaves it */
-	r->reset = 0;
 }
 
 static void reset_ports_destroy(struct device *d)
@@ -119,8 +99,6 @@ int reset_ports_create(struct machine_bus *bus)
 	bus_add_device(bus, &r->dev, &reset_ports_class);
 	reset_ports_reset(&r->dev);
 	err = mem_add_ports(bus->mem, "system-a", PORT_SYSTEM_A, 1, &reset_port_ops, r);
-	if (!err)
-		err = mem_add_ports(bus->mem, "reset", PORT_RESET, 1, &reset_port_ops, r);
 	if (!err)
 		err = mem_add_ports(bus->mem, "post", PORT_POST, POST_PORTS, &reset_port_ops, r);
 	return err;

@@ -1,10 +1,10 @@
 /*
- * reset_ports.h - system control port A (0x92), the reset register (0xcf9), the POST port (0x80)
+ * reset_ports.h - system control port A (0x92) and the POST port (0x80)
  *
- * 0x92: bit 1 opens the A20 gate, bit 0 rising resets the processors (INIT#). 0xcf9: bit 2 rising
- * resets, the whole machine when bit 1 (or bit 3) is set, else the processors. 0x80 and the scratch
- * ports beside it are written for the delay and keep their value.
- * Source: Intel 82371SB (PIIX3) data sheet, "Reset Control Register"; IBM PS/2 port 92h.
+ * 0x92: bit 1 opens the A20 gate, bit 0 rising resets the processors (INIT#). 0x80 and the scratch
+ * ports beside it are written for the delay and keep their value. (The reset register at 0xcf9 lies
+ * among the ports of the PCI host bridge: pci.h.)
+ * Source: IBM PS/2 Technical Reference, system control port A.
  */
 #ifndef L0_DEV_RESET_PORTS_H
 #define L0_DEV_RESET_PORTS_H

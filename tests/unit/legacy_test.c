@@ -12,6 +12,7 @@
 #include "l0/dev/acpi_pm.h"
 #include "l0/dev/hpet.h"
 #include "l0/dev/i8042.h"
+#include "l0/dev/pci.h"
 #include "l0/dev/pit8254.h"
 #include "l0/dev/reset_ports.h"
 #include "l0/dev/rtc.h"
@@ -20,6 +21,9 @@
 struct legacy_fixture {
 	struct bus_fixture f;
 	struct acpi_pm *pm;
+	struct pci_host *pci;
+	struct pci_function fn;
+	u64 written;
 	bool line[IRQ_GSI_COUNT];
 	u32 edges[IRQ_GSI_COUNT];
 	u64 due_ns;
@@ -46,6 +50,8 @@ static int setup(void **state)
 	assert_int_equal(i8042_create(&x->f.bus), 0);
 	assert_int_equal(reset_ports_create(&x->f.bus), 0);
 	assert_int_equal(hpet_create(&x->f.bus), 0);
+	x->pci = pci_host_create(&x->f.bus, &err);
+	assert_non_null(x->pci);
 	x->pm = acpi_pm_create(&x->f.bus, &err);
 	assert_non_null(x->pm);
 	assert_non_null(pit_create(&x->f.bus, &err));
@@ -215,6 +221,76 @@ static void test_reset_ports(void **state)
 	assert_int_equal(in(x, PORT_POST), 0x5a);
 }
 
+static u64 fn_read(void *dev, u64 offset, unsigned int size)
+{
+	return 0x1000 + offset;
+}
+
+static void fn_write(void *dev, u64 offset, u64 value, unsigned int size)
+{
+	((struct legacy_fixture *)dev)->written = offset << 32 | value;
+}
+
+static const struct mmio_ops fn_ops = {.read = fn_read, .write = fn_write};
+
+static u32 config(struct legacy_fixture *x, u32 slot, u32 off)
+{
+	mem_port_write(x->f.bus.mem, 0xcf8, 0x80000000 | slot << 11 | off, 4);
+	return mem_port_read(x->f.bus.mem, 0xcfc, 4);
+}
+
+static void set_config(struct legacy_fixture *x, u32 slot, u32 off, u32 value)
+{
+	mem_port_write(x->f.bus.mem, 0xcf8, 0x80000000 | slot << 11 | off, 4);
+	mem_port_write(x->f.bus.mem, 0xcfc, value, 4);
+}
+
+static void test_pci(void **state)
+{
+	struct legacy_fixture *x = *state;
+	struct mem *m = x->f.bus.mem;
+
+	x->fn.name = "test";
+	x->fn.owner = x;
+	pci_put16(&x->fn, PCI_VENDOR, 0x1af4);
+	x->fn.bar[1].bytes = 4096;
+	x->fn.bar[1].ops = &fn_ops;
+	assert_int_equal(pci_add(x->pci, &x->fn), 0);
+	assert_int_equal(config(x, 0, 0), 0x12378086);
+	assert_int_equal(config(x, 1, 0), 0x00001af4);
+	assert_int_equal(config(x, 2, 0), 0xffffffff);
+	mem_port_write(m, 0xcf8, 0x80010000, 4); /* bus 1 */
+	assert_int_equal(mem_port_read(m, 0xcfc, 4), 0xffffffff);
+	assert_int_equal(mem_port_read(m, 0xcf8, 4), 0x80010000);
+	set_config(x, 1, 0x14, 0xffffffff);
+	assert_int_equal(config(x, 1, 0x14), 0xfffff000);
+	set_config(x, 1, 0x10, 0xffffffff);
+	assert_int_equal(config(x, 1, 0x10), 0);
+	set_config(x, 1, 0x14, 0xd0000000);
+	assert_null(mem_mmio(m, 0xd0000000));
+	set_config(x, 1, 4, 2);
+	assert_int_equal(mem_mmio_read(m, 0xd0000010, 4), 0x1010);
+	set_config(x, 1, 0x14, 0xd8000000);
+	assert_null(mem_mmio(m, 0xd0000000));
+	mem_mmio_write(m, 0xd8000008, 7, 4);
+	assert_int_equal(x->written, 0x800000007ull);
+	set_config(x, 1, 0x14, 0x00100000); /* over RAM: decoded nowhere */
+	assert_null(mem_mmio(m, 0xd8000000));
+	pci_set_intx(&x->fn, true, 5);
+	assert_true(x->line[17]);
+	assert_int_equal(config(x, 1, 4) >> 16 & 8, 8);
+	set_config(x, 1, 4, 0x402); /* interrupts off */
+	assert_false(x->line[17]);
+	set_config(x, 1, 4, 0x002);
+	assert_true(x->line[17]);
+	bus_reset(&x->f.bus);
+	assert_false(x->line[17]);
+	assert_int_equal(config(x, 1, 4) & 0xffff, 0);
+	/* one byte at 0xcf9 is the reset register, whatever the address */
+	out(x, PORT_RESET, 0x0e);
+	assert_int_equal(x->f.reset_kind, BUS_RESET_HARD);
+}
+
 static void test_acpi_pm(void **state)
 {
 	struct legacy_fixture *x = *state;
@@ -345,8 +421,9 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_rtc_date), T(test_rtc_interrupts), T(test_i8042),       T(test_reset_ports),
-		T(test_acpi_pm),  T(test_hpet),		  T(test_hpet_legacy), T(test_garbage),
+		T(test_rtc_date),    T(test_rtc_interrupts), T(test_i8042),
+		T(test_reset_ports), T(test_acpi_pm),	     T(test_pci),
+		T(test_hpet),	     T(test_hpet_legacy),    T(test_garbage),
 	};
 
 	return cmocka_run_group_tests_name("legacy", tests, NULL, NULL);

@@ -1,0 +1,292 @@
+/* pci_host.c - PCI bus and host bridge, see pci.h */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "l0/arch/ports.h"
+#include "l0/base/bits.h"
+#include "l0/base/log.h"
+#include "l0/dev/pci.h"
+
+#define PORT_PCI_ADDRESS 0xcf8u
+#define PORT_PCI_DATA 0xcfcu
+#define ADDRESS_ENABLE 0x80000000u
+#define ADDRESS_KEPT 0x80fffffcu
+
+#define RESET_SYSTEM 0x02
+#define RESET_CPU 0x04
+#define RESET_FULL 0x08
+#define RESET_KEPT 0x0a /* bit 2 reads 0: the reset is over before anybody can look */
+
+/* Undecoded BARs wait here, far beyond any address that a guest can form. */
+#define PARKED_BASE (1ull << 60)
+#define PARKED_STRIDE (1ull << 32)
+
+/* Intel 440FX host bridge: what kernels expect in slot 0. */
+#define HOST_VENDOR 0x8086
+#define HOST_DEVICE 0x1237
+#define HOST_CLASS 0x06
+
+struct pci_host {
+	struct device dev;
+	u32 address;
+	u8 reset;
+	struct pci_function bridge;
+	struct pci_function *slot[PCI_SLOTS];
+	u32 nslots;
+	u32 pins[PCI_GSI_COUNT]; /* slots that hold each interrupt high */
+};
+
+/* ---- BARs ------------------------------------------------------------------------------------ */
+
+static u64 parked(const struct pci_function *f, u32 i)
+{
+	return PARKED_BASE + (f->slot * PCI_BARS + i) * PARKED_STRIDE;
+}
+
+static u32 bar_value(const struct pci_function *f, u32 i)
+{
+	u32 off = PCI_BAR0 + 4 * i;
+
+	return (u32)pci_get16(f, off) | (u32)pci_get16(f, off + 2) << 16;
+}
+
+/* Bring the region of a BAR to where its register and the command register say. */
+static void update_bar(struct pci_function *f, u32 i)
+{
+	struct machine_bus *bus = f->host->dev.bus;
+	struct pci_bar *bar = &f->bar[i];
+	u64 gpa = bar_value(f, i) & ~15u;
+
+	if (!bar->bytes)
+		return;
+	/* all ones while software sizes it: no address */
+	if (!(f->config[PCI_COMMAND] & PCI_COMMAND_MEMORY) || !gpa || gpa + bar->bytes > 4 * GIB)
+		gpa = parked(f, i);
+	if (gpa == bar->gpa)
+		return;
+	if (mem_move_mmio(bus->mem, f->owner, bar->gpa, gpa)) {
+		log_once(LOG_DEV, "%s: BAR %u at 0x%llx lies on something else", f->name, i,
+			 (unsigned long long)gpa);
+		gpa = parked(f, i);
+		if (gpa == bar->gpa || mem_move_mmio(bus->mem, f->owner, bar->gpa, gpa))
+			return;
+	}
+	bar->gpa = gpa;
+	if (bus->ops->memory_changed)
+		bus->ops->memory_changed(bus->machine);
+}
+
+/* ---- interrupts ------------------------------------------------------------------------------ */
+
+static void update_pin(struct pci_function *f, u64 due_ns)
+{
+	struct pci_host *h = f->host;
+	u32 pin = f->slot % PCI_GSI_COUNT;
+	bool level = f->intx && !(pci_get16(f, PCI_COMMAND) & PCI_COMMAND_INTX_OFF);
+
+	if (level)
+		h->pins[pin] |= 1u << f->slot;
+	else
+		h->pins[pin] &= ~(1u << f->slot);
+	irq_set(&h->dev.bus->irq, PCI_GSI_FIRST + pin, INTR_SOURCE_DEVICE, h->pins[pin] != 0,
+		due_ns);
+}
+
+void pci_set_intx(struct pci_function *f, bool level, u64 due_ns)
+{
+	f->intx = level;
+	if (level)
+		f->config[PCI_STATUS] |= PCI_STATUS_INTX;
+	else
+		f->config[PCI_STATUS] &= (u8)~PCI_STATUS_INTX;
+	update_pin(f, due_ns);
+}
+
+/* ---- configuration space --------------------------------------------------------------------- */
+
+static struct pci_function *addressed(const struct pci_host *h)
+{
+	u32 slot = h->address >> 11 & 31;
+
+	/* bus 0, function 0 */
+	if (!(h->address & ADDRESS_ENABLE) || (h->address >> 16 & 0xff) || (h->address >> 8 & 7))
+		return NULL;
+	return h->slot[slot];
+}
+
+static void write_config_byte(struct pci_function *f, u32 off, u8 value)
+{
+	u8 mask = f->writable[off];
+
+	f->config[off] = (f->config[off] & (u8)~mask) | (value & mask);
+}
+
+static void config_written(struct pci_function *f, u32 off)
+{
+	if (off == PCI_COMMAND) {
+		for (u32 i = 0; i < PCI_BARS; i++)
+			update_bar(f, i);
+		update_pin(f, bus_now(f->host->dev.bus));
+	} else if (off >= PCI_BAR0 && off < PCI_BAR0 + 4 * PCI_BARS) {
+		update_bar(f, (off - PCI_BAR0) / 4);
+	}
+}
+
+static u32 read_data(struct pci_host *h, u32 at, unsigned int size)
+{
+	const struct pci_function *f = addressed(h);
+	u32 off = (h->address & 0xfc) + at, value = 0;
+
+	if (!f)
+		return ~0u;
+	for (u32 i = 0; i < size && at + i < 4; i++)
+		value |= (u32)f->config[off + i] << (8 * i);
+	return value;
+}
+
+static void write_data(struct pci_host *h, u32 at, u32 value, unsigned int size)
+{
+	struct pci_function *f = addressed(h);
+	u32 base = h->address & 0xfc;
+
+	if (!f)
+		return;
+	for (u32 i = 0; i < size && at + i < 4; i++)
+		write_config_byte(f, base + at + i, (u8)(value >> (8 * i)));
+	config_written(f, base);
+}
+
+static void write_reset(struct pci_host *h, u8 value)
+{
+	struct machine_bus *bus = h->dev.bus;
+
+	h->reset = value & RESET_KEPT;
+	if (value & RESET_CPU)
+		bus->ops->reset(bus->machine, value & (RESET_SYSTEM | RESET_FULL) ? BUS_RESET_HARD
+										  : BUS_RESET_INIT);
+}
+
+static u32 pci_port_read(void *dev, u16 port, unsigned int size)
+{
+	struct pci_host *h = dev;
+	u32 value = ~0u;
+
+	bus_lock(h->dev.bus);
+	if (port >= PORT_PCI_DATA)
+		value = read_data(h, port - PORT_PCI_DATA, size);
+	else if (port == PORT_PCI_ADDRESS && size == 4)
+		value = h->address;
+	else if (port == PORT_RESET && size == 1)
+		value = h->reset;
+	bus_unlock(h->dev.bus);
+	return value;
+}
+
+static void pci_port_write(void *dev, u16 port, u32 value, unsigned int size)
+{
+	struct pci_host *h = dev;
+
+	bus_lock(h->dev.bus);
+	if (port >= PORT_PCI_DATA)
+		write_data(h, port - PORT_PCI_DATA, value, size);
+	else if (port == PORT_PCI_ADDRESS && size == 4)
+		h->address = value & ADDRESS_KEPT;
+	else if (port == PORT_RESET && size == 1)
+		write_reset(h, (u8)value);
+	bus_unlock(h->dev.bus);
+}
+
+/* ---- functions ------------------------------------------------------------------------------- */
+
+static void fill_writable(struct pci_function *f)
+{
+	f->writable[PCI_COMMAND] |= 0x46;     /* memory, master, parity */
+	f->writable[PCI_COMMAND + 1] |= 0x05; /* SERR#, interrupt disable */
+	f->writable[0x0c] = 0xff;	      /* cache line size */
+	f->writable[PCI_INTERRUPT_LINE] = 0xff;
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		u32 mask = f->bar[i].bytes ? ~(f->bar[i].bytes - 1) : 0;
+
+		for (u32 b = 0; b < 4; b++)
+			f->writable[PCI_BAR0 + 4 * i + b] = (u8)(mask >> (8 * b));
+	}
+}
+
+int pci_add(struct pci_host *h, struct pci_function *f)
+{
+	if (h->nslots == PCI_SLOTS)
+		return -ENOSPC;
+	f->host = h;
+	f->slot = h->nslots;
+	fill_writable(f);
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		if (!f->bar[i].bytes)
+			continue;
+		f->bar[i].gpa = parked(f, i);
+		int err = mem_add_mmio(h->dev.bus->mem, f->name, f->bar[i].gpa, f->bar[i].bytes,
+				       f->bar[i].ops, f->owner);
+
+		if (err)
+			return err;
+	}
+	h->slot[h->nslots++] = f;
+	return 0;
+}
+
+void pci_function_reset(struct pci_function *f)
+{
+	pci_put16(f, PCI_COMMAND, 0);
+	for (u32 i = 0; i < PCI_BARS; i++) {
+		pci_put16(f, PCI_BAR0 + 4 * i, 0);
+		pci_put16(f, PCI_BAR0 + 4 * i + 2, 0);
+		update_bar(f, i);
+	}
+	pci_set_intx(f, false, 0);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void pci_host_reset(struct device *d)
+{
+	struct pci_host *h = container_of(d, struct pci_host, dev);
+
+	h->address = 0;
+	h->reset = 0;
+	for (u32 i = 0; i < h->nslots; i++)
+		pci_function_reset(h->slot[i]);
+}
+
+static void pci_host_destroy(struct device *d)
+{
+	free(container_of(d, struct pci_host, dev));
+}
+
+static const struct device_class pci_host_class = {
+	.name = "pci-host",
+	.reset = pci_host_reset,
+	.destroy = pci_host_destroy,
+};
+
+static const struct port_ops pci_port_ops = {
+	.read = pci_port_read,
+	.write = pci_port_write,
+};
+
+struct pci_host *pci_host_create(struct machine_bus *bus, int *err)
+{
+	struct pci_host *h = calloc(1, sizeof(*h));
+
+	if (!h) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	bus_add_device(bus, &h->dev, &pci_host_class);
+	h->bridge.name = "host bridge";
+	pci_put16(&h->bridge, PCI_VENDOR, HOST_VENDOR);
+	pci_put16(&h->bridge, PCI_DEVICE, HOST_DEVICE);
+	h->bridge.config[PCI_CLASS + 2] = HOST_CLASS;
+	*err = pci_add(h, &h->bridge);
+	if (!*err)
+		*err = mem_add_ports(bus->mem, "pci", PORT_PCI_ADDRESS, 8, &pci_port_ops, h);
+	return *err ? NULL : h;
+}
