@@ -137,6 +137,11 @@ static void bus_guest_deadline(void *machine, u32 value)
 		   .count = value >> DEADLINE_COUNT_SHIFT, .child = track_active_child(&c->track));
 }
 
+static void bus_memory_changed(void *machine)
+{
+	vtlb_memory_changed(((struct machine *)machine)->vtlb);
+}
+
 static const struct machine_bus_ops bus_ops = {
 	.now_ns = bus_now_ns,
 	.current_vp = bus_current_vp,
@@ -149,6 +154,7 @@ static const struct machine_bus_ops bus_ops = {
 	.reset = bus_reset_machine,
 	.debug_exit = bus_debug_exit,
 	.guest_deadline = bus_guest_deadline,
+	.memory_changed = bus_memory_changed,
 };
 
 /* --- what the engine asks --- */

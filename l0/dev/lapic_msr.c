@@ -36,6 +36,8 @@ static bool write_base(struct lapic *l, u64 value)
 			log_once(LOG_DEV, "not supported: local APIC moved to 0x%llx",
 				 (unsigned long long)(value & APIC_BASE_ADDRESS));
 			value = (value & ~APIC_BASE_ADDRESS) | old_base;
+		} else if (l->dev.bus->ops->memory_changed) {
+			l->dev.bus->ops->memory_changed(l->dev.bus->machine);
 		}
 	}
 	l->base = value;
