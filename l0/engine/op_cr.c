@@ -348,12 +348,7 @@ static void dr_write(struct vp *vp, const struct op *op, u32 dr, u64 val)
 		vp->cpu.dr[6] = (val & DR6_WRITABLE) | DR6_FIXED;
 	} else {
 		vp->cpu.dr[7] = (val & DR7_WRITABLE) | DR7_FIXED;
-		if (debug_is_armed(vp))
-			vp_request(vp, VP_ATTN_WATCH);
-		else
-			vp_request_clear(vp, VP_ATTN_WATCH);
-		vp_update_mode(vp);
-		vp_update_paging(vp); /* watched accesses miss the soft TLB */
+		vp_update_mode(vp); /* VP_ATTN_WATCH */
 	}
 }
 

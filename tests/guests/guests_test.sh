@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Every test guest passes under ./nestor, in the same way with both clocks.
+set -u
+status=0
+for image in "$NESTOR_BUILD"/tests/guests/*.elf; do
+	name=$(basename "$image" .elf)
+	for clock in virtual host; do
+		out=$(cd "$(mktemp -d)" && timeout 60 "$NESTOR" run --clock "$clock" "$image" 2>&1 </dev/null)
+		rc=$?
+		if [ $rc -ne 1 ] || ! grep -q '^passed$' <<<"$out" || grep -q FAIL <<<"$out"; then
+			echo "$name ($clock clock): status $rc"
+			echo "$out"
+			status=1
+		fi
+	done
+done
+exit $status
