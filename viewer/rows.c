@@ -78,10 +78,10 @@ static void sum_vcpus(const struct collector *k, struct table_row *row, bool is_
 		add_counters(&row->own, &counters);
 		if (!is_vm && is_inside(k->m, v[i].id))
 			state = busier(state, RUN_STATE_RUNNING);
-		else if (is_vm || v[i].state != RUN_STATE_RUNNING)
+		else if (is_vm || (v[i].state != RUN_STATE_RUNNING && v[i].state != RUN_STATE_STOPPED))
 			state = busier(state, v[i].state);
 		else
-			state = busier(state, RUN_STATE_READY);
+			state = busier(state, RUN_STATE_READY); /* or not told yet: it was seen, so it is */
 	}
 	row->state = state == EVENT_NO_ID ? "" : run_state_text(state);
 }

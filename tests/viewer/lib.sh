@@ -15,6 +15,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 
 screen() { terminal capture-pane -t t -p "$@"; }
+skip() { echo "$*"; exit 77; }
 fail() {
 	echo "FAIL: $*" >&2
 	screen >&2 2>/dev/null
