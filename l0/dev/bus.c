@@ -16,6 +16,7 @@ int bus_init(struct machine_bus *bus, const struct machine_bus_ops *ops, void *m
 		.mem = mem,
 		.clock = clock,
 		.nvps = nvps,
+		.locked = nvps > 1 || clock->kind == CLOCK_KIND_HOST,
 	};
 	timer_queue_init(&bus->timers);
 	list_init(&bus->devices);

@@ -6,8 +6,9 @@
  * only note what happened (set an attention bit, append to a buffer) and never call a device back.
  *
  * Locking: every entry into device code (port and MMIO ops, timer expiry, the functions that the
- * engine's vp_ops call) takes bus_lock(), which is a mutex only when the machine has several VPs.
- * It is not recursive: device-to-device calls are made inside it.
+ * engine's vp_ops call) takes bus_lock(): a mutex under the host's clock, where any worker expires
+ * any machine's timers, and in a machine of several VPs. It is not recursive: device-to-device
+ * calls are made inside it.
  */
 #ifndef L0_DEV_BUS_H
 #define L0_DEV_BUS_H
@@ -77,6 +78,7 @@ struct machine_bus {
 	struct ioapic *ioapic;		  /* likewise */
 	u32 nvps;
 	u32 maxphyaddr; /* of the processor model, set by the machine; 0: a default */
+	bool locked;	/* several threads may reach the devices */
 	pthread_mutex_t lock;
 };
 
@@ -100,13 +102,13 @@ void bus_add_device(struct machine_bus *bus, struct device *d, const struct devi
 
 static inline void bus_lock(struct machine_bus *bus)
 {
-	if (bus->nvps > 1)
+	if (bus->locked)
 		pthread_mutex_lock(&bus->lock);
 }
 
 static inline void bus_unlock(struct machine_bus *bus)
 {
-	if (bus->nvps > 1)
+	if (bus->locked)
 		pthread_mutex_unlock(&bus->lock);
 }
 

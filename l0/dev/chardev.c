@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #define CHARDEV_CHUNK_BYTES 4096u
 
 struct chardev {
+	pthread_mutex_t lock;
 	int fd; /* -1: memory */
 	bool own_fd, unbuffered, failed;
 	size_t used, capacity;
@@ -32,6 +34,7 @@ static struct chardev *chardev_alloc(int fd, size_t capacity)
 		free(c);
 		return NULL;
 	}
+	pthread_mutex_init(&c->lock, NULL);
 	c->fd = fd;
 	c->capacity = capacity;
 	return c;
@@ -77,6 +80,7 @@ void chardev_close(struct chardev *c)
 	chardev_drain(c);
 	if (c->own_fd)
 		close(c->fd);
+	pthread_mutex_destroy(&c->lock);
 	free(c->buf);
 	free(c);
 }
@@ -111,13 +115,10 @@ static void write_out(struct chardev *c, bool wait)
 	c->used -= done;
 }
 
-void chardev_write(struct chardev *c, const void *bytes, size_t n)
+static void append(struct chardev *c, const char *p, size_t n)
 {
-	const char *p = bytes;
-	bool flush = false;
+	bool line_ends = false;
 
-	if (!c)
-		return;
 	while (n) {
 		if (c->used == c->capacity) {
 			if (c->fd < 0)
@@ -128,25 +129,41 @@ void chardev_write(struct chardev *c, const void *bytes, size_t n)
 
 		nm_copy(c->buf + c->used, p, part);
 		for (size_t i = 0; i < part; i++)
-			flush |= p[i] == '\n';
+			line_ends |= p[i] == '\n';
 		c->used += part;
 		p += part;
 		n -= part;
 	}
-	if (c->fd >= 0 && (c->unbuffered || flush))
+	if (c->fd >= 0 && (c->unbuffered || line_ends))
 		write_out(c, false);
+}
+
+void chardev_write(struct chardev *c, const void *bytes, size_t n)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	append(c, bytes, n);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void flush(struct chardev *c, bool wait)
+{
+	if (!c || c->fd < 0)
+		return;
+	pthread_mutex_lock(&c->lock);
+	write_out(c, wait);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void chardev_flush(struct chardev *c)
 {
-	if (c && c->fd >= 0)
-		write_out(c, false);
+	flush(c, false);
 }
 
 void chardev_drain(struct chardev *c)
 {
-	if (c && c->fd >= 0)
-		write_out(c, true);
+	flush(c, true);
 }
 
 const char *chardev_contents(const struct chardev *c, size_t *n)

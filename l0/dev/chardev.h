@@ -5,7 +5,8 @@
  * (or at once when unbuffered), or when the buffer is full; only a full buffer whose descriptor
  * takes nothing more makes the caller wait. Only write(2) and poll(2) are called on the way, no
  * stdio, so a guest's live vector registers are safe. A descriptor that fails (closed pipe, full
- * disk) is reported once; what follows for it is dropped. One thread at a time (the bus lock).
+ * disk) is reported once; what follows for it is dropped. Several machines may share one: any
+ * thread may call, but for close.
  */
 #ifndef L0_DEV_CHARDEV_H
 #define L0_DEV_CHARDEV_H
