@@ -393,9 +393,12 @@ static void step(struct worker *w, u64 limit_ns, bool *blocked)
 	expire(h, now);
 	if (w->vcpu && !still_runs(w, now))
 		return;
-	if (!w->vcpu && !switch_in(w)) {
-		*blocked = true;
-		return;
+	if (!w->vcpu) {
+		if (!switch_in(w)) {
+			*blocked = true;
+			return;
+		}
+		check_preemption_timer(w, now); /* of a halted guest: what woke it */
 	}
 	if (!w->vcpu->machine->stop_wanted)
 		run_vcpu(w, limit_ns);
