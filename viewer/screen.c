@@ -197,7 +197,8 @@ static void choose_locale(const struct screen_options *opts)
 
 int screen_check(char *why, size_t why_bytes)
 {
-	const char *term = getenv("TERM");
+	const char *term = getenv("TERM"), *cup;
+	bool has_cup;
 	int err;
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &scr.saved)) {
@@ -217,7 +218,10 @@ int screen_check(char *why, size_t why_bytes)
 			 term);
 		return -ENOENT;
 	}
-	if (!tigetstr((char *)"cup") || tigetstr((char *)"cup") == (char *)-1) {
+	cup = tigetstr((char *)"cup");
+	has_cup = cup && cup != (char *)-1;
+	del_curterm(cur_term);
+	if (!has_cup) {
 		snprintf(why, why_bytes, "terminal %s cannot move its cursor", term);
 		return -ENODEV;
 	}
@@ -270,6 +274,8 @@ void screen_close(void)
 		return;
 	scr.is_open = false;
 	endwin();
+	delscreen(scr.term);
+	scr.term = NULL;
 }
 
 /* --- drawing --- */

@@ -100,9 +100,8 @@ static void draw_status(const struct viewer *v, int row)
 				  : v->source.state >= SOURCE_RETRYING && v->source.why[0] ? LOOK(INK_BAD)
 											   : plain,
 				  source_text(v));
-	col = screen_printf(row, col + 2, -1, plain, "%s%llu events",
-			    tot->detail == MODEL_LIVE ? "summaries, " : "", (unsigned long long)tot->events);
-	col = screen_printf(row, col, -1, plain, "  %.0f/s", v->rate);
+	col = screen_printf(row, col + 2, -1, plain, "%llu events  %.0f/s", (unsigned long long)tot->events,
+			    v->rate);
 	col = screen_printf(row, col + 2, -1, lost ? LOOK(INK_BAD, INK_DEFAULT, ATTR_BOLD) : plain, "lost %llu",
 			    (unsigned long long)lost);
 	col = screen_printf(row, col + 2, -1, v->source.late ? LOOK(INK_WARN) : plain, "late %llu",
@@ -112,6 +111,8 @@ static void draw_status(const struct viewer *v, int row)
 				    (unsigned long long)tot->overflow);
 	col = screen_printf(row, col + 2, -1, plain, "clock %s",
 			    timeline_text(v->st.time.last_ns, NS_PER_MS, clock));
+	if (tot->detail == MODEL_LIVE)
+		col = screen_text(row, col + 2, -1, LOOK(INK_FAINT), "summaries");
 	if (v->source.why[0])
 		screen_printf(row, col + 2, -1, LOOK(INK_BAD), "%s", v->source.why);
 }

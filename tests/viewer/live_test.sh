@@ -26,7 +26,7 @@ done
 url=$(sed -n 's/^live //p' "$work/out")
 
 start 100 30 "$NESTOR view $url"
-wait_for 'live +summaries, [1-9]'
+wait_for 'live +[1-9][0-9]* events.* summaries'
 wait_for '[└`] . guest +2 .* 66\.'
 wait_for 'lost 0  late 0'
 keys q
@@ -34,14 +34,14 @@ expect_left 0
 
 # attached from outside, with a session of its own
 start 100 30 "$NESTOR view $run"
-wait_for 'live +summaries, [1-9]'
+wait_for 'live +[1-9][0-9]* events.* summaries'
 wait_for ' A child-a .* 1 '
 keys q
 expect_left 0
 
 # the relay daemon dies: the viewer says so, the run does not notice
 start 100 30 "$NESTOR view $url"
-wait_for 'live +summaries, [1-9]'
+wait_for 'live +[1-9][0-9]* events.* summaries'
 relay=$(pgrep -P "$run" lttng-relayd) || fail "the run has no relay daemon"
 kill -KILL "$relay"
 wait_for 'connecting again'

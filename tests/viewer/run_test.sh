@@ -18,13 +18,13 @@ expect_left 0
 
 # the user leaves first: the run ends
 start 100 30 "$run --for 1000s --view"
-wait_for 'live +summaries, [1-9]' 60
+wait_for 'live +[1-9][0-9]* events.* summaries' 60
 keys q
 expect_left 0
 
 # a signal for the run ends both
 start 100 30 "sh -c 'echo \$\$ >$work/pid; exec $(printf %s "$run" | sed "s/'/\"/g") --for 1000s --view'"
-wait_for 'live +summaries, [1-9]' 60
+wait_for 'live +[1-9][0-9]* events.* summaries' 60
 kill -TERM "$(cat "$work/pid")"
 expect_left 130
 

@@ -37,9 +37,9 @@ wait_for 'lost 0  late 0'
 keys Space
 wait_for 'HELD'
 before=$(screen | grep -A12 'last second')
-events=$(screen | sed -n 's/.*summaries, \([0-9]*\) events.*/\1/p')
+events=$(screen | sed -n 's/.* \([0-9]*\) events .*/\1/p')
 limit=$((SECONDS + 20))
-until [ "$(screen | sed -n 's/.*summaries, \([0-9]*\) events.*/\1/p')" -gt $((events + 100)) ]; do
+until [ "$(screen | sed -n 's/.* \([0-9]*\) events .*/\1/p')" -gt $((events + 100)) ]; do
 	[ $SECONDS -lt $limit ] || fail "no events come while held"
 	sleep 0.05
 done
