@@ -25,7 +25,8 @@ static void event_end(struct vp *vp, const struct event *e)
 	vp->delivering = false;
 	vp->idtv_info = 0;
 	vp->ev.step_armed = false;
-	vp->ev.rf_zero = false;
+	vp->ev.shadow_armed = false;
+	vp->cpu.interruptibility &= ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
 	if (vp->attn & VP_ATTN_MTF)
 		vp->ev.mtf_due = true;
 	vp->cpu.activity = ACTIVITY_ACTIVE;

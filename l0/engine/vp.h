@@ -131,7 +131,6 @@ struct vp {
 		bool shadow_armed;	  /* a shadow or RF was there before it */
 		bool mtf_armed, mtf_due;  /* the instruction after VM entry runs; exit at the boundary */
 		bool iret_unblocked;	  /* the running IRET ended blocking by NMI */
-		bool rf_zero;		  /* fault that pushes RF = 0: instruction breakpoint */
 		u64 fault_dr6;		  /* bits for DR6 of a #DB in fault_vector */
 		u64 ple_first, ple_last;  /* PAUSE-loop exiting: time-stamp counter values */
 		bool monitor_armed;	  /* MONITOR was executed, MWAIT not yet */
