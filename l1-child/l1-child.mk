@@ -113,7 +113,12 @@ $(VMXT_OUT)/%.o: tests/nested/%.S
 $(VMXT_OUT)/vmx.elf: $(L1_OUT)/boot/header.o $(VMXT_OBJ) $(VMXT_PARTS) $(L1_LD_SCRIPT)
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 
+# VM entries with nonsense, from the same harness.
+$(VMXT_OUT)/vmxfuzz.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/fuzz/main.o $(VMXT_OUT)/vmxt.o \
+		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
+	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
+
 GUEST_IMAGES += $(addprefix $(L1_OUT)/,hello.elf child.elf child32.elf child64.elf rtbench.elf) \
-	$(if $(VMXT_OBJ),$(VMXT_OUT)/vmx.elf)
+	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf
 
 -include $(shell find $(L1_OUT) $(VMXT_OUT) -name '*.d' 2>/dev/null)

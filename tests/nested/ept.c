@@ -1,8 +1,9 @@
 /* Extended page tables, VPIDs, and what must be flushed when they change. */
 #include "tests/nested/vmxt.h"
 
-#define PROBE 0x40000000ull /* a guest-physical address beyond this machine's RAM, 2 MiB aligned \
-			     */
+#define PROBE \
+	0x40000000ull /* a guest-physical address beyond this machine's RAM, 2 MiB aligned \
+		       */
 
 static u64 *root;
 static u64 *probe_pt; /* the last-level table over PROBE */

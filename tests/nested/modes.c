@@ -250,8 +250,8 @@ static void pae(struct vmxt *t)
 
 /* NMIs from outside. */
 #define APIC_ICR_LOW ((volatile u32 *)0xfee00300)
-#define ICR_NMI	     (4u << 8)
-#define ICR_SELF     (1u << 18)
+#define ICR_NMI (4u << 8)
+#define ICR_SELF (1u << 18)
 
 static void guest_spins(void)
 {
@@ -261,10 +261,11 @@ static void guest_spins(void)
 
 static void unblock_nmis(void)
 {
-	__asm__ volatile("mov %%rsp, %%rax; push %0; push %%rax; pushfq; push %1; push $1f; iretq; 1:"
-			 :
-			 : "r"((u64)SEL_DATA), "r"((u64)SEL_CODE64)
-			 : "rax", "memory", "cc");
+	__asm__ volatile(
+		"mov %%rsp, %%rax; push %0; push %%rax; pushfq; push %1; push $1f; iretq; 1:"
+		:
+		: "r"((u64)SEL_DATA), "r"((u64)SEL_CODE64)
+		: "rax", "memory", "cc");
 }
 
 static void self_nmi(void)

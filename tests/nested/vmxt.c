@@ -1,6 +1,5 @@
 #include "tests/nested/vmxt.h"
 
-#include "l1-child/boot/boot.h"
 #include "l1-child/vmm/clock.h"
 
 u64 vmxt_vmenter(struct l2_regs *regs, u64 launched);
@@ -18,11 +17,9 @@ volatile s64 vmxt_fault;
 volatile u32 vmxt_interrupts, vmxt_last_vector;
 struct irq_frame *vmxt_trap_frame;
 
-static struct vmxt the_test;
 static bool in_guest, failed, skipped;
 static const char *skip_reason, *note_text = "";
 static u64 note_value;
-static u32 cases, failures, skips;
 
 void vmxt_check(bool ok, const char *what, const char *file, int line, u64 got, u64 want)
 {
@@ -266,62 +263,11 @@ static u64 make_region(struct vmxt *t)
 	return (u64)r;
 }
 
-static void run_case(struct vmxt *t, const struct vmxt_case *c)
+void vmxt_begin(struct vmxt *t, struct boot_info *boot, u64 info, u64 magic)
 {
-	failed = skipped = false;
-	note_text = "";
-	c->fn(t);
-	cases++;
-	if (failed) {
-		failures++;
-		con_printf("not ok %u - %s\n", cases, c->name);
-	} else if (skipped) {
-		skips++;
-		con_printf("ok %u - %s # SKIP %s\n", cases, c->name, skip_reason);
-	} else {
-		con_printf("ok %u - %s\n", cases, c->name);
-	}
-}
-
-/* Command line: words that select tests by a part of their name; none: all. */
-static bool is_selected(const char *cmdline, const char *name)
-{
-	const char *p = cmdline;
-	bool any = false;
-
-	while (*p) {
-		size_t n = 0;
-		bool file = false;
-
-		while (*p == ' ')
-			p++;
-		while (p[n] && p[n] != ' ') {
-			file |= p[n] == '/' || p[n] == '.';
-			n++;
-		}
-		if (n && !file) {
-			any = true;
-			for (const char *s = name; *s; s++)
-				if (!strncmp(s, p, n))
-					return true;
-		}
-		p += n;
-	}
-	return !any;
-}
-
-void child_main(u64 info, u64 magic)
-{
-	static const struct vmxt_case *const tables[] = {vmxt_insn_cases,  vmxt_entry_cases,
-							 vmxt_exit_cases,  vmxt_event_cases,
-							 vmxt_state_cases, vmxt_ept_cases,
-							 vmxt_mode_cases};
-	struct vmxt *t = &the_test;
-	struct boot_info boot;
-
 	con_init();
-	boot_read(&boot, info, magic);
-	page_init(boot.memory_start, boot.memory_end);
+	boot_read(boot, info, magic);
+	page_init(boot->memory_start, boot->memory_end);
 	clock_init();
 	irq_init(NULL, NULL);
 	irq_set_hook(on_trap);
@@ -333,10 +279,13 @@ void child_main(u64 info, u64 magic)
 	t->io_bitmaps = page_alloc(2, PAGE_SIZE);
 	t->msr_bitmap = page_alloc(1, PAGE_SIZE);
 	t->stack = page_alloc(STACK_PAGES, PAGE_SIZE);
-	for (u32 i = 0; i < ARRAY_SIZE(tables); i++)
-		for (const struct vmxt_case *c = tables[i]; c->name; c++)
-			if (is_selected(boot.cmdline, c->name))
-				run_case(t, c);
-	con_printf("1..%u\n# %u tests, %u failed, %u skipped\n", cases, cases, failures, skips);
-	con_exit(failures ? 1 : 0);
+}
+
+enum vmxt_result vmxt_run_case(struct vmxt *t, const struct vmxt_case *c, const char **why)
+{
+	failed = skipped = false;
+	note_text = "";
+	c->fn(t);
+	*why = skip_reason;
+	return failed ? VMXT_FAILED : skipped ? VMXT_SKIPPED : VMXT_PASSED;
 }

@@ -10,6 +10,7 @@
 #ifndef TESTS_NESTED_VMXT_H
 #define TESTS_NESTED_VMXT_H
 
+#include "l1-child/boot/boot.h"
 #include "l1-child/lib/console.h"
 #include "l1-child/lib/cpu.h"
 #include "l1-child/lib/str.h"
@@ -30,7 +31,7 @@ struct vmxt {
 	u8 *stack;	     /* of the L2 */
 	struct l2_regs regs; /* of the L2 */
 	bool launched;
-	u64 *ept; /* top table of the identity map, once there */
+	u64 *ept;	 /* top table of the identity map, once there */
 	u64 entry_flags; /* RFLAGS after a failed entry, else 0 */
 	u32 reason;
 	u64 qualification;
@@ -43,6 +44,14 @@ struct vmxt_case {
 };
 extern const struct vmxt_case vmxt_insn_cases[], vmxt_entry_cases[], vmxt_exit_cases[],
 	vmxt_event_cases[], vmxt_state_cases[], vmxt_ept_cases[], vmxt_mode_cases[];
+
+enum vmxt_result { VMXT_PASSED, VMXT_FAILED, VMXT_SKIPPED, VMXT_RESULTS };
+
+/* Everything up to VMXON; call first. boot is filled. */
+void vmxt_begin(struct vmxt *t, struct boot_info *boot, u64 info, u64 magic);
+
+/* Runs one case; *why is the reason when it was skipped. */
+enum vmxt_result vmxt_run_case(struct vmxt *t, const struct vmxt_case *c, const char **why);
 
 /* Checks: the test goes on, its line says "not ok", the place and the values are shown. */
 void vmxt_check(bool ok, const char *what, const char *file, int line, u64 got, u64 want);
