@@ -9,6 +9,7 @@
  * Source: SDM 3A "Interrupt and Exception Handling", "64-bit Mode Stack Frame"; SDM 2 "INT n".
  */
 #include "l0/engine/event_priv.h"
+#include "l0/engine/softtlb.h"
 
 /* --- the event in progress -------------------------------------------------------------------- */
 
@@ -234,6 +235,14 @@ static void deliver_legacy(struct vp *vp, const struct op *op, const struct even
 static void push64(struct vp *vp, const struct op *op, u64 sp, u32 cpl, const u64 *v, u32 n)
 {
 	u64 low = sp - n * 8;
+	u32 array = cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR;
+	const struct softtlb_entry *e = softtlb_slot(vp->tlb_soft.e[array], low);
+
+	if (likely(e->tag_w == softtlb_tag(vp, low, n * 8))) { /* the whole frame in one known page */
+		for (u32 i = 0; i < n; i++)
+			nm_store64((u8 *)(low + e->addend) + (n - 1 - i) * 8, v[i]);
+		return;
+	}
 
 	if (!linear_ok(vp, low) || !linear_ok(vp, sp - 1))
 		vp_fault(vp, op, VECTOR_SS, event_ext(vp));
@@ -250,6 +259,19 @@ static void push64(struct vp *vp, const struct op *op, u64 sp, u32 cpl, const u6
 	}
 }
 
+static void read_gate64(struct vp *vp, const struct op *op, u64 at, struct desc *gate)
+{
+	const struct softtlb_entry *e = softtlb_slot(vp->tlb_soft.e[SOFTTLB_SUPERVISOR], at);
+
+	if (likely(e->tag_r == softtlb_tag(vp, at, 16))) {
+		gate->lo = nm_load64((u8 *)(at + e->addend));
+		gate->hi = nm_load64((u8 *)(at + e->addend) + 8);
+		return;
+	}
+	gate->lo = sys_read(vp, op, at, 8);
+	gate->hi = sys_read(vp, op, at + 8, 8);
+}
+
 static void deliver_long(struct vp *vp, const struct op *op, const struct event *e)
 {
 	u32 off = e->vector * 16, n = 0, cpl = cur_cpl(vp), new_cpl, ist;
@@ -260,8 +282,7 @@ static void deliver_long(struct vp *vp, const struct op *op, const struct event 
 
 	if (off + 15 > vp->cpu.idtr.limit)
 		fault_idt(vp, op, VECTOR_GP, e);
-	gate.lo = sys_read(vp, op, vp->cpu.idtr.base + off, 8);
-	gate.hi = sys_read(vp, op, vp->cpu.idtr.base + off + 8, 8);
+	read_gate64(vp, op, vp->cpu.idtr.base + off, &gate);
 	if (desc_s(&gate) || (desc_type(&gate) != DESC_TYPE_INT32 && desc_type(&gate) != DESC_TYPE_TRAP32))
 		fault_idt(vp, op, VECTOR_GP, e);
 	if (is_soft(e) && desc_dpl(&gate) < cpl)

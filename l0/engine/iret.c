@@ -112,15 +112,14 @@ static void iret_task(struct vp *vp, const struct op *op)
 static void iret_protected(struct vp *vp, const struct op *op)
 {
 	u32 size = op->size;
-	u64 rip = stack_peek(vp, op, 0, size), flags = stack_peek(vp, op, 2, size);
-	u16 sel = (u16)stack_peek(vp, op, 1, size);
-	bool code64 = is_code64(vp);
+	u64 v[3]; /* RIP, CS, RFLAGS */
 
-	if (size == 4 && (flags & RFLAGS_VM) && cur_cpl(vp) == 0 && !is_lma(vp)) {
-		iret_to_v86(vp, op, rip, sel, flags);
+	stack_peek_frame(vp, op, v, 3, size);
+	if (size == 4 && (v[2] & RFLAGS_VM) && cur_cpl(vp) == 0 && !is_lma(vp)) {
+		iret_to_v86(vp, op, v[0], (u16)v[1], v[2]);
 		return;
 	}
-	far_return(vp, op, rip, sel, size, 3 * size, code64, flags, iret_mask(vp, size));
+	far_return(vp, op, v[0], (u16)v[1], size, 3 * size, is_code64(vp), v[2], iret_mask(vp, size));
 }
 
 void op_iret(struct vp *vp, const struct op *op)

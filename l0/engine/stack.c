@@ -2,6 +2,7 @@
  * Stacks of far transfers and event delivery: the current one, and one of an inner privilege level
  * that comes from the TSS. Source: SDM 3A "Stack Switching", "Stack Switching in IA-32e Mode".
  */
+#include "l0/engine/softtlb.h"
 #include "l0/engine/sys_priv.h"
 
 u64 stack_mask(const struct vp *vp)
@@ -62,6 +63,15 @@ u64 stack_push_inner(struct vp *vp, const struct op *op, const struct seg *ss, u
 u64 stack_peek(struct vp *vp, const struct op *op, u32 index, u32 size)
 {
 	return seg_read(vp, op, SEG_SS, (vp->cpu.gpr[RSP] + (u64)index * size) & stack_mask(vp), size);
+}
+
+void stack_peek_frame(struct vp *vp, const struct op *op, u64 *v, u32 n, u32 size)
+{
+	u64 sp = vp->cpu.gpr[RSP];
+	const u8 *p = size == 8 && is_code64(vp) ? softtlb_read(vp, sp, n * 8) : NULL;
+
+	for (u32 i = 0; i < n; i++)
+		v[i] = p ? nm_load64(p + i * 8) : stack_peek(vp, op, i, size);
 }
 
 /* A field of the current TSS, or #TS(TR) when it lies beyond its limit. */

@@ -185,6 +185,8 @@ u64 stack_push_inner(struct vp *vp, const struct op *op, const struct seg *ss, u
 		     const u64 *v, u32 n, u32 size);
 /* Value @index (of @size bytes) above the stack pointer. */
 u64 stack_peek(struct vp *vp, const struct op *op, u32 index, u32 size);
+/* The first @n of them. */
+void stack_peek_frame(struct vp *vp, const struct op *op, u64 *v, u32 n, u32 size);
 /* SS:SP for privilege @cpl from the current TSS, checked; legacy (16- and 32-bit TSS). */
 void stack_from_tss(struct vp *vp, const struct op *op, u32 cpl, struct seg *ss, u64 *sp);
 /* A 64-bit stack pointer from the TSS: @slot 0-2 RSP0-2, 3 + n: IST n (1-7). */
