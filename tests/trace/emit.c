@@ -222,6 +222,9 @@ int main(int argc, char **argv)
 		events += e[i].worker.seq[EVENT_SORT_ARCH];
 	if (crash)
 		_exit(99);
+	for (u32 i = 0; i < workers; i++)
+		trace_ring_fini(&e[i].ring);
+	free(e);
 	trace_session_stop(session, &result);
 	printf("emitted %llu exits %llu seconds %.3f cpu_ns_per_event %.1f discarded %llu dropped %llu\n",
 	       (unsigned long long)events, (unsigned long long)(rounds * 3 * workers), took,

@@ -1,6 +1,7 @@
 /* A trace as a stream of transitions, through a babeltrace2 graph; see reader.h. */
 #include <errno.h>
 #include <fts.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,47 @@ static bool find_traces(struct bt_reader *r, const char *source, struct found_tr
 	return f->count && f->count < MAX_TRACES;
 }
 
+/*
+ * libbabeltrace2 2.0 reads a metadata file that ends within a packet for ever, so look first. Packets
+ * (CTF 1.8, 7.1) begin with a magic number; content and packet sizes in bits are at 24 and 28.
+ */
+#define METADATA_MAGIC 0x75d11d57u
+#define METADATA_HEADER_BYTES 37u
+
+static bool metadata_is_whole(const char *trace)
+{
+	u8 header[METADATA_HEADER_BYTES];
+	char path[PATH_MAX];
+	u64 at = 0, size;
+	bool whole = true;
+	struct stat st;
+	u32 magic, content, packet;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/metadata", trace);
+	f = fopen(path, "re");
+	if (!f || fstat(fileno(f), &st)) {
+		if (f)
+			fclose(f);
+		return true; /* libbabeltrace2 says why */
+	}
+	size = (u64)st.st_size;
+	while (whole && at < size) {
+		if (fseek(f, (long)at, SEEK_SET) || fread(header, 1, sizeof(header), f) < 4)
+			break;
+		memcpy(&magic, header, sizeof(magic));
+		if (magic != METADATA_MAGIC)
+			break; /* plain text, or of another byte order */
+		memcpy(&content, header + 24, sizeof(content));
+		memcpy(&packet, header + 28, sizeof(packet));
+		whole = size - at >= METADATA_HEADER_BYTES && content <= packet &&
+			packet / 8 >= METADATA_HEADER_BYTES && packet / 8 <= size - at;
+		at += packet / 8;
+	}
+	fclose(f);
+	return whole;
+}
+
 /* --- building the graph --- */
 static const bt_plugin *find_plugin(struct bt_reader *r, const char *name)
 {
@@ -233,6 +275,10 @@ static bool build_saved(struct bt_reader *r, const bt_plugin *ctf, const bt_comp
 	if (!add_muxer(r))
 		return false;
 	for (u32 i = 0; i < f->count; i++) {
+		if (!metadata_is_whole(f->path[i])) {
+			snprintf(r->why, sizeof(r->why), "%s: its metadata file is cut off", f->path[i]);
+			return false;
+		}
 		snprintf(name, sizeof(name), "trace-%u", i);
 		source = add_source(r, ctf, f->path[i], name);
 		if (!source || !connect_source(r, source))
