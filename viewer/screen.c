@@ -52,8 +52,8 @@ static const struct ink_colours plain_inks[INK_ENTITY] = {
 
 /* A hue a machine, shades of it for its guests. */
 static const short shades_256[SCREEN_FAMILIES][SCREEN_SHADES] = {
-	{33, 45, 75, 123, 68, 111},    /* blues */
-	{208, 220, 215, 178, 173, 229}, /* oranges */
+	{33, 117, 69, 159, 75, 111},    /* blues */
+	{208, 228, 137, 216, 178, 222}, /* oranges */
 	{35, 114, 48, 157, 71, 150},   /* greens */
 	{170, 219, 134, 213, 97, 183}, /* purples */
 	{167, 210, 131, 217, 174, 203}, /* reds */
