@@ -366,7 +366,7 @@ static int create_parts(struct machine *m, int *status)
 		.max_vps = m->nvcpus,
 		.maxphyaddr = m->profile.features.maxphyaddr,
 		.has_1g_pages = m->profile.features.has_1g,
-		.has_ept_ad = true,
+		.ept_caps = m->profile.caps.ept_vpid,
 		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1 : m->host->opts->tlb == RUN_TLB_STRICT ? 2 : 0,
 		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
 		.seed = m->host->opts->seed,

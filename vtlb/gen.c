@@ -8,6 +8,7 @@
 
 #include "l0/base/assert.h"
 #include "l0/base/hash.h"
+#include "l0/base/log.h"
 #include "vtlb/priv.h"
 
 #define SPINS_BEFORE_YIELD 64u
@@ -195,8 +196,7 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 		.rsvd_mask = mask_low(52) & ~mask_low(cfg->maxphyaddr),
 		.maxphyaddr = cfg->maxphyaddr,
 		.has_1g = cfg->has_1g_pages,
-		.has_ept_1g = cfg->has_1g_pages,
-		.has_ept_ad = cfg->has_ept_ad,
+		.ept_caps = cfg->ept_caps,
 	};
 	t->vp = calloc(cfg->max_vps, sizeof(struct vtlb_vp *));
 	if (!t->vp || sas_cache_init(t) || spt_pool_init(t)) {
@@ -211,6 +211,13 @@ void vtlb_destroy(struct vtlb *t)
 {
 	if (!t)
 		return;
+	if (t->cfg.audit)
+		log_warn(LOG_VTLB,
+			 "audit: %llu cached translations used, %llu of them differed from the "
+			 "tables"
+			 " (legal until the guest invalidates)",
+			 (unsigned long long)t->stats.audit_checks,
+			 (unsigned long long)t->stats.audit_stale);
 	spt_pool_fini(t);
 	sas_cache_fini(t);
 	free(t->vp);

@@ -35,7 +35,7 @@ struct vtlb_context {
 	u64 eptp;     /* 0: guest physical addresses are machine addresses */
 	u16 vpid;
 	u32 pkru;
-	bool mbec;    /* mode-based execute control for EPT */
+	bool mbec; /* mode-based execute control for EPT */
 };
 
 /* Who is processed by the engine right now for one VP. Embedded in struct vp; opaque to it. */
@@ -52,11 +52,12 @@ struct vtlb_vp {
 	void (*flush_soft_page)(void *owner, u64 gva);
 	void (*drop_soft_writes)(void *owner, const u8 *hva); /* write tags of one frame; or NULL */
 	/* Or NULL, both: name what the soft TLB holds now, to come back to it after a flush_soft();
-	 * back to it, or false: it is gone, and nothing is held now (as after flush_soft()). Between
-	 * the two drop_soft_writes() must reach what is not current, too. */
+	 * back to it, or false: it is gone, and nothing is held now (as after flush_soft()).
+	 * Between the two drop_soft_writes() must reach what is not current, too. */
 	u64 (*soft_mark)(void *owner);
 	bool (*soft_return)(void *owner, u64 mark);
-	void (*request)(void *owner); /* ask the VP to pass an instruction boundary soon (any thread) */
+	/* ask the VP to pass an instruction boundary soon (any thread) */
+	void (*request)(void *owner);
 	void *owner;
 	struct trace_ctx *trace;
 	struct vtlb_vp_priv *priv;
@@ -64,9 +65,9 @@ struct vtlb_vp {
 };
 
 enum vtlb_status {
-	VTLB_OK,	   /* xl->hva valid: RAM */
-	VTLB_MMIO,	   /* no RAM there: xl->gpa goes to mem_mmio_read/write */
-	VTLB_PAGE_FAULT,   /* fault->error_code, gva → CR2 by the caller */
+	VTLB_OK,	    /* xl->hva valid: RAM */
+	VTLB_MMIO,	    /* no RAM there: xl->gpa goes to mem_mmio_read/write */
+	VTLB_PAGE_FAULT,    /* fault->error_code, gva → CR2 by the caller */
 	VTLB_EPT_VIOLATION, /* fault->qualification, gla, gpa */
 	VTLB_EPT_MISCONFIG, /* fault->gpa */
 };
@@ -74,15 +75,15 @@ enum vtlb_status {
 #define VTLB_NO_GPA (~0ull)
 
 struct vtlb_xl {
-	u64 gpa;	/* L1 (machine) physical address of the byte at gva */
-	u64 guest_gpa;	/* the running guest's own physical address (= gpa when eptp is 0);
-			   VTLB_NO_GPA when eptp is not 0 and a cached translation was used */
-	u8 *hva;	/* host address of that byte, VTLB_OK only */
-	u32 prot;	/* accesses of this privilege that the soft TLB may cache for the 4 KiB page
-			   without another call: VTLB_READ/WRITE/EXEC. WRITE only when D is set already and
-			   the frame has no MEM_FRAME_* flag; EXEC as the tables say. */
-	u64 bytes;	/* size of the translation: 4 KiB, or 2 MiB where the guest's page, ept12's page
-			   and RAM are all at least that large */
+	u64 gpa;       /* L1 (machine) physical address of the byte at gva */
+	u64 guest_gpa; /* the running guest's own physical address (= gpa when eptp is 0);
+			  VTLB_NO_GPA when eptp is not 0 and a cached translation was used */
+	u8 *hva;       /* host address of that byte, VTLB_OK only */
+	u32 prot;      /* accesses of this privilege that the soft TLB may cache for the 4 KiB page
+			  without another call: VTLB_READ/WRITE/EXEC. WRITE only when D is set already
+			  and the frame has no MEM_FRAME_* flag; EXEC as the tables say. */
+	u64 bytes; /* size of the translation: 4 KiB, or 2 MiB where the guest's page, ept12's page
+		      and RAM are all at least that large */
 	bool global;
 };
 
@@ -93,13 +94,14 @@ struct vtlb_fault {
 };
 
 struct vtlb_config {
-	u64 max_bytes;	/* hard limit of SPT memory */
+	u64 max_bytes; /* hard limit of SPT memory */
 	u32 max_vps;
-	u32 maxphyaddr; /* of the processor model */
-	bool has_1g_pages, has_ept_ad;
-	int mode;	/* enum vtlb_mode */
-	bool audit;	/* walk again at every hit, count what differs (vtlb_stats) */
-	bool one_lock;	/* contrast build: one lock around every translation */
+	u32 maxphyaddr;	   /* of the processor model */
+	bool has_1g_pages; /* in guest page tables */
+	u64 ept_caps;	   /* IA32_VMX_EPT_VPID_CAP: page sizes, execute-only, A/D (EPT_CAP_*) */
+	int mode;	   /* enum vtlb_mode */
+	bool audit;	   /* walk again at every hit, count what differs (vtlb_stats) */
+	bool one_lock;	   /* contrast build: one lock around every translation */
 	u64 seed;
 };
 
@@ -124,26 +126,35 @@ int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id);
 void vtlb_vp_fini(struct vtlb_vp *v);
 
 /*
- * vtlb_set_context - the VP's paging state changed (CR0/CR3/CR4/EFER/EPTP/VPID/PKRU, VM entry/exit).
- * Selects the SAS; flushes nothing by itself except the soft TLB when the SAS or a permission-
- * relevant bit changed, and not even that when the VP comes back to a context of a moment ago. The
- * architectural flush that goes with the change is a call below, made after this one.
+ * vtlb_set_context - the VP's paging state changed (CR0/CR3/CR4/EFER/EPTP/VPID/PKRU, VM
+ * entry/exit). Selects the SAS; flushes nothing by itself except the soft TLB when the SAS or a
+ * permission- relevant bit changed, and not even that when the VP comes back to a context of a
+ * moment ago. The architectural flush that goes with the change is a call below, made after this
+ * one.
  */
 void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx);
 
-/* Translate one byte's page at @gva for @access. Sets A (and D for a write) in the guest's tables. */
-enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl, struct vtlb_fault *f);
+/* Translate one byte's page at @gva for @access. Sets A (and D for a write) in the guest's tables.
+ */
+enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+				struct vtlb_fault *f);
 
-/* The running guest's physical address (through ept12 when in use), for PDPTE loads and the like. */
-enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access, struct vtlb_xl *xl, struct vtlb_fault *f);
+/* The running guest's physical address (through ept12 when in use), for PDPTE loads and the like.
+ */
+enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access,
+				    struct vtlb_xl *xl, struct vtlb_fault *f);
 
 /* Reference walk: no cache, no A/D update, for debuggers, dumps and the audit. */
-enum vtlb_status vtlb_peek(const struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl, struct vtlb_fault *f);
+enum vtlb_status vtlb_peek(const struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+			   struct vtlb_fault *f);
 
-/* Invalidation, SDM 3A "Invalidation of TLBs and Paging-Structure Caches", 3C "Caching Translation Information". */
+/* Invalidation, SDM 3A "Invalidation of TLBs and Paging-Structure Caches", 3C "Caching Translation
+ * Information". */
 void vtlb_invlpg(struct vtlb_vp *v, u64 gva);
-void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush); /* MOV CR3: non-global of the (new) PCID; after vtlb_set_context() */
-void vtlb_flush(struct vtlb_vp *v, bool global);		    /* CR0.PG, CR4.PGE/PSE/PAE/PCIDE/SMEP writes */
+void vtlb_cr3_load(
+	struct vtlb_vp *v, u64 old_cr3,
+	bool no_flush); /* MOV CR3: non-global of the (new) PCID; after vtlb_set_context() */
+void vtlb_flush(struct vtlb_vp *v, bool global); /* CR0.PG, CR4.PGE/PSE/PAE/PCIDE/SMEP writes */
 void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva);
 void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva);
 void vtlb_invept(struct vtlb_vp *v, u32 type, u64 eptp);
@@ -160,7 +171,8 @@ void vtlb_memory_changed(struct vtlb *t);
  * point; until then a store of theirs can go unnoticed, so the code read meanwhile is provisional:
  * once all have passed, the frame's code_gen moves on by itself and whatever was decoded is decoded
  * again. (x86 lets a processor see another's code changes that late: it has to serialise first.)
- * Return: true; false when too many frames are waiting: do not keep the block that is being decoded.
+ * Return: true; false when too many frames are waiting: do not keep the block that is being
+ * decoded.
  */
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
 

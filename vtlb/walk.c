@@ -9,6 +9,7 @@
  */
 #include "vtlb/walk.h"
 
+#include "l0/arch/vmx.h"
 #include "l0/arch/x86.h"
 #include "l0/base/bits.h"
 #include "vtlb/leaf.h"
@@ -31,7 +32,6 @@
 #define EPT_A BIT(8)
 #define EPT_D BIT(9)
 #define EPT_XU BIT(10)
-#define EPTP_AD BIT(6)
 #define EPT_LEVELS 4
 #define EPT_GPA_BITS 48
 
@@ -116,8 +116,12 @@ static void note_entry_write(const struct walk_env *env, u64 gpa)
 		mem_note_write(env->mem, gpa & ~3ull, 4);
 }
 
-/* ---- EPT --------------------------------------------------------------------------------------
- */
+/* ---- EPT ---- */
+
+static bool has_ept_ad(const struct walk *w)
+{
+	return w->ctx->eptp & EPTP_AD && w->env->ept_caps & EPT_CAP_AD;
+}
 
 static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u32 perm, u64 qual)
 {
@@ -130,10 +134,13 @@ static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u
 	return VTLB_EPT_VIOLATION;
 }
 
-/* Source: SDM 3C "EPT Misconfigurations". */
-static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u32 level, bool is_leaf)
+/* A present entry; @present: the bits that make it so. Source: SDM 3C "EPT Misconfigurations". */
+static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u64 present, u32 level,
+				 bool is_leaf)
 {
 	if ((e & (EPT_R | EPT_W)) == EPT_W || e & env->rsvd_mask)
+		return true;
+	if (!(e & EPT_R) && e & present && !(env->ept_caps & EPT_CAP_EXECUTE_ONLY))
 		return true;
 	if (!is_leaf)
 		return e & (level == EPT_LEVELS ? GENMASK(7, 3) : GENMASK(6, 3));
@@ -142,8 +149,8 @@ static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u32 level, b
 	if (memtype == 2 || memtype == 3 || memtype == 7)
 		return true;
 	if (level == 3)
-		return !env->has_ept_1g || e & GENMASK(29, 12);
-	return level == 2 && e & GENMASK(20, 12);
+		return !(env->ept_caps & EPT_CAP_1G) || e & GENMASK(29, 12);
+	return level == 2 && (!(env->ept_caps & EPT_CAP_2M) || e & GENMASK(20, 12));
 }
 
 /* Set A, and D in the leaf, along the entries host[level]. False: walk again. */
@@ -172,7 +179,7 @@ static enum vtlb_status ept_walk(struct walk *w, u64 guest_gpa, u32 need, u64 qu
 {
 	const struct walk_env *env = w->env;
 	u64 present = w->ctx->mbec ? EPT_R | EPT_W | EPT_X | EPT_XU : EPT_R | EPT_W | EPT_X;
-	bool has_ad = w->ctx->eptp & EPTP_AD && env->has_ept_ad;
+	bool has_ad = has_ept_ad(w);
 	void *host[EPT_LEVELS + 1];
 	u64 entry[EPT_LEVELS + 1], at[EPT_LEVELS + 1];
 	u64 table, e, perm;
@@ -193,7 +200,7 @@ again:
 			return ept_violation(w, guest_gpa, need, 0, qual);
 		bool is_leaf = level == 1 || (e & EPT_PS && level < 4);
 
-		if (unlikely(ept_is_misconfigured(env, e, level, is_leaf))) {
+		if (unlikely(ept_is_misconfigured(env, e, present, level, is_leaf))) {
 			w->fault.gpa = guest_gpa;
 			return VTLB_EPT_MISCONFIG;
 		}
@@ -215,8 +222,7 @@ again:
 	return VTLB_OK;
 }
 
-/* ---- the guest's own tables --------------------------------------------------------------------
- */
+/* ---- the guest's own tables ---- */
 
 static enum vtlb_status page_fault(struct walk *w, u32 code)
 {
@@ -236,10 +242,9 @@ static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa,
 	s->gpa = guest_gpa;
 	s->ept_perm = EPT_R | EPT_W;
 	if (w->ctx->eptp) {
-		bool as_write = w->ctx->eptp & EPTP_AD && w->env->has_ept_ad;
 		struct ept_result r;
-		enum vtlb_status st =
-			ept_walk(w, guest_gpa, EPT_R | (as_write ? EPT_W : 0), QUAL_GLA_VALID, &r);
+		enum vtlb_status st = ept_walk(w, guest_gpa, EPT_R | (has_ept_ad(w) ? EPT_W : 0),
+					       QUAL_GLA_VALID, &r);
 
 		if (unlikely(st != VTLB_OK))
 			return st;
@@ -417,8 +422,7 @@ static bool update_guest(struct walk *w, const struct path *path)
 	return true;
 }
 
-/* ---- together ----------------------------------------------------------------------------------
- */
+/* ---- together ---- */
 
 /* w->guest_gpa through ept12 to w->gpa. */
 static enum vtlb_status walk_final(struct walk *w, u64 qual)

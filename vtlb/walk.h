@@ -24,7 +24,8 @@ struct walk_env {
 	u64 phys_mask; /* bits maxphyaddr-1:12 */
 	u64 rsvd_mask; /* bits 51:maxphyaddr */
 	u32 maxphyaddr;
-	bool has_1g, has_ept_1g, has_ept_ad;
+	bool has_1g;
+	u64 ept_caps; /* EPT_CAP_* */
 };
 
 struct walk {

@@ -77,7 +77,7 @@ static struct vtlb *make(u32 n_vps, bool one_lock)
 				  .max_vps = n_vps,
 				  .maxphyaddr = 40,
 				  .has_1g_pages = true,
-				  .has_ept_ad = true,
+				  .ept_caps = ~0ull,
 				  .one_lock = one_lock};
 	int err;
 	struct vtlb *t = vtlb_create(mem, &cfg, &err);

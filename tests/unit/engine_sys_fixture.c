@@ -75,7 +75,7 @@ struct sysfix *sysfix_create(void)
 {
 	struct sysfix *f = aligned_alloc(64, ALIGN_UP(sizeof(*f), 64));
 	struct vtlb_config cfg = {.max_bytes = 4 * MIB, .max_vps = 1, .maxphyaddr = 40, .has_1g_pages = true,
-				  .has_ept_ad = true};
+				  .ept_caps = ~0ull};
 	int err = 0;
 
 	memset(f, 0, sizeof(*f));

@@ -552,7 +552,8 @@ static void begin(u32 n_vps, struct vtlb_config cfg)
 	s.ram = mem_ram_base(s.mem);
 	cfg.max_vps = n_vps;
 	cfg.maxphyaddr = 40;
-	cfg.has_1g_pages = cfg.has_ept_ad = true;
+	cfg.has_1g_pages = true;
+	cfg.ept_caps = ~0ull;
 	cfg.seed = seed;
 	s.t = vtlb_create(s.mem, &cfg, &err);
 	assert_non_null(s.t);

@@ -59,7 +59,7 @@ static void begin(u32 n_vps, u64 max_bytes)
 				  .max_vps = n_vps,
 				  .maxphyaddr = 46,
 				  .has_1g_pages = true,
-				  .has_ept_ad = true};
+				  .ept_caps = ~0ull};
 
 	memset(&e, 0, sizeof(e));
 	e.mem = mem_create(RAM_BYTES, &err);

@@ -187,7 +187,7 @@ static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 	struct vtlb_config cfg = {.max_bytes = max_bytes,
 				  .max_vps = n_threads,
 				  .maxphyaddr = 40,
-				  .has_ept_ad = true,
+				  .ept_caps = ~0ull,
 				  .one_lock = one_lock};
 
 	sh->t = vtlb_create(sh->mem, &cfg, &err);

@@ -539,7 +539,7 @@ static void run(int mode, bool nested, int rounds)
 				  .max_vps = 1,
 				  .maxphyaddr = MAXPHYADDR,
 				  .has_1g_pages = true,
-				  .has_ept_ad = true};
+				  .ept_caps = ~0ull};
 	struct vtlb *t = vtlb_create(m, &cfg, &err);
 	struct vtlb_vp v = {0};
 	struct counts n = {0};
