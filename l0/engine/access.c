@@ -163,8 +163,11 @@ static u64 lin_wrap(const struct vp *vp, u64 lin)
 	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 || vp->mode & VP_MODE_LMA ? lin : (u32)lin;
 }
 
+/* Canonical, or in flat 32-bit mode within the 4 GiB, which the fast handlers leave to this. */
 static void check_canonical(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 seg)
 {
+	if (unlikely((vp->mode & VP_MODE_FLAT) && seg < SEG_FS && lin + size - 1 > 0xffffffffull))
+		vp_fault(vp, op, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
 	if (unlikely(!is_canonical_va(vp, lin) || !is_canonical_va(vp, lin + size - 1)))
 		vp_fault(vp, op, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
 }
@@ -357,11 +360,11 @@ u64 seg_linear(struct vp *vp, const struct op *op, u32 seg, u64 off, u32 size, b
 	return lin;
 }
 
+const u64 ea_masks[9] = {[2] = 0xffff, [4] = 0xffffffff, [8] = ~0ull};
+
 u64 op_ea(struct vp *vp, const struct op *op)
 {
-	u64 ea = ea_flat64(vp, op);
-
-	return op->asize == 8 ? ea : op->asize == 4 ? (u32)ea : (u16)ea;
+	return ea_flat64(vp, op) & ea_masks[op->asize];
 }
 
 u64 op_linear(struct vp *vp, const struct op *op, u32 size, bool write)

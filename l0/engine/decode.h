@@ -71,6 +71,20 @@ op_fn op_fused_lookup(enum fuse_kind kind, u32 si, bool flat64, u32 cc);
 /* Register number of a general register; 8-bit high ones 0x80 | number; OP_NO_REG for none. */
 u8 decode_reg(ZydisRegister r);
 
+/* Operand size when pushes, pops, calls and returns of that size need no checks and no truncation but
+ * to that size: 8 in 64-bit mode, 4 in flat 32-bit mode; else 0. */
+static inline u32 decode_flat_stack(const struct decode *d)
+{
+	u32 size = d->op->size;
+
+	if (d->mode & VP_MODE_AC)
+		return 0;
+	if ((d->mode & VP_MODE_SIZE) == VP_MODE_64)
+		return size == 8 ? 8 : 0;
+	return size == 4 && (d->mode & VP_MODE_SIZE) == VP_MODE_32 && (d->mode & VP_MODE_FLAT) &&
+	       (d->mode & VP_MODE_SS32) && (d->mode & VP_MODE_CSFLAT) ? 4 : 0;
+}
+
 /* A plain function (op_plain) instead of a threaded handler. */
 static inline bool decode_plain(struct decode *d, op_fn f)
 {

@@ -81,6 +81,9 @@ static __always_inline u64 ea_flat64(struct vp *vp, const struct op *op)
 	return vp->cpu.gpr[op->base] + vp->cpu.gpr[op->index] * op->scale + (u64)op->disp;
 }
 
+/* By address size in bytes. */
+extern const u64 ea_masks[9];
+
 /* 64-bit addressing, base and displacement only. */
 static __always_inline u64 ea_simple64(struct vp *vp, const struct op *op)
 {
@@ -197,8 +200,15 @@ DEFINE_MEM_SIZE(4, 32)
 DEFINE_MEM_SIZE(8, 64)
 #undef DEFINE_MEM_SIZE
 
-/* op_linear() where registers are to be kept. */
-#define LINEAR(vp, op, size, write) SLOW_CALL4(slow_linear, vp, op, size, write)
+/* The same as op_linear(), inline where no segment has to be checked: then bases are 0 outside 64-bit
+ * mode, so that nothing wraps but the offset. */
+static __always_inline u64 linear_any(struct vp *vp, const struct op *op, u32 size, bool write)
+{
+	if (unlikely(op->flags & OP_SEGCHECK))
+		return SLOW_CALL4(slow_linear, vp, op, size, write);
+	return (ea_flat64(vp, op) & ea_masks[op->asize]) + vp->ea_base[op->seg];
+}
+#define LINEAR(vp, op, size, write) linear_any(vp, op, size, write)
 
 /* ---- stack ---- */
 

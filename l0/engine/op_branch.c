@@ -51,46 +51,42 @@ static void loop_cc(struct vp *vp, const struct op *op)
 	NEXT(vp, op);
 }
 
-/* ---- 64-bit mode: flat stack ---- */
+/* ---- flat stack and code: 64-bit mode, and 32-bit mode without segmentation ---- */
 
-static void call_rel64(struct vp *vp, const struct op *op)
-{
-	u64 sp = vp->cpu.gpr[RSP] - 8;
-
-	mem_store8(vp, op, sp, op_rip(vp, op) + op->len, SEG_SS);
-	vp->cpu.gpr[RSP] = sp;
-	return chain_fixed(vp, op);
-}
-
-static void call_r64(struct vp *vp, const struct op *op)
-{
-	u64 sp = vp->cpu.gpr[RSP] - 8, target = vp->cpu.gpr[op->src];
-
-	if (unlikely(!is_canonical_va(vp, target)))
-		vp_fault(vp, op, VECTOR_GP, 0);
-	mem_store8(vp, op, sp, op_rip(vp, op) + op->len, SEG_SS);
-	vp->cpu.gpr[RSP] = sp;
-	return chain_indirect(vp, op, target);
-}
-
-static void ret64(struct vp *vp, const struct op *op)
-{
-	u64 target = mem_load8(vp, op, vp->cpu.gpr[RSP], SEG_SS);
-
-	if (unlikely(!is_canonical_va(vp, target)))
-		vp_fault(vp, op, VECTOR_GP, 0);
-	vp->cpu.gpr[RSP] += 8 + op->imm;
-	return chain_indirect(vp, op, target);
-}
-
-static void jmp_r64(struct vp *vp, const struct op *op)
-{
-	u64 target = vp->cpu.gpr[op->src];
-
-	if (unlikely(!is_canonical_va(vp, target)))
-		vp_fault(vp, op, VECTOR_GP, 0);
-	return chain_indirect(vp, op, target);
-}
+#define DEF_FLAT(B, S, T) \
+	static void call_rel##B(struct vp *vp, const struct op *op) \
+	{ \
+		T sp = (T)(vp->cpu.gpr[RSP] - S); \
+		mem_store##S(vp, op, sp, (T)(op_rip(vp, op) + op->len), SEG_SS); \
+		vp->cpu.gpr[RSP] = sp; \
+		return chain_fixed(vp, op); \
+	} \
+	static void call_r##B(struct vp *vp, const struct op *op) \
+	{ \
+		T sp = (T)(vp->cpu.gpr[RSP] - S), target = (T)vp->cpu.gpr[op->src]; \
+		if (S == 8 && unlikely(!is_canonical_va(vp, target))) \
+			vp_fault(vp, op, VECTOR_GP, 0); \
+		mem_store##S(vp, op, sp, (T)(op_rip(vp, op) + op->len), SEG_SS); \
+		vp->cpu.gpr[RSP] = sp; \
+		return chain_indirect(vp, op, target); \
+	} \
+	static void ret##B(struct vp *vp, const struct op *op) \
+	{ \
+		T target = mem_load##S(vp, op, (T)vp->cpu.gpr[RSP], SEG_SS); \
+		if (S == 8 && unlikely(!is_canonical_va(vp, target))) \
+			vp_fault(vp, op, VECTOR_GP, 0); \
+		vp->cpu.gpr[RSP] = (T)(vp->cpu.gpr[RSP] + S + op->imm); \
+		return chain_indirect(vp, op, target); \
+	} \
+	static void jmp_r##B(struct vp *vp, const struct op *op) \
+	{ \
+		T target = (T)vp->cpu.gpr[op->src]; \
+		if (S == 8 && unlikely(!is_canonical_va(vp, target))) \
+			vp_fault(vp, op, VECTOR_GP, 0); \
+		return chain_indirect(vp, op, target); \
+	}
+DEF_FLAT(64, 8, u64)
+DEF_FLAT(32, 4, u32)
 
 /* ---- any mode ---- */
 
@@ -152,38 +148,39 @@ static bool pick_rel(struct decode *d, op_fn fn, bool ends)
 	return pick(d, fn, ends);
 }
 
-static bool pick_indirect(struct decode *d, op_fn r64, op_fn any)
+/* The handler by what decode_flat_stack() says. */
+static op_fn by_flat(const struct decode *d, op_fn flat64, op_fn flat32, op_fn any)
 {
-	bool fast = (d->mode & VP_MODE_SIZE) == VP_MODE_64 && !(d->op->flags & OP_MEM) && d->op->size == 8 &&
-		    !(d->mode & VP_MODE_AC);
+	u32 flat = decode_flat_stack(d);
 
-	return pick(d, fast ? r64 : any, true);
+	return flat == 8 ? flat64 : flat == 4 ? flat32 : any;
+}
+
+static bool pick_indirect(struct decode *d, op_fn r64, op_fn r32, op_fn any)
+{
+	if (d->op->flags & OP_MEM)
+		return pick(d, any, true);
+	d->op->src = decode_reg(d->opr[0].reg.value);
+	return pick(d, by_flat(d, r64, r32, any), true);
 }
 
 bool op_branch_pick(struct decode *d)
 {
 	struct op *op = d->op;
 	u32 opcode = d->insn.opcode;
-	bool code64 = (d->mode & VP_MODE_SIZE) == VP_MODE_64 && !(d->mode & VP_MODE_AC);
 
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_JMP:
 		if (opcode == 0xe9 || opcode == 0xeb)
 			return pick_rel(d, jmp_rel, true);
-		if (opcode == 0xff && (op->modrm >> 3 & 7) == 4) {
-			if (!(op->flags & OP_MEM))
-				op->src = decode_reg(d->opr[0].reg.value);
-			return pick_indirect(d, jmp_r64, jmp_any);
-		}
+		if (opcode == 0xff && (op->modrm >> 3 & 7) == 4)
+			return pick_indirect(d, jmp_r64, jmp_r32, jmp_any);
 		return false; /* far */
 	case ZYDIS_MNEMONIC_CALL:
 		if (opcode == 0xe8)
-			return pick_rel(d, code64 && op->size == 8 ? call_rel64 : call_rel, true);
-		if (opcode == 0xff && (op->modrm >> 3 & 7) == 2) {
-			if (!(op->flags & OP_MEM))
-				op->src = decode_reg(d->opr[0].reg.value);
-			return pick_indirect(d, call_r64, call_any);
-		}
+			return pick_rel(d, by_flat(d, call_rel64, call_rel32, call_rel), true);
+		if (opcode == 0xff && (op->modrm >> 3 & 7) == 2)
+			return pick_indirect(d, call_r64, call_r32, call_any);
 		return false;
 	case ZYDIS_MNEMONIC_RET:
 		if (opcode != 0xc2 && opcode != 0xc3)
@@ -191,7 +188,7 @@ bool op_branch_pick(struct decode *d)
 		if (opcode == 0xc3)
 			op->imm = 0;
 		op->imm = (u16)op->imm;
-		return pick(d, code64 && op->size == 8 ? ret64 : ret_any, true);
+		return pick(d, by_flat(d, ret64, ret32, ret_any), true);
 	case ZYDIS_MNEMONIC_LOOP:
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:

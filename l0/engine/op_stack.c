@@ -1,46 +1,42 @@
 /*
- * PUSH, POP, PUSHA, POPA, ENTER, LEAVE. The 64-bit forms address the stack directly; the others go
- * by the stack size and segment of the mode. Pushes and pops of segment registers and of flags are
+ * PUSH, POP, PUSHA, POPA, ENTER, LEAVE. The flat forms address the stack directly; the others go by
+ * the stack size and segment of the mode. Pushes and pops of segment registers and of flags are
  * system operations.
  */
 #include "l0/engine/decode.h"
 
-static void push_r64(struct vp *vp, const struct op *op)
-{
-	u64 sp = vp->cpu.gpr[RSP] - 8;
-
-	mem_store8(vp, op, sp, vp->cpu.gpr[op->src], SEG_SS);
-	vp->cpu.gpr[RSP] = sp;
-	NEXT(vp, op);
-}
-
-static void push_i64(struct vp *vp, const struct op *op)
-{
-	u64 sp = vp->cpu.gpr[RSP] - 8;
-
-	mem_store8(vp, op, sp, op->imm, SEG_SS);
-	vp->cpu.gpr[RSP] = sp;
-	NEXT(vp, op);
-}
-
-static void pop_r64(struct vp *vp, const struct op *op)
-{
-	u64 v = mem_load8(vp, op, vp->cpu.gpr[RSP], SEG_SS);
-
-	vp->cpu.gpr[RSP] += 8;
-	vp->cpu.gpr[op->dst] = v;
-	NEXT(vp, op);
-}
-
-static void leave64(struct vp *vp, const struct op *op)
-{
-	u64 bp = vp->cpu.gpr[RBP];
-	u64 v = mem_load8(vp, op, bp, SEG_SS);
-
-	vp->cpu.gpr[RSP] = bp + 8;
-	vp->cpu.gpr[RBP] = v;
-	NEXT(vp, op);
-}
+#define DEF_FLAT(B, S, T) \
+	static void push_r##B(struct vp *vp, const struct op *op) \
+	{ \
+		T sp = (T)(vp->cpu.gpr[RSP] - S); \
+		mem_store##S(vp, op, sp, (T)vp->cpu.gpr[op->src], SEG_SS); \
+		vp->cpu.gpr[RSP] = sp; \
+		NEXT(vp, op); \
+	} \
+	static void push_i##B(struct vp *vp, const struct op *op) \
+	{ \
+		T sp = (T)(vp->cpu.gpr[RSP] - S); \
+		mem_store##S(vp, op, sp, (T)op->imm, SEG_SS); \
+		vp->cpu.gpr[RSP] = sp; \
+		NEXT(vp, op); \
+	} \
+	static void pop_r##B(struct vp *vp, const struct op *op) \
+	{ \
+		T v = mem_load##S(vp, op, (T)vp->cpu.gpr[RSP], SEG_SS); \
+		vp->cpu.gpr[RSP] = (T)(vp->cpu.gpr[RSP] + S); \
+		vp->cpu.gpr[op->dst] = v; \
+		NEXT(vp, op); \
+	} \
+	static void leave##B(struct vp *vp, const struct op *op) \
+	{ \
+		T bp = (T)vp->cpu.gpr[RBP]; \
+		T v = mem_load##S(vp, op, bp, SEG_SS); \
+		vp->cpu.gpr[RSP] = (T)(bp + S); \
+		vp->cpu.gpr[RBP] = v; \
+		NEXT(vp, op); \
+	}
+DEF_FLAT(64, 8, u64)
+DEF_FLAT(32, 4, u32)
 
 void opstack_push(struct vp *vp, const struct op *op, u64 value, u32 size)
 {
@@ -165,22 +161,22 @@ static bool pick(struct decode *d, op_fn fn)
 bool op_stack_pick(struct decode *d)
 {
 	struct op *op = d->op;
-	bool fast = (d->mode & VP_MODE_SIZE) == VP_MODE_64 && op->size == 8 && !(d->mode & VP_MODE_AC);
+	u32 flat = decode_flat_stack(d);
 
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
 		if (d->form == FORM_R) {
 			op->src = op->dst;
-			return pick(d, fast ? push_r64 : push_r);
+			return pick(d, flat == 8 ? push_r64 : flat ? push_r32 : push_r);
 		}
 		if (d->form == FORM_I)
-			return pick(d, fast ? push_i64 : push_i);
+			return pick(d, flat == 8 ? push_i64 : flat ? push_i32 : push_i);
 		return d->form == FORM_M && pick(d, push_m);
 	case ZYDIS_MNEMONIC_POP:
 		if (d->form == FORM_R)
-			return pick(d, fast ? pop_r64 : pop_r);
+			return pick(d, flat == 8 ? pop_r64 : flat ? pop_r32 : pop_r);
 		return d->form == FORM_M && pick(d, pop_m);
-	case ZYDIS_MNEMONIC_LEAVE: return pick(d, fast ? leave64 : leave_any);
+	case ZYDIS_MNEMONIC_LEAVE: return pick(d, flat == 8 ? leave64 : flat ? leave32 : leave_any);
 	case ZYDIS_MNEMONIC_ENTER:
 		d->op->aux = (u16)d->insn.raw.imm[1].value.u;
 		return decode_plain(d, enter);
