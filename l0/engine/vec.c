@@ -572,20 +572,6 @@ static op_fn special(ZydisMnemonic m, struct op *op)
 	}
 }
 
-static bool is_unsupported(ZydisMnemonic m)
-{
-	/* several faults in one instruction, or memory operands that are no single range */
-	switch (m) {
-	case ZYDIS_MNEMONIC_VMASKMOVPS:
-	case ZYDIS_MNEMONIC_VMASKMOVPD:
-	case ZYDIS_MNEMONIC_VPMASKMOVD:
-	case ZYDIS_MNEMONIC_VPMASKMOVQ:
-		return true;
-	default:
-		return false;
-	}
-}
-
 struct operands {
 	struct gpr_use gpr;
 	const ZydisDecodedOperand *mem;
@@ -648,6 +634,8 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 	struct operands u = {0};
 	u8 code[VEC_STUB_MAX + 1];
 
+	if (!state && vp->features->has_xsave)
+		state = vec_xsave_lookup(insn->mnemonic);
 	if (state) {
 		for (u32 i = 0; i < insn->operand_count; i++)
 			if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
@@ -656,10 +644,15 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 		op->aux = insn->meta.isa_ext == ZYDIS_ISA_EXT_X87 ? VEC_X87 : VEC_FXSR;
 		return op_slow;
 	}
-	if (!set || !is_stateful(insn) || !is_announced(vp, set, insn) || is_unsupported(insn->mnemonic))
+	if (!set || !is_stateful(insn) || !is_announced(vp, set, insn))
 		return NULL;
 	op->aux = set->kind;
 	op->sel = 0;
+	state = vec_element_lookup(insn, operands, op);
+	if (state) {
+		op->slow = state;
+		return op_slow;
+	}
 	/* MMX forms of the SSE sets need no OSFXSR, and follow the rules of MMX */
 	bool xmm = false, mmx = false, x87 = false;
 	for (u32 i = 0; i < insn->operand_count; i++)

@@ -33,6 +33,10 @@ int vec_init(void);
 /* Bring the guest's state into the host's registers (sets vec_live). vp_vec_park() is the inverse. */
 void vec_unpark(struct vp *vp);
 
+/* Does the host's processor have a feature bit that vector operations run on? AVX and what builds on it
+ * also needs the host's XCR0. */
+bool vec_host_has(u32 leaf, u32 subleaf, u32 reg, u32 bit);
+
 /* Reset values (FINIT state, MXCSR 1f80) into cpu.vec; parks nothing. */
 void vec_reset(struct vp *vp);
 

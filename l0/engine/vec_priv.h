@@ -39,7 +39,13 @@ static __always_inline void vec_live(struct vp *vp)
 /* Bits of MXCSR that may be 1 (of the host, as FXSAVE tells it). */
 extern u32 vec_mxcsr_mask;
 
-/* Slow functions for op_slow: images of the state in memory. */
+/* Slow functions for op_slow: images of the state in memory; NULL: not one of theirs. */
 op_fn vec_state_lookup(u16 mnemonic);
+op_fn vec_xsave_lookup(u16 mnemonic);
+/* Gathers and masked moves; fills @op. */
+op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, struct op *op);
+
+/* Park, and make every component of cpu.vec valid: it is about to be read or changed by hand. */
+u8 *vec_own_image(struct vp *vp);
 
 #endif

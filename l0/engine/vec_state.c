@@ -21,6 +21,7 @@
 #define IMG_MXCSR_MASK 28
 #define IMG_ST 32
 #define IMG_XMM 160
+#define YMM_HIGH 576
 
 u32 vec_mxcsr_mask = 0xffbf;
 
@@ -44,6 +45,23 @@ static void learn_host(void)
 	if (mask)
 		vec_mxcsr_mask = mask;
 	host_known = true;
+}
+
+/* CPUID bits that mean 256-bit state. */
+static bool needs_avx(u32 leaf, u32 reg, u32 bit)
+{
+	return (leaf == 1 && reg == 2 && (bit == 12 || bit == 28 || bit == 29)) || (leaf == 7 && reg == 1 && bit == 5);
+}
+
+bool vec_host_has(u32 leaf, u32 subleaf, u32 reg, u32 bit)
+{
+	u32 r[4];
+
+	if (!host_known)
+		learn_host();
+	if (!__get_cpuid_count(leaf, subleaf, &r[0], &r[1], &r[2], &r[3]))
+		return false;
+	return (r[reg] >> bit & 1) && (host_avx || !needs_avx(leaf, reg, bit));
 }
 
 void vp_vec_park_slow(struct vp *vp)
@@ -89,13 +107,23 @@ void vec_reset(struct vp *vp)
 	vp->fpu_op = 0;
 }
 
-/* The image in cpu.vec is about to be changed by hand: it is what counts, all of it valid. */
-static u8 *image_own(struct vp *vp)
+u8 *vec_own_image(struct vp *vp)
 {
+	u8 *img = vp->cpu.vec;
+
 	vp_vec_park(vp);
-	u64 bv = nm_load64(vp->cpu.vec + XSTATE_BV);
-	nm_store64(vp->cpu.vec + XSTATE_BV, bv | 3);
-	return vp->cpu.vec;
+	u64 bv = nm_load64(img + XSTATE_BV);
+	if (!(bv & 1)) {
+		nm_set(img, 0, IMG_MXCSR);
+		nm_set(img + IMG_ST, 0, IMG_XMM - IMG_ST);
+		nm_store16(img + IMG_FCW, 0x37f);
+	}
+	if (!(bv & 2))
+		nm_set(img + IMG_XMM, 0, 256);
+	if (!(bv & 4))
+		nm_set(img + YMM_HIGH, 0, 256);
+	nm_store64(img + XSTATE_BV, 3 | (host_avx ? 4 : 0));
+	return img;
 }
 
 /* ---- FXSAVE, FXRSTOR ---- */
@@ -125,8 +153,7 @@ static void fxsave(struct vp *vp, const struct op *op, bool wide)
 	u64 off = state_operand(vp, op, 16);
 	u8 img[512];
 
-	vp_vec_park(vp);
-	nm_copy(img, vp->cpu.vec, sizeof(img));
+	nm_copy(img, vec_own_image(vp), sizeof(img));
 	nm_store16(img + IMG_FOP, vp->fpu_op);
 	nm_store64(img + IMG_FIP, wide ? vp->fpu_ip : (u32)vp->fpu_ip);
 	nm_store64(img + IMG_FDP, wide ? vp->fpu_dp : (u32)vp->fpu_dp);
@@ -152,7 +179,7 @@ static void fxrstor(struct vp *vp, const struct op *op, bool wide)
 	seg_read_bytes(vp, op, state_seg(op), off, img, sizeof(img));
 	if (nm_load32(img + IMG_MXCSR) & ~vec_mxcsr_mask)
 		vp_fault(vp, op, VECTOR_GP, 0);
-	u8 *vec = image_own(vp);
+	u8 *vec = vec_own_image(vp);
 	vp->fpu_op = nm_load16(img + IMG_FOP) & 0x7ff;
 	vp->fpu_ip = wide ? nm_load64(img + IMG_FIP) : nm_load32(img + IMG_FIP);
 	vp->fpu_dp = wide ? nm_load64(img + IMG_FDP) : nm_load32(img + IMG_FDP);
@@ -292,10 +319,9 @@ static void slow_fnstenv(struct vp *vp, const struct op *op)
 	u64 off = state_operand(vp, op, 0);
 	u8 env[28];
 
-	vp_vec_park(vp);
-	u32 n = env_build(vp, vp->cpu.vec, env_size(op), env);
+	u32 n = env_build(vp, vec_own_image(vp), env_size(op), env);
 	seg_write_bytes(vp, op, state_seg(op), off, env, n);
-	u8 *img = image_own(vp);
+	u8 *img = vec_own_image(vp);
 	nm_store16(img + IMG_FCW, nm_load16(img + IMG_FCW) | 0x3f); /* masks all exceptions */
 	nm_store16(img + IMG_FSW, nm_load16(img + IMG_FSW) & 0x7f7f);
 }
@@ -307,7 +333,7 @@ static void slow_fldenv(struct vp *vp, const struct op *op)
 
 	wait_pending(vp, op);
 	seg_read_bytes(vp, op, state_seg(op), off, env, env_size(op) == 2 ? 14 : 28);
-	env_apply(vp, env, env_size(op), image_own(vp));
+	env_apply(vp, env, env_size(op), vec_own_image(vp));
 }
 
 static void slow_fnsave(struct vp *vp, const struct op *op)
@@ -315,12 +341,11 @@ static void slow_fnsave(struct vp *vp, const struct op *op)
 	u64 off = state_operand(vp, op, 0);
 	u8 buf[28 + 80];
 
-	vp_vec_park(vp);
-	u32 n = env_build(vp, vp->cpu.vec, env_size(op), buf);
+	u32 n = env_build(vp, vec_own_image(vp), env_size(op), buf);
 	for (u32 i = 0; i < 8; i++, n += 10)
 		nm_copy(buf + n, vp->cpu.vec + IMG_ST + 16 * i, 10);
 	seg_write_bytes(vp, op, state_seg(op), off, buf, n);
-	u8 *img = image_own(vp);
+	u8 *img = vec_own_image(vp);
 	nm_store16(img + IMG_FCW, 0x037f);
 	nm_store16(img + IMG_FSW, 0);
 	img[IMG_FTW] = 0;
@@ -336,7 +361,7 @@ static void slow_frstor(struct vp *vp, const struct op *op)
 
 	wait_pending(vp, op);
 	seg_read_bytes(vp, op, state_seg(op), off, buf, n + 80);
-	u8 *img = image_own(vp);
+	u8 *img = vec_own_image(vp);
 	env_apply(vp, buf, env_size(op), img);
 	for (u32 i = 0; i < 8; i++, n += 10) {
 		nm_copy(img + IMG_ST + 16 * i, buf + n, 10);
