@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Every test guest passes under ./nestor, in the same way with both clocks.
 set -u
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
 status=0
 for image in "$NESTOR_BUILD"/tests/guests/*.elf; do
 	name=$(basename "$image" .elf)
 	for clock in virtual host; do
-		out=$(cd "$(mktemp -d)" && timeout 60 "$NESTOR" run --clock "$clock" "$image" 2>&1 </dev/null)
+		out=$(timeout 60 "$NESTOR" run --clock "$clock" "$image" 2>&1 </dev/null)
 		rc=$?
 		if [ $rc -ne 1 ] || ! grep -q '^passed$' <<<"$out" || grep -q FAIL <<<"$out"; then
 			echo "$name ($clock clock): status $rc"
