@@ -57,10 +57,27 @@ static void aside_end(struct aside *a)
 	close(a->file);
 }
 
+/* Ours, and where the viewer finds the pipe. Freed by the caller; its strings are not its own. */
+static char **viewer_environment(void)
+{
+	size_t n = 0;
+	char **env;
+
+	while (environ[n])
+		n++;
+	env = calloc(n + 2, sizeof(*env));
+	if (!env)
+		return NULL;
+	env[0] = (char *)VIEWER_RUN_FD_VARIABLE "=3";
+	memcpy(env + 1, environ, n * sizeof(*env));
+	return env;
+}
+
 /* The viewer with the pipe's reading end as descriptor 3, default signals, and the terminal. */
 static int spawn_viewer(const char *url, int pipe_fd, pid_t *pid)
 {
-	char *argv[] = {(char *)"nestor", (char *)"view", (char *)"--run-fd=3", (char *)url, NULL};
+	char *argv[] = {(char *)"nestor", (char *)"view", (char *)url, NULL};
+	char **env = viewer_environment();
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -74,7 +91,8 @@ static int spawn_viewer(const char *url, int pipe_fd, pid_t *pid)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	err = posix_spawn(pid, "/proc/self/exe", &actions, &attr, argv, environ);
+	err = env ? posix_spawn(pid, "/proc/self/exe", &actions, &attr, argv, env) : ENOMEM;
+	free(env);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	return -err;

@@ -111,12 +111,34 @@ static struct lane_span span_of(const struct view_state *st, const struct model_
 	return out;
 }
 
+static const struct model_worker *worker_of(const struct view_state *st, u32 id)
+{
+	u32 n;
+	const struct model_worker *w = model_workers(st->model, &n);
+
+	for (u32 i = 0; i < n; i++)
+		if (w[i].id == id)
+			return &w[i];
+	return NULL;
+}
+
+/* A worker tells that it goes idle at once, and then nothing: in a live stream it is idle until now. */
+static void extend_idle(const struct view_state *st, u32 worker, u32 n, u64 to)
+{
+	const struct model_worker *w = worker_of(st, worker);
+
+	if (n && w && model_totals(st->model)->detail == MODEL_LIVE && w->current.vcpu == EVENT_NO_ID &&
+	    room.segments[n - 1].vcpu == EVENT_NO_ID && room.segments[n - 1].start_ns == w->current.start_ns)
+		room.segments[n - 1].end_ns = MAX(room.segments[n - 1].end_ns, to);
+}
+
 static void lay_out(const struct view_state *st, u32 worker, u32 level)
 {
 	const struct timeline *t = &st->time;
 	u64 to = MIN(timeline_to(t), timeline_now(t));
 	u32 n = model_lane(st->model, worker, t->from_ns, to, room.segments, SEGMENTS_MAX);
 
+	extend_idle(st, worker, n, to);
 	for (u32 i = 0; i < n; i++) {
 		struct lane_span *s = &room.spans[i];
 
@@ -266,9 +288,12 @@ static void draw_legend(const struct view_state *st, int row)
 /* The segment of the selected lane's worker at the cursor. */
 static bool segment_at_cursor(const struct view_state *st, u32 worker, struct model_segment *s)
 {
+	const struct model_worker *w = worker_of(st, worker);
 	u64 ns = st->time.cursor_ns;
 
-	/* the end of the trace belongs to what ran last */
+	/* the end belongs to what ran last; a worker's batch may not have come yet */
+	if (w && st->time.follows && !st->time.holds)
+		ns = MIN(ns, w->last_ns);
 	return model_lane(st->model, worker, ns, ns + 1, s, 1) == 1 ||
 	       (ns && model_lane(st->model, worker, ns - 1, ns, s, 1) == 1);
 }

@@ -15,7 +15,7 @@
 struct viewer_config {
 	struct source *source; /* stays the caller's */
 	struct screen_options screen;
-	int run_fd; /* of viewer_run_live(): how the run is doing; -1: none */
+	int run_fd; /* of viewer_run_live(), from VIEWER_RUN_FD_VARIABLE; -1: none */
 };
 
 /**
@@ -46,6 +46,9 @@ enum viewer_run_state {
  */
 int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg), void (*quit)(void *arg),
 		    void *arg);
+
+/* In the environment of the viewer that viewer_run_live() starts: number of a descriptor. */
+#define VIEWER_RUN_FD_VARIABLE "NESTOR_VIEW_RUN_FD"
 
 /* Bytes that viewer_run_live() writes to the viewer's run_fd; its end: the run's process is gone. */
 #define VIEWER_MSG_RUN_ENDED 'e'

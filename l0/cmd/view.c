@@ -11,12 +11,11 @@
 #include "trace/session.h"
 #include "viewer/viewer.h"
 
-enum { KEY_ASCII = CMD_KEY_LONG, KEY_NO_COLOUR, KEY_RUN_FD };
+enum { KEY_ASCII = CMD_KEY_LONG, KEY_NO_COLOUR };
 
 static const struct cmd_option options[] = {
 	{"ascii", KEY_ASCII, NULL, "Draw with ASCII characters only, as in a locale without UTF-8."},
 	{"no-colour", KEY_NO_COLOUR, NULL, "Draw without colours, as with NO_COLOR in the environment."},
-	{"run-fd", KEY_RUN_FD, "N", "Descriptor on which nestor run --view tells how the run is doing."},
 };
 
 /* --- trace/bt2's reader as the viewer wants it --- */
@@ -132,9 +131,17 @@ static int show_named(const struct cmd *cmd, struct viewer_config *cfg, const ch
 	return show(cmd, cfg);
 }
 
+/* Where nestor run --view tells how the run is doing, when it started us. */
+static int run_fd(void)
+{
+	const char *text = getenv(VIEWER_RUN_FD_VARIABLE);
+
+	return text && is_number(text) ? atoi(text) : -1;
+}
+
 static int run_view(const struct cmd *cmd, int argc, char **argv)
 {
-	struct viewer_config cfg = {.run_fd = -1};
+	struct viewer_config cfg = {0};
 	const char *what = NULL;
 	struct cmd_args args;
 	int key;
@@ -144,11 +151,6 @@ static int run_view(const struct cmd *cmd, int argc, char **argv)
 		switch (key) {
 		case KEY_ASCII: cfg.screen.ascii = true; break;
 		case KEY_NO_COLOUR: cfg.screen.no_colour = true; break;
-		case KEY_RUN_FD:
-			if (!is_number(args.value))
-				return cmd_usage_error(cmd, "--run-fd wants a number, not '%s'", args.value);
-			cfg.run_fd = atoi(args.value);
-			break;
 		case CMD_POSITIONAL:
 			if (what)
 				return cmd_usage_error(cmd, "one trace, URL or process at a time");
@@ -157,6 +159,7 @@ static int run_view(const struct cmd *cmd, int argc, char **argv)
 		default: return cmd_args_status(key);
 		}
 	}
+	cfg.run_fd = run_fd();
 	return show_named(cmd, &cfg, what);
 }
 
