@@ -94,6 +94,7 @@ static void bus_send_init(void *machine, u32 vp)
 {
 	struct machine *m = machine;
 
+	vp_request_clear(&m->vcpu[vp].vp, VP_ATTN_SIPI); /* one that came before is lost */
 	vp_request(&m->vcpu[vp].vp, VP_ATTN_INIT);
 	worker_wake(m->host, &m->vcpu[vp], WAKE_INIT, 0, bus_now_ns(machine));
 }

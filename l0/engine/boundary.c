@@ -200,6 +200,9 @@ static enum found try_signals(struct vp *vp, u32 attn)
 		vp_request_clear(vp, VP_ATTN_INIT);
 		return found(exit_plain(vp, EXIT_REASON_INIT_SIGNAL));
 	}
+	/* a processor that waits after its reset is where INIT leads; kept, it would undo the SIPI */
+	if (attn & VP_ATTN_INIT && !vp->vmxon)
+		vp_request_clear(vp, VP_ATTN_INIT);
 	if (attn & VP_ATTN_SIPI) {
 		vp_request_clear(vp, VP_ATTN_SIPI);
 		if (vp->cpu.activity == ACTIVITY_WAIT_SIPI)
