@@ -11,6 +11,7 @@
 #include "viewer/cast.h"
 #include "viewer/keys.h"
 #include "viewer/screen.h"
+#include "viewer/stretches.h"
 #include "viewer/timeline.h"
 
 /* What the numbers of the table are of. */
@@ -20,6 +21,7 @@ struct view_state {
 	const struct model *model;
 	struct cast cast;
 	struct timeline time;
+	struct stretches stretches; /* empty for a live source, which does not tell them */
 	/* schedule */
 	u32 lane, top_lane; /* the selected one; the first on the screen */
 	/* table */

@@ -12,12 +12,14 @@
 #define LABEL_COLS 11 /* "worker 123 " */
 #define TICK_COLS 14u
 #define SEGMENTS_MAX (1u << 17)
+#define STRETCHES_SHOWN (1u << 16) /* more in a window: shares of the segments do as well */
 #define FACT_ROWS 2
 #define NOBODY_PERCENT 85 /* a column idle for more counts as idle where only one letter fits */
 
 /* Kept between redraws: only their memory. */
 static struct {
 	struct model_segment *segments;
+	struct model_stretch *stretches;
 	struct lane_span *spans;
 	struct lane_cell *cells;
 	u32 ncells;
@@ -27,6 +29,8 @@ static bool make_room(u32 cols)
 {
 	if (!room.segments)
 		room.segments = malloc(SEGMENTS_MAX * sizeof(*room.segments));
+	if (!room.stretches)
+		room.stretches = malloc(STRETCHES_SHOWN * sizeof(*room.stretches));
 	if (!room.spans)
 		room.spans = malloc(SEGMENTS_MAX * sizeof(*room.spans));
 	if (room.ncells < cols) {
@@ -34,7 +38,7 @@ static bool make_room(u32 cols)
 		room.cells = malloc(cols * sizeof(*room.cells));
 		room.ncells = room.cells ? cols : 0;
 	}
-	return room.segments && room.spans && room.cells;
+	return room.segments && room.stretches && room.spans && room.cells;
 }
 
 u32 view_schedule_cols(void)
@@ -132,10 +136,28 @@ static void extend_idle(const struct view_state *st, u32 worker, u32 n, u64 to)
 		room.segments[n - 1].end_ns = MAX(room.segments[n - 1].end_ns, to);
 }
 
-static void lay_out(const struct view_state *st, u32 worker, u32 level)
+/* Spans of a level's lane from single stretches. Return: false when there are too many or too few. */
+static bool spans_of_stretches(const struct view_state *st, u32 worker, u32 level, u64 to, u32 *n)
+{
+	if (!stretches_find(&st->stretches, worker, st->time.from_ns, to, room.stretches, STRETCHES_SHOWN, n))
+		return false;
+	for (u32 i = 0; i < *n; i++) {
+		const struct model_stretch *s = &room.stretches[i];
+		u64 end = MIN(s->end_ns, to);
+
+		room.spans[i] = (struct lane_span){s->start_ns, end, 0, LANE_NOBODY};
+		if (s->level == level && level) {
+			room.spans[i].ran_ns = end - s->start_ns;
+			room.spans[i].who = cast_vcpu(&st->cast, st->model, level > 1 ? s->inner : s->vcpu);
+		}
+	}
+	return true;
+}
+
+/* The same from segments, which are stretches of scheduling. */
+static u32 spans_of_segments(const struct view_state *st, u32 worker, u32 level, u64 to)
 {
 	const struct timeline *t = &st->time;
-	u64 to = MIN(timeline_to(t), timeline_now(t));
 	u32 n = model_lane(st->model, worker, t->from_ns, to, room.segments, SEGMENTS_MAX);
 
 	extend_idle(st, worker, n, to);
@@ -151,6 +173,17 @@ static void lay_out(const struct view_state *st, u32 worker, u32 level)
 			s->end_ns = s->start_ns + cut;
 		}
 	}
+	return n;
+}
+
+static void lay_out(const struct view_state *st, u32 worker, u32 level)
+{
+	const struct timeline *t = &st->time;
+	u64 to = MIN(timeline_to(t), timeline_now(t));
+	u32 n;
+
+	if (!level || !spans_of_stretches(st, worker, level, to, &n))
+		n = spans_of_segments(st, worker, level, to);
 	lanes_layout(room.spans, n, t->from_ns, t->col_ns, room.cells, t->cols);
 }
 
@@ -325,15 +358,33 @@ static void draw_segment(const struct view_state *st, int row, u32 worker, const
 		      timeline_text(s->start_ns, NS_PER_US, from), timeline_text(s->end_ns, NS_PER_US, to));
 }
 
+/* What exactly ran at the cursor: one stretch between an entry and an exit. */
+static void draw_stretch(const struct view_state *st, int row, u32 worker)
+{
+	char who[96], length[TIMELINE_TEXT_BYTES], from[TIMELINE_TEXT_BYTES];
+	u64 ns = st->time.cursor_ns;
+	struct model_stretch s;
+	u32 n;
+
+	stretches_find(&st->stretches, worker, ns, ns + 1, &s, 1, &n);
+	if (!n || !s.level)
+		return;
+	screen_printf(row, screen_cols() / 2, -1, LOOK(INK_DEFAULT), " level %u: %s, %s from %s", s.level,
+		      model_vcpu_name(st->model, s.level > 1 ? s.inner : s.vcpu, who, sizeof(who)),
+		      timeline_length(s.end_ns - s.start_ns, length), timeline_text(s.start_ns, 1, from));
+}
+
 static void draw_facts(const struct view_state *st, int row)
 {
 	u32 worker = worker_id(st, st->lane / lanes_a_worker(st));
 	struct model_segment s;
 
-	if (segment_at_cursor(st, worker, &s))
+	if (segment_at_cursor(st, worker, &s)) {
 		draw_segment(st, row, worker, &s);
-	else
+		draw_stretch(st, row + 1, worker);
+	} else {
 		screen_printf(row, 0, -1, LOOK(INK_FAINT), " worker %u: nothing is known of this time", worker);
+	}
 }
 
 /* --- the view --- */

@@ -319,6 +319,8 @@ static int set_up(struct viewer *v, char *why, size_t why_bytes)
 		return -ENOMEM;
 	}
 	v->st.model = v->model;
+	if (!v->cfg->source->is_live)
+		model_on_stretch(v->model, stretches_add, &v->st.stretches);
 	timeline_init(&v->st.time, v->cfg->source->is_live);
 	v->st.interval = v->cfg->source->is_live ? INTERVAL_SECOND : INTERVAL_ALL;
 	v->changed = true;
@@ -351,6 +353,7 @@ int viewer_show(const struct viewer_config *cfg, char *why, size_t why_bytes)
 		screen_close();
 	}
 	model_destroy(v->model);
+	stretches_fini(&v->st.stretches);
 	free(v);
 	return err;
 }

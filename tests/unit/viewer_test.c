@@ -13,6 +13,7 @@
 #include "viewer/lanes.h"
 #include "viewer/rows.h"
 #include "viewer/screen.h"
+#include "viewer/stretches.h"
 #include "viewer/timeline.h"
 
 #define MS NS_PER_MS
@@ -221,6 +222,48 @@ static void test_timeline_texts(void **state)
 	assert_true(timeline_tick(&t, 14) >= 70);
 }
 
+/* --- stretches --- */
+
+static void test_stretches(void **state)
+{
+	struct stretches *s = calloc(1, sizeof(*s));
+	struct model_stretch out[8], one = {.worker = 3, .level = 1};
+	u64 total = STRETCHES_MAX + 1000;
+	u32 n;
+
+	assert_false(stretches_find(s, 3, 0, 100, out, 8, &n));
+	for (u64 i = 0; i < 5000; i++) {
+		one.start_ns = i * 10;
+		one.end_ns = i * 10 + 8;
+		stretches_add(s, &one);
+	}
+	/* 4 ends at 48, 5 runs from 50 to 58, 6 begins at 60 */
+	assert_true(stretches_find(s, 3, 48, 60, out, 8, &n));
+	assert_int_equal(n, 1);
+	assert_int_equal(out[0].start_ns, 50);
+	assert_true(stretches_find(s, 3, 49, 50, out, 8, &n));
+	assert_int_equal(n, 0);
+	assert_false(stretches_find(s, 3, 0, 1000, out, 8, &n));
+	assert_int_equal(n, 8);
+	assert_false(stretches_find(s, 2, 0, 1000, out, 8, &n));
+	assert_false(stretches_find(s, STRETCHES_WORKERS, 0, 1000, out, 8, &n));
+	/* the oldest give way, and it is said */
+	for (u64 i = 5000; i < total; i++) {
+		one.start_ns = i * 10;
+		one.end_ns = i * 10 + 8;
+		stretches_add(s, &one);
+	}
+	assert_false(stretches_find(s, 3, 0, 20, out, 8, &n));
+	assert_true(stretches_find(s, 3, 10000, 10020, out, 8, &n));
+	assert_int_equal(n, 2);
+	assert_true(stretches_find(s, 3, (total - 1) * 10, total * 10, out, 8, &n));
+	assert_int_equal(n, 1);
+	one.worker = STRETCHES_WORKERS;
+	stretches_add(s, &one);
+	stretches_fini(s);
+	free(s);
+}
+
 /* --- keys --- */
 
 static void test_keys(void **state)
@@ -371,7 +414,7 @@ int main(void)
 		cmocka_unit_test(test_timeline_follows),      cmocka_unit_test(test_timeline_holds),
 		cmocka_unit_test(test_timeline_zoom),	      cmocka_unit_test(test_timeline_texts),
 		cmocka_unit_test(test_keys),		      cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_rates),		      cmocka_unit_test(test_stretches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,12 +32,27 @@ wait_for 'lost 0  late 0'
 keys q
 expect_left 0
 
-# attached from outside, with a session of its own
+# attached from outside, with a session of its own, beside another viewer
+terminal new-session -d -s second -x 100 -y 30 "$NESTOR view $url" || fail "tmux does not start"
 start 100 30 "$NESTOR view $run"
 wait_for 'live +[1-9][0-9]* events.* summaries'
 wait_for ' A child-a .* 1 '
+terminal capture-pane -t second -p | grep -q 'lost 0 ' || fail "the other viewer does not show"
+# LTTng gives a session to one viewer at a time
+terminal new-session -d -s third -x 100 -y 30 "$NESTOR view $url; exec sleep 1000"
+limit=$((SECONDS + 20))
+until terminal capture-pane -t third -p | grep -q 'nestor view: .*already a viewer'; do
+	[ $SECONDS -lt $limit ] || fail "a second viewer of one session: $(terminal capture-pane -t third -p)"
+	sleep 0.05
+done
 keys q
 expect_left 0
+terminal send-keys -t second q
+limit=$((SECONDS + 20))
+while terminal has-session -t second 2>/dev/null; do
+	[ $SECONDS -lt $limit ] || fail "the second viewer does not leave"
+	sleep 0.05
+done
 
 # the relay daemon dies: the viewer says so, the run does not notice
 start 100 30 "$NESTOR view $url"

@@ -22,7 +22,16 @@ wait_for '^  level 2 +rt +.*batch +work +'
 # facts of the stretch under the cursor
 wait_for 'worker 0: alpha, guest alpha/rt \(level 2, 95.2 %\)'
 wait_for '2.1 ms from 0.000000 s to 0.002100 s'
-for _ in $(seq 7); do keys Right; done
+wait_for ' level 2: alpha/rt, 2 ms from 0.000000000 s'
+for _ in $(seq 4); do keys Right; done
+wait_for ' level 1: alpha, 100 us from 0.002000000 s'
+# a single stretch of the VMM between its guests fills columns when zoomed in further
+keys + + + + +
+wait_for '10 us a column'
+wait_for '^  level 1 .*alpha  *·'
+keys - - - - -
+wait_for '500 us a column'
+for _ in $(seq 3); do keys Right; done
 wait_for 'worker 0: alpha, guest alpha/batch \(level 2, 100.0 %\)'
 wait_for '7.9 ms from 0.002100 s to 0.010000 s'
 keys PageDown
