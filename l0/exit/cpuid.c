@@ -5,6 +5,7 @@
 #include "l0/arch/x86.h"
 #include "l0/base/bits.h"
 #include "l0/base/mem_ops.h"
+#include "l0/dev/lapic.h"
 #include "l0/engine/vec.h"
 #include "l0/exit/nested.h"
 
@@ -54,14 +55,15 @@ static bool same_name(const char *a, const char *b)
 
 /* Features that mean nothing without another, which stands before them here. */
 static const u8 needs[][2] = {
-	{CPU_FEATURE_AVX, CPU_FEATURE_XSAVE},	   {CPU_FEATURE_XSAVEOPT, CPU_FEATURE_XSAVE},
-	{CPU_FEATURE_XSAVEC, CPU_FEATURE_XSAVE},   {CPU_FEATURE_AVX2, CPU_FEATURE_AVX},
-	{CPU_FEATURE_FMA, CPU_FEATURE_AVX},	   {CPU_FEATURE_F16C, CPU_FEATURE_AVX},
+	{CPU_FEATURE_AVX, CPU_FEATURE_XSAVE},	 {CPU_FEATURE_XSAVEOPT, CPU_FEATURE_XSAVE},
+	{CPU_FEATURE_XSAVEC, CPU_FEATURE_XSAVE}, {CPU_FEATURE_AVX2, CPU_FEATURE_AVX},
+	{CPU_FEATURE_FMA, CPU_FEATURE_AVX},	 {CPU_FEATURE_F16C, CPU_FEATURE_AVX},
 };
 
 static bool works_here(const struct feature_row *f)
 {
-	return f->works == 1 || (f->works == 2 && vec_host_has(f->leaf, f->subleaf, f->reg, f->bit));
+	return f->works == 1 ||
+	       (f->works == 2 && vec_host_has(f->leaf, f->subleaf, f->reg, f->bit));
 }
 
 static void feature_set(const struct cpu_model *m, u64 has[2])
@@ -235,10 +237,23 @@ static void leaves_xsave(struct cpu_profile *p)
 		leaf_add(p, 0xd, 2, 256, XSAVE_LEGACY_BYTES, 0, 0);
 }
 
+static u64 gcd(u64 a, u64 b)
+{
+	while (b) {
+		u64 r = a % b;
+
+		a = b;
+		b = r;
+	}
+	return a;
+}
+
 static void leaves_basic(struct cpu_profile *p)
 {
 	const struct cpu_model *m = p->model;
 	u32 mhz = (u32)(p->tsc_hz / 1000000);
+	/* the "crystal" is what the local APIC's timer counts: guests take its rate from here */
+	u64 g = gcd(LAPIC_TIMER_HZ, p->tsc_hz);
 
 	leaf_add(p, 0, ANY_SUBLEAF, BASIC_MAX, 0x756e6547, 0x6c65746e,
 		 0x49656e69); /* GenuineIntel */
@@ -252,7 +267,8 @@ static void leaves_basic(struct cpu_profile *p)
 	leaf_add(p, 0xb, 0, 0, 1, 1u << 8, 0);				/* threads: one a core */
 	leaf_add(p, 0xb, 1, log2_up(p->cpus), p->cpus, 1 | 2u << 8, 0); /* cores */
 	leaves_xsave(p);
-	leaf_add(p, 0x15, ANY_SUBLEAF, 1, mhz ? (u32)(p->tsc_hz / 1000000) : 1, 1000000, 0);
+	leaf_add(p, 0x15, ANY_SUBLEAF, (u32)(LAPIC_TIMER_HZ / g), (u32)(p->tsc_hz / g),
+		 (u32)LAPIC_TIMER_HZ, 0);
 	leaf_add(p, 0x16, ANY_SUBLEAF, mhz, mhz, 100, 0);
 }
 

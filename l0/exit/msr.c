@@ -214,6 +214,12 @@ static bool msr_write_bios_sign_id(struct vp *vp, struct nvmx *nv, u32 msr, u64 
 	return true;
 }
 
+static bool msr_read_arch_capabilities(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)
+{
+	*v = ARCH_CAPABILITIES_NOT_CONCERNED;
+	return cpu_profile_has(nv->profile, CPU_FEATURE_ARCH_CAPABILITIES);
+}
+
 /* Bits 15:8: the ratio of the non-turbo frequency to 100 MHz. */
 static u64 tsc_ratio(const struct nvmx *nv)
 {
