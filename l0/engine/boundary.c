@@ -30,6 +30,7 @@ void event_state_changed(struct vp *vp)
 
 	vp->ev.step_armed = false;
 	vp->ev.shadow_armed = false;
+	vp->ev.intr_taken = false;
 	vp->ev.mtf_armed = false;
 	vp->ev.mtf_due = false;
 	vp->ev.iret_unblocked = false;
@@ -138,6 +139,12 @@ static bool moved(const struct vp *vp)
 	return vp->ev.mark_insns != vp->insns || vp->ev.mark_rcx != vp->cpu.gpr[RCX];
 }
 
+static void mark(struct vp *vp)
+{
+	vp->ev.mark_insns = vp->insns;
+	vp->ev.mark_rcx = vp->cpu.gpr[RCX];
+}
+
 /* What the boundary before armed is over, if an instruction has been executed since. */
 static void step_over(struct vp *vp)
 {
@@ -153,6 +160,7 @@ static void step_over(struct vp *vp)
 		vp->ev.mtf_due = true;
 	vp->ev.step_armed = false;
 	vp->ev.shadow_armed = false;
+	vp->ev.intr_taken = false;
 }
 
 static void step_arm(struct vp *vp, u32 attn)
@@ -160,9 +168,8 @@ static void step_arm(struct vp *vp, u32 attn)
 	vp->ev.step_armed = vp->cpu.rflags & RFLAGS_TF;
 	vp->ev.shadow_armed = (vp->cpu.rflags & RFLAGS_RF) || (vp->cpu.interruptibility & SHADOWS);
 	vp->ev.mtf_armed = attn & VP_ATTN_MTF;
-	vp->ev.mark_insns = vp->insns;
-	vp->ev.mark_rcx = vp->cpu.gpr[RCX];
-	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg)
+	mark(vp);
+	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg && !vp->ev.intr_taken)
 		vp_request_clear(vp, VP_ATTN_STEP);
 }
 
@@ -196,7 +203,8 @@ static enum found found(bool exited)
 
 static enum found try_signals(struct vp *vp, u32 attn)
 {
-	if (attn & VP_ATTN_INIT && vp->cpu.activity != ACTIVITY_WAIT_SIPI) {
+	/* INIT waits in VMX root operation and is lost while waiting for a start-up IPI */
+	if (attn & VP_ATTN_INIT && vp->cpu.activity != ACTIVITY_WAIT_SIPI && (!vp->vmxon || vp->in_l2)) {
 		vp_request_clear(vp, VP_ATTN_INIT);
 		return found(exit_plain(vp, EXIT_REASON_INIT_SIGNAL));
 	}
@@ -269,10 +277,19 @@ static enum found try_intr(struct vp *vp, u32 attn)
 	}
 	if (!open)
 		return NOTHING;
+	/* one instruction of a handler runs before the next interrupt, so that a line that is always on and
+	 * gates that leave IF alone cannot keep the processor from ever going on */
+	if (vp->ev.intr_taken && !moved(vp)) {
+		vp_request(vp, VP_ATTN_STEP);
+		return NOTHING;
+	}
 	vector = vp->ops->intr_ack(vp);
 	if (vector < 0)
 		return NOTHING;
-	return found(take(vp, (u32)vector & 0xff, INTR_TYPE_EXTERNAL));
+	take(vp, (u32)vector & 0xff, INTR_TYPE_EXTERNAL);
+	vp->ev.intr_taken = true;
+	mark(vp);
+	return DELIVERED;
 }
 
 static enum found try_code_breakpoint(struct vp *vp, u32 attn)
@@ -320,9 +337,11 @@ bool event_boundary(struct vp *vp, bool *stop_request)
 	do {
 		attn = vp->attn;
 		f = try_all(vp, attn);
-	} while (f == DELIVERED);
+	} while (f == DELIVERED && vp->insns < vp->until);
 	if (f == EXITED)
 		return true;
+	if (f == DELIVERED) /* see note_progress(): the rest after a look at the clock */
+		*stop_request = true;
 	vp_request_clear(vp, VP_ATTN_VIRQ);
 	step_arm(vp, attn);
 	if (attn & VP_ATTN_REQUEST) {

@@ -43,8 +43,12 @@ static void event_end(struct vp *vp, const struct event *e)
 void event_exit_vectoring(struct vp *vp)
 {
 	vp->exit.idt_vectoring_info = 0;
-	if (!vp->delivering)
+	if (!vp->delivering) {
+		if (unlikely(vp->ev.iret_unblocked) && vp->exit.reason == EXIT_REASON_EPT_VIOLATION)
+			vp->exit.qualification |= EPT_VIOLATION_NMI_UNBLOCKING;
+		vp->ev.iret_unblocked = false;
 		return;
+	}
 	vp->exit.idt_vectoring_info = vp->idtv_info & ~INTR_INFO_NMI_UNBLOCKING;
 	vp->exit.idt_vectoring_error = vp->idtv_error;
 	vp->exit.entry_insn_len = vp->idtv_len;
@@ -426,6 +430,23 @@ static bool triple_fault(struct vp *vp)
 	return true;
 }
 
+/*
+ * A guest can arrange faults so that no instruction is ever completed again (a handler that faults at
+ * once, on a stack of its own). From some number on each counts as an instruction, so that time goes on
+ * and engine_run() ends.
+ */
+#define FAULTS_WITHOUT_PROGRESS 16
+
+static void note_progress(struct vp *vp)
+{
+	if (vp->ev.fault_insns != vp->insns) {
+		vp->ev.fault_insns = vp->insns;
+		vp->ev.faults = 0;
+	} else if (++vp->ev.faults > FAULTS_WITHOUT_PROGRESS) {
+		vp->ev.fault_insns = ++vp->insns;
+	}
+}
+
 bool event_deliver_fault(struct vp *vp)
 {
 	u32 vector = vp->fault_vector;
@@ -460,6 +481,7 @@ bool event_deliver_fault(struct vp *vp)
 		break;
 	}
 	vp->ev.iret_unblocked = false;
+	note_progress(vp);
 	e.flags = vp->cpu.rflags & ~RFLAGS_RF;
 	if (event_is_fault(vp, e.vector))
 		e.flags |= RFLAGS_RF;

@@ -129,8 +129,11 @@ struct vp {
 		u64 mark_insns, mark_rcx; /* where the pending items below were seen first */
 		bool step_armed;	  /* TF was 1 before the instruction that runs now */
 		bool shadow_armed;	  /* a shadow or RF was there before it */
+		bool intr_taken;	  /* an interrupt was delivered just before it */
 		bool mtf_armed, mtf_due;  /* the instruction after VM entry runs; exit at the boundary */
 		bool iret_unblocked;	  /* the running IRET ended blocking by NMI */
+		u64 fault_insns;	  /* count at the last fault delivered, */
+		u32 faults;		  /* and how many there were since without progress */
 		u64 fault_dr6;		  /* bits for DR6 of a #DB in fault_vector */
 		u64 ple_first, ple_last;  /* PAUSE-loop exiting: time-stamp counter values */
 		bool monitor_armed;	  /* MONITOR was executed, MWAIT not yet */

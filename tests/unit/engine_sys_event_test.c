@@ -707,6 +707,52 @@ static void data_breakpoint(void **state)
 	assert_int_equal(REGS.dr[6], DR6_FIXED | 2);
 }
 
+/* --- guests that try to hold the processor for ever ------------------------------------------- */
+
+/* A breakpoint on the first instruction of the #DB handler, and a #UD handler that is #UD. */
+static void no_progress(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	REGS.dr[0] = AT_CODE;
+	REGS.dr[1] = AT_HANDLERS + 16;
+	REGS.dr[7] = 0x405;
+	engine_state_changed(&f->vp);
+	assert_int_not_equal(sysfix_run(f, 1000), ENGINE_STOP_EXIT);
+	assert_in_range(f->vp.insns, 990, 1010);
+
+	sysfix_reset(f);
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, ud2);
+	sysfix_bytes(f, AT_HANDLERS + VECTOR_UD * 16, "\x0f\x0b", 2);
+	assert_int_equal(sysfix_run(f, 1000), ENGINE_STOP_COUNT);
+	assert_int_equal(f->vp.insns, 1000);
+}
+
+static int always_ack(struct vp *vp)
+{
+	return 0x31;
+}
+
+/* An interrupt line that is always on, and a gate that leaves IF alone. */
+static void interrupt_storm(void **state)
+{
+	static struct vp_ops storm;
+	const struct vp_ops *normal = f->vp.ops;
+
+	storm = *normal;
+	storm.intr_ack = always_ack;
+	f->vp.ops = &storm;
+	sysfix_protected(f, AT_CODE);
+	sysfix_gate32(f, 0x31, S_CODE32, AT_CODE, 15, 0);
+	LOAD(f, AT_CODE, nop3);
+	REGS.rflags |= RFLAGS_IF;
+	vp_request(&f->vp, VP_ATTN_INTR);
+	assert_int_equal(sysfix_run(f, 100), ENGINE_STOP_COUNT);
+	assert_int_equal(f->vp.insns, 100);
+	f->vp.ops = normal;
+}
+
 #define T(fn) cmocka_unit_test_setup(fn, setup)
 
 int main(void)
@@ -720,6 +766,7 @@ int main(void)
 		T(single_step_rep), T(injection_types), T(injected_fault), T(v86_interrupt_to_monitor),
 		T(v86_iopl), T(v86_redirected), T(interrupt_window), T(external_interrupt_exit),
 		T(nmi_exit_and_window), T(monitor_trap_flag), T(code_breakpoint), T(data_breakpoint),
+		T(no_progress), T(interrupt_storm),
 	};
 
 	return cmocka_run_group_tests(tests, create, destroy);
