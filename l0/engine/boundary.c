@@ -34,7 +34,8 @@ void event_state_changed(struct vp *vp)
 	vp->ev.mtf_armed = false;
 	vp->ev.mtf_due = false;
 	vp->ev.iret_unblocked = false;
-	vp_request_clear(vp, VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_WATCH);
+	vp_request_clear(vp,
+			 VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_WATCH);
 	if (ctl_proc(vp, PROC_INTERRUPT_WINDOW))
 		set |= VP_ATTN_INTR_WINDOW;
 	if (ctl_proc(vp, PROC_NMI_WINDOW))
@@ -114,8 +115,10 @@ static bool inject(struct vp *vp)
 		e.rip = vp->cpu.rip + vp->inject_len;
 	if (!is_code64(vp))
 		e.rip = (u32)e.rip;
-	event_begin(vp, info & (INTR_INFO_VALID | INTR_INFO_TYPE | INTR_INFO_VECTOR | INTR_INFO_ERROR_CODE),
-		    vp->inject_error, type >= INTR_TYPE_SW_INTERRUPT ? vp->inject_len : 0);
+	event_begin(
+		vp,
+		info & (INTR_INFO_VALID | INTR_INFO_TYPE | INTR_INFO_VECTOR | INTR_INFO_ERROR_CODE),
+		vp->inject_error, type >= INTR_TYPE_SW_INTERRUPT ? vp->inject_len : 0);
 	event_deliver(vp, NULL, &e);
 	return false;
 }
@@ -169,7 +172,8 @@ static void step_arm(struct vp *vp, u32 attn)
 	vp->ev.shadow_armed = (vp->cpu.rflags & RFLAGS_RF) || (vp->cpu.interruptibility & SHADOWS);
 	vp->ev.mtf_armed = attn & VP_ATTN_MTF;
 	mark(vp);
-	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg && !vp->ev.intr_taken)
+	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg &&
+	    !vp->ev.intr_taken)
 		vp_request_clear(vp, VP_ATTN_STEP);
 }
 
@@ -187,7 +191,8 @@ static bool debug_exception(struct vp *vp, u64 bits)
 
 static bool take(struct vp *vp, u32 vector, u32 type)
 {
-	struct event e = {.vector = vector, .type = type, .rip = vp->cpu.rip, .flags = vp->cpu.rflags};
+	struct event e = {
+		.vector = vector, .type = type, .rip = vp->cpu.rip, .flags = vp->cpu.rflags};
 
 	event_begin(vp, INTR_INFO_VALID | type << INTR_INFO_TYPE_SHIFT | vector, 0, 0);
 	event_deliver(vp, NULL, &e);
@@ -204,11 +209,13 @@ static enum found found(bool exited)
 static enum found try_signals(struct vp *vp, u32 attn)
 {
 	/* INIT waits in VMX root operation and is lost while waiting for a start-up IPI */
-	if (attn & VP_ATTN_INIT && vp->cpu.activity != ACTIVITY_WAIT_SIPI && (!vp->vmxon || vp->in_l2)) {
+	if (attn & VP_ATTN_INIT && vp->cpu.activity != ACTIVITY_WAIT_SIPI &&
+	    (!vp->vmxon || vp->in_l2)) {
 		vp_request_clear(vp, VP_ATTN_INIT);
 		return found(exit_plain(vp, EXIT_REASON_INIT_SIGNAL));
 	}
-	/* a processor that waits after its reset is where INIT leads; kept, it would undo the SIPI */
+	/* a processor that waits after its reset is where INIT leads; kept, it would undo the SIPI
+	 */
 	if (attn & VP_ATTN_INIT && !vp->vmxon)
 		vp_request_clear(vp, VP_ATTN_INIT);
 	if (attn & VP_ATTN_SIPI) {
@@ -247,7 +254,8 @@ static enum found try_nmi(struct vp *vp, u32 attn)
 		return found(exit_plain(vp, EXIT_REASON_NMI_WINDOW));
 	if (!(attn & VP_ATTN_NMI))
 		return NOTHING;
-	if (exiting && virtual) /* the NMI flag of the guest is virtual: it does not block real ones */
+	if (exiting &&
+	    virtual) /* the NMI flag of the guest is virtual: it does not block real ones */
 		block &= ~INTERRUPTIBILITY_NMI;
 	if (block)
 		return NOTHING;
@@ -277,8 +285,8 @@ static enum found try_intr(struct vp *vp, u32 attn)
 	}
 	if (!open)
 		return NOTHING;
-	/* one instruction of a handler runs before the next interrupt, so that a line that is always on and
-	 * gates that leave IF alone cannot keep the processor from ever going on */
+	/* one instruction of a handler runs before the next interrupt, so that a line that is
+	 * always on and gates that leave IF alone cannot keep the processor from ever going on */
 	if (vp->ev.intr_taken && !moved(vp)) {
 		vp_request(vp, VP_ATTN_STEP);
 		return NOTHING;

@@ -45,12 +45,9 @@ u64 debug_code_match(const struct vp *vp)
 static bool wants(u32 cond, enum debug_access kind)
 {
 	switch (kind) {
-	case DEBUG_READ:
-		return cond == RW_ACCESS;
-	case DEBUG_WRITE:
-		return cond == RW_ACCESS || cond == RW_WRITE;
-	case DEBUG_IO:
-		return cond == RW_IO;
+	case DEBUG_READ: return cond == RW_ACCESS;
+	case DEBUG_WRITE: return cond == RW_ACCESS || cond == RW_WRITE;
+	case DEBUG_IO: return cond == RW_IO;
 	}
 	return false;
 }

@@ -5,8 +5,9 @@
  *
  * While an event is delivered vp->delivering is set and vp->idtv_* name it. A fault on the way
  * leaves by vp_fault() to the run loop, which calls event_deliver_fault() again: it finds the two
- * events and applies SDM 3A "Interrupt 8 - Double Fault Exception". Nothing has been committed then.
- * Source: SDM 3A "Interrupt and Exception Handling", "64-bit Mode Stack Frame"; SDM 2 "INT n".
+ * events and applies SDM 3A "Interrupt 8 - Double Fault Exception". Nothing has been committed
+ * then. Source: SDM 3A "Interrupt and Exception Handling", "64-bit Mode Stack Frame"; SDM 2 "INT
+ * n".
  */
 #include "l0/engine/event_priv.h"
 #include "l0/engine/softtlb.h"
@@ -62,7 +63,8 @@ static bool is_soft(const struct event *e)
 	return e->type == INTR_TYPE_SW_INTERRUPT || e->type == INTR_TYPE_SW_EXCEPTION;
 }
 
-_Noreturn static void fault_idt(struct vp *vp, const struct op *op, u32 vector, const struct event *e)
+_Noreturn static void fault_idt(struct vp *vp, const struct op *op, u32 vector,
+				const struct event *e)
 {
 	vp_fault(vp, op, vector, e->vector << 3 | 2u | event_ext(vp));
 }
@@ -70,8 +72,8 @@ _Noreturn static void fault_idt(struct vp *vp, const struct op *op, u32 vector, 
 /* --- real mode -------------------------------------------------------------------------------- */
 
 /* Push FLAGS:CS:IP of 16 bits, go through an entry of an interrupt vector table at @table. */
-static void deliver_ivt(struct vp *vp, const struct op *op, const struct event *e, u64 table, u64 push_flags,
-			u64 clear)
+static void deliver_ivt(struct vp *vp, const struct op *op, const struct event *e, u64 table,
+			u64 push_flags, u64 clear)
 {
 	u32 entry = (u32)sys_read(vp, op, (u32)(table + e->vector * 4), 4);
 	u64 v[3] = {push_flags & 0xffff, vp->cpu.seg[SEG_CS].sel, e->rip & 0xffff};
@@ -94,7 +96,8 @@ static void deliver_real(struct vp *vp, const struct op *op, const struct event 
 
 /* --- protected mode --------------------------------------------------------------------------- */
 
-static void deliver_task(struct vp *vp, const struct op *op, const struct event *e, const struct desc *gate)
+static void deliver_task(struct vp *vp, const struct op *op, const struct event *e,
+			 const struct desc *gate)
 {
 	u16 sel = (u16)(gate->lo >> 16);
 	struct desc d;
@@ -140,8 +143,8 @@ static void handler_commit(struct vp *vp, const struct seg *cs, u64 rip, u64 fla
 }
 
 /* An inner level: stack from the TSS; out of virtual-8086 mode the data segments are saved too. */
-static void deliver_inner(struct vp *vp, const struct op *op, const struct event *e, const struct desc *gate,
-			  u16 sel, struct desc *code)
+static void deliver_inner(struct vp *vp, const struct op *op, const struct event *e,
+			  const struct desc *gate, u16 sel, struct desc *code)
 {
 	static const u8 v86_order[] = {SEG_GS, SEG_FS, SEG_DS, SEG_ES};
 	u32 cpl = desc_dpl(code), n = 0, size = desc_type(gate) & 8 ? 4 : 2;
@@ -176,8 +179,8 @@ static void deliver_inner(struct vp *vp, const struct op *op, const struct event
 	handler_commit(vp, &cs, rip, flags_after(vp, desc_type(gate)));
 }
 
-static void deliver_same(struct vp *vp, const struct op *op, const struct event *e, const struct desc *gate,
-			 u16 sel, struct desc *code)
+static void deliver_same(struct vp *vp, const struct op *op, const struct event *e,
+			 const struct desc *gate, u16 sel, struct desc *code)
 {
 	u32 n = 0, size = desc_type(gate) & 8 ? 4 : 2;
 	u64 v[4], sp, rip = gate->lo & 0xffff;
@@ -214,10 +217,8 @@ static void deliver_legacy(struct vp *vp, const struct op *op, const struct even
 	case DESC_TYPE_INT16:
 	case DESC_TYPE_TRAP16:
 	case DESC_TYPE_INT32:
-	case DESC_TYPE_TRAP32:
-		break;
-	default:
-		fault_idt(vp, op, VECTOR_GP, e);
+	case DESC_TYPE_TRAP32: break;
+	default: fault_idt(vp, op, VECTOR_GP, e);
 	}
 	if (is_soft(e) && desc_dpl(&gate) < cur_cpl(vp))
 		fault_idt(vp, op, VECTOR_GP, e);
@@ -242,7 +243,8 @@ static void push64(struct vp *vp, const struct op *op, u64 sp, u32 cpl, const u6
 	u32 array = cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR;
 	const struct softtlb_entry *e = softtlb_slot(vp->tlb_soft.e[array], low);
 
-	if (likely(e->tag_w == softtlb_tag(vp, low, n * 8))) { /* the whole frame in one known page */
+	if (likely(e->tag_w ==
+		   softtlb_tag(vp, low, n * 8))) { /* the whole frame in one known page */
 		for (u32 i = 0; i < n; i++)
 			nm_store64((u8 *)(low + e->addend) + (n - 1 - i) * 8, v[i]);
 		return;
@@ -287,7 +289,8 @@ static void deliver_long(struct vp *vp, const struct op *op, const struct event 
 	if (off + 15 > vp->cpu.idtr.limit)
 		fault_idt(vp, op, VECTOR_GP, e);
 	read_gate64(vp, op, vp->cpu.idtr.base + off, &gate);
-	if (desc_s(&gate) || (desc_type(&gate) != DESC_TYPE_INT32 && desc_type(&gate) != DESC_TYPE_TRAP32))
+	if (desc_s(&gate) ||
+	    (desc_type(&gate) != DESC_TYPE_INT32 && desc_type(&gate) != DESC_TYPE_TRAP32))
 		fault_idt(vp, op, VECTOR_GP, e);
 	if (is_soft(e) && desc_dpl(&gate) < cpl)
 		fault_idt(vp, op, VECTOR_GP, e);
@@ -373,12 +376,14 @@ bool event_is_fault(const struct vp *vp, u32 vector)
 {
 	if (vector == VECTOR_DB)
 		return vp->ev.fault_dr6 & DR6_BD;
-	return vector != VECTOR_DF && vector != VECTOR_MC && vector != VECTOR_BP && vector != VECTOR_OF;
+	return vector != VECTOR_DF && vector != VECTOR_MC && vector != VECTOR_BP &&
+	       vector != VECTOR_OF;
 }
 
 void event_debug_registers(struct vp *vp, u64 bits)
 {
-	vp->cpu.dr[6] = (vp->cpu.dr[6] & ~0xfull) | (bits & (0xf | DR6_BD | DR6_BS | DR6_BT)) | DR6_FIXED;
+	vp->cpu.dr[6] =
+		(vp->cpu.dr[6] & ~0xfull) | (bits & (0xf | DR6_BD | DR6_BS | DR6_BT)) | DR6_FIXED;
 	vp->cpu.dr[7] &= ~DR7_GD;
 	vp->cpu.debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
 }
@@ -393,11 +398,9 @@ static enum fault_class class_of(u32 vector)
 	case VECTOR_NP:
 	case VECTOR_SS:
 	case VECTOR_GP:
-	case VECTOR_CP:
-		return CONTRIBUTORY;
+	case VECTOR_CP: return CONTRIBUTORY;
 	case VECTOR_PF:
-	case VECTOR_VE:
-		return PAGE_FAULT;
+	case VECTOR_VE: return PAGE_FAULT;
 	}
 	return BENIGN;
 }
@@ -431,9 +434,9 @@ static bool triple_fault(struct vp *vp)
 }
 
 /*
- * A guest can arrange faults so that no instruction is ever completed again (a handler that faults at
- * once, on a stack of its own). From some number on each counts as an instruction, so that time goes on
- * and engine_run() ends.
+ * A guest can arrange faults so that no instruction is ever completed again (a handler that faults
+ * at once, on a stack of its own). From some number on each counts as an instruction, so that time
+ * goes on and engine_run() ends.
  */
 #define FAULTS_WITHOUT_PROGRESS 16
 
@@ -463,8 +466,7 @@ bool event_deliver_fault(struct vp *vp)
 	if (vector == VECTOR_PF)
 		vp->cpu.cr2 = vp->fault_cr2;
 	switch (escalate(vp, vector)) {
-	case TRIPLE:
-		return triple_fault(vp);
+	case TRIPLE: return triple_fault(vp);
 	case DOUBLE:
 		vp->delivering = false;
 		if (event_exception_exits(vp, VECTOR_DF, 0)) {
@@ -535,7 +537,9 @@ static bool v86_int_n(struct vp *vp, const struct op *op, const struct event *e)
 
 void event_software_interrupt(struct vp *vp, const struct op *op, u32 vector, u32 intr_type)
 {
-	struct event e = {.vector = vector, .type = intr_type, .rip = vp->next_rip,
+	struct event e = {.vector = vector,
+			  .type = intr_type,
+			  .rip = vp->next_rip,
 			  .flags = vp->cpu.rflags & ~RFLAGS_RF};
 
 	if (intr_type != INTR_TYPE_SW_INTERRUPT && event_exception_exits(vp, vector, 0)) {

@@ -19,7 +19,8 @@ struct event {
 #define INJECT_AS_FAULT 0x40000000u
 
 void event_begin(struct vp *vp, u32 info, u32 error, u32 len);
-/* After event_begin(): through the IVT, IDT or a task gate. vp->cpu.rip is the handler's after it. */
+/* After event_begin(): through the IVT, IDT or a task gate. vp->cpu.rip is the handler's after it.
+ */
 void event_deliver(struct vp *vp, const struct op *op, const struct event *e);
 bool event_exception_exits(const struct vp *vp, u32 vector, u32 error);
 bool event_is_fault(const struct vp *vp, u32 vector);

@@ -52,7 +52,7 @@ static void check_direct(struct vp *vp, const struct op *op, u16 sel, const stru
 }
 
 struct gate {
-	u16 sel;    /* of the code segment */
+	u16 sel; /* of the code segment */
 	u64 off;
 	u32 size;   /* bytes of what it pushes */
 	u32 params; /* words to copy to the new stack */
@@ -92,7 +92,8 @@ static void gate_open(struct vp *vp, const struct op *op, u16 gate_sel, struct d
 }
 
 /* CALL through a gate to an inner level: new stack from the TSS, parameters copied. */
-static void gate_call_inner(struct vp *vp, const struct op *op, const struct gate *g, struct desc *code)
+static void gate_call_inner(struct vp *vp, const struct op *op, const struct gate *g,
+			    struct desc *code)
 {
 	u32 cpl = desc_dpl(code), n = 0;
 	u64 v[4 + 31], sp;
@@ -152,9 +153,7 @@ static void far_system(struct vp *vp, const struct op *op, u16 sel, struct desc 
 		if (is_lma(vp))
 			break;
 		/* fallthrough */
-	case DESC_TYPE_CALL32:
-		gate_enter(vp, op, sel, d, call);
-		return;
+	case DESC_TYPE_CALL32: gate_enter(vp, op, sel, d, call); return;
 	case DESC_TYPE_TASK:
 	case DESC_TYPE_TSS16:
 	case DESC_TYPE_TSS32:
@@ -250,8 +249,8 @@ void op_call_far(struct vp *vp, const struct op *op)
 }
 
 /* SS:SP that an outer-level return pops from SP + @at. */
-static void ret_outer_stack(struct vp *vp, const struct op *op, u64 at, u32 size, const struct desc *code,
-			    u32 cpl, struct seg *ss, u64 *nsp)
+static void ret_outer_stack(struct vp *vp, const struct op *op, u64 at, u32 size,
+			    const struct desc *code, u32 cpl, struct seg *ss, u64 *nsp)
 {
 	u64 sp = vp->cpu.gpr[RSP], mask = stack_mask(vp);
 	u16 sel = (u16)seg_read(vp, op, SEG_SS, (sp + at + size) & mask, size);
@@ -289,8 +288,8 @@ static void check_return_code(struct vp *vp, const struct op *op, u16 sel, struc
 		fault_sel(vp, op, VECTOR_NP, sel);
 }
 
-void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, u64 at, bool pop_stack,
-		u64 flags, u64 flags_mask)
+void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, u64 at,
+		bool pop_stack, u64 flags, u64 flags_mask)
 {
 	u32 rpl = sel & SEL_RPL;
 	bool outer = rpl > cur_cpl(vp);

@@ -65,14 +65,10 @@ static const struct rule {
 static bool rule_wants(const struct vp *vp, const struct rule *r)
 {
 	switch (r->word) {
-	case PROC:
-		return ctl_proc(vp, r->bit);
-	case PROC2:
-		return ctl_proc2(vp, r->bit);
-	case ALWAYS:
-		return true;
-	case ALWAYS_NON_NATIVE:
-		return !vp->ctl.l0_native;
+	case PROC: return ctl_proc(vp, r->bit);
+	case PROC2: return ctl_proc2(vp, r->bit);
+	case ALWAYS: return true;
+	case ALWAYS_NON_NATIVE: return !vp->ctl.l0_native;
 	}
 	return false;
 }
@@ -91,8 +87,7 @@ static bool reports_operand(u32 reason)
 	case EXIT_REASON_INVVPID:
 	case EXIT_REASON_INVPCID:
 	case EXIT_REASON_GDTR_IDTR:
-	case EXIT_REASON_LDTR_TR:
-		return true;
+	case EXIT_REASON_LDTR_TR: return true;
 	}
 	return false;
 }
@@ -203,19 +198,16 @@ u32 intercept_insn_info(struct vp *vp, const struct op *op)
 
 	switch (vp->exit.reason) {
 	case EXIT_REASON_VMREAD:
-	case EXIT_REASON_VMWRITE:
-		return info_rm(op) | (u32)op->dst << 28;
+	case EXIT_REASON_VMWRITE: return info_rm(op) | (u32)op->dst << 28;
 	case EXIT_REASON_INVEPT:
 	case EXIT_REASON_INVVPID:
-	case EXIT_REASON_INVPCID:
-		return info_memory(op) | (u32)op->dst << 28;
+	case EXIT_REASON_INVPCID: return info_memory(op) | (u32)op->dst << 28;
 	case EXIT_REASON_GDTR_IDTR: /* 0F 01 /0 SGDT /1 SIDT /2 LGDT /3 LIDT */
 		return info_memory(op) | (op->size > 2 ? 1u << 11 : 0) | (ext & 3) << 28;
 	case EXIT_REASON_LDTR_TR: /* 0F 00 /0 SLDT /1 STR /2 LLDT /3 LTR */
 		return info_rm(op) | (ext & 3) << 28;
 	case EXIT_REASON_RDRAND:
-	case EXIT_REASON_RDSEED:
-		return (u32)op->src << 3 | (log2_size(op->size) - 1) << 11;
+	case EXIT_REASON_RDSEED: return (u32)op->src << 3 | (log2_size(op->size) - 1) << 11;
 	case EXIT_REASON_IO_INSTRUCTION: /* INS, OUTS */
 		return info_address_size(op) | operand_seg(op) << 15;
 	}

@@ -1,6 +1,7 @@
 /*
  * IRET in every mode: real, virtual-8086 (with and without VME), protected to the same or an outer
- * level or into virtual-8086 mode, return from a nested task, 64-bit. Source: SDM 2 "IRET/IRETD/IRETQ".
+ * level or into virtual-8086 mode, return from a nested task, 64-bit. Source: SDM 2
+ * "IRET/IRETD/IRETQ".
  */
 #include "l0/engine/sys_priv.h"
 
@@ -45,7 +46,8 @@ static void iret_real(struct vp *vp, const struct op *op)
 		fault_gp0(vp, op);
 	stack_set(vp, vp->cpu.gpr[RSP] + 3 * op->size);
 	segment_set_real(vp, SEG_CS, sel);
-	flags_write(vp, flags, op->size == 2 ? FLAGS16 : FLAGS16 | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID);
+	flags_write(vp, flags,
+		    op->size == 2 ? FLAGS16 : FLAGS16 | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID);
 	vp->next_rip = rip;
 }
 
@@ -102,7 +104,8 @@ static void iret_task(struct vp *vp, const struct op *op)
 
 	if ((link & SEL_TI) || !desc_fetch(vp, op, link, &d))
 		fault_sel(vp, op, VECTOR_TS, link);
-	if (desc_s(&d) || (desc_type(&d) != DESC_TYPE_TSS16_BUSY && desc_type(&d) != DESC_TYPE_TSS32_BUSY))
+	if (desc_s(&d) ||
+	    (desc_type(&d) != DESC_TYPE_TSS16_BUSY && desc_type(&d) != DESC_TYPE_TSS32_BUSY))
 		fault_sel(vp, op, VECTOR_TS, link);
 	if (!desc_p(&d))
 		fault_sel(vp, op, VECTOR_NP, link);
@@ -119,7 +122,8 @@ static void iret_protected(struct vp *vp, const struct op *op)
 		iret_to_v86(vp, op, v[0], (u16)v[1], v[2]);
 		return;
 	}
-	far_return(vp, op, v[0], (u16)v[1], size, 3 * size, is_code64(vp), v[2], iret_mask(vp, size));
+	far_return(vp, op, v[0], (u16)v[1], size, 3 * size, is_code64(vp), v[2],
+		   iret_mask(vp, size));
 }
 
 void op_iret(struct vp *vp, const struct op *op)

@@ -15,8 +15,11 @@ bool pdptes_load(struct vp *vp, const struct op *op, u64 cr3, u64 pdpte[4])
 	enum vtlb_status st = vtlb_translate_gpa(&vp->tlb, cr3 & 0xffffffe0, VTLB_READ, &xl, &f);
 
 	if (st == VTLB_EPT_VIOLATION || st == VTLB_EPT_MISCONFIG) {
-		exit_begin(vp, st == VTLB_EPT_VIOLATION ? EXIT_REASON_EPT_VIOLATION : EXIT_REASON_EPT_MISCONFIG,
-			   st == VTLB_EPT_VIOLATION ? f.qualification & ~EPT_VIOLATION_GLA_VALID : 0);
+		exit_begin(vp,
+			   st == VTLB_EPT_VIOLATION ? EXIT_REASON_EPT_VIOLATION
+						    : EXIT_REASON_EPT_MISCONFIG,
+			   st == VTLB_EPT_VIOLATION ? f.qualification & ~EPT_VIOLATION_GLA_VALID
+						    : 0);
 		vp->exit.gpa = f.gpa;
 		vp_exit(vp, op);
 	}
@@ -142,13 +145,15 @@ void cr4_write(struct vp *vp, const struct op *op, u64 val)
 	c->cr4 = val;
 	vp_update_mode(vp);
 	vp_update_paging(vp);
-	if (changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_PCIDE | CR4_LA57) || (changed & val & CR4_SMEP))
+	if (changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_PCIDE | CR4_LA57) ||
+	    (changed & val & CR4_SMEP))
 		vtlb_flush(&vp->tlb, true);
 }
 
 /* --- intercepts ------------------------------------------------------------------------------- */
 
-_Noreturn static void cr_exit(struct vp *vp, const struct op *op, u32 cr, u32 type, u32 reg, u64 value)
+_Noreturn static void cr_exit(struct vp *vp, const struct op *op, u32 cr, u32 type, u32 reg,
+			      u64 value)
 {
 	exit_begin(vp, EXIT_REASON_CR_ACCESS,
 		   cr | type << CR_ACCESS_TYPE_SHIFT | (u64)reg << CR_ACCESS_REG_SHIFT);
@@ -218,9 +223,7 @@ static void mov_to_cr(struct vp *vp, const struct op *op, u32 cr, u32 reg)
 			cr_exit(vp, op, cr, CR_ACCESS_MOV_TO, reg, val);
 		cr0_write(vp, op, (val & ~k->cr0_mask) | (vp->cpu.cr0 & k->cr0_mask));
 		break;
-	case 2:
-		vp->cpu.cr2 = val;
-		break;
+	case 2: vp->cpu.cr2 = val; break;
 	case 3:
 		if (ctl_proc(vp, PROC_CR3_LOAD) && !cr3_is_target(vp, val))
 			cr_exit(vp, op, cr, CR_ACCESS_MOV_TO, reg, val);
@@ -243,16 +246,13 @@ static u64 mov_from_cr(struct vp *vp, const struct op *op, u32 cr, u32 reg)
 	const struct vmx_controls *k = &vp->ctl;
 
 	switch (cr) {
-	case 0:
-		return masked(vp->cpu.cr0, k->cr0_mask, k->cr0_shadow);
-	case 2:
-		return vp->cpu.cr2;
+	case 0: return masked(vp->cpu.cr0, k->cr0_mask, k->cr0_shadow);
+	case 2: return vp->cpu.cr2;
 	case 3:
 		if (ctl_proc(vp, PROC_CR3_STORE))
 			cr_exit(vp, op, cr, CR_ACCESS_MOV_FROM, reg, 0);
 		return vp->cpu.cr3;
-	case 4:
-		return masked(vp->cpu.cr4, k->cr4_mask, k->cr4_shadow);
+	case 4: return masked(vp->cpu.cr4, k->cr4_mask, k->cr4_shadow);
 	}
 	if (ctl_proc(vp, PROC_CR8_STORE))
 		cr_exit(vp, op, cr, CR_ACCESS_MOV_FROM, reg, 0);
@@ -302,7 +302,8 @@ void op_lmsw(struct vp *vp, const struct op *op)
 		vp_exit(vp, op);
 	}
 	/* PE can be set, not cleared */
-	val = (src & (CR0_PE | CR0_MP | CR0_EM | CR0_TS)) | (vp->cpu.cr0 & ~(u64)(CR0_MP | CR0_EM | CR0_TS));
+	val = (src & (CR0_PE | CR0_MP | CR0_EM | CR0_TS)) |
+	      (vp->cpu.cr0 & ~(u64)(CR0_MP | CR0_EM | CR0_TS));
 	cr0_write(vp, op, (val & ~k->cr0_mask) | (vp->cpu.cr0 & k->cr0_mask));
 }
 
@@ -384,14 +385,9 @@ void op_mov_system(struct vp *vp, const struct op *op)
 {
 	switch (op->aux & 0xff) {
 	case 0x20:
-	case 0x22:
-		op_mov_cr(vp, op);
-		break;
+	case 0x22: op_mov_cr(vp, op); break;
 	case 0x21:
-	case 0x23:
-		op_mov_dr(vp, op);
-		break;
-	default:
-		op_mov_sreg(vp, op);
+	case 0x23: op_mov_dr(vp, op); break;
+	default: op_mov_sreg(vp, op);
 	}
 }

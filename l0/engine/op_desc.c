@@ -56,8 +56,8 @@ void op_pop_sreg(struct vp *vp, const struct op *op)
 
 	segment_load(vp, op, seg, sel);
 	/* SP moves by the stack size before the load */
-	vp->cpu.gpr[RSP] = mask == 0xffff ? (sp & ~0xffffull) | ((sp + op->size) & 0xffff) :
-					    (sp + op->size) & mask;
+	vp->cpu.gpr[RSP] = mask == 0xffff ? (sp & ~0xffffull) | ((sp + op->size) & 0xffff)
+					  : (sp + op->size) & mask;
 	if (seg == SEG_SS)
 		event_shadow(vp, INTERRUPTIBILITY_MOV_SS);
 }
@@ -66,8 +66,11 @@ void op_pop_sreg(struct vp *vp, const struct op *op)
 void op_load_far_pointer(struct vp *vp, const struct op *op)
 {
 	u32 code = op->aux & 0xff;
-	u32 seg = code == 0xc4 ? SEG_ES : code == 0xc5 ? SEG_DS : code == 0xb2 ? SEG_SS : code == 0xb4 ? SEG_FS
-													 : SEG_GS;
+	u32 seg = code == 0xc4	 ? SEG_ES
+		  : code == 0xc5 ? SEG_DS
+		  : code == 0xb2 ? SEG_SS
+		  : code == 0xb4 ? SEG_FS
+				 : SEG_GS;
 	u64 ea = op_ea(vp, op), off;
 	u16 sel;
 
@@ -117,7 +120,8 @@ void op_store_table(struct vp *vp, const struct op *op)
 	lin = seg_linear(vp, op, op->seg, ea, 2 + size, true);
 	lin_probe_write(vp, op, lin, 2 + size);
 	seg_write(vp, op, op->seg, ea, t->limit, 2);
-	seg_write(vp, op, op->seg, ea + 2, t->base, size); /* the whole base with a 16-bit operand too */
+	seg_write(vp, op, op->seg, ea + 2, t->base,
+		  size); /* the whole base with a 16-bit operand too */
 }
 
 /* --- LDTR, TR --------------------------------------------------------------------------------- */
@@ -235,7 +239,8 @@ static bool visible(struct vp *vp, const struct op *op, u16 sel, u32 system_type
 		return false;
 	if (!desc_s(d) && !(system_types >> desc_type(d) & 1))
 		return false;
-	return desc_is_conforming(d) || (cur_cpl(vp) <= desc_dpl(d) && (sel & SEL_RPL) <= desc_dpl(d));
+	return desc_is_conforming(d) ||
+	       (cur_cpl(vp) <= desc_dpl(d) && (sel & SEL_RPL) <= desc_dpl(d));
 }
 
 void op_lar(struct vp *vp, const struct op *op)
@@ -246,7 +251,8 @@ void op_lar(struct vp *vp, const struct op *op)
 	check_protected(vp, op);
 	ok = visible(vp, op, selector_operand(vp, op), is_lma(vp) ? LAR_LONG : LAR_LEGACY, &d);
 	if (ok)
-		sys_reg_write(vp, op->dst, d.lo >> 32 & (op->size == 2 ? 0xff00 : 0x00f0ff00), op->size);
+		sys_reg_write(vp, op->dst, d.lo >> 32 & (op->size == 2 ? 0xff00 : 0x00f0ff00),
+			      op->size);
 	set_zf(vp, ok);
 }
 

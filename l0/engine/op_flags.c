@@ -22,14 +22,9 @@ static enum if_access if_access(const struct vp *vp)
 void op_cli(struct vp *vp, const struct op *op)
 {
 	switch (if_access(vp)) {
-	case IF_REAL:
-		flags_merge(vp, 0, RFLAGS_IF);
-		break;
-	case IF_VIRTUAL:
-		flags_merge(vp, 0, RFLAGS_VIF);
-		break;
-	case IF_DENIED:
-		fault_gp0(vp, op);
+	case IF_REAL: flags_merge(vp, 0, RFLAGS_IF); break;
+	case IF_VIRTUAL: flags_merge(vp, 0, RFLAGS_VIF); break;
+	case IF_DENIED: fault_gp0(vp, op);
 	}
 }
 
@@ -47,8 +42,7 @@ void op_sti(struct vp *vp, const struct op *op)
 			fault_gp0(vp, op);
 		flags_merge(vp, RFLAGS_VIF, RFLAGS_VIF);
 		break;
-	case IF_DENIED:
-		fault_gp0(vp, op);
+	case IF_DENIED: fault_gp0(vp, op);
 	}
 }
 
@@ -110,17 +104,12 @@ void op_popf(struct vp *vp, const struct op *op)
 void op_int(struct vp *vp, const struct op *op)
 {
 	switch (op->aux & 0xff) {
-	case 0xcc:
-		event_software_interrupt(vp, op, VECTOR_BP, INTR_TYPE_SW_EXCEPTION);
-		break;
-	case 0xf1:
-		event_software_interrupt(vp, op, VECTOR_DB, INTR_TYPE_PRIV_SW_EXCEPTION);
-		break;
+	case 0xcc: event_software_interrupt(vp, op, VECTOR_BP, INTR_TYPE_SW_EXCEPTION); break;
+	case 0xf1: event_software_interrupt(vp, op, VECTOR_DB, INTR_TYPE_PRIV_SW_EXCEPTION); break;
 	case 0xce:
 		if (vp->cpu.rflags & RFLAGS_OF)
 			event_software_interrupt(vp, op, VECTOR_OF, INTR_TYPE_SW_EXCEPTION);
 		break;
-	default:
-		event_software_interrupt(vp, op, op->imm & 0xff, INTR_TYPE_SW_INTERRUPT);
+	default: event_software_interrupt(vp, op, op->imm & 0xff, INTR_TYPE_SW_INTERRUPT);
 	}
 }

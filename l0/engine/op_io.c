@@ -116,7 +116,8 @@ static void ins_once(struct vp *vp, const struct op *op, u32 size)
 
 	io_check(vp, op, port, size);
 	lin = seg_linear(vp, op, SEG_ES, off, size, true);
-	io_intercept(vp, op, port, size, IO_IN | IO_STRING | (op->flags & (OP_REP | OP_REPNE) ? IO_REP : 0), lin);
+	io_intercept(vp, op, port, size,
+		     IO_IN | IO_STRING | (op->flags & (OP_REP | OP_REPNE) ? IO_REP : 0), lin);
 	lin_probe_write(vp, op, lin, size);
 	seg_write(vp, op, SEG_ES, off, mem_port_read(vp->mem, port, size), size);
 	watch_port(vp, port, size);
@@ -129,7 +130,8 @@ static void outs_once(struct vp *vp, const struct op *op, u32 size)
 
 	io_check(vp, op, port, size);
 	lin = seg_linear(vp, op, op->seg, off, size, false);
-	io_intercept(vp, op, port, size, IO_STRING | (op->flags & (OP_REP | OP_REPNE) ? IO_REP : 0), lin);
+	io_intercept(vp, op, port, size, IO_STRING | (op->flags & (OP_REP | OP_REPNE) ? IO_REP : 0),
+		     lin);
 	val = seg_read(vp, op, op->seg, off, size);
 	mem_port_write(vp->mem, port, (u32)val, size);
 	watch_port(vp, port, size);

@@ -1,7 +1,8 @@
 /*
  * MSRs that the engine keeps itself, time-stamp and random counters, XCR0, FS and GS bases. Every
- * other MSR exits: l0/exit has it, or raises #GP. Source: SDM 2 "RDMSR", "WRMSR", "RDTSC", "XGETBV",
- * "RDRAND"; SDM 4 "Architectural MSRs"; SDM 3C "Time-Stamp Counter Offset and Multiplier".
+ * other MSR exits: l0/exit has it, or raises #GP. Source: SDM 2 "RDMSR", "WRMSR", "RDTSC",
+ * "XGETBV", "RDRAND"; SDM 4 "Architectural MSRs"; SDM 3C "Time-Stamp Counter Offset and
+ * Multiplier".
  */
 #include "l0/engine/sys_priv.h"
 
@@ -82,34 +83,20 @@ static u64 *msr_field(struct vp *vp, u32 msr)
 	struct cpu_state *c = &vp->cpu;
 
 	switch (msr) {
-	case MSR_IA32_STAR:
-		return &c->star;
-	case MSR_IA32_LSTAR:
-		return &c->lstar;
-	case MSR_IA32_CSTAR:
-		return &c->cstar;
-	case MSR_IA32_FMASK:
-		return &c->fmask;
-	case MSR_IA32_KERNEL_GS_BASE:
-		return &c->kernel_gs_base;
-	case MSR_IA32_FS_BASE:
-		return &c->seg[SEG_FS].base;
-	case MSR_IA32_GS_BASE:
-		return &c->seg[SEG_GS].base;
-	case MSR_IA32_SYSENTER_CS:
-		return &c->sysenter_cs;
-	case MSR_IA32_SYSENTER_ESP:
-		return &c->sysenter_esp;
-	case MSR_IA32_SYSENTER_EIP:
-		return &c->sysenter_eip;
-	case MSR_IA32_PAT:
-		return &c->pat;
-	case MSR_IA32_DEBUGCTL:
-		return &c->debugctl;
-	case MSR_IA32_EFER:
-		return &c->efer;
-	case MSR_IA32_TSC_AUX:
-		return vp->features->has_rdtscp ? &c->tsc_aux : NULL;
+	case MSR_IA32_STAR: return &c->star;
+	case MSR_IA32_LSTAR: return &c->lstar;
+	case MSR_IA32_CSTAR: return &c->cstar;
+	case MSR_IA32_FMASK: return &c->fmask;
+	case MSR_IA32_KERNEL_GS_BASE: return &c->kernel_gs_base;
+	case MSR_IA32_FS_BASE: return &c->seg[SEG_FS].base;
+	case MSR_IA32_GS_BASE: return &c->seg[SEG_GS].base;
+	case MSR_IA32_SYSENTER_CS: return &c->sysenter_cs;
+	case MSR_IA32_SYSENTER_ESP: return &c->sysenter_esp;
+	case MSR_IA32_SYSENTER_EIP: return &c->sysenter_eip;
+	case MSR_IA32_PAT: return &c->pat;
+	case MSR_IA32_DEBUGCTL: return &c->debugctl;
+	case MSR_IA32_EFER: return &c->efer;
+	case MSR_IA32_TSC_AUX: return vp->features->has_rdtscp ? &c->tsc_aux : NULL;
 	}
 	return NULL;
 }
@@ -135,14 +122,11 @@ static bool msr_value_ok(const struct vp *vp, u32 msr, u64 val)
 	case MSR_IA32_FS_BASE:
 	case MSR_IA32_GS_BASE:
 	case MSR_IA32_SYSENTER_ESP:
-	case MSR_IA32_SYSENTER_EIP:
-		return linear_ok(vp, val);
+	case MSR_IA32_SYSENTER_EIP: return linear_ok(vp, val);
 	case MSR_IA32_FMASK:
 	case MSR_IA32_SYSENTER_CS:
-	case MSR_IA32_TSC_AUX:
-		return !(val >> 32);
-	case MSR_IA32_PAT:
-		return pat_ok(val);
+	case MSR_IA32_TSC_AUX: return !(val >> 32);
+	case MSR_IA32_PAT: return pat_ok(val);
 	case MSR_IA32_DEBUGCTL: /* no branch records; single-step on branches is not offered */
 		return !(val & ~DEBUGCTL_LBR);
 	case MSR_IA32_EFER:
@@ -247,7 +231,8 @@ void op_xsetbv(struct vp *vp, const struct op *op)
 	vp_update_mode(vp);
 }
 
-/* --- random numbers: a generator of its own for each VP, so that runs repeat ------------------- */
+/* --- random numbers: a generator of its own for each VP, so that runs repeat -------------------
+ */
 
 /* splitmix64, public domain (Sebastiano Vigna). */
 static u64 rng_next(struct vp *vp)

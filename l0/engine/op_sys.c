@@ -1,6 +1,7 @@
 /*
- * The table of slow system operations, and those that fit nowhere else: halting and waiting, caches,
- * translations, CPUID. Source: SDM 2, each instruction; SDM 3C "Instructions That Cause VM Exits".
+ * The table of slow system operations, and those that fit nowhere else: halting and waiting,
+ * caches, translations, CPUID. Source: SDM 2, each instruction; SDM 3C "Instructions That Cause VM
+ * Exits".
  */
 #include <Zydis/Zydis.h>
 #include "l0/engine/sys_priv.h"
@@ -43,8 +44,8 @@ void op_hlt(struct vp *vp, const struct op *op)
 		TRANSITION(vp->trace, halt, .guest_rip = vp->cpu.rip);
 }
 
-/* PAUSE-loop exiting: the n-th PAUSE of a stretch at level 0 in which no gap exceeded PLE_Gap, once the
- * stretch is longer than PLE_Window. Source: SDM 3C "Controls for PAUSE-Loop Exiting". */
+/* PAUSE-loop exiting: the n-th PAUSE of a stretch at level 0 in which no gap exceeded PLE_Gap, once
+ * the stretch is longer than PLE_Window. Source: SDM 3C "Controls for PAUSE-Loop Exiting". */
 void op_pause(struct vp *vp, const struct op *op)
 {
 	u64 now;
@@ -74,7 +75,8 @@ void op_monitor(struct vp *vp, const struct op *op)
 	if ((u32)vp->cpu.gpr[RCX])
 		fault_gp0(vp, op);
 	intercept_check(vp, op, EXIT_REASON_MONITOR, 0);
-	seg_read(vp, op, op->seg < SEG_LDTR ? op->seg : SEG_DS, vp->cpu.gpr[RAX] & mask_low(op->asize * 8u), 1);
+	seg_read(vp, op, op->seg < SEG_LDTR ? op->seg : SEG_DS,
+		 vp->cpu.gpr[RAX] & mask_low(op->asize * 8u), 1);
 	vp->ev.monitor_armed = true;
 }
 

@@ -10,20 +10,13 @@
 static u32 reason_of(const struct op *op)
 {
 	switch (op->mnemonic) {
-	case ZYDIS_MNEMONIC_VMXOFF:
-		return EXIT_REASON_VMXOFF;
-	case ZYDIS_MNEMONIC_VMCLEAR:
-		return EXIT_REASON_VMCLEAR;
-	case ZYDIS_MNEMONIC_VMPTRLD:
-		return EXIT_REASON_VMPTRLD;
-	case ZYDIS_MNEMONIC_VMPTRST:
-		return EXIT_REASON_VMPTRST;
-	case ZYDIS_MNEMONIC_VMLAUNCH:
-		return EXIT_REASON_VMLAUNCH;
-	case ZYDIS_MNEMONIC_VMRESUME:
-		return EXIT_REASON_VMRESUME;
-	case ZYDIS_MNEMONIC_INVEPT:
-		return EXIT_REASON_INVEPT;
+	case ZYDIS_MNEMONIC_VMXOFF: return EXIT_REASON_VMXOFF;
+	case ZYDIS_MNEMONIC_VMCLEAR: return EXIT_REASON_VMCLEAR;
+	case ZYDIS_MNEMONIC_VMPTRLD: return EXIT_REASON_VMPTRLD;
+	case ZYDIS_MNEMONIC_VMPTRST: return EXIT_REASON_VMPTRST;
+	case ZYDIS_MNEMONIC_VMLAUNCH: return EXIT_REASON_VMLAUNCH;
+	case ZYDIS_MNEMONIC_VMRESUME: return EXIT_REASON_VMRESUME;
+	case ZYDIS_MNEMONIC_INVEPT: return EXIT_REASON_INVEPT;
 	}
 	return EXIT_REASON_INVVPID;
 }
@@ -31,7 +24,8 @@ static u32 reason_of(const struct op *op)
 /* Modes in which VMX instructions do not exist: real, virtual-8086, compatibility. */
 static bool mode_lacks_vmx(const struct vp *vp)
 {
-	return !vp->features->has_vmx || is_real(vp) || is_v86(vp) || (is_lma(vp) && !is_code64(vp));
+	return !vp->features->has_vmx || is_real(vp) || is_v86(vp) ||
+	       (is_lma(vp) && !is_code64(vp));
 }
 
 /* A guest of L1 exits whatever its privilege; L1 itself needs level 0. */
@@ -60,7 +54,8 @@ void op_vmxon(struct vp *vp, const struct op *op)
 /* VMCALL in a guest exits in every mode. */
 void op_vmcall(struct vp *vp, const struct op *op)
 {
-	if (!vp->features->has_vmx || !(vp->vmxon || vp->in_l2) || (!vp->in_l2 && mode_lacks_vmx(vp)))
+	if (!vp->features->has_vmx || !(vp->vmxon || vp->in_l2) ||
+	    (!vp->in_l2 && mode_lacks_vmx(vp)))
 		fault_ud(vp, op);
 	check_root_privilege(vp, op);
 	intercept_check(vp, op, EXIT_REASON_VMCALL, 0);
@@ -75,8 +70,8 @@ void op_vmfunc(struct vp *vp, const struct op *op)
 
 /* --- VMREAD, VMWRITE -------------------------------------------------------------------------- */
 
-/* Does the shadow VMCS serve the field? Unusual ones exit as well; l0/exit knows what they mean. L1 has
- * one too: L0 lets it read and write its current VMCS without an exit. */
+/* Does the shadow VMCS serve the field? Unusual ones exit as well; l0/exit knows what they mean. L1
+ * has one too: L0 lets it read and write its current VMCS without an exit. */
 static bool shadow_serves(const struct vp *vp, u64 encoding, bool write)
 {
 	const u8 *map = write ? vp->ctl.vmwrite_bitmap : vp->ctl.vmread_bitmap;
@@ -111,7 +106,8 @@ static void shadow_write(struct vp *vp, const struct op *op, u32 encoding)
 {
 	u8 *p = (u8 *)vp->ctl.shadow_vmcs + vmcs12_offset_of(encoding);
 	u32 bytes = vmcs_field_bytes(encoding), size = vmx_operand_size(vp);
-	u64 val = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), size) : vp->cpu.gpr[op->src];
+	u64 val = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), size)
+				     : vp->cpu.gpr[op->src];
 
 	if (size == 4)
 		val = (u32)val;

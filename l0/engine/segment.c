@@ -70,7 +70,8 @@ void desc_set_accessed(struct vp *vp, const struct op *op, struct desc *d)
 	sys_write(vp, op, d->gva + 5, d->lo >> 40 & 0xff, 1);
 }
 
-void desc_to_cs(struct vp *vp, const struct op *op, struct desc *d, u16 sel, u32 cpl, struct seg *cs)
+void desc_to_cs(struct vp *vp, const struct op *op, struct desc *d, u16 sel, u32 cpl,
+		struct seg *cs)
 {
 	desc_set_accessed(vp, op, d);
 	desc_to_seg(d, (u16)((sel & ~SEL_RPL) | cpl), cs);

@@ -62,7 +62,8 @@ u64 stack_push_inner(struct vp *vp, const struct op *op, const struct seg *ss, u
 
 u64 stack_peek(struct vp *vp, const struct op *op, u32 index, u32 size)
 {
-	return seg_read(vp, op, SEG_SS, (vp->cpu.gpr[RSP] + (u64)index * size) & stack_mask(vp), size);
+	return seg_read(vp, op, SEG_SS, (vp->cpu.gpr[RSP] + (u64)index * size) & stack_mask(vp),
+			size);
 }
 
 void stack_peek_frame(struct vp *vp, const struct op *op, u64 *v, u32 n, u32 size)

@@ -158,14 +158,17 @@ static inline bool sel_is_null(u16 sel)
 bool desc_fetch(struct vp *vp, const struct op *op, u16 sel, struct desc *d);
 /* The same; beyond the limit, or null, is #@vector(sel). */
 void desc_fetch_or(struct vp *vp, const struct op *op, u16 sel, u32 vector, struct desc *d);
-/* Read the upper half of a system descriptor under long mode; its type field must be 0: #GP(sel). */
+/* Read the upper half of a system descriptor under long mode; its type field must be 0: #GP(sel).
+ */
 void desc_fetch_upper(struct vp *vp, const struct op *op, u16 sel, struct desc *d);
 void desc_to_seg(const struct desc *d, u16 sel, struct seg *s);
 u64 desc_system_base(const struct desc *d);
 /* Set the accessed bit in memory and in @d. */
 void desc_set_accessed(struct vp *vp, const struct op *op, struct desc *d);
-/* New code segment of a transfer at privilege @cpl: sel with that RPL, accessed bit set in memory. */
-void desc_to_cs(struct vp *vp, const struct op *op, struct desc *d, u16 sel, u32 cpl, struct seg *cs);
+/* New code segment of a transfer at privilege @cpl: sel with that RPL, accessed bit set in memory.
+ */
+void desc_to_cs(struct vp *vp, const struct op *op, struct desc *d, u16 sel, u32 cpl,
+		struct seg *cs);
 void segment_set_null(struct vp *vp, u32 seg, u16 sel, u32 dpl);
 void segment_set_v86(struct vp *vp, u32 seg, u16 sel);
 /* Data segments that privilege @cpl may not use become null (return to an outer level). */
@@ -203,8 +206,8 @@ void far_call(struct vp *vp, const struct op *op, u16 sel, u64 off, u32 size);
  * @pop_stack: SS:SP are popped at the same level too (IRET in 64-bit mode)
  * @flags, @flags_mask: RFLAGS to write, IRET
  */
-void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, u64 at, bool pop_stack,
-		u64 flags, u64 flags_mask);
+void far_return(struct vp *vp, const struct op *op, u64 rip, u16 sel, u32 size, u64 at,
+		bool pop_stack, u64 flags, u64 flags_mask);
 /* A shadow of one instruction begins: INTERRUPTIBILITY_STI or _MOV_SS. */
 void event_shadow(struct vp *vp, u32 shadow);
 /* RFLAGS := @val in the bits of @mask, with what follows from it (mode, attention). */

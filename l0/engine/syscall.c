@@ -44,7 +44,8 @@ void op_sysret(struct vp *vp, const struct op *op)
 	if (to64 && !linear_ok(vp, c->gpr[RCX]))
 		fault_gp0(vp, op);
 	vp->next_rip = to64 ? c->gpr[RCX] : (u32)c->gpr[RCX];
-	set_flat(vp, SEG_CS, (u16)(to64 ? sel + 16 : sel) | 3, (to64 ? AR_CODE64 : AR_CODE32) | AR_DPL3);
+	set_flat(vp, SEG_CS, (u16)(to64 ? sel + 16 : sel) | 3,
+		 (to64 ? AR_CODE64 : AR_CODE32) | AR_DPL3);
 	set_flat(vp, SEG_SS, (u16)(sel + 8) | 3, AR_DATA32 | AR_DPL3);
 	flags_write(vp, c->gpr[R11] & ~(RFLAGS_RF | RFLAGS_VM), RFLAGS_DEFINED);
 }
@@ -75,7 +76,8 @@ void op_sysexit(struct vp *vp, const struct op *op)
 		fault_gp0(vp, op);
 	c->gpr[RSP] = to64 ? c->gpr[RCX] : (u32)c->gpr[RCX];
 	vp->next_rip = to64 ? c->gpr[RDX] : (u32)c->gpr[RDX];
-	set_flat(vp, SEG_CS, (u16)(sel + (to64 ? 32 : 16)) | 3, (to64 ? AR_CODE64 : AR_CODE32) | AR_DPL3);
+	set_flat(vp, SEG_CS, (u16)(sel + (to64 ? 32 : 16)) | 3,
+		 (to64 ? AR_CODE64 : AR_CODE32) | AR_DPL3);
 	set_flat(vp, SEG_SS, (u16)(sel + (to64 ? 40 : 24)) | 3, AR_DATA32 | AR_DPL3);
 	vp_update_mode(vp);
 }

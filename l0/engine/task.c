@@ -1,6 +1,6 @@
 /*
- * Hardware task switches through JMP, CALL, IRET and task gates, 16- and 32-bit TSS. In VMX non-root
- * operation they exit; L0 has them executed for L1 (vmx_controls.l0_native).
+ * Hardware task switches through JMP, CALL, IRET and task gates, 16- and 32-bit TSS. In VMX
+ * non-root operation they exit; L0 has them executed for L1 (vmx_controls.l0_native).
  *
  * Everything that can fault without the new task being entered is read or probed first. After the
  * commit point faults belong to the new task: its RIP is current, op is NULL.
@@ -45,7 +45,9 @@ static void tss_load(struct vp *vp, const struct op *op, const struct tss_layout
 			t->gpr[i] |= 0xffff0000u;
 	}
 	for (u32 i = 0; i < 6; i++)
-		t->seg[i] = i < l->nsegs ? (u16)sys_read(vp, op, tss_at(base, l->seg + i * l->size), 2) : 0;
+		t->seg[i] = i < l->nsegs
+				    ? (u16)sys_read(vp, op, tss_at(base, l->seg + i * l->size), 2)
+				    : 0;
 	t->ldt = (u16)sys_read(vp, op, tss_at(base, l->ldt), 2);
 	t->cr3 = vp->cpu.cr3;
 	t->trap = wide && (sys_read(vp, op, tss_at(base, TSS32_TRAP), 2) & 1);
@@ -57,8 +59,8 @@ static void tss_load(struct vp *vp, const struct op *op, const struct tss_layout
 	}
 }
 
-static void tss_save(struct vp *vp, const struct op *op, const struct tss_layout *l, u64 base, u64 ip,
-		     u64 flags)
+static void tss_save(struct vp *vp, const struct op *op, const struct tss_layout *l, u64 base,
+		     u64 ip, u64 flags)
 {
 	const struct cpu_state *c = &vp->cpu;
 
@@ -88,8 +90,8 @@ static void load_ldt(struct vp *vp, u16 sel)
 	segment_set_null(vp, SEG_LDTR, sel, 0);
 	if (sel_is_null(sel))
 		return;
-	if ((sel & SEL_TI) || !desc_fetch(vp, NULL, sel, &d) || desc_s(&d) || desc_type(&d) != DESC_TYPE_LDT ||
-	    !desc_p(&d))
+	if ((sel & SEL_TI) || !desc_fetch(vp, NULL, sel, &d) || desc_s(&d) ||
+	    desc_type(&d) != DESC_TYPE_LDT || !desc_p(&d))
 		fault_sel(vp, NULL, VECTOR_TS, sel);
 	desc_to_seg(&d, sel, &vp->cpu.seg[SEG_LDTR]);
 }
@@ -113,7 +115,8 @@ static void load_code(struct vp *vp, u16 sel)
 	struct desc d;
 
 	desc_fetch_or(vp, NULL, sel, VECTOR_TS, &d);
-	if (!desc_is_code(&d) || (desc_is_conforming(&d) ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl))
+	if (!desc_is_code(&d) ||
+	    (desc_is_conforming(&d) ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl))
 		fault_sel(vp, NULL, VECTOR_TS, sel);
 	if (!desc_p(&d))
 		fault_sel(vp, NULL, VECTOR_NP, sel);

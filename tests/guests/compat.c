@@ -1,4 +1,5 @@
-/* Compatibility mode at level 3 under a 64-bit kernel: 32-bit code, INT and exceptions out of it. */
+/* Compatibility mode at level 3 under a 64-bit kernel: 32-bit code, INT and exceptions out of it.
+ */
 #include "l0/arch/msr.h"
 #include "tests/guests/kit.h"
 
@@ -14,7 +15,7 @@ __asm__(".code32\n"
 	"	mov %cs, %ecx\n"
 	"	mov %ecx, seen + 4\n"
 	"	xor %edx, %edx\n"
-	"	dec %edx\n"		/* 0x4a: DEC EDX here, a REX prefix in 64-bit mode */
+	"	dec %edx\n" /* 0x4a: DEC EDX here, a REX prefix in 64-bit mode */
 	"	mov %edx, seen + 8\n"
 	"	.byte 0x6a, 0x05, 0x58\n" /* push $5; pop %eax */
 	"	aam\n"

@@ -17,11 +17,13 @@ void on_tick(const ulong *frame)
 	outb(PORT_PIC1_CMD, 0x20);
 }
 __asm__(".globl tick_handler\ntick_handler:\n"
-	"	push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9; push %r10; push %r11\n"
+	"	push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9; push "
+	"%r10; push %r11\n"
 	"	lea 72(%rsp), %rdi\n"
 	"	cld\n"
 	"	call on_tick\n"
-	"	pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx; pop %rax\n"
+	"	pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx; pop "
+	"%rax\n"
 	"	iretq\n");
 
 static void start_timer(u32 hz)

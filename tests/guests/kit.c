@@ -65,13 +65,14 @@ void finish(void)
 u64 descriptor(u32 base, u32 limit, u32 ar)
 {
 	return (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(ar & 0xff) << 40 |
-	       (u64)(limit >> 16 & 0xf) << 48 | (u64)(ar >> 12 & 0xf) << 52 | (u64)(base >> 24) << 56;
+	       (u64)(limit >> 16 & 0xf) << 48 | (u64)(ar >> 12 & 0xf) << 52 |
+	       (u64)(base >> 24) << 56;
 }
 
 void set_gate_raw(u32 vector, u16 sel, ulong off, u32 type, u32 dpl, u32 ist)
 {
-	u64 lo = (off & 0xffff) | (u64)sel << 16 | (u64)ist << 32 | (u64)(0x80 | dpl << 5 | type) << 40 |
-		 (u64)(off >> 16 & 0xffff) << 48;
+	u64 lo = (off & 0xffff) | (u64)sel << 16 | (u64)ist << 32 |
+		 (u64)(0x80 | dpl << 5 | type) << 40 | (u64)(off >> 16 & 0xffff) << 48;
 
 #ifdef __x86_64__
 	idt[2 * vector] = lo;

@@ -97,7 +97,12 @@ static inline void wrmsr(u32 msr, u64 v)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
-#define READ_CR(n) ({ ulong v_; __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v_) : : "memory"); v_; })
+#define READ_CR(n) \
+	({ \
+		ulong v_; \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(v_) : : "memory"); \
+		v_; \
+	})
 #define WRITE_CR(n, v) __asm__ volatile("mov %0, %%cr" #n : : "r"((ulong)(v)) : "memory")
 static inline void invlpg(void *p)
 {

@@ -1,4 +1,5 @@
-/* 64-bit mode: exceptions, canonical addresses, IST, SYSCALL, MSRs, level 3, self-modifying code. */
+/* 64-bit mode: exceptions, canonical addresses, IST, SYSCALL, MSRs, level 3, self-modifying code.
+ */
 #include "l0/arch/msr.h"
 #include "tests/guests/kit.h"
 
@@ -15,7 +16,9 @@ static void exceptions(void)
 	CHECK_EQ(TRY_A("mov (%%rax), %%ecx", 0x40000000ull), VECTOR_PF); /* past the map */
 	CHECK_EQ(trap.error, 0);
 	CHECK_EQ(trap.cr2, 0x40000000ull);
-	CHECK_EQ(TRY_A("mov %%rsp, %%rcx; mov %%rax, %%rsp; mov (%%rsp), %%rdx; mov %%rcx, %%rsp", &seen), -1);
+	CHECK_EQ(TRY_A("mov %%rsp, %%rcx; mov %%rax, %%rsp; mov (%%rsp), %%rdx; mov %%rcx, %%rsp",
+		       &seen),
+		 -1);
 	CHECK_EQ(TRY(".byte 0x06"), VECTOR_UD); /* PUSH ES is no instruction */
 	CHECK_EQ(TRY_A("mov %%eax, %%ds", 0x7f0), VECTOR_GP);
 	CHECK_EQ(trap.error, 0x7f0);
@@ -76,8 +79,8 @@ static void level3(void)
 	CHECK_EQ(seen, SEL_UCODE);
 	CHECK_EQ(at_level3(user_wrmsr), VECTOR_GP);
 	CHECK_EQ(at_level3(user_swapgs), VECTOR_GP);
-	/* SYSRET takes CS from STAR + 16 and SS from STAR + 8: 0x1b - 16, 0x23 wants another order, so
-	 * put fitting descriptors at the free slots */
+	/* SYSRET takes CS from STAR + 16 and SS from STAR + 8: 0x1b - 16, 0x23 wants another order,
+	 * so put fitting descriptors at the free slots */
 	gdt[SEL_FREE / 8 + 1] = gdt[SEL_UDATA / 8];
 	gdt[SEL_FREE / 8 + 2] = gdt[SEL_UCODE / 8];
 	wrmsr(MSR_IA32_STAR, (u64)(SEL_FREE | 3) << 48 | (u64)SEL_CODE << 32);

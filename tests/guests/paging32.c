@@ -1,4 +1,5 @@
-/* 32-bit and PAE paging: page-fault error codes, accessed and dirty bits, large pages, WP, INVLPG. */
+/* 32-bit and PAE paging: page-fault error codes, accessed and dirty bits, large pages, WP, INVLPG.
+ */
 #include "tests/guests/kit.h"
 
 static u32 pd[1024] __attribute__((aligned(4096)));

@@ -1,4 +1,5 @@
-/* 4-level paging: error codes, NX, SMEP, SMAP, global pages, PCID, page sizes, accessed and dirty. */
+/* 4-level paging: error codes, NX, SMEP, SMAP, global pages, PCID, page sizes, accessed and dirty.
+ */
 #include "l0/arch/msr.h"
 #include "tests/guests/kit.h"
 
@@ -31,7 +32,9 @@ static int call_va(void)
 {
 	trap.vector = -1;
 	__asm__ volatile("mov %%rsp, %%rbx; movq $1f, recover_ip; call *%0\n1: mov %%rbx, %%rsp"
-			 : : "r"(VA) : "rbx", "memory", "cc", "rax");
+			 :
+			 : "r"(VA)
+			 : "rbx", "memory", "cc", "rax");
 	recover_ip = 0;
 	return trap.vector;
 }

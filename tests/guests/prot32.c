@@ -26,12 +26,12 @@ static void exceptions(void)
 static void segments(void)
 {
 	put("segments\n");
-	gdt[SEL_FREE / 8] = descriptor(0x1000, 0xff, 0x4093);	    /* byte-granular */
-	gdt[SEL_FREE / 8 + 1] = descriptor(0, 0xfff, 0x4097);	    /* expand-down */
-	gdt[SEL_FREE / 8 + 2] = descriptor(0, 0xfffff, 0xc091);	    /* read-only */
-	gdt[SEL_FREE / 8 + 3] = descriptor(0, 0xfffff, 0xc013);	    /* absent */
-	gdt[SEL_FREE / 8 + 4] = descriptor(0, 0xfffff, 0xc099);	    /* execute-only */
-	gdt[SEL_FREE / 8 + 5] = descriptor(0, 0xffff, 0x0093);	    /* 16-bit stack */
+	gdt[SEL_FREE / 8] = descriptor(0x1000, 0xff, 0x4093);	/* byte-granular */
+	gdt[SEL_FREE / 8 + 1] = descriptor(0, 0xfff, 0x4097);	/* expand-down */
+	gdt[SEL_FREE / 8 + 2] = descriptor(0, 0xfffff, 0xc091); /* read-only */
+	gdt[SEL_FREE / 8 + 3] = descriptor(0, 0xfffff, 0xc013); /* absent */
+	gdt[SEL_FREE / 8 + 4] = descriptor(0, 0xfffff, 0xc099); /* execute-only */
+	gdt[SEL_FREE / 8 + 5] = descriptor(0, 0xffff, 0x0093);	/* 16-bit stack */
 #define LOAD_FS(sel) TRY_A("mov %%eax, %%fs", sel)
 	CHECK_EQ(LOAD_FS(SEL_FREE), -1);
 	CHECK_EQ(TRY("movb %%fs:0xff, %%al"), -1);
@@ -59,9 +59,12 @@ static void segments(void)
 	/* a 16-bit stack: only SP counts */
 	u32 sp;
 
-	__asm__ volatile("mov %%esp, %%ebx; mov $0x12340800, %%esp; mov %1, %%ss; push %%eax; mov %%esp, %0;"
-			 "mov %2, %%ss; mov %%ebx, %%esp"
-			 : "=&d"(sp) : "r"(SEL_FREE + 40), "r"(SEL_DATA) : "ebx", "memory");
+	__asm__ volatile(
+		"mov %%esp, %%ebx; mov $0x12340800, %%esp; mov %1, %%ss; push %%eax; mov %%esp, %0;"
+		"mov %2, %%ss; mov %%ebx, %%esp"
+		: "=&d"(sp)
+		: "r"(SEL_FREE + 40), "r"(SEL_DATA)
+		: "ebx", "memory");
 	CHECK_EQ(sp, 0x123407fc);
 	/* the accessed bit */
 	gdt[SEL_FREE / 8] = descriptor(0, 0xfffff, 0xc092);
@@ -150,8 +153,8 @@ static void level3(void)
 	CHECK_EQ(at_level3(user_iopl), -1);
 	CHECK_EQ(seen & 0x3200, 0);
 	/* a call gate to level 0 */
-	gdt[SEL_FREE / 8 + 2] = ((ulong)gate_target & 0xffff) | (u64)SEL_CODE << 16 | 0xecull << 40 |
-				(u64)((ulong)gate_target >> 16) << 48;
+	gdt[SEL_FREE / 8 + 2] = ((ulong)gate_target & 0xffff) | (u64)SEL_CODE << 16 |
+				0xecull << 40 | (u64)((ulong)gate_target >> 16) << 48;
 	seen = 0;
 	CHECK_EQ(at_level3(user_gate), -1);
 	CHECK_EQ(seen & 0xffff, SEL_CODE);
@@ -169,7 +172,9 @@ static void single_step(void)
 	__asm__ volatile("pushf; orl $0x100, (%%esp); popf; nop" : : : "memory");
 	CHECK_EQ(trap.count - before, 1);
 	CHECK_EQ(trap.vector, VECTOR_DB);
-	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr7" : : "r"(&seen), "r"(0xd0001)); /* write, 4 bytes */
+	__asm__ volatile("mov %0, %%dr0; mov %1, %%dr7"
+			 :
+			 : "r"(&seen), "r"(0xd0001)); /* write, 4 bytes */
 	before = trap.count;
 	seen = 1;
 	CHECK_EQ(trap.count - before, 1);

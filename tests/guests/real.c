@@ -1,14 +1,13 @@
 /*
- * Real mode: a 16-bit program at 0x8000 runs with its own interrupt table and leaves results in words
- * from 0x600 on; the 32-bit part checks them.
+ * Real mode: a 16-bit program at 0x8000 runs with its own interrupt table and leaves results in
+ * words from 0x600 on; the 32-bit part checks them.
  */
 #include "tests/guests/kit.h"
 
 extern const u8 rm_begin[], rm_end[];
 void rm_run(void);
 
-__asm__(
-	".text\n.code32\n"
+__asm__(".text\n.code32\n"
 	".globl rm_run\nrm_run:\n"
 	"	pusha\n"
 	"	mov %esp, rm_esp\n"
@@ -16,7 +15,8 @@ __asm__(
 	"	lidt rm_idt16\n"
 	"	ljmp $0x28, $0x8000\n"
 	"rm_back:\n"
-	"	mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; mov %eax, %fs; mov %eax, %gs\n"
+	"	mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; mov %eax, %fs; mov "
+	"%eax, %gs\n"
 	"	mov rm_esp, %esp\n"
 	"	lidt rm_idt32\n"
 	"	popa\n"
@@ -28,10 +28,12 @@ __asm__(
 	/* the 16-bit program, linked for 0x8000 */
 	".text\n.code16\n"
 	".globl rm_begin\nrm_begin:\n"
-	"	mov $0x30, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %ss; mov %ax, %fs; mov %ax, %gs\n"
+	"	mov $0x30, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %ss; mov %ax, %fs; mov %ax, "
+	"%gs\n"
 	"	mov %cr0, %eax; and $~1, %al; mov %eax, %cr0\n"
 	"	ljmp $0, $(1f - rm_begin + 0x8000)\n"
-	"1:	xor %ax, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %ss; mov %ax, %fs; mov %ax, %gs\n"
+	"1:	xor %ax, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %ss; mov %ax, %fs; mov %ax, "
+	"%gs\n"
 	"	mov $0x7000, %sp; cld\n"
 	/* vectors 0-31 and 0x40 → handlers of 8 bytes each */
 	"	mov $(vecs - rm_begin + 0x8000), %ax; xor %bx, %bx; mov $65, %cx\n"
@@ -45,7 +47,8 @@ __asm__(
 	/* 606: divide error; 608: its pushed IP is the instruction's */
 	"	xor %cx, %cx; mov $5, %ax; xor %dx, %dx\n"
 	"3:	div %cx\n"
-	"	mov 0x6f0, %ax; mov %ax, 0x606; mov 0x6f2, %ax; sub $(3b - rm_begin + 0x8000), %ax; mov %ax, 0x608\n"
+	"	mov 0x6f0, %ax; mov %ax, 0x606; mov 0x6f2, %ax; sub $(3b - rm_begin + 0x8000), "
+	"%ax; mov %ax, 0x608\n"
 	/* 60a: #UD */
 	"	ud2\n"
 	"	mov 0x6f0, %ax; mov %ax, 0x60a\n"
@@ -73,7 +76,9 @@ __asm__(
 	/* 620: far call to 0900:x and back */
 	"	movw $0x0620, %di\n"
 	"	movb $0xcb, 0x9100; movw $0x0005, 0x90fd; movb $0xc7, 0x90fc\n"
-	"	movl $0x000005c7, 0x9100; movw $0x4321, 0x9102; movb $0xcb, 0x9104\n" /* mov word [di], 4321; retf */
+	"	movl $0x000005c7, 0x9100; movw $0x4321, 0x9102; movb $0xcb, 0x9104\n" /* mov word
+											 [di], 4321;
+											 retf */
 	"	lcall $0x0900, $0x0100\n"
 	/* 622: string move with segments, backwards */
 	"	mov $0x0062, %ax; mov %ax, %es\n" /* base 620 */
@@ -93,7 +98,8 @@ __asm__(
 	/* 62c: PUSHA/POPA, ENTER/LEAVE keep SP */
 	"	mov %sp, %bx; pusha; popa; enter $16, $1; leave; sub %sp, %bx; mov %bx, 0x62c\n"
 	/* 62e: LES; 632: XLAT; 634: LOOP count */
-	"	movw $0x1111, 0x6d4; movw $0x2222, 0x6d6; les 0x6d4, %dx; mov %dx, 0x62e; mov %es, 0x630\n"
+	"	movw $0x1111, 0x6d4; movw $0x2222, 0x6d6; les 0x6d4, %dx; mov %dx, 0x62e; mov %es, "
+	"0x630\n"
 	"	xor %ax, %ax; mov %ax, %es\n"
 	"	mov $0x6d4, %bx; mov $2, %al; xlat; mov %ax, 0x632\n"
 	"	mov $7, %cx; xor %ax, %ax\n4:	inc %ax; loop 4b; mov %ax, 0x634\n"
@@ -108,7 +114,8 @@ __asm__(
 	/* 638: SMSW, 63a: PE stays clear */
 	"6:	smsw %ax; mov %ax, 0x638\n"
 	/* 63c: stack wraps at 16 bits */
-	"	mov %sp, %bx; xor %sp, %sp; push $0x1357; mov %sp, 0x63c; pop %ax; mov %bx, %sp; mov %ax, 0x63e\n"
+	"	mov %sp, %bx; xor %sp, %sp; push $0x1357; mov %sp, 0x63c; pop %ax; mov %bx, %sp; "
+	"mov %ax, 0x63e\n"
 	/* 640: IP wraps: a jump past ffff is truncated by a 16-bit operand */
 	"	movb $1, 0x640\n"
 	"	mov %cr0, %eax; or $1, %al; mov %eax, %cr0\n"
@@ -126,7 +133,7 @@ __asm__(
 	"1:	cmp $0x40, %ax; jne 2f\n"
 	"	incw 0x600; pushf; pop %bx; mov %bx, 0x602; jmp 9f\n"
 	"2:	mov %ax, 0x6f0; mov 4(%bp), %bx; mov %bx, 0x6f2\n"
-	"	cmp $4, %ax; je 9f\n" /* INTO is a trap */
+	"	cmp $4, %ax; je 9f\n"			       /* INTO is a trap */
 	"	cmp $5, %ax; jne 3f\n	add $4, %bx; jmp 8f\n" /* BOUND ax, moffs: 4 bytes */
 	"3:	add $2, %bx\n"
 	"8:	mov %bx, 4(%bp)\n"

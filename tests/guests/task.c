@@ -2,7 +2,8 @@
 #include "tests/guests/kit.h"
 
 struct tss32 {
-	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp,
+		esi, edi;
 	u32 es, cs, ss, ds, fs, gs, ldt;
 	u16 trap, iomap;
 };
@@ -22,7 +23,7 @@ __asm__(".globl other_task\nother_task:\n"
 	"	jmp 1b\n"
 	".globl df_task\ndf_task:\n"
 	"1:	incl visits\n"
-	"	pop last_eax\n" /* the error code */
+	"	pop last_eax\n"	       /* the error code */
 	"	addl $2, tss + 0x20\n" /* EIP of the old task: over the UD2 or INT */
 	"	iret\n"
 	"	jmp 1b\n");
@@ -52,9 +53,15 @@ int main(void)
 	for (u32 i = 0; i < 3; i++) {
 		ebx = 0x5555;
 		if (i & 1)
-			__asm__ volatile("lcall %1, $0" : "+b"(ebx) : "i"(SEL_TASK_GATE) : "memory", "cc");
+			__asm__ volatile("lcall %1, $0"
+					 : "+b"(ebx)
+					 : "i"(SEL_TASK_GATE)
+					 : "memory", "cc");
 		else
-			__asm__ volatile("lcall %1, $0" : "+b"(ebx) : "i"(SEL_OTHER_TSS) : "memory", "cc");
+			__asm__ volatile("lcall %1, $0"
+					 : "+b"(ebx)
+					 : "i"(SEL_OTHER_TSS)
+					 : "memory", "cc");
 		CHECK_EQ(visits, i + 1);
 		CHECK_EQ(ebx, 0x5555);
 		CHECK_EQ(last_eax, i ? 0x77 : 0x1234);

@@ -1,4 +1,5 @@
-/* Virtual-8086 mode: entry by IRET, interrupts and faults back to level 0, IOPL, VME redirection. */
+/* Virtual-8086 mode: entry by IRET, interrupts and faults back to level 0, IOPL, VME redirection.
+ */
 #include "tests/guests/kit.h"
 
 extern u8 tss[];
@@ -61,7 +62,8 @@ void v86_note(u32 vector, u32 error, const u32 *frame)
 	v86_gs = frame[8];
 }
 
-static const u8 handler86[] = {0x2e, 0xc6, 0x06, 0x00, 0x02, 0x99, 0xcf}; /* movb $0x99, %cs:0x200; iret */
+static const u8 handler86[] = {0x2e, 0xc6, 0x06, 0x00,
+			       0x02, 0x99, 0xcf}; /* movb $0x99, %cs:0x200; iret */
 
 static void load(u32 at)
 {
@@ -99,7 +101,8 @@ int main(void)
 		put("CR4.VME not offered\n");
 		return 0;
 	}
-	/* TSS: 32 bytes of redirection bitmap, then an empty I/O bitmap; only INT 30 goes to level 0 */
+	/* TSS: 32 bytes of redirection bitmap, then an empty I/O bitmap; only INT 30 goes to level
+	 * 0 */
 	*(volatile u16 *)(tss + 102) = 0x68 + 32;
 	tss[0x68 + 0x30 / 8] = 1 << (0x30 % 8);
 	gdt[SEL_TSS / 8] = descriptor((u32)tss, 0x68 + 32, 0x0089);

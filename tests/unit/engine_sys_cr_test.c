@@ -78,7 +78,7 @@ static void cr0_matrix(void **state)
 		bool ok;
 	} t[] = {
 		{PROT, CR0_PE | CR0_ET, true},
-		{PROT, CR0_PG, false}, /* PG without PE */
+		{PROT, CR0_PG, false},		/* PG without PE */
 		{PROT, CR0_PE | CR0_NW, false}, /* NW without CD */
 		{PROT, CR0_PE | CR0_NW | CR0_CD, true},
 		{PROT, CR0_PE | 0x1000, true}, /* reserved, ignored */
@@ -137,7 +137,8 @@ static void cr0_pcide_keeps_paging(void **state)
 static void vmx_fixed_bits(void **state)
 {
 	for (u32 l2 = 0; l2 < 2; l2++) {
-		static const u64 val[] = {CR0_PE | CR0_PG | CR0_NE, CR0_PE | CR0_PG, CR0_PE | CR0_NE};
+		static const u64 val[] = {CR0_PE | CR0_PG | CR0_NE, CR0_PE | CR0_PG,
+					  CR0_PE | CR0_NE};
 		static const bool ok[2][3] = {{true, false, false}, {true, false, true}};
 
 		for (u32 i = 0; i < 3; i++) {
@@ -189,7 +190,8 @@ static void cr3_pdptes(void **state)
 	assert_int_equal(one(NULL), -1);
 	assert_int_equal(REGS.pdpte[0], AT_PD | 1);
 	assert_int_equal(REGS.cr3, AT_PDPT + 32);
-	static const u64 bad[] = {AT_PD | 3, AT_PD | 5, AT_PD | 1 | 1ull << 40, AT_PD | 1 | 1ull << 63};
+	static const u64 bad[] = {AT_PD | 3, AT_PD | 5, AT_PD | 1 | 1ull << 40,
+				  AT_PD | 1 | 1ull << 63};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
 		set_mode(PAE);
@@ -280,25 +282,43 @@ static void level3_raises_gp(void **state)
 		int vector;
 		u64 cr4;
 	} t[] = {
-		{"\x0f\x20\xc0", 3, VECTOR_GP, 0}, {"\x0f\x22\xc0", 3, VECTOR_GP, 0},
-		{"\x0f\x21\xc0", 3, VECTOR_GP, 0}, {"\x0f\x23\xc0", 3, VECTOR_GP, 0},
-		{"\x0f\x06", 2, VECTOR_GP, 0},     {"\xf4", 1, VECTOR_GP, 0},
-		{"\x0f\x32", 2, VECTOR_GP, 0},     {"\x0f\x30", 2, VECTOR_GP, 0},
-		{"\x0f\x01\x38", 3, VECTOR_GP, 0}, {"\x0f\x01\x10", 3, VECTOR_GP, 0},
-		{"\x0f\x01\x18", 3, VECTOR_GP, 0}, {"\x0f\x00\xd0", 3, VECTOR_GP, 0},
-		{"\x0f\x00\xd8", 3, VECTOR_GP, 0}, {"\x0f\x01\xf0", 3, VECTOR_GP, 0},
-		{"\x0f\x08", 2, VECTOR_GP, 0},     {"\x0f\x09", 2, VECTOR_GP, 0},
-		{"\xfa", 1, VECTOR_GP, 0},         {"\xfb", 1, VECTOR_GP, 0},
-		{"\x0f\x01\x00", 3, VECTOR_GP, CR4_UMIP}, {"\x0f\x01\x08", 3, VECTOR_GP, CR4_UMIP},
-		{"\x0f\x00\xc0", 3, VECTOR_GP, CR4_UMIP}, {"\x0f\x00\xc8", 3, VECTOR_GP, CR4_UMIP},
-		{"\x0f\x01\xe0", 3, VECTOR_GP, CR4_UMIP}, {"\x0f\x31", 2, VECTOR_GP, CR4_TSD},
-		{"\x0f\x01\xf9", 3, VECTOR_GP, CR4_TSD},  {"\x0f\x33", 2, VECTOR_GP, 0},
-		{"\x0f\x01\xc8", 3, VECTOR_UD, 0}, {"\x0f\x01\xc9", 3, VECTOR_UD, 0},
-		{"\x0f\x01\xca", 3, VECTOR_UD, 0}, {"\x0f\x01\xcb", 3, VECTOR_UD, 0},
-		{"\x0f\x01\xd1", 3, VECTOR_GP, CR4_OSXSAVE}, {"\x0f\x01\xf8", 3, VECTOR_GP, 0},
-		{"\x0f\x0b", 2, VECTOR_UD, 0},     {"\x66\x0f\x38\x82\x00", 5, VECTOR_GP, 0},
+		{"\x0f\x20\xc0", 3, VECTOR_GP, 0},
+		{"\x0f\x22\xc0", 3, VECTOR_GP, 0},
+		{"\x0f\x21\xc0", 3, VECTOR_GP, 0},
+		{"\x0f\x23\xc0", 3, VECTOR_GP, 0},
+		{"\x0f\x06", 2, VECTOR_GP, 0},
+		{"\xf4", 1, VECTOR_GP, 0},
+		{"\x0f\x32", 2, VECTOR_GP, 0},
+		{"\x0f\x30", 2, VECTOR_GP, 0},
+		{"\x0f\x01\x38", 3, VECTOR_GP, 0},
+		{"\x0f\x01\x10", 3, VECTOR_GP, 0},
+		{"\x0f\x01\x18", 3, VECTOR_GP, 0},
+		{"\x0f\x00\xd0", 3, VECTOR_GP, 0},
+		{"\x0f\x00\xd8", 3, VECTOR_GP, 0},
+		{"\x0f\x01\xf0", 3, VECTOR_GP, 0},
+		{"\x0f\x08", 2, VECTOR_GP, 0},
+		{"\x0f\x09", 2, VECTOR_GP, 0},
+		{"\xfa", 1, VECTOR_GP, 0},
+		{"\xfb", 1, VECTOR_GP, 0},
+		{"\x0f\x01\x00", 3, VECTOR_GP, CR4_UMIP},
+		{"\x0f\x01\x08", 3, VECTOR_GP, CR4_UMIP},
+		{"\x0f\x00\xc0", 3, VECTOR_GP, CR4_UMIP},
+		{"\x0f\x00\xc8", 3, VECTOR_GP, CR4_UMIP},
+		{"\x0f\x01\xe0", 3, VECTOR_GP, CR4_UMIP},
+		{"\x0f\x31", 2, VECTOR_GP, CR4_TSD},
+		{"\x0f\x01\xf9", 3, VECTOR_GP, CR4_TSD},
+		{"\x0f\x33", 2, VECTOR_GP, 0},
+		{"\x0f\x01\xc8", 3, VECTOR_UD, 0},
+		{"\x0f\x01\xc9", 3, VECTOR_UD, 0},
+		{"\x0f\x01\xca", 3, VECTOR_UD, 0},
+		{"\x0f\x01\xcb", 3, VECTOR_UD, 0},
+		{"\x0f\x01\xd1", 3, VECTOR_GP, CR4_OSXSAVE},
+		{"\x0f\x01\xf8", 3, VECTOR_GP, 0},
+		{"\x0f\x0b", 2, VECTOR_UD, 0},
+		{"\x66\x0f\x38\x82\x00", 5, VECTOR_GP, 0},
 		/* allowed ones, with the bits clear */
-		{"\x0f\x31", 2, -1, 0},            {"\x0f\x00\xc0", 3, -1, 0},
+		{"\x0f\x31", 2, -1, 0},
+		{"\x0f\x00\xc0", 3, -1, 0},
 		{"\x0f\x01\xe0", 3, -1, 0},
 	};
 
@@ -324,18 +344,29 @@ static void msr_values(void **state)
 		u64 val;
 		bool ok;
 	} t[] = {
-		{MSR_IA32_LSTAR, 1ull << 47, false}, {MSR_IA32_LSTAR, ~0ull << 47, true},
-		{MSR_IA32_CSTAR, 1ull << 63, false}, {MSR_IA32_FS_BASE, 1ull << 47, false},
-		{MSR_IA32_FS_BASE, 0x7fffffffffff, true}, {MSR_IA32_GS_BASE, 0x12345678, true},
-		{MSR_IA32_KERNEL_GS_BASE, 1ull << 50, false}, {MSR_IA32_FMASK, 1ull << 32, false},
-		{MSR_IA32_FMASK, 0xffffffff, true}, {MSR_IA32_SYSENTER_EIP, 1ull << 47, false},
-		{MSR_IA32_STAR, ~0ull, true}, {MSR_IA32_PAT, PAT_RESET, true},
-		{MSR_IA32_PAT, 2, false}, {MSR_IA32_PAT, 3ull << 56, false}, {MSR_IA32_PAT, 8, false},
-		{MSR_IA32_TSC_AUX, 1ull << 32, false}, {MSR_IA32_TSC_AUX, 7, true},
+		{MSR_IA32_LSTAR, 1ull << 47, false},
+		{MSR_IA32_LSTAR, ~0ull << 47, true},
+		{MSR_IA32_CSTAR, 1ull << 63, false},
+		{MSR_IA32_FS_BASE, 1ull << 47, false},
+		{MSR_IA32_FS_BASE, 0x7fffffffffff, true},
+		{MSR_IA32_GS_BASE, 0x12345678, true},
+		{MSR_IA32_KERNEL_GS_BASE, 1ull << 50, false},
+		{MSR_IA32_FMASK, 1ull << 32, false},
+		{MSR_IA32_FMASK, 0xffffffff, true},
+		{MSR_IA32_SYSENTER_EIP, 1ull << 47, false},
+		{MSR_IA32_STAR, ~0ull, true},
+		{MSR_IA32_PAT, PAT_RESET, true},
+		{MSR_IA32_PAT, 2, false},
+		{MSR_IA32_PAT, 3ull << 56, false},
+		{MSR_IA32_PAT, 8, false},
+		{MSR_IA32_TSC_AUX, 1ull << 32, false},
+		{MSR_IA32_TSC_AUX, 7, true},
 		{MSR_IA32_EFER, EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE, true},
 		{MSR_IA32_EFER, EFER_LMA, false}, /* LME off while paging */
-		{MSR_IA32_EFER, EFER_LME | 2, false}, {MSR_IA32_EFER, EFER_LME | 1ull << 32, false},
-		{MSR_IA32_DEBUGCTL, 0, true}, {MSR_IA32_DEBUGCTL, DEBUGCTL_BTF, false},
+		{MSR_IA32_EFER, EFER_LME | 2, false},
+		{MSR_IA32_EFER, EFER_LME | 1ull << 32, false},
+		{MSR_IA32_DEBUGCTL, 0, true},
+		{MSR_IA32_DEBUGCTL, DEBUGCTL_BTF, false},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
@@ -571,8 +602,11 @@ static void descriptor_tables(void **state)
 		u16 sel;
 		bool ltr;
 		u32 vector, err;
-	} t[] = {{0, true, VECTOR_GP, 0}, {S_TSS, true, VECTOR_GP, S_TSS}, {S_LDT, true, VECTOR_GP, S_LDT},
-		 {S_TSS2 | 4, true, VECTOR_GP, S_TSS2 | 4}, {S_DATA32, false, VECTOR_GP, S_DATA32},
+	} t[] = {{0, true, VECTOR_GP, 0},
+		 {S_TSS, true, VECTOR_GP, S_TSS},
+		 {S_LDT, true, VECTOR_GP, S_LDT},
+		 {S_TSS2 | 4, true, VECTOR_GP, S_TSS2 | 4},
+		 {S_DATA32, false, VECTOR_GP, S_DATA32},
 		 {S_LDT | 4, false, VECTOR_GP, S_LDT | 4}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
@@ -589,7 +623,8 @@ static void descriptor_tables(void **state)
 	}
 	set_mode(PROT); /* through an LDT */
 	REGS.gpr[RAX] = S_LDT;
-	CODE("\x0f\x00\xd0\xb8\x14\x00\x00\x00\x8e\xc0"); /* lldt %ax; mov $0x14, %eax; mov %eax, %es */
+	CODE("\x0f\x00\xd0\xb8\x14\x00\x00\x00\x8e\xc0"); /* lldt %ax; mov $0x14, %eax; mov %eax,
+							     %es */
 	sysfix_run(f, 3);
 	assert_int_equal(REGS.seg[SEG_LDTR].base, AT_GDT);
 	assert_int_equal(REGS.seg[SEG_ES].sel, S_DATA32 | 4);
@@ -601,12 +636,18 @@ static void lar_lsl_verr_verw(void **state)
 		u16 sel;
 		bool user, lar, lsl, verr, verw;
 	} t[] = {
-		{S_DATA32, false, true, true, true, true},	{S_RDONLY, false, true, true, true, false},
-		{S_CODE32, false, true, true, true, false},	{S_EXECONLY, false, true, true, false, false},
-		{S_TSS, false, true, true, false, false},	{S_TASKGATE, false, true, false, false, false},
-		{S_DATA32, true, false, false, false, false},	{S_CONFORMING, true, true, true, true, false},
-		{0, false, false, false, false, false},		{S_DATA32 | 3, false, false, false, false, false},
-		{GDT_LIMIT + 1, false, false, false, false, false}, {S_ABSENT, false, true, true, true, true},
+		{S_DATA32, false, true, true, true, true},
+		{S_RDONLY, false, true, true, true, false},
+		{S_CODE32, false, true, true, true, false},
+		{S_EXECONLY, false, true, true, false, false},
+		{S_TSS, false, true, true, false, false},
+		{S_TASKGATE, false, true, false, false, false},
+		{S_DATA32, true, false, false, false, false},
+		{S_CONFORMING, true, true, true, true, false},
+		{0, false, false, false, false, false},
+		{S_DATA32 | 3, false, false, false, false, false},
+		{GDT_LIMIT + 1, false, false, false, false, false},
+		{S_ABSENT, false, true, true, true, true},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
@@ -621,7 +662,8 @@ static void lar_lsl_verr_verw(void **state)
 			assert_int_equal(one(NULL), -1);
 			zf[k] = REGS.rflags & RFLAGS_ZF;
 		}
-		if (zf[0] != t[i].lar || zf[1] != t[i].lsl || zf[2] != t[i].verr || zf[3] != t[i].verw)
+		if (zf[0] != t[i].lar || zf[1] != t[i].lsl || zf[2] != t[i].verr ||
+		    zf[3] != t[i].verw)
 			fail_msg("case %u: %d %d %d %d", i, zf[0], zf[1], zf[2], zf[3]);
 	}
 	set_mode(PROT);
@@ -667,7 +709,8 @@ static void popf_masks(void **state)
 		REGS.rflags = before;
 		engine_state_changed(&f->vp);
 		REGS.gpr[RSP] = STACK3 - 8;
-		sysfix_poke(f, STACK3 - 8, RFLAGS_DEFINED & ~(RFLAGS_TF | RFLAGS_ARITH | RFLAGS_DF), 8);
+		sysfix_poke(f, STACK3 - 8, RFLAGS_DEFINED & ~(RFLAGS_TF | RFLAGS_ARITH | RFLAGS_DF),
+			    8);
 		CODE("\x9d\x90");
 		assert_int_equal(one(NULL), -1);
 		assert_int_equal(REGS.rflags, before | t[i].changed);
@@ -699,8 +742,9 @@ static void port_permission(void **state)
 		u8 denied; /* bit mask at the port's byte */
 		u32 size;
 		bool ok;
-	} t[] = {{0x80, 0, 1, true}, {0x80, 1, 1, false}, {0x81, 1, 1, true}, {0x80, 2, 1, true},
-		 {0x80, 2, 2, false}, {0x80, 8, 4, false}, {0x80, 0x10, 4, true}, {0x87, 0x80, 1, false}};
+	} t[] = {{0x80, 0, 1, true},	{0x80, 1, 1, false},   {0x81, 1, 1, true},
+		 {0x80, 2, 1, true},	{0x80, 2, 2, false},   {0x80, 8, 4, false},
+		 {0x80, 0x10, 4, true}, {0x87, 0x80, 1, false}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		set_mode(PROT);
@@ -785,12 +829,31 @@ static void string_io(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(cr0_matrix), T(cr0_long_mode_activation), T(cr0_pcide_keeps_paging), T(vmx_fixed_bits),
-		T(cr3_reserved), T(cr3_pdptes), T(cr4_every_bit), T(cr8_and_numbers), T(lmsw_smsw_clts),
-		T(level3_raises_gp), T(msr_values), T(msr_others_exit), T(tsc_offset_and_scaling),
-		T(random_numbers_repeat), T(xcr0), T(debug_registers), T(segment_matrix),
-		T(push_pop_sreg_and_far_pointers), T(descriptor_tables), T(lar_lsl_verr_verw), T(arpl),
-		T(popf_masks), T(pvi), T(port_permission), T(string_io),
+		T(cr0_matrix),
+		T(cr0_long_mode_activation),
+		T(cr0_pcide_keeps_paging),
+		T(vmx_fixed_bits),
+		T(cr3_reserved),
+		T(cr3_pdptes),
+		T(cr4_every_bit),
+		T(cr8_and_numbers),
+		T(lmsw_smsw_clts),
+		T(level3_raises_gp),
+		T(msr_values),
+		T(msr_others_exit),
+		T(tsc_offset_and_scaling),
+		T(random_numbers_repeat),
+		T(xcr0),
+		T(debug_registers),
+		T(segment_matrix),
+		T(push_pop_sreg_and_far_pointers),
+		T(descriptor_tables),
+		T(lar_lsl_verr_verw),
+		T(arpl),
+		T(popf_masks),
+		T(pvi),
+		T(port_permission),
+		T(string_io),
 	};
 
 	return cmocka_run_group_tests(tests, create, destroy);

@@ -132,7 +132,7 @@ static void bad_gates(void **state)
 		u32 type, vector, error;
 		bool present;
 	} t[] = {
-		{S_CODE32, 12, VECTOR_GP, 0x80 * 8 + 2, true},	 /* call gate in the IDT */
+		{S_CODE32, 12, VECTOR_GP, 0x80 * 8 + 2, true}, /* call gate in the IDT */
 		{S_CODE32, 0, VECTOR_GP, 0x80 * 8 + 2, true},
 		{S_CODE32, 14, VECTOR_NP, 0x80 * 8 + 2, false},
 		{0, 14, VECTOR_GP, 0, true},
@@ -313,7 +313,8 @@ static void exception_bitmap_page_fault(void **state)
 		REGS.gpr[RAX] = PAGE_SIZE_2M + 0x123;
 		REGS.cr2 = 0;
 		sysfix_bytes(f, AT_CODE, "\x89\x00", 2);
-		assert_int_equal(sysfix_run(f, 10), t[i].exits ? ENGINE_STOP_EXIT : ENGINE_STOP_HALT);
+		assert_int_equal(sysfix_run(f, 10),
+				 t[i].exits ? ENGINE_STOP_EXIT : ENGINE_STOP_HALT);
 		assert_int_equal(REGS.cr2, t[i].exits ? 0 : PAGE_SIZE_2M + 0x123);
 		if (!t[i].exits)
 			continue;
@@ -383,7 +384,8 @@ static void mov_ss_shadow(void **state)
 	raise_irq(0x31);
 	vp_request(&f->vp, VP_ATTN_NMI);
 	sysfix_run(f, 10);
-	/* both wait for the NOP; the interrupt is taken in the NMI handler's place? no: NMI first */
+	/* both wait for the NOP; the interrupt is taken in the NMI handler's place? no: NMI first
+	 */
 	assert_int_equal(sysfix_handled(f), VECTOR_NMI);
 	assert_int_equal(stack_at(0, 4), AT_CODE + 3);
 }
@@ -476,12 +478,9 @@ static void injection_types(void **state)
 		int vector;
 		u32 pushed_rip, words;
 	} t[] = {
-		{0x80000031, 0, 0, 0x31, AT_CODE, 3},
-		{0x80000202, 0, 0, 2, AT_CODE, 3},
-		{0x80000b0d, 0x1234, 0, 13, AT_CODE, 4},
-		{0x80000306, 0, 0, 6, AT_CODE, 3},
-		{0x80000480, 0, 2, 0x80, AT_CODE + 2, 3},
-		{0x80000501, 0, 1, 1, AT_CODE + 1, 3},
+		{0x80000031, 0, 0, 0x31, AT_CODE, 3},	  {0x80000202, 0, 0, 2, AT_CODE, 3},
+		{0x80000b0d, 0x1234, 0, 13, AT_CODE, 4},  {0x80000306, 0, 0, 6, AT_CODE, 3},
+		{0x80000480, 0, 2, 0x80, AT_CODE + 2, 3}, {0x80000501, 0, 1, 1, AT_CODE + 1, 3},
 		{0x80000603, 0, 1, 3, AT_CODE + 1, 3},
 	};
 
@@ -758,15 +757,44 @@ static void interrupt_storm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(real_int), T(real_fault), T(protected_same_level), T(protected_gate16), T(protected_inner),
-		T(gate_dpl), T(bad_gates), T(long_same_level), T(long_inner_and_ist), T(long_bad_gates),
-		T(double_fault), T(serial_fault), T(triple_fault), T(page_fault_classes), T(exception_bitmap),
-		T(exception_bitmap_page_fault), T(vectoring_info), T(breakpoint_exit), T(sti_shadow),
-		T(mov_ss_shadow), T(interrupt_masked), T(interrupt_wakes), T(nmi_blocking), T(single_step),
-		T(single_step_rep), T(injection_types), T(injected_fault), T(v86_interrupt_to_monitor),
-		T(v86_iopl), T(v86_redirected), T(interrupt_window), T(external_interrupt_exit),
-		T(nmi_exit_and_window), T(monitor_trap_flag), T(code_breakpoint), T(data_breakpoint),
-		T(no_progress), T(interrupt_storm),
+		T(real_int),
+		T(real_fault),
+		T(protected_same_level),
+		T(protected_gate16),
+		T(protected_inner),
+		T(gate_dpl),
+		T(bad_gates),
+		T(long_same_level),
+		T(long_inner_and_ist),
+		T(long_bad_gates),
+		T(double_fault),
+		T(serial_fault),
+		T(triple_fault),
+		T(page_fault_classes),
+		T(exception_bitmap),
+		T(exception_bitmap_page_fault),
+		T(vectoring_info),
+		T(breakpoint_exit),
+		T(sti_shadow),
+		T(mov_ss_shadow),
+		T(interrupt_masked),
+		T(interrupt_wakes),
+		T(nmi_blocking),
+		T(single_step),
+		T(single_step_rep),
+		T(injection_types),
+		T(injected_fault),
+		T(v86_interrupt_to_monitor),
+		T(v86_iopl),
+		T(v86_redirected),
+		T(interrupt_window),
+		T(external_interrupt_exit),
+		T(nmi_exit_and_window),
+		T(monitor_trap_flag),
+		T(code_breakpoint),
+		T(data_breakpoint),
+		T(no_progress),
+		T(interrupt_storm),
 	};
 
 	return cmocka_run_group_tests(tests, create, destroy);

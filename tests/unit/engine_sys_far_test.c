@@ -46,8 +46,8 @@ static void expect_fault(u32 vector, u32 error)
 
 static u64 call_gate(u16 sel, u32 off, u32 type, u32 dpl, u32 params)
 {
-	return (off & 0xffff) | (u64)sel << 16 | (u64)params << 32 | (u64)(0x80 | dpl << 5 | type) << 40 |
-	       (u64)(off >> 16) << 48;
+	return (off & 0xffff) | (u64)sel << 16 | (u64)params << 32 |
+	       (u64)(0x80 | dpl << 5 | type) << 40 | (u64)(off >> 16) << 48;
 }
 
 /* far jmp/call ptr16:32: 0xea or 0x9a */
@@ -77,7 +77,7 @@ static void direct_checks(void **state)
 		{3, VECTOR_GP, 0, false},
 		{GDT_LIMIT + 1, VECTOR_GP, GDT_LIMIT + 1, false},
 		{S_LDT, VECTOR_GP, S_LDT, false},
-		{S_TSS, VECTOR_GP, S_TSS, false}, /* busy */
+		{S_TSS, VECTOR_GP, S_TSS, false},		/* busy */
 		{S_CODE32 | 4, VECTOR_GP, S_CODE32 | 4, false}, /* no LDT */
 		{S_UCODE32, VECTOR_GP, S_UCODE32 & ~3, false},
 		{S_CONFORMING, -1, 0, false},
@@ -105,11 +105,13 @@ static void direct_checks(void **state)
 			}
 			assert_int_equal(sysfix_run(f, 1), ENGINE_STOP_COUNT);
 			assert_int_equal(REGS.rip, AT_HANDLERS);
-			assert_int_equal(REGS.seg[SEG_CS].sel, (t[i].sel & ~3) | (t[i].user ? 3 : 0));
+			assert_int_equal(REGS.seg[SEG_CS].sel,
+					 (t[i].sel & ~3) | (t[i].user ? 3 : 0));
 			assert_int_equal(REGS.gpr[RSP], sp - (call ? 8 : 0));
 			if (call) {
 				assert_int_equal(stack_at(0, 4), rip + 7);
-				assert_int_equal(stack_at(1, 4) & 0xffff, t[i].user ? S_UCODE32 : S_CODE32);
+				assert_int_equal(stack_at(1, 4) & 0xffff,
+						 t[i].user ? S_UCODE32 : S_CODE32);
 			}
 		}
 	}
@@ -192,9 +194,9 @@ static void gate_faults(void **state)
 		u32 vector, error;
 		bool user;
 	} t[] = {
-		{0x0000ec0000080000ull, 0, 0, true},	       /* fine */
-		{0x00008c0000080000ull, VECTOR_GP, S_GATE, true},  /* DPL 0 */
-		{0x00006c0000080000ull, VECTOR_NP, S_GATE, true},  /* absent */
+		{0x0000ec0000080000ull, 0, 0, true},		  /* fine */
+		{0x00008c0000080000ull, VECTOR_GP, S_GATE, true}, /* DPL 0 */
+		{0x00006c0000080000ull, VECTOR_NP, S_GATE, true}, /* absent */
 		{0x0000ec0000000000ull, VECTOR_GP, 0, true},
 		{0x0000ec0000100000ull, VECTOR_GP, S_DATA32, true},
 		{0x0000ec0001080000ull, VECTOR_GP, 0x108, true},
@@ -215,8 +217,12 @@ static void gate_faults(void **state)
 	static const struct {
 		u16 ss;
 		u32 vector, error;
-	} s[] = {{0, VECTOR_TS, 0}, {S_UDATA32, VECTOR_TS, S_UDATA32 & ~3}, {S_CODE32, VECTOR_TS, S_CODE32},
-		 {S_ABSENT, VECTOR_SS, S_ABSENT}, {S_RDONLY, VECTOR_TS, S_RDONLY}, {0x100, VECTOR_TS, 0x100}};
+	} s[] = {{0, VECTOR_TS, 0},
+		 {S_UDATA32, VECTOR_TS, S_UDATA32 & ~3},
+		 {S_CODE32, VECTOR_TS, S_CODE32},
+		 {S_ABSENT, VECTOR_SS, S_ABSENT},
+		 {S_RDONLY, VECTOR_TS, S_RDONLY},
+		 {0x100, VECTOR_TS, 0x100}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(s); i++) {
 		sysfix_reset(f);
@@ -292,7 +298,8 @@ static void iret_flags(void **state)
 	sysfix_poke(f, STACK3 - 4, 0x3f7fd5, 4);
 	sysfix_run(f, 1);
 	assert_int_equal(REGS.rip, AT_USER_CODE + 64);
-	assert_int_equal(REGS.rflags & (RFLAGS_IF | RFLAGS_IOPL | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP), 0);
+	assert_int_equal(
+		REGS.rflags & (RFLAGS_IF | RFLAGS_IOPL | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP), 0);
 	assert_int_equal(REGS.rflags & (RFLAGS_AC | RFLAGS_ID | RFLAGS_RF | RFLAGS_NT),
 			 RFLAGS_AC | RFLAGS_ID | RFLAGS_RF | RFLAGS_NT);
 }
@@ -417,7 +424,7 @@ static void task_faults(void **state)
 		u32 vector, error;
 		bool after; /* in the new task */
 	} t[] = {
-		{0x4c, S_DATA32, 4, VECTOR_TS, S_DATA32, true},	 /* CS is data */
+		{0x4c, S_DATA32, 4, VECTOR_TS, S_DATA32, true},	       /* CS is data */
 		{0x50, S_UDATA32, 4, VECTOR_TS, S_UDATA32 & ~3, true}, /* SS of another level */
 		{0x50, 0, 4, VECTOR_TS, 0, true},
 		{0x54, S_EXECONLY, 4, VECTOR_TS, S_EXECONLY, true},
@@ -596,7 +603,7 @@ GUEST(climb, 16,
       "3: mov $0x1122334455667788, %r8\n"
       "  pushq $0x08; pushq $(0x8000 + 4f - climb); lretq\n"
       ".code32\n"
-      "4: mov $0x44, %ebx\n"  /* compatibility mode */
+      "4: mov $0x44, %ebx\n" /* compatibility mode */
       "  ljmp $0x28, $(0x8000 + 5f - climb)\n"
       ".code64\n"
       "5: mov %r8, %r9\n"
@@ -638,7 +645,8 @@ static void unreal_mode(void **state)
 	REGS.seg[SEG_DS].limit = 0xffffffff;
 	engine_state_changed(&f->vp);
 	sysfix_bytes(f, AT_CODE, "\x31\xc0\x8e\xd8\x67\x66\xa1\x00\x00\x10\x00\xf4", 12);
-	sysfix_poke(f, 0x100000, 0xcafe, 4); /* xor ax,ax; mov ds,ax; mov eax,[dword 100000h]; hlt */
+	sysfix_poke(f, 0x100000, 0xcafe,
+		    4); /* xor ax,ax; mov ds,ax; mov eax,[dword 100000h]; hlt */
 	sysfix_run(f, 10);
 	assert_int_equal(REGS.gpr[RAX], 0xcafe);
 }
@@ -648,11 +656,27 @@ static void unreal_mode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(direct_checks), T(target_limit), T(accessed_bit), T(gate_same_level),
-		T(gate_inner_with_parameters), T(gate_faults), T(gate64), T(iret_outer_drops_segments),
-		T(iret_flags), T(iret64), T(task_jmp_call_iret), T(task_16), T(task_gate_idt), T(task_faults),
-		T(task_exit), T(task_to_v86), T(syscall_sysret), T(sysenter_sysexit), T(swapgs_test),
-		T(mode_ladder), T(unreal_mode),
+		T(direct_checks),
+		T(target_limit),
+		T(accessed_bit),
+		T(gate_same_level),
+		T(gate_inner_with_parameters),
+		T(gate_faults),
+		T(gate64),
+		T(iret_outer_drops_segments),
+		T(iret_flags),
+		T(iret64),
+		T(task_jmp_call_iret),
+		T(task_16),
+		T(task_gate_idt),
+		T(task_faults),
+		T(task_exit),
+		T(task_to_v86),
+		T(syscall_sysret),
+		T(sysenter_sysexit),
+		T(swapgs_test),
+		T(mode_ladder),
+		T(unreal_mode),
 	};
 
 	return cmocka_run_group_tests(tests, create, destroy);

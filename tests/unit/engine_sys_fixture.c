@@ -54,9 +54,9 @@ static u64 fix_now(struct trace_ctx *ctx)
 }
 
 static const struct cpu_features default_features = {
-	.cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
-		     CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_VMXE | CR4_FSGSBASE | CR4_PCIDE |
-		     CR4_OSXSAVE | CR4_SMEP | CR4_SMAP,
+	.cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
+		     CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_VMXE | CR4_FSGSBASE |
+		     CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP,
 	.efer_valid = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
 	.xcr0_valid = XCR0_X87 | XCR0_SSE | XCR0_AVX,
 	.cr0_fixed0 = CR0_PE | CR0_NE | CR0_PG,
@@ -65,16 +65,33 @@ static const struct cpu_features default_features = {
 	.cr4_fixed1 = ~0ull,
 	.maxphyaddr = 40,
 	.linaddr_bits = 48,
-	.has_syscall = true, .has_nx = true, .has_1g = true, .has_pcid = true, .has_invpcid = true,
-	.has_rdtscp = true, .has_fsgsbase = true, .has_smep = true, .has_smap = true, .has_umip = true,
-	.has_rdrand = true, .has_rdseed = true, .has_xsave = true, .has_avx = true, .has_vmx = true,
-	.has_monitor = true, .has_clflushopt = true, .has_rdpid = true,
+	.has_syscall = true,
+	.has_nx = true,
+	.has_1g = true,
+	.has_pcid = true,
+	.has_invpcid = true,
+	.has_rdtscp = true,
+	.has_fsgsbase = true,
+	.has_smep = true,
+	.has_smap = true,
+	.has_umip = true,
+	.has_rdrand = true,
+	.has_rdseed = true,
+	.has_xsave = true,
+	.has_avx = true,
+	.has_vmx = true,
+	.has_monitor = true,
+	.has_clflushopt = true,
+	.has_rdpid = true,
 };
 
 struct sysfix *sysfix_create(void)
 {
 	struct sysfix *f = aligned_alloc(64, ALIGN_UP(sizeof(*f), 64));
-	struct vtlb_config cfg = {.max_bytes = 4 * MIB, .max_vps = 1, .maxphyaddr = 40, .has_1g_pages = true,
+	struct vtlb_config cfg = {.max_bytes = 4 * MIB,
+				  .max_vps = 1,
+				  .maxphyaddr = 40,
+				  .has_1g_pages = true,
 				  .ept_caps = ~0ull};
 	int err = 0;
 
@@ -136,7 +153,8 @@ void sysfix_poke(struct sysfix *f, u64 at, u64 val, u32 size)
 u64 sysfix_desc(u32 base, u32 limit, u32 ar)
 {
 	return (limit & 0xffff) | (u64)(base & 0xffffff) << 16 | (u64)(ar & 0xff) << 40 |
-	       (u64)(limit >> 16 & 0xf) << 48 | (u64)(ar >> 12 & 0xf) << 52 | (u64)(base >> 24) << 56;
+	       (u64)(limit >> 16 & 0xf) << 48 | (u64)(ar >> 12 & 0xf) << 52 |
+	       (u64)(base >> 24) << 56;
 }
 
 void sysfix_gdt(struct sysfix *f, u16 sel, u64 desc)
@@ -147,15 +165,16 @@ void sysfix_gdt(struct sysfix *f, u16 sel, u64 desc)
 void sysfix_gate32(struct sysfix *f, u32 vector, u16 sel, u32 off, u32 type, u32 dpl)
 {
 	sysfix_poke(f, AT_IDT + vector * 8,
-		    (off & 0xffff) | (u64)sel << 16 | (u64)(0x80 | dpl << 5 | type) << 40 | (u64)(off >> 16) << 48,
+		    (off & 0xffff) | (u64)sel << 16 | (u64)(0x80 | dpl << 5 | type) << 40 |
+			    (u64)(off >> 16) << 48,
 		    8);
 }
 
 void sysfix_gate64(struct sysfix *f, u32 vector, u16 sel, u64 off, u32 type, u32 dpl, u32 ist)
 {
 	sysfix_poke(f, AT_IDT + vector * 16,
-		    (off & 0xffff) | (u64)sel << 16 | (u64)ist << 32 | (u64)(0x80 | dpl << 5 | type) << 40 |
-			    (off >> 16 & 0xffff) << 48,
+		    (off & 0xffff) | (u64)sel << 16 | (u64)ist << 32 |
+			    (u64)(0x80 | dpl << 5 | type) << 40 | (off >> 16 & 0xffff) << 48,
 		    8);
 	sysfix_poke(f, AT_IDT + vector * 16 + 8, off >> 32, 8);
 }
@@ -285,7 +304,8 @@ static void flat(struct sysfix *f, u16 cs, u32 cs_ar)
 		if (s != SEG_CS)
 			set_seg(vp, s, S_DATA32, 0xc093);
 	sysfix_gdt(f, S_TSS, sysfix_desc(AT_TSS, 0x3ff, 0x008b));
-	vp->cpu.seg[SEG_TR] = (struct seg){.sel = S_TSS, .ar = 0x8b, .limit = 0x3ff, .base = AT_TSS};
+	vp->cpu.seg[SEG_TR] =
+		(struct seg){.sel = S_TSS, .ar = 0x8b, .limit = 0x3ff, .base = AT_TSS};
 	vp->cpu.seg[SEG_LDTR] = (struct seg){.ar = SEG_AR_UNUSABLE};
 	for (u32 v = 0; v < 256; v++)
 		if (lng)
@@ -340,7 +360,8 @@ int sysfix_handled(const struct sysfix *f)
 {
 	u64 rip = f->vp.cpu.rip;
 
-	if (f->vp.cpu.activity != ACTIVITY_HLT || rip < AT_HANDLERS || rip >= AT_HANDLERS + 4096 || rip % 16 != 1)
+	if (f->vp.cpu.activity != ACTIVITY_HLT || rip < AT_HANDLERS || rip >= AT_HANDLERS + 4096 ||
+	    rip % 16 != 1)
 		return -1;
 	return (int)((rip - AT_HANDLERS) / 16);
 }

@@ -1,7 +1,7 @@
 /*
  * A bare virtual processor for tests of the engine's system side: 8 MiB of RAM, a GDT with one
- * descriptor of each kind, an IDT whose handlers halt, page tables that map RAM one to one. Tests set
- * a mode, run a few instructions given as assembly, and look at state, guest memory and exits.
+ * descriptor of each kind, an IDT whose handlers halt, page tables that map RAM one to one. Tests
+ * set a mode, run a few instructions given as assembly, and look at state, guest memory and exits.
  */
 #ifndef TESTS_UNIT_ENGINE_SYS_FIXTURE_H
 #define TESTS_UNIT_ENGINE_SYS_FIXTURE_H
@@ -43,11 +43,11 @@
 #define S_UCODE32 0x33u
 #define S_UDATA32 0x3bu
 #define S_UCODE64 0x43u
-#define S_TSS 0x48u  /* two slots */
+#define S_TSS 0x48u /* two slots */
 #define S_TSS2 0x58u
 #define S_GATE 0x60u /* free for tests; two slots */
 #define S_CONFORMING 0x70u
-#define S_LDT 0x78u  /* two slots */
+#define S_LDT 0x78u /* two slots */
 #define S_TSS16 0x90u
 #define S_TASKGATE 0x98u
 #define S_ABSENT 0xa0u
@@ -68,7 +68,7 @@ struct sysfix {
 	u64 tsc;
 	u8 tpr;
 	u32 port_log[64], port_writes; /* value | port << 16 of the OUTs to unclaimed ports */
-	u32 port_in;			/* what IN gives */
+	u32 port_in;		       /* what IN gives */
 	struct trace_ctx trace;
 };
 
@@ -80,8 +80,8 @@ void sysfix_destroy(struct sysfix *f);
 void sysfix_reset(struct sysfix *f);
 
 void sysfix_real(struct sysfix *f, u16 cs, u16 ip);
-void sysfix_protected(struct sysfix *f, u32 eip);  /* 32-bit, level 0, no paging */
-void sysfix_long(struct sysfix *f, u64 rip);	    /* 64-bit, level 0 */
+void sysfix_protected(struct sysfix *f, u32 eip); /* 32-bit, level 0, no paging */
+void sysfix_long(struct sysfix *f, u64 rip);	  /* 64-bit, level 0 */
 /* Go to level 3 of the mode set before. */
 void sysfix_user(struct sysfix *f, u64 rip);
 
@@ -104,8 +104,8 @@ int sysfix_handled(const struct sysfix *f);
 
 /* Guest code as assembly: GUEST(name, bits, "insn; insn"), then g_name .. g_name_end. */
 #define GUEST(name, bits, body) \
-	__asm__(".pushsection .rodata.guest,\"a\"\n.code" #bits "\n.globl g_" #name "\ng_" #name ":\n" body \
-		"\n.globl g_" #name "_end\ng_" #name "_end:\n.code64\n.popsection\n"); \
+	__asm__(".pushsection .rodata.guest,\"a\"\n.code" #bits "\n.globl g_" #name "\ng_" #name \
+		":\n" body "\n.globl g_" #name "_end\ng_" #name "_end:\n.code64\n.popsection\n"); \
 	extern const u8 g_##name[], g_##name##_end[]
 #define LOAD(f, at, name) sysfix_code(f, at, g_##name, g_##name##_end)
 

@@ -1,7 +1,7 @@
 /*
  * Intercepts: for each instruction and control, that it exits exactly when the control is set, with
- * the right reason, qualification, instruction information and length; every bit of the port and MSR
- * bitmaps; the guest/host masks of CR0 and CR4; VMREAD and VMWRITE through a shadow VMCS.
+ * the right reason, qualification, instruction information and length; every bit of the port and
+ * MSR bitmaps; the guest/host masks of CR0 and CR4; VMREAD and VMWRITE through a shadow VMCS.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -107,12 +107,14 @@ static void every_control_bit(void **state)
 		for (u32 bit = 0; bit < 64; bit++) {
 			u32 b = 1u << (bit & 31);
 			u32 *word = bit < 32 ? &f->vp.ctl.proc : &f->vp.ctl.proc2;
-			bool own = bit < 32 ? plain[i].proc & b : !plain[i].proc && (plain[i].proc2 & b);
+			bool own = bit < 32 ? plain[i].proc & b
+					    : !plain[i].proc && (plain[i].proc2 & b);
 			int want = own ? (int)plain[i].reason : -1;
 
 			prepare_plain(i);
-			if (bit < 32 && (b & (PROC_MSR_BITMAPS | PROC_IO_BITMAPS | PROC_SECONDARY | PROC_TPR_SHADOW |
-					      PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW)))
+			if (bit < 32 &&
+			    (b & (PROC_MSR_BITMAPS | PROC_IO_BITMAPS | PROC_SECONDARY |
+				  PROC_TPR_SHADOW | PROC_INTERRUPT_WINDOW | PROC_NMI_WINDOW)))
 				continue; /* not about instructions, or on already */
 			if (bit >= 32 && (b & PROC2_PAUSE_LOOP))
 				continue;
@@ -121,14 +123,18 @@ static void every_control_bit(void **state)
 				f->vp.ctl.exception_bitmap = ~0u, want = EXIT_REASON_EXCEPTION_NMI;
 			else if (plain[i].reason == EXIT_REASON_INVPCID && !own)
 				f->vp.ctl.exception_bitmap = 0; /* runs: type in RCX is 0 */
-			else if (plain[i].reason == EXIT_REASON_LDTR_TR && plain[i].code[2] == '\xd8' && !own)
-				REGS.gpr[RAX] = 0, f->vp.ctl.exception_bitmap = ~0u, want = EXIT_REASON_EXCEPTION_NMI;
-			else if (plain[i].reason == EXIT_REASON_LDTR_TR && plain[i].code[2] == '\xd0' && !own)
+			else if (plain[i].reason == EXIT_REASON_LDTR_TR &&
+				 plain[i].code[2] == '\xd8' && !own)
+				REGS.gpr[RAX] = 0, f->vp.ctl.exception_bitmap = ~0u,
+				want = EXIT_REASON_EXCEPTION_NMI;
+			else if (plain[i].reason == EXIT_REASON_LDTR_TR &&
+				 plain[i].code[2] == '\xd0' && !own)
 				REGS.gpr[RAX] = 0;
 			int got = one();
 
 			if (got != want)
-				fail_msg("insn %u, control bit %u: exit %d, wanted %d", i, bit, got, want);
+				fail_msg("insn %u, control bit %u: exit %d, wanted %d", i, bit, got,
+					 want);
 			if (own)
 				assert_int_equal(f->vp.exit.insn_len, plain[i].len);
 		}
@@ -161,7 +167,8 @@ static void unconditional(void **state)
 
 	for (u32 native = 0; native < 2; native++) {
 		for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
-			bool vmx = t[i].reason >= EXIT_REASON_VMCALL && t[i].reason != EXIT_REASON_XSETBV;
+			bool vmx = t[i].reason >= EXIT_REASON_VMCALL &&
+				   t[i].reason != EXIT_REASON_XSETBV;
 
 			again();
 			f->vp.ctl.l0_native = native;
@@ -183,7 +190,8 @@ static void unconditional(void **state)
 				REGS.gpr[RBX] = AT_DATA;
 				f->vp.ctl.exception_bitmap = ~0u;
 				sysfix_bytes(f, AT_USER_CODE, t[i].code, t[i].len);
-				assert_int_equal(one(), l2 ? (int)t[i].reason : EXIT_REASON_EXCEPTION_NMI);
+				assert_int_equal(one(),
+						 l2 ? (int)t[i].reason : EXIT_REASON_EXCEPTION_NMI);
 				if (!l2)
 					assert_int_equal(f->vp.exit.intr_info & 0xff, VECTOR_GP);
 			}
@@ -249,7 +257,8 @@ static void masks(u32 cr, u64 writable, u64 base)
 					continue;
 				}
 				assert_int_equal(one(), -1);
-				assert_int_equal(*reg & b, old & b); /* the mask keeps the real bit */
+				assert_int_equal(*reg & b,
+						 old & b); /* the mask keeps the real bit */
 				one();
 				assert_int_equal(REGS.gpr[RBX] & b, shadow ? b : 0);
 			}
@@ -261,7 +270,8 @@ static void guest_host_masks(void **state)
 {
 	masks(0, CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_CD,
 	      CR0_PE | CR0_PG | CR0_NE | CR0_ET);
-	masks(4, CR4_TSD | CR4_DE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_VMXE | CR4_OSXSAVE, CR4_PAE);
+	masks(4, CR4_TSD | CR4_DE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_VMXE | CR4_OSXSAVE,
+	      CR4_PAE);
 }
 
 static void clts_and_lmsw(void **state)
@@ -271,7 +281,9 @@ static void clts_and_lmsw(void **state)
 		u64 mask, shadow;
 		int reason;
 		bool cleared;
-	} t[] = {{0, 0, -1, true}, {CR0_TS, CR0_TS, EXIT_REASON_CR_ACCESS, false}, {CR0_TS, 0, -1, false}};
+	} t[] = {{0, 0, -1, true},
+		 {CR0_TS, CR0_TS, EXIT_REASON_CR_ACCESS, false},
+		 {CR0_TS, 0, -1, false}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		again();
@@ -336,7 +348,8 @@ static void vmx_operands(void **state)
 	/* invept 8(%rsp), %r11: stack segment */
 	CODE("\x66\x44\x0f\x38\x80\x5c\x24\x08");
 	assert_int_equal(one(), EXIT_REASON_INVEPT);
-	assert_int_equal(f->vp.exit.insn_info, 2u << 7 | SEG_SS << 15 | 1u << 22 | RSP << 23 | 11u << 28);
+	assert_int_equal(f->vp.exit.insn_info,
+			 2u << 7 | SEG_SS << 15 | 1u << 22 | RSP << 23 | 11u << 28);
 	assert_int_equal(f->vp.exit.operand_gva, STACK0 + 8);
 	/* RIP-relative: no base */
 	CODE("\x0f\xc7\x35\x00\x01\x00\x00");
@@ -371,7 +384,8 @@ static void table_information(void **state)
 static void every_port(void **state)
 {
 	for (u32 port = 0; port < 0x10000; port++) {
-		u8 *byte = &f->io_bitmap[port >> 15][(port & 0x7fff) / 8], bit = (u8)(1 << port % 8);
+		u8 *byte = &f->io_bitmap[port >> 15][(port & 0x7fff) / 8],
+		   bit = (u8)(1 << port % 8);
 
 		assert_false(intercept_port(&f->vp, (u16)port, 1));
 		*byte = bit;
@@ -426,7 +440,8 @@ static void every_msr(void **state)
 		u32 msr = i < 0x2000 ? i : 0xc0000000u + (i & 0x1fff);
 
 		for (u32 write = 0; write < 2; write++) {
-			u8 *byte = &f->msr_bitmap[write * 2048 + (i >= 0x2000 ? 1024 : 0) + (i & 0x1fff) / 8];
+			u8 *byte = &f->msr_bitmap[write * 2048 + (i >= 0x2000 ? 1024 : 0) +
+						  (i & 0x1fff) / 8];
 
 			assert_false(intercept_msr(&f->vp, msr, write));
 			*byte = (u8)(1 << i % 8);
@@ -446,7 +461,8 @@ static void every_msr(void **state)
 
 static void pause_loop(void **state)
 {
-	sysfix_bytes(f, AT_CODE, "\xf3\x90\xeb\xfc", 4); /* pause; jmp back: two ticks of the counter */
+	sysfix_bytes(f, AT_CODE, "\xf3\x90\xeb\xfc",
+		     4); /* pause; jmp back: two ticks of the counter */
 	f->vp.ctl.proc2 |= PROC2_PAUSE_LOOP;
 	f->vp.ctl.ple_gap = 10;
 	f->vp.ctl.ple_window = 100;
@@ -494,7 +510,7 @@ static void shadow_vmcs(void **state)
 	f->vp.ctl.vmwrite_bitmap = maps + 4096;
 	REGS.gpr[RCX] = VMCS_GUEST_RIP;
 	REGS.gpr[RAX] = 0x1122334455667788;
-	CODE("\x0f\x79\xc8\x0f\x78\xcb"); /* vmwrite %rax, %rcx; vmread %rcx, %rbx */
+	CODE("\x0f\x79\xc8\x0f\x78\xcb");	      /* vmwrite %rax, %rcx; vmread %rcx, %rbx */
 	assert_int_equal(one(), EXIT_REASON_VMWRITE); /* shadowing off */
 	f->vp.ctl.proc2 |= PROC2_VMCS_SHADOWING;
 	REGS.rflags |= RFLAGS_ZF | RFLAGS_CF;
@@ -523,9 +539,11 @@ static void shadow_vmcs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(every_control_bit), T(unconditional), T(cr_qualifications), T(guest_host_masks),
-		T(clts_and_lmsw), T(dr_qualification), T(vmx_operands), T(table_information), T(every_port),
-		T(port_qualifications), T(every_msr), T(pause_loop), T(tpr_shadow), T(shadow_vmcs),
+		T(every_control_bit),	T(unconditional),     T(cr_qualifications),
+		T(guest_host_masks),	T(clts_and_lmsw),     T(dr_qualification),
+		T(vmx_operands),	T(table_information), T(every_port),
+		T(port_qualifications), T(every_msr),	      T(pause_loop),
+		T(tpr_shadow),		T(shadow_vmcs),
 	};
 
 	return cmocka_run_group_tests(tests, create, destroy);
