@@ -73,7 +73,7 @@ endif
 
 # ---- targets -----------------------------------------------------------------------------------
 
-.PHONY: all help test test-long test-programs demo bench asan ubsan tsan cov check-deps \
+.PHONY: all help test test-long test-linux test-programs demo bench asan ubsan tsan cov check-deps \
         check-headers check-vec check-format clean install-deps man images
 
 all: $(if $(MAIN_OBJ),nestor-program,no-main) $(PROVIDER_SO) $(PLUGIN_SO) images man
@@ -85,6 +85,7 @@ help:
 	@echo 'make demo         two child hypervisors, recorded and reported'
 	@echo 'make test         every test; one line each, then a line with the totals'
 	@echo 'make test-long    the same with longer random runs'
+	@echo 'make test-linux   Debian'"'"'s kernel as a child: boots, runs KVM (fetches it once)'
 	@echo 'make unit-NAME    build and run tests/unit/NAME_test.c only'
 	@echo 'make bench        figures of the engine, nested round trips and the trace'
 	@echo 'make asan ubsan tsan cov   the tests in that mode'
@@ -108,6 +109,9 @@ test: check-vec test-programs
 
 test-long: check-vec test-programs
 	@NESTOR_LONG=1 tests/run --build $(BUILD) --mode $(MODE) --timeout 1200 $(TEST_ARGS)
+
+test-linux: all
+	@NESTOR=$(PROGRAM) tests/e2e/linux/run
 
 test-programs: all $(TEST_PROGS)
 
