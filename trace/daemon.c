@@ -33,7 +33,8 @@ static void sleep_ms(long ms)
 
 /* --- processes --- */
 
-/* Start time of a process in clock ticks since boot, which with the pid names it for good; 0: none. */
+/* Start time of a process in clock ticks since boot, which with the pid names it for good; 0: none.
+ */
 static u64 process_start_time(pid_t pid)
 {
 	char path[64], buf[1024], *p;
@@ -165,8 +166,8 @@ static pid_t mark_read(const struct trace_daemon *d)
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fscanf(f, "%d %llu", &pid, &start) != 2 || pid <= 1 || process_start_time(pid) != start ||
-	    !process_is_called(pid, "lttng-sessiond"))
+	if (fscanf(f, "%d %llu", &pid, &start) != 2 || pid <= 1 ||
+	    process_start_time(pid) != start || !process_is_called(pid, "lttng-sessiond"))
 		pid = 0;
 	fclose(f);
 	if (!pid)
@@ -183,7 +184,8 @@ static void mark_write(const struct trace_daemon *d)
 	f = fopen(path, "we");
 	if (!f)
 		return;
-	fprintf(f, "%d %llu\n", (int)d->sessiond, (unsigned long long)process_start_time(d->sessiond));
+	fprintf(f, "%d %llu\n", (int)d->sessiond,
+		(unsigned long long)process_start_time(d->sessiond));
 	fclose(f);
 }
 
@@ -323,13 +325,15 @@ static int acquire_locked(struct trace_daemon *d, bool may_start, char *why, siz
 	if (!find_running(d)) {
 		err = may_start ? start_sessiond(d) : -ENOENT;
 		if (err == -ENOENT && may_start)
-			snprintf(why, why_bytes, "lttng-sessiond is not installed (package lttng-tools)");
+			snprintf(why, why_bytes,
+				 "lttng-sessiond is not installed (package lttng-tools)");
 		else if (err == -ENOENT)
 			snprintf(why, why_bytes, "no session daemon runs");
 		else if (err == -ETIME)
 			snprintf(why, why_bytes, "lttng-sessiond does not answer");
 		else if (err)
-			snprintf(why, why_bytes, "lttng-sessiond does not start: %s", strerror(-err));
+			snprintf(why, why_bytes, "lttng-sessiond does not start: %s",
+				 strerror(-err));
 		if (err)
 			return err;
 	}
@@ -352,8 +356,8 @@ static void remove_dir_if_unused(const struct trace_daemon *d)
 	bool used = false;
 
 	while (dir && (e = readdir(dir)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock") &&
-		    strcmp(e->d_name, "home"))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
+		    strcmp(e->d_name, "lock") && strcmp(e->d_name, "home"))
 			used = true;
 	if (dir)
 		closedir(dir);
@@ -449,7 +453,8 @@ static bool is_published(const struct trace_daemon *d, const char *run_name)
 	return access(path, F_OK) == 0 && run_is_alive(run_name);
 }
 
-int trace_daemon_each_run(const struct trace_daemon *d, void (*each)(void *arg, pid_t pid), void *arg)
+int trace_daemon_each_run(const struct trace_daemon *d, void (*each)(void *arg, pid_t pid),
+			  void *arg)
 {
 	unsigned long long start;
 	DIR *dir = opendir(d->dir);

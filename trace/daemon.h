@@ -2,9 +2,9 @@
  * daemon: LTTng's daemons as the program needs them, and the private folder where it keeps track
  *
  * A session daemon that runs already is used. Otherwise one is started: for an ordinary user with a
- * private LTTNG_HOME, for root (where LTTng ignores that) the system-wide one. What nestor started it
- * ends when no session is left, so that several runs share it and somebody else's session keeps it.
- * Whatever a crashed run left (sessions, folders, an idle daemon) the next one removes.
+ * private LTTNG_HOME, for root (where LTTng ignores that) the system-wide one. What nestor started
+ * it ends when no session is left, so that several runs share it and somebody else's session keeps
+ * it. Whatever a crashed run left (sessions, folders, an idle daemon) the next one removes.
  *
  * Called by trace/session.c and by commands, at the start and the end, on one thread. Changes the
  * environment (LTTNG_HOME). Blocks for up to some seconds.
@@ -34,9 +34,11 @@ struct trace_daemon {
  * Return: 0; -ENOENT: none runs and lttng-sessiond is not installed (or @may_start is false);
  *         -ETIME: it does not answer; another -errno for the folder. @why says it in words.
  */
-int trace_daemon_acquire(struct trace_daemon *d, bool may_start, char *why, size_t why_bytes) __must_check;
+int trace_daemon_acquire(struct trace_daemon *d, bool may_start, char *why,
+			 size_t why_bytes) __must_check;
 
-/* Remove this run's folder; end the session daemon if a nestor started it and no session is left. */
+/* Remove this run's folder; end the session daemon if a nestor started it and no session is left.
+ */
 void trace_daemon_release(struct trace_daemon *d);
 
 /* Is the session daemon still there? Cheap: a signal-0 test of its process. */
@@ -59,7 +61,9 @@ void trace_relay_stop(struct trace_relay *r);
 /* Let this run be found by trace_daemon_each_run(). */
 void trace_daemon_publish(const struct trace_daemon *d);
 
-/* Running processes that have published themselves: calls @each with each one's id. Return: how many. */
-int trace_daemon_each_run(const struct trace_daemon *d, void (*each)(void *arg, pid_t pid), void *arg);
+/* Running processes that have published themselves: calls @each with each one's id. Return: how
+ * many. */
+int trace_daemon_each_run(const struct trace_daemon *d, void (*each)(void *arg, pid_t pid),
+			  void *arg);
 
 #endif

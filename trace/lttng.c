@@ -11,7 +11,8 @@
 #define SUBBUF_WANTED_LIVE (512 * KIB)
 #define SUBBUF_LEAST (64 * KIB)
 #define NSUBBUFS 8u
-#define BLOCKING_TIMEOUT_US 100000 /* an event waits this long for room before it counts as lost */
+#define BLOCKING_TIMEOUT_US 100000 /* an event waits this long for room before it counts as lost \
+				    */
 #define SWITCH_TIMER_US 1000000	   /* a recording can be read up to a second ago */
 
 /* LTTng makes buffers for every CPU that could exist. */
@@ -50,7 +51,8 @@ struct trace_buffers trace_buffers_choose(bool live)
 	return b;
 }
 
-static int create_session(struct trace_lttng *l, const char *output, const struct trace_relay *relay)
+static int create_session(struct trace_lttng *l, const char *output,
+			  const struct trace_relay *relay)
 {
 	struct lttng_session_descriptor *desc;
 	char control[64], data[64];
@@ -93,8 +95,8 @@ static int enable_channel(struct trace_lttng *l, struct lttng_domain *domain)
 }
 
 /*
- * Have the description of the events reach the disk while the run goes on: a trace whose daemon died
- * is of no use without it.
+ * Have the description of the events reach the disk while the run goes on: a trace whose daemon
+ * died is of no use without it.
  */
 static void enable_metadata_timer(struct trace_lttng *l, struct lttng_domain *domain)
 {
@@ -109,7 +111,8 @@ static void enable_metadata_timer(struct trace_lttng *l, struct lttng_domain *do
 	ch->attr.num_subbuf = 2;
 	ch->attr.output = LTTNG_EVENT_MMAP;
 	ch->attr.switch_timer_interval = SWITCH_TIMER_US;
-	lttng_enable_channel(l->handle, ch); /* where it is not possible, the trace is as good as before */
+	lttng_enable_channel(l->handle,
+			     ch); /* where it is not possible, the trace is as good as before */
 	lttng_channel_destroy(ch);
 }
 
@@ -222,7 +225,8 @@ u64 trace_lttng_destroy(struct trace_lttng *l, enum trace_health health)
 	return discarded;
 }
 
-void trace_lttng_url(const struct trace_lttng *l, const struct trace_relay *relay, char *buf, size_t bytes)
+void trace_lttng_url(const struct trace_lttng *l, const struct trace_relay *relay, char *buf,
+		     size_t bytes)
 {
 	char host[256] = "localhost";
 

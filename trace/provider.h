@@ -1,9 +1,10 @@
 /*
  * provider: what the separate object libnestor-provider.so gives to the program that loads it
  *
- * It holds the LTTng tracepoints and is loaded only when a trace is wanted, after the environment that
- * LTTng's constructor reads has been set (session.c). One symbol, trace_provider, found by dlsym().
- * Any thread may emit. Cost: about 100 ns an event that a session takes, a test when none does.
+ * It holds the LTTng tracepoints and is loaded only when a trace is wanted, after the environment
+ * that LTTng's constructor reads has been set (session.c). One symbol, trace_provider, found by
+ * dlsym(). Any thread may emit. Cost: about 100 ns an event that a session takes, a test when none
+ * does.
  */
 #ifndef TRACE_PROVIDER_H
 #define TRACE_PROVIDER_H

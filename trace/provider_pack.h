@@ -1,8 +1,9 @@
 /*
- * provider_pack.h - an event as its bytes lie in the trace: common fields, then the payload, without gaps
+ * provider_pack.h - an event as its bytes lie in the trace: common fields, then the payload,
+ * without gaps
  *
- * Only for provider.c: one write of the whole instead of one LTTng call a field halves the cost of an
- * event. provider_tp.h describes the same fields in the same order to LTTng.
+ * Only for provider.c: one write of the whole instead of one LTTng call a field halves the cost of
+ * an event. provider_tp.h describes the same fields in the same order to LTTng.
  */
 #ifndef TRACE_PROVIDER_PACK_H
 #define TRACE_PROVIDER_PACK_H

@@ -1,6 +1,6 @@
 /*
- * The LTTng-UST provider "nestor", one tracepoint a kind, generated from events.def. LTTng's machinery
- * reads this file several times, and only provider.c includes it.
+ * The LTTng-UST provider "nestor", one tracepoint a kind, generated from events.def. LTTng's
+ * machinery reads this file several times, and only provider.c includes it.
  *
  * A tracepoint takes the packed record by pointer, since an event may have more fields than a
  * tracepoint may have arguments. The common fields come first and are the same for all.
@@ -23,9 +23,9 @@ PROVIDER_ENUMS
 
 #if defined(LTTNG_UST__TP_IP_PARAM) && !defined(LTTNG_UST_RING_BUFFER_NATURAL_ALIGN)
 /*
- * The reading that makes the probe functions (the macro above is LTTng's, defined for that one): the
- * fields are written all at once, as the bytes that they are. Were the macro not there, the fields
- * would be written one by one: the same trace, at twice the cost.
+ * The reading that makes the probe functions (the macro above is LTTng's, defined for that one):
+ * the fields are written all at once, as the bytes that they are. Were the macro not there, the
+ * fields would be written one by one: the same trace, at twice the cost.
  */
 #define F(type, field, doc)
 #define E(enumeration, field, doc)
@@ -41,14 +41,17 @@ PROVIDER_ENUMS
 #define F_sdec(field) lttng_ust_field_integer(int64_t, field, k->field)
 #define F_flag(field) lttng_ust_field_integer(uint8_t, field, k->field)
 #define F(type, field, doc) F_##type(field)
-#define E(enumeration, field, doc) lttng_ust_field_enum(nestor, enumeration, uint16_t, field, k->field)
+#define E(enumeration, field, doc) \
+	lttng_ust_field_enum(nestor, enumeration, uint16_t, field, k->field)
 #define S(field, doc) lttng_ust_field_array_text(char, field, k->field.w, EVENT_NAME_BYTES)
+/* clang-format off */
 #define COMMON \
 	lttng_ust_field_integer(uint64_t, vtime_ns, k->vtime_ns) \
 	lttng_ust_field_integer(uint64_t, seq, k->seq) \
 	lttng_ust_field_integer(uint16_t, worker, k->worker) \
 	lttng_ust_field_integer(uint32_t, vcpu_id, k->vcpu_id) \
 	lttng_ust_field_integer(uint8_t, level, k->level)
+/* clang-format on */
 #endif
 
 #define EVENT(name, sort, detail, doc, ...) \

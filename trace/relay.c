@@ -32,7 +32,8 @@ static struct sockaddr_in loopback(u16 port)
 	return a;
 }
 
-/* Three free ports at once, so that they differ; another program may still take one before relayd. */
+/* Three free ports at once, so that they differ; another program may still take one before relayd.
+ */
 static int find_free_ports(u16 *ports, int n)
 {
 	int fds[8], opened = 0, err = 0;

@@ -18,7 +18,8 @@ int trace_ring_init(struct trace_ring *ring, u32 capacity, trace_drain_fn drain,
 		return -ENOMEM;
 	ring->slots = map;
 	ring->capacity = capacity;
-	ring->fill_mark = capacity / 4; /* what is drained at once stays in the second-level cache */
+	ring->fill_mark =
+		capacity / 4; /* what is drained at once stays in the second-level cache */
 	ring->drain = drain;
 	ring->drain_arg = arg;
 	return 0;
@@ -94,7 +95,8 @@ u32 trace_ring_last(const struct trace_ring *ring, struct transition *out, u32 m
 
 	/* newest first from the end of @out, then moved down */
 	for (u64 back = 1; back <= have && n < max; back++) {
-		const struct transition *t = &ring->slots[(ring->head - back) & (ring->capacity - 1)];
+		const struct transition *t =
+			&ring->slots[(ring->head - back) & (ring->capacity - 1)];
 
 		if (vcpu == EVENT_NO_ID || t->vcpu_id == vcpu)
 			nm_copy(&out[max - ++n], t, sizeof(*t));

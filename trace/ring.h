@@ -3,9 +3,10 @@
  * drains it, so there is nothing to synchronise: in batches when a fill mark is reached, before the
  * worker blocks, and at the end. Lossless: a push to a full ring drains first.
  *
- * The records stay readable after the drain until they are overwritten, for dumps of the last events.
- * Built without vector registers; the drain keeps the vector state over what the callback does.
- * Cost: a push copies the record's used words; a drain adds two XSAVE-class instructions a batch.
+ * The records stay readable after the drain until they are overwritten, for dumps of the last
+ * events. Built without vector registers; the drain keeps the vector state over what the callback
+ * does. Cost: a push copies the record's used words; a drain adds two XSAVE-class instructions a
+ * batch.
  */
 #ifndef TRACE_RING_H
 #define TRACE_RING_H
@@ -32,7 +33,8 @@ struct trace_ring {
  * @drain: NULL: records are only kept for dumps
  * Return: 0, -EINVAL, -ENOMEM.
  */
-int trace_ring_init(struct trace_ring *ring, u32 capacity, trace_drain_fn drain, void *arg) __must_check;
+int trace_ring_init(struct trace_ring *ring, u32 capacity, trace_drain_fn drain,
+		    void *arg) __must_check;
 
 /* Drain what is left and give the memory back. */
 void trace_ring_fini(struct trace_ring *ring);

@@ -17,9 +17,9 @@
 #define PROVIDER_FILE "libnestor-provider.so"
 #define ENABLE_TIMEOUT_MS 5000
 #define TICK_MS 250
-#define STALL_TICKS 16	   /* so long without progress, the consumer is taken for dead */
-#define STALL_PROGRESS 8   /* events a tick; while all of them time out it is less */
-#define MAX_OUTLETS 257u   /* one a worker; more share the last */
+#define STALL_TICKS 16	 /* so long without progress, the consumer is taken for dead */
+#define STALL_PROGRESS 8 /* events a tick; while all of them time out it is less */
+#define MAX_OUTLETS 257u /* one a worker; more share the last */
 
 /* Progress of one worker's drain, for the watchdog. Written by the worker, read by the watchdog. */
 struct outlet {
@@ -40,7 +40,7 @@ struct trace_session {
 	char url[512];
 	trace_say_fn say;
 	void *say_arg;
-	bool dead;  /* atomic: stop handing over; set by the watchdog */
+	bool dead;	      /* atomic: stop handing over; set by the watchdog */
 	bool wants_summaries; /* atomic; updated by the watchdog */
 	/* watchdog thread */
 	pthread_t watchdog;
@@ -151,7 +151,8 @@ static void watchdog_tick(struct trace_session *s)
 {
 	u64 enabled = s->provider->enabled();
 
-	__atomic_store_n(&s->wants_summaries, (enabled & event_mask_summary) != 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->wants_summaries, (enabled & event_mask_summary) != 0,
+			 __ATOMIC_RELAXED);
 	if (s->dead)
 		return;
 	if (!trace_daemon_is_alive(&s->daemon)) {
@@ -163,7 +164,8 @@ static void watchdog_tick(struct trace_session *s)
 		if (!outlet_is_stalled(&s->outlets[i]))
 			continue;
 		__atomic_store_n(&s->dead, true, __ATOMIC_RELAXED);
-		say(s, "LTTng takes no more events (its consumer is gone or the disk is full); the run "
+		say(s, "LTTng takes no more events (its consumer is gone or the disk is full); the "
+		       "run "
 		       "goes on without a trace");
 		return;
 	}
@@ -235,7 +237,9 @@ static int start_record(struct trace_session *s, const char *output)
 		return err;
 	}
 	if (b.is_cut)
-		say(s, "little shared memory: trace buffers are cut to %llu KiB a CPU; events may be lost",
+		say(s,
+		    "little shared memory: trace buffers are cut to %llu KiB a CPU; events may be "
+		    "lost",
 		    (unsigned long long)(b.subbuf_bytes * b.nsubbufs / KIB));
 	snprintf(name, sizeof(name), "%s-record", s->daemon.run_name);
 	err = trace_lttng_create(&s->record, name, path, NULL, getpid(), event_mask_summary, why,
@@ -376,7 +380,9 @@ void trace_session_stop(struct trace_session *s, struct trace_session_result *re
 		r.dropped += s->outlets[i].dropped;
 	}
 	r.died = s->dead;
-	health = !trace_daemon_is_alive(&s->daemon) ? TRACE_GONE : s->dead ? TRACE_SICK : TRACE_HEALTHY;
+	health = !trace_daemon_is_alive(&s->daemon) ? TRACE_GONE
+		 : s->dead			    ? TRACE_SICK
+						    : TRACE_HEALTHY;
 	r.discarded_live = trace_lttng_destroy(&s->live, health);
 	r.discarded = trace_lttng_destroy(&s->record, health);
 	trace_relay_stop(&s->relay);

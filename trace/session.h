@@ -2,10 +2,10 @@
  * session: the LTTng sessions of a run, from before its first event to after its last
  *
  * trace_session_start() finds or starts the session daemon, makes a lossless local session (record)
- * and, if wanted, a second one for live viewers (decisions, and summaries in place of what comes once
- * an exit), then loads the provider object and waits until LTTng has switched its tracepoints on.
- * Rings hand their events to trace_session_drain(). If the daemon dies, one line says so, and the run
- * goes on without a trace.
+ * and, if wanted, a second one for live viewers (decisions, and summaries in place of what comes
+ * once an exit), then loads the provider object and waits until LTTng has switched its tracepoints
+ * on. Rings hand their events to trace_session_drain(). If the daemon dies, one line says so, and
+ * the run goes on without a trace.
  *
  * Called by the machine's set-up and tear-down on the main thread, before machines take memory and
  * after workers have stopped. trace_session_drain() runs on workers. Uses libc freely: never called
@@ -34,7 +34,7 @@ struct trace_session_result {
 	u64 dropped;   /* not handed over, since the daemon was gone */
 	u64 discarded; /* LTTng had no room for them in the recording */
 	u64 discarded_live;
-	bool died;     /* the daemon went away in mid-run */
+	bool died; /* the daemon went away in mid-run */
 };
 
 /**
@@ -42,7 +42,8 @@ struct trace_session_result {
  * @out: the session; NULL when the function fails
  * Return: 0, or -errno; the reason has been said in one line, and the run can go on untraced.
  */
-int trace_session_start(const struct trace_session_config *cfg, struct trace_session **out) __must_check;
+int trace_session_start(const struct trace_session_config *cfg,
+			struct trace_session **out) __must_check;
 
 /* A trace_drain_fn; @session is the struct trace_session. Each batch is of one worker. */
 void trace_session_drain(void *session, const struct transition *t, u32 count);
@@ -72,7 +73,8 @@ struct trace_watch; /* a live session that shows another process */
  * Return: 0; -ENOENT: none runs, or is being recorded; -EEXIST: several run, name one; -errno.
  *         @why says it in words.
  */
-int trace_watch_start(pid_t pid, struct trace_watch **out, char *why, size_t why_bytes) __must_check;
+int trace_watch_start(pid_t pid, struct trace_watch **out, char *why,
+		      size_t why_bytes) __must_check;
 const char *trace_watch_url(const struct trace_watch *w);
 void trace_watch_stop(struct trace_watch *w);
 

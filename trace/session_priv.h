@@ -44,6 +44,7 @@ enum trace_health { TRACE_HEALTHY, TRACE_SICK, TRACE_GONE };
 u64 trace_lttng_destroy(struct trace_lttng *l, enum trace_health health);
 
 /* Live URL of @l over @relay. */
-void trace_lttng_url(const struct trace_lttng *l, const struct trace_relay *relay, char *buf, size_t bytes);
+void trace_lttng_url(const struct trace_lttng *l, const struct trace_relay *relay, char *buf,
+		     size_t bytes);
 
 #endif

@@ -95,8 +95,8 @@ static void count_exit(struct trace_worker *worker, const struct transition *t)
 			break;
 	}
 	if (!e->count) {
-		*e = (struct summary_exits){.vcpu_id = t->vcpu_id, .reason = (u16)x->exit_reason,
-					    .level = t->level};
+		*e = (struct summary_exits){
+			.vcpu_id = t->vcpu_id, .reason = (u16)x->exit_reason, .level = t->level};
 		s->nexits++;
 	}
 	e->count++;
@@ -147,7 +147,8 @@ static void start(struct trace_summary *s, u64 now)
 {
 	s->active = true;
 	s->next_ns = now + TRACE_SUMMARY_NS;
-	s->vcpu = EVENT_NO_ID; /* not known until a switch, worker_state or an exit of level 1 tells */
+	s->vcpu = EVENT_NO_ID; /* not known until a switch, worker_state or an exit of level 1 tells
+				*/
 	s->since_ns = now;
 }
 

@@ -16,7 +16,7 @@ static void hub_refresh(struct trace_hub *hub)
 	hub->mask = 0;
 	for (u32 i = 0; i < hub->nsinks; i++)
 		hub->mask |= hub->sinks[i].kinds;
-	list_for_each(ctx, &hub->ctxs, node)
+	list_for_each (ctx, &hub->ctxs, node)
 		ctx->mask = hub->mask;
 }
 

@@ -33,7 +33,7 @@ struct transition_sink {
 	void *arg;
 };
 
-/* The listeners of a run and everybody who emits to them. Set up by one thread before workers run. */
+/* The listeners of a run, and all who emit to them. Set up by one thread before workers run. */
 struct trace_hub {
 	u64 mask; /* kinds that somebody listens to */
 	u32 nsinks;
@@ -49,8 +49,9 @@ struct trace_hub {
 struct trace_ctx {
 	u64 mask; /* copy of the hub's */
 	struct trace_worker *worker;
-	u64 (*now)(struct trace_ctx *ctx); /* virtual time in ns, never going backwards for a worker */
-	void *owner;			   /* for @now */
+	/* virtual time in ns, never going backwards for a worker */
+	u64 (*now)(struct trace_ctx *ctx);
+	void *owner; /* for @now */
 	u32 vcpu_id;
 	u8 level;
 	struct trace_hub *hub;
@@ -63,7 +64,7 @@ struct trace_worker {
 	u16 id;
 	struct trace_ring *ring;       /* of trace_ring_feed(); NULL: none */
 	struct trace_summary *summary; /* of trace_summary_feed(); NULL: none */
-	struct trace_ctx ctx; /* for what is about the worker itself: no vCPU, level 0 */
+	struct trace_ctx ctx;	       /* for what is about the worker itself: no vCPU, level 0 */
 };
 
 void trace_hub_init(struct trace_hub *hub);
@@ -95,7 +96,7 @@ void trace_worker_init(struct trace_worker *worker, struct trace_hub *hub, u16 i
 void transition_emit(struct trace_ctx *ctx, u32 kind, const void *payload, u32 words);
 
 /* Does anybody want transitions of this kind? For work that only prepares one. */
-#define TRANSITION_WANTED(c, name) unlikely((c)->mask & BIT(TRANSITION_##name))
+#define TRANSITION_WANTED(c, name) unlikely(((c)->mask >> TRANSITION_##name) & 1)
 
 /*
  * TRANSITION(ctx, vm_exit, .exit_reason = r, .guest_rip = rip, …): fields not named are 0. The

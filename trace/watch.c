@@ -28,7 +28,8 @@ static void found_run(void *arg, pid_t pid)
 	f->n++;
 }
 
-static int choose_run(const struct trace_daemon *d, pid_t pid, pid_t *found, char *why, size_t why_bytes)
+static int choose_run(const struct trace_daemon *d, pid_t pid, pid_t *found, char *why,
+		      size_t why_bytes)
 {
 	struct found_runs f = {.wanted = pid};
 
@@ -37,11 +38,13 @@ static int choose_run(const struct trace_daemon *d, pid_t pid, pid_t *found, cha
 	if (f.n == 1)
 		return 0;
 	if (f.n > 1)
-		snprintf(why, why_bytes, "%d runs are being recorded; name one by its process id", f.n);
+		snprintf(why, why_bytes, "%d runs are being recorded; name one by its process id",
+			 f.n);
 	else if (pid)
 		snprintf(why, why_bytes, "process %d is no recorded run of nestor", (int)pid);
 	else
-		snprintf(why, why_bytes, "nothing runs that is being recorded; start it with nestor record");
+		snprintf(why, why_bytes,
+			 "nothing runs that is being recorded; start it with nestor record");
 	return f.n > 1 ? -EEXIST : -ENOENT;
 }
 
@@ -55,11 +58,13 @@ static int watch_start(struct trace_watch *w, pid_t pid, char *why, size_t why_b
 	err = trace_relay_start(&w->relay, &w->daemon);
 	if (err) {
 		snprintf(why, why_bytes, "lttng-relayd %s",
-			 err == -ENOENT ? "is not installed (package lttng-tools)" : strerror(-err));
+			 err == -ENOENT ? "is not installed (package lttng-tools)"
+					: strerror(-err));
 		return err;
 	}
 	snprintf(name, sizeof(name), "%s-live", w->daemon.run_name);
-	err = trace_lttng_create(&w->live, name, NULL, &w->relay, pid, event_mask_exit, why, why_bytes);
+	err = trace_lttng_create(&w->live, name, NULL, &w->relay, pid, event_mask_exit, why,
+				 why_bytes);
 	if (!err)
 		trace_lttng_url(&w->live, &w->relay, w->url, sizeof(w->url));
 	return err;
@@ -78,8 +83,9 @@ int trace_watch_start(pid_t pid, struct trace_watch **out, char *why, size_t why
 	err = trace_daemon_acquire(&w->daemon, false, why, why_bytes);
 	if (err) {
 		if (err == -ENOENT)
-			snprintf(why, why_bytes,
-				 "nothing runs that is being recorded; start it with nestor record");
+			snprintf(
+				why, why_bytes,
+				"nothing runs that is being recorded; start it with nestor record");
 		free(w);
 		return err;
 	}
@@ -101,7 +107,8 @@ void trace_watch_stop(struct trace_watch *w)
 {
 	if (!w)
 		return;
-	trace_lttng_destroy(&w->live, trace_daemon_is_alive(&w->daemon) ? TRACE_HEALTHY : TRACE_GONE);
+	trace_lttng_destroy(&w->live,
+			    trace_daemon_is_alive(&w->daemon) ? TRACE_HEALTHY : TRACE_GONE);
 	trace_relay_stop(&w->relay);
 	trace_daemon_release(&w->daemon);
 	free(w);

@@ -67,8 +67,12 @@ const u32 event_enum_count = ARRAY_SIZE(event_enums);
 #undef S
 
 #define EVENT(ename, sort, detail, doc, ...) \
-	[TRANSITION_##ename] = {#ename, doc, fields_##ename, ARRAY_SIZE(fields_##ename), \
-				sizeof(struct ev_##ename) / sizeof(u64), EVENT_SORT_##sort, \
+	[TRANSITION_##ename] = {#ename, \
+				doc, \
+				fields_##ename, \
+				ARRAY_SIZE(fields_##ename), \
+				sizeof(struct ev_##ename) / sizeof(u64), \
+				EVENT_SORT_##sort, \
 				EVENT_DETAIL_##detail},
 const struct event_info event_infos[TRANSITION_COUNT] = {
 #include "l0/arch/events.def"

@@ -1,7 +1,7 @@
 /*
- * Events: kinds, payloads and the record that every transition travels in. Generated from events.def
- * and event_enums.def; shared by who emits (trace/transition.h), by the LTTng provider and by the
- * readers (trace/model, trace/bt2, viewer). Plain data, freestanding.
+ * Events: kinds, payloads and the record that every transition travels in. Generated from
+ * events.def and event_enums.def; shared by who emits (trace/transition.h), by the LTTng provider
+ * and by the readers (trace/model, trace/bt2, viewer). Plain data, freestanding.
  *
  * The order of a whole trace is (vtime_ns, worker, seq).
  */
@@ -41,7 +41,10 @@ struct event_text {
 #define F(type, field, doc) u64 field;
 #define E(enumeration, field, doc) u64 field;
 #define S(field, doc) struct event_text field;
-#define EVENT(name, sort, detail, doc, ...) struct ev_##name { __VA_ARGS__ };
+#define EVENT(name, sort, detail, doc, ...) \
+	struct ev_##name { \
+		__VA_ARGS__ \
+	};
 #include "l0/arch/events.def"
 #undef EVENT
 #undef F

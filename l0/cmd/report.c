@@ -91,14 +91,16 @@ static int report(const struct cmd *cmd, const char *source, bool as_json)
 	while (status == BT_READER_MORE || status == BT_READER_WAIT);
 	end_progress(&r.progress);
 	if (status == BT_READER_ERROR)
-		code = cmd_error(cmd, EXIT_CODE_BAD_TRACE, "%s: %s; the report covers what came before", source,
+		code = cmd_error(cmd, EXIT_CODE_BAD_TRACE,
+				 "%s: %s; the report covers what came before", source,
 				 bt_reader_why(reader));
 	info.foreign = bt_reader_foreign(reader);
 	bt_reader_close(reader);
 	if (!model_totals(r.model)->events) {
 		if (code == EXIT_CODE_OK)
 			code = cmd_error(cmd, EXIT_CODE_BAD_TRACE, "%s: %s", source,
-					 info.foreign ? "a trace of another program" : "the trace is empty");
+					 info.foreign ? "a trace of another program"
+						      : "the trace is empty");
 	} else {
 		model_settle(r.model);
 		if (as_json)
@@ -120,16 +122,13 @@ static int report_main(const struct cmd *cmd, int argc, char **argv)
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		switch (key) {
-		case KEY_JSON:
-			as_json = true;
-			break;
+		case KEY_JSON: as_json = true; break;
 		case CMD_POSITIONAL:
 			if (source)
 				return cmd_usage_error(cmd, "one trace at a time");
 			source = args.value;
 			break;
-		default:
-			return cmd_args_status(key);
+		default: return cmd_args_status(key);
 		}
 	}
 	if (!source)
@@ -143,11 +142,15 @@ const struct cmd cmd_report = {
 	.name = "report",
 	.synopsis = "[--json] TRACE",
 	.brief = "Tell the story of a recorded trace",
-	.details = "TRACE is the output folder of a recording, or any folder with a trace in it.\n\n"
-		   "Prints time by level and by VM, exits by reason (how many, reflected to the guest's VMM "
-		   "or kept by L0, and what they cost: virtual time charged and host time spent, apart), "
-		   "switches, processes, the guests' own counts of missed deadlines, and lost events.\n\n"
-		   "The same is in the babeltrace2 plugin as sink.nestor.summary.",
+	.details =
+		"TRACE is the output folder of a recording, or any folder with a trace in it.\n\n"
+		"Prints time by level and by VM, exits by reason (how many, reflected to the "
+		"guest's VMM "
+		"or kept by L0, and what they cost: virtual time charged and host time spent, "
+		"apart), "
+		"switches, processes, the guests' own counts of missed deadlines, and lost "
+		"events.\n\n"
+		"The same is in the babeltrace2 plugin as sink.nestor.summary.",
 	.examples = "nestor report build/demo-trace\n"
 		    "nestor report --json build/demo-trace | jq .exits",
 	.options = report_options,

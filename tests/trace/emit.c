@@ -7,7 +7,8 @@
  *     -l  with a live session; prints its URL
  *     -k  end without tidying up, as a crash would
  *     -b  no session: measure what emitting into the ring alone costs
- *   emit -W PID: a live session for the run of that process; prints its URL, ends at the end of input
+ *   emit -W PID: a live session for the run of that process; prints its URL, ends at the end of
+ * input
  *
  * Prints "emitted N exits M seconds S cpu_ns_per_event T …".
  */
@@ -44,7 +45,8 @@ static void emit_round(struct emitter *e, u64 i)
 {
 	e->now_ns += 1000;
 	TRANSITION(&e->vp, vm_exit, .exit_reason = EXIT_REASON_CPUID, .guest_rip = 0x1000 + i % 16,
-		   .isa = ISA_LONG64, .vmcs = 0x5000, .reflected = 1, .charge_ns = 10, .host_cost_ns = 300);
+		   .isa = ISA_LONG64, .vmcs = 0x5000, .reflected = 1, .charge_ns = 10,
+		   .host_cost_ns = 300);
 	e->vp.vcpu_id = EVENT_VCPU_ID(e->worker.id, 0);
 	e->vp.level = 1;
 	e->now_ns += 200;
@@ -66,10 +68,10 @@ static void emit_state(struct emitter *e, bool first)
 
 	snprintf(name, sizeof(name), "child-%c", 'a' + vm % 26);
 	if (first)
-		TRANSITION(c, vm_start, .name = event_text(name), .vm = vm, .memory_bytes = 64 * MIB,
-			   .vcpus = 1);
-	TRANSITION(c, vm_state, .name = event_text(name), .vm = vm, .memory_bytes = 64 * MIB, .vcpus = 1,
-		   .state = RUN_STATE_RUNNING);
+		TRANSITION(c, vm_start, .name = event_text(name), .vm = vm,
+			   .memory_bytes = 64 * MIB, .vcpus = 1);
+	TRANSITION(c, vm_state, .name = event_text(name), .vm = vm, .memory_bytes = 64 * MIB,
+		   .vcpus = 1, .state = RUN_STATE_RUNNING);
 	TRANSITION(c, child_state, .name = event_text("guest"), .child = vm + 100, .vm = vm,
 		   .parent = EVENT_NO_ID, .depth = 2, .eptp = 0x7000);
 	struct trace_ctx at = e->vp;
@@ -105,8 +107,8 @@ static void *emitter_main(void *arg)
 		emit_round(e, i);
 		if (i % 10000 == 9999) {
 			emit_state(e, false);
-			TRANSITION(&e->vp, guest_deadline, .kind = DEADLINE_MISSES, .count = i / 10000,
-				   .child = e->worker.id + 100);
+			TRANSITION(&e->vp, guest_deadline, .kind = DEADLINE_MISSES,
+				   .count = i / 10000, .child = e->worker.id + 100);
 		}
 		if (e->pause_us && i % 64 == 63) {
 			trace_ring_drain(&e->ring);
@@ -226,7 +228,8 @@ int main(int argc, char **argv)
 		trace_ring_fini(&e[i].ring);
 	free(e);
 	trace_session_stop(session, &result);
-	printf("emitted %llu exits %llu seconds %.3f cpu_ns_per_event %.1f discarded %llu dropped %llu\n",
+	printf("emitted %llu exits %llu seconds %.3f cpu_ns_per_event %.1f discarded %llu dropped "
+	       "%llu\n",
 	       (unsigned long long)events, (unsigned long long)(rounds * 3 * workers), took,
 	       cpu * 1e9 / (double)events, (unsigned long long)result.discarded,
 	       (unsigned long long)result.dropped);

@@ -16,10 +16,11 @@
 
 static u64 next_seq[4][EVENT_SORT_COUNT];
 
-static void feed(struct model *m, u64 ns, u16 worker, u32 vcpu, u8 level, u8 kind, const void *payload,
-		 size_t bytes)
+static void feed(struct model *m, u64 ns, u16 worker, u32 vcpu, u8 level, u8 kind,
+		 const void *payload, size_t bytes)
 {
-	struct transition t = {.vtime_ns = ns, .worker = worker, .vcpu_id = vcpu, .level = level, .kind = kind};
+	struct transition t = {
+		.vtime_ns = ns, .worker = worker, .vcpu_id = vcpu, .level = level, .kind = kind};
 
 	t.seq = next_seq[worker][event_infos[kind].sort]++;
 	memcpy(t.p, payload, bytes);
@@ -39,24 +40,29 @@ static struct model *start(void)
 	assert_non_null(m);
 	memset(next_seq, 0, sizeof(next_seq));
 	model_expect_all(m);
-	FEED(m, 0, 0, NONE, 0, vm_start, .name = event_text("alpha"), .vm = 3, .memory_bytes = MIB, .vcpus = 1);
-	FEED(m, 0, 0, NONE, 0, vm_start, .name = event_text("beta"), .vm = 4, .memory_bytes = MIB, .vcpus = 1);
-	FEED(m, 100, 0, NONE, 0, vm_scheduled, .prev = NONE, .next = L1, .slice_ns = 5000, .next_inner = NONE,
-	     .next_level = 1);
+	FEED(m, 0, 0, NONE, 0, vm_start, .name = event_text("alpha"), .vm = 3, .memory_bytes = MIB,
+	     .vcpus = 1);
+	FEED(m, 0, 0, NONE, 0, vm_start, .name = event_text("beta"), .vm = 4, .memory_bytes = MIB,
+	     .vcpus = 1);
+	FEED(m, 100, 0, NONE, 0, vm_scheduled, .prev = NONE, .next = L1, .slice_ns = 5000,
+	     .next_inner = NONE, .next_level = 1);
 	return m;
 }
 
-/* alpha 100..2000: own 100..400, RT 400..1000, own 1000..1200, BATCH 1200..2000; beta 2000..2500; idle */
+/* alpha 100..2000: own 100..400, RT 400..1000, own 1000..1200, BATCH 1200..2000; beta 2000..2500;
+ * idle */
 static void feed_story(struct model *m)
 {
 	FEED(m, 400, 0, L1, 1, vm_exit, .exit_reason = EXIT_REASON_VMLAUNCH, .host_cost_ns = 50);
-	FEED(m, 400, 0, L1, 1, child_switch, .prev = NONE, .next = RT, .prev_child = NONE, .next_child = 7,
-	     .vmcs = 0x1000);
+	FEED(m, 400, 0, L1, 1, child_switch, .prev = NONE, .next = RT, .prev_child = NONE,
+	     .next_child = 7, .vmcs = 0x1000);
 	FEED(m, 400, 0, RT, 2, vm_entry, .vmcs = 0x1000);
-	FEED(m, 600, 0, RT, 2, vm_exit, .exit_reason = EXIT_REASON_EXTERNAL_INTERRUPT, .host_cost_ns = 30);
-	FEED(m, 1000, 0, RT, 2, vm_exit, .exit_reason = EXIT_REASON_HLT, .reflected = 1, .host_cost_ns = 70);
-	FEED(m, 1200, 0, L1, 1, child_switch, .prev = RT, .next = BATCH, .prev_child = 7, .next_child = 8,
-	     .vmcs = 0x2000);
+	FEED(m, 600, 0, RT, 2, vm_exit, .exit_reason = EXIT_REASON_EXTERNAL_INTERRUPT,
+	     .host_cost_ns = 30);
+	FEED(m, 1000, 0, RT, 2, vm_exit, .exit_reason = EXIT_REASON_HLT, .reflected = 1,
+	     .host_cost_ns = 70);
+	FEED(m, 1200, 0, L1, 1, child_switch, .prev = RT, .next = BATCH, .prev_child = 7,
+	     .next_child = 8, .vmcs = 0x2000);
 	FEED(m, 1200, 0, BATCH, 2, vm_entry, .vmcs = 0x2000);
 	FEED(m, 1300, 0, BATCH, 2, process_switch, .prev = NONE, .next = 55, .cr3 = 0x9000);
 	FEED(m, 2000, 0, NONE, 0, vm_scheduled, .prev = L1, .next = L1B, .reason = SWITCH_SLICE_END,
@@ -65,8 +71,10 @@ static void feed_story(struct model *m)
 	FEED(m, 2500, 0, NONE, 0, vm_scheduled, .prev = L1B, .next = NONE, .reason = SWITCH_HALT,
 	     .next_inner = NONE);
 	FEED(m, 3000, 0, L1B, 1, wake, .cause = WAKE_TIMER);
-	FEED(m, 3000, 0, NONE, 0, vm_scheduled, .prev = NONE, .next = L1, .next_inner = BATCH, .next_level = 2);
-	FEED(m, 3400, 0, BATCH, 2, guest_deadline, .kind = DEADLINE_MISSES, .guest = 1, .count = 4, .child = 8);
+	FEED(m, 3000, 0, NONE, 0, vm_scheduled, .prev = NONE, .next = L1, .next_inner = BATCH,
+	     .next_level = 2);
+	FEED(m, 3400, 0, BATCH, 2, guest_deadline, .kind = DEADLINE_MISSES, .guest = 1, .count = 4,
+	     .child = 8);
 	model_settle(m);
 }
 
@@ -153,8 +161,9 @@ static void test_exits_by_level(void **state)
 static void test_lane(void **state)
 {
 	static const struct model_segment want[] = {
-		{100, 400, L1, NONE, 0},     {400, 1200, L1, RT, 600}, {1200, 2000, L1, BATCH, 800},
-		{2000, 2500, L1B, NONE, 0},  {2500, 3000, NONE, NONE, 0}, {3000, 3400, L1, BATCH, 400},
+		{100, 400, L1, NONE, 0},      {400, 1200, L1, RT, 600},
+		{1200, 2000, L1, BATCH, 800}, {2000, 2500, L1B, NONE, 0},
+		{2500, 3000, NONE, NONE, 0},  {3000, 3400, L1, BATCH, 400},
 	};
 	struct model *m = start();
 	struct model_segment got[16];
@@ -204,12 +213,14 @@ static void test_live(void **state)
 {
 	struct model *m = start();
 
-	FEED(m, 400, 0, L1, 1, child_switch, .prev = NONE, .next = RT, .prev_child = NONE, .next_child = 7);
-	FEED(m, 1000, 0, NONE, 0, time_summary, .vcpu = L1, .child_vcpu = NONE, .depth = 1, .ran_ns = 300);
-	FEED(m, 1000, 0, NONE, 0, time_summary, .vcpu = L1, .child_vcpu = RT, .depth = 2, .ran_ns = 600,
-	     .entries = 9);
-	FEED(m, 1000, 0, RT, 2, exit_summary, .exit_reason = EXIT_REASON_CPUID, .count = 8, .reflected = 8,
-	     .host_cost_ns = 800);
+	FEED(m, 400, 0, L1, 1, child_switch, .prev = NONE, .next = RT, .prev_child = NONE,
+	     .next_child = 7);
+	FEED(m, 1000, 0, NONE, 0, time_summary, .vcpu = L1, .child_vcpu = NONE, .depth = 1,
+	     .ran_ns = 300);
+	FEED(m, 1000, 0, NONE, 0, time_summary, .vcpu = L1, .child_vcpu = RT, .depth = 2,
+	     .ran_ns = 600, .entries = 9);
+	FEED(m, 1000, 0, RT, 2, exit_summary, .exit_reason = EXIT_REASON_CPUID, .count = 8,
+	     .reflected = 8, .host_cost_ns = 800);
 	model_settle(m);
 	assert_int_equal(model_totals(m)->detail, MODEL_LIVE);
 	assert_int_equal(model_totals(m)->level_ns[1], 300);
@@ -295,7 +306,8 @@ static void check_order(void *arg, const struct transition *t)
 {
 	struct order *o = arg;
 
-	o->ok &= t->vtime_ns > o->last_ns || (t->vtime_ns == o->last_ns && t->worker >= o->last_worker);
+	o->ok &= t->vtime_ns > o->last_ns ||
+		 (t->vtime_ns == o->last_ns && t->worker >= o->last_worker);
 	o->ok &= t->seq == o->next_seq[t->worker]++;
 	o->last_ns = t->vtime_ns;
 	o->last_worker = t->worker;
@@ -306,7 +318,7 @@ static void check_order(void *arg, const struct transition *t)
 static void test_merge(void **state)
 {
 	struct order o = {.ok = true};
-	struct merge *m = merge_create(0, check_order, &o);
+	struct merge *m = merge_create(1 << 14, check_order, &o);
 	u64 seq[3] = {0}, seed = 7;
 
 	assert_non_null(m);
@@ -317,7 +329,8 @@ static void test_merge(void **state)
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		n = (seed >> 40) % 100;
 		for (u64 i = 0; i < n; i++, seq[w]++) {
-			struct transition t = {.vtime_ns = seq[w] / 2 * 10, .worker = w, .seq = seq[w]};
+			struct transition t = {
+				.vtime_ns = seq[w] / 2 * 10, .worker = w, .seq = seq[w]};
 
 			t.kind = TRANSITION_halt;
 			merge_feed(m, &t);
@@ -336,7 +349,8 @@ static void test_merge_limit(void **state)
 	struct merge *m = merge_create(10, check_order, &o);
 
 	for (u64 i = 0; i < 1000; i++) {
-		struct transition t = {.vtime_ns = i, .worker = 1, .seq = i, .kind = TRANSITION_halt};
+		struct transition t = {
+			.vtime_ns = i, .worker = 1, .seq = i, .kind = TRANSITION_halt};
 
 		merge_feed(m, &t);
 		assert_true(i + 1 - o.count <= 10);
@@ -350,12 +364,18 @@ static void test_merge_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_times_by_level), cmocka_unit_test(test_entities),
-		cmocka_unit_test(test_exits_by_level), cmocka_unit_test(test_lane),
-		cmocka_unit_test(test_charge_is_level_0), cmocka_unit_test(test_gaps_and_losses),
-		cmocka_unit_test(test_live), cmocka_unit_test(test_late_start),
-		cmocka_unit_test(test_window), cmocka_unit_test(test_bounded),
-		cmocka_unit_test(test_merge),	       cmocka_unit_test(test_merge_limit),
+		cmocka_unit_test(test_times_by_level),
+		cmocka_unit_test(test_entities),
+		cmocka_unit_test(test_exits_by_level),
+		cmocka_unit_test(test_lane),
+		cmocka_unit_test(test_charge_is_level_0),
+		cmocka_unit_test(test_gaps_and_losses),
+		cmocka_unit_test(test_live),
+		cmocka_unit_test(test_late_start),
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_merge_limit),
 	};
 
 	return cmocka_run_group_tests_name("trace_model", tests, NULL, NULL);

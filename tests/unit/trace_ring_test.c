@@ -53,7 +53,8 @@ static void test_macro(void **state)
 	assert_int_equal(evaluated, 0);
 	assert_int_equal(trace_hub_add(&hub, &sink), 0);
 	test_now = 1234;
-	TRANSITION(&ctx, vm_exit, .exit_reason = EXIT_REASON_CPUID, .reflected = 1, .host_cost_ns = 9);
+	TRANSITION(&ctx, vm_exit, .exit_reason = EXIT_REASON_CPUID, .reflected = 1,
+		   .host_cost_ns = 9);
 	trace_ring_drain(&ring);
 	assert_int_equal(taken.count, 1);
 	assert_int_equal(taken.last.vtime_ns, 1234);
@@ -164,8 +165,8 @@ static void test_summary(void **state)
 	test_now = 0;
 	TRANSITION(&ctx, vm_exit, .exit_reason = 1);
 	wanted = true;
-	TRANSITION(&worker.ctx, vm_scheduled, .prev = EVENT_NO_ID, .next = 0, .next_inner = EVENT_NO_ID,
-		   .next_level = 1);
+	TRANSITION(&worker.ctx, vm_scheduled, .prev = EVENT_NO_ID, .next = 0,
+		   .next_inner = EVENT_NO_ID, .next_level = 1);
 	for (u32 i = 0; i < 100000; i++) {
 		test_now += 300;
 		ctx.vcpu_id = 0;
@@ -190,8 +191,10 @@ static void test_summary(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_macro), cmocka_unit_test(test_lossless),
-		cmocka_unit_test(test_sorts_count_apart), cmocka_unit_test(test_summary),
+		cmocka_unit_test(test_macro),
+		cmocka_unit_test(test_lossless),
+		cmocka_unit_test(test_sorts_count_apart),
+		cmocka_unit_test(test_summary),
 	};
 
 	return cmocka_run_group_tests_name("trace_ring", tests, NULL, NULL);

@@ -10,7 +10,8 @@
 
 enum getter { GET_UNSIGNED, GET_UNSIGNED64, GET_SIGNED, GET_BOOL, GET_TEXT };
 
-/* Read member @member of the payload into @out at @offset, @bytes wide (GET_TEXT: the whole field). */
+/* Read member @member of the payload into @out at @offset, @bytes wide (GET_TEXT: the whole field).
+ */
 struct step {
 	u8 member, getter, offset, bytes;
 };
@@ -64,7 +65,11 @@ struct target {
 	const char *name;
 	u8 offset, bytes;
 };
-#define TARGET(field) {#field, offsetof(struct transition, field), sizeof(((struct transition *)0)->field)}
+#define TARGET(field) \
+	{ \
+#field, offsetof(struct transition, field), \
+			sizeof(((struct transition *)0)->field) \
+	}
 static const struct target common_targets[COMMON_FIELDS] = {
 	TARGET(vtime_ns), TARGET(seq), TARGET(worker), TARGET(vcpu_id), TARGET(level),
 };
@@ -84,8 +89,9 @@ static bool find_target(u32 kind, const char *name, struct target *out)
 		u32 words = event_type_words(info->fields[i].type);
 
 		if (!strcmp(info->fields[i].name, name)) {
-			*out = (struct target){name, (u8)(offsetof(struct transition, p) + word * sizeof(u64)),
-					       (u8)(words * sizeof(u64))};
+			*out = (struct target){
+				name, (u8)(offsetof(struct transition, p) + word * sizeof(u64)),
+				(u8)(words * sizeof(u64))};
 			return true;
 		}
 		word += words;
@@ -97,21 +103,12 @@ static bool choose_getter(const bt_field_class *fc, u8 *getter)
 {
 	switch (bt_field_class_get_type(fc)) {
 	case BT_FIELD_CLASS_TYPE_UNSIGNED_INTEGER:
-	case BT_FIELD_CLASS_TYPE_UNSIGNED_ENUMERATION:
-		*getter = GET_UNSIGNED;
-		return true;
+	case BT_FIELD_CLASS_TYPE_UNSIGNED_ENUMERATION: *getter = GET_UNSIGNED; return true;
 	case BT_FIELD_CLASS_TYPE_SIGNED_INTEGER:
-	case BT_FIELD_CLASS_TYPE_SIGNED_ENUMERATION:
-		*getter = GET_SIGNED;
-		return true;
-	case BT_FIELD_CLASS_TYPE_BOOL:
-		*getter = GET_BOOL;
-		return true;
-	case BT_FIELD_CLASS_TYPE_STRING:
-		*getter = GET_TEXT;
-		return true;
-	default:
-		return false;
+	case BT_FIELD_CLASS_TYPE_SIGNED_ENUMERATION: *getter = GET_SIGNED; return true;
+	case BT_FIELD_CLASS_TYPE_BOOL: *getter = GET_BOOL; return true;
+	case BT_FIELD_CLASS_TYPE_STRING: *getter = GET_TEXT; return true;
+	default: return false;
 	}
 }
 
@@ -212,7 +209,7 @@ static const struct known_class *class_of(struct bt_decoder *d, const bt_event *
 
 	if (d->last && d->last->class == class)
 		return d->last;
-	at = (u32)hash_u64((u64)(uintptr_t)class) & (d->hash_size - 1);
+	at = (u32)hash_u64((u64)(uintptr_t) class) & (d->hash_size - 1);
 	for (; d->hash[at]; at = (at + 1) & (d->hash_size - 1))
 		if (d->classes[d->hash[at] - 1].class == class)
 			return d->last = &d->classes[d->hash[at] - 1];
@@ -232,12 +229,9 @@ static void store_text(struct transition *out, const struct step *s, const bt_fi
 static u64 read_number(const struct step *s, const bt_field *field)
 {
 	switch (s->getter) {
-	case GET_UNSIGNED:
-		return bt_field_integer_unsigned_get_value(field);
-	case GET_SIGNED:
-		return (u64)bt_field_integer_signed_get_value(field);
-	default:
-		return bt_field_bool_get_value(field);
+	case GET_UNSIGNED: return bt_field_integer_unsigned_get_value(field);
+	case GET_SIGNED: return (u64)bt_field_integer_signed_get_value(field);
+	default: return bt_field_bool_get_value(field);
 	}
 }
 
@@ -279,8 +273,9 @@ bool bt_decode(struct bt_decoder *d, const bt_event *event, struct transition *o
 		memset(out, 0, sizeof(*out));
 	out->kind = (u8)k->kind;
 	for (u32 i = 0; i < k->nsteps; i++)
-		read_step(out, &k->steps[i], bt_field_structure_borrow_member_field_by_index_const(
-						    payload, k->steps[i].member));
+		read_step(out, &k->steps[i],
+			  bt_field_structure_borrow_member_field_by_index_const(
+				  payload, k->steps[i].member));
 	return true;
 }
 
@@ -290,8 +285,8 @@ void bt_decoder_skip(struct bt_decoder *d, const char *const *names)
 }
 
 /* What model_feed() has no use for, in the events that are many. */
-static const char *const model_has_no_use[] = {"guest_rip", "isa", "info1", "info2", "intr_info",
-					       "due_ns", "vector", NULL};
+static const char *const model_has_no_use[] = {"guest_rip", "isa",    "info1",	"info2",
+					       "intr_info", "due_ns", "vector", NULL};
 
 void bt_decoder_for_model(struct bt_decoder *d)
 {
@@ -304,12 +299,11 @@ u64 bt_decode_discarded(const bt_message *msg)
 
 	switch (bt_message_get_type(msg)) {
 	case BT_MESSAGE_TYPE_DISCARDED_EVENTS:
-		if (bt_message_discarded_events_get_count(msg, &n) != BT_PROPERTY_AVAILABILITY_AVAILABLE)
+		if (bt_message_discarded_events_get_count(msg, &n) !=
+		    BT_PROPERTY_AVAILABILITY_AVAILABLE)
 			n = 1;
 		return n;
-	case BT_MESSAGE_TYPE_DISCARDED_PACKETS:
-		return 1;
-	default:
-		return 0;
+	case BT_MESSAGE_TYPE_DISCARDED_PACKETS: return 1;
+	default: return 0;
 	}
 }

@@ -2,9 +2,9 @@
  * decode: a babeltrace2 event of the provider "nestor" to struct transition
  *
  * Used by the plugin's components, by the report and by the viewer's sources. Fields are matched by
- * name once for each event class, then read by index. Unknown events and fields are left out, missing
- * fields are 0, so traces of other versions stay readable.
- * One decoder for one thread. Cost: about 5 ns a field.
+ * name once for each event class, then read by index. Unknown events and fields are left out,
+ * missing fields are 0, so traces of other versions stay readable. One decoder for one thread.
+ * Cost: about 5 ns a field.
  */
 #ifndef TRACE_BT2_DECODE_H
 #define TRACE_BT2_DECODE_H
@@ -24,14 +24,15 @@ void bt_decoder_destroy(struct bt_decoder *d);
  */
 bool bt_decode(struct bt_decoder *d, const bt_event *event, struct transition *out);
 
-/* Leave fields with these names 0, to save their time; @names ends with NULL and is kept by reference.
- * Before the first event. */
+/* Leave fields with these names 0, to save their time; @names ends with NULL and is kept by
+ * reference. Before the first event. */
 void bt_decoder_skip(struct bt_decoder *d, const char *const *names);
 
 /* Skip what model_feed() does not look at. For readers that do nothing but feed a model. */
 void bt_decoder_for_model(struct bt_decoder *d);
 
-/* Events that @msg says were discarded; 0 when it is no such message. An unknown number counts as 1. */
+/* Events that @msg says were discarded; 0 when it is no such message. An unknown number counts
+ * as 1. */
 u64 bt_decode_discarded(const bt_message *msg);
 
 #endif

@@ -5,16 +5,16 @@
  */
 #include "trace/bt2/sink.h"
 
-static bt_component_class_initialize_method_status initialize(bt_self_component_sink *self,
-							      const bt_value *params,
-							      const struct sink_class *class)
+static bt_component_class_initialize_method_status
+initialize(bt_self_component_sink *self, const bt_value *params, const struct sink_class *class)
 {
 	bt_self_component *component = bt_self_component_sink_as_self_component(self);
 	char why[256];
 	struct sink *s = sink_create(class, params, why, sizeof(why));
 
 	if (!s) {
-		bt_current_thread_error_append_cause_from_component(component, __FILE__, __LINE__, "%s", why);
+		bt_current_thread_error_append_cause_from_component(component, __FILE__, __LINE__,
+								    "%s", why);
 		return BT_COMPONENT_CLASS_INITIALIZE_METHOD_STATUS_ERROR;
 	}
 	if (bt_self_component_sink_add_input_port(self, "in", NULL, NULL) !=
@@ -36,13 +36,14 @@ static void finalize(bt_self_component_sink *self)
 	sink_destroy(sink_of(self));
 }
 
-static bt_component_class_sink_graph_is_configured_method_status configured(bt_self_component_sink *self)
+static bt_component_class_sink_graph_is_configured_method_status
+configured(bt_self_component_sink *self)
 {
 	struct sink *s = sink_of(self);
 
 	if (bt_message_iterator_create_from_sink_component(
-		    self, bt_self_component_sink_borrow_input_port_by_index(self, 0), &s->iterator) !=
-	    BT_MESSAGE_ITERATOR_CREATE_FROM_SINK_COMPONENT_STATUS_OK)
+		    self, bt_self_component_sink_borrow_input_port_by_index(self, 0),
+		    &s->iterator) != BT_MESSAGE_ITERATOR_CREATE_FROM_SINK_COMPONENT_STATUS_OK)
 		return BT_COMPONENT_CLASS_SINK_GRAPH_IS_CONFIGURED_METHOD_STATUS_ERROR;
 	return BT_COMPONENT_CLASS_SINK_GRAPH_IS_CONFIGURED_METHOD_STATUS_OK;
 }
@@ -54,8 +55,7 @@ static bt_component_class_sink_consume_method_status consume(bt_self_component_s
 	uint64_t count;
 
 	switch (bt_message_iterator_next(s->iterator, &messages, &count)) {
-	case BT_MESSAGE_ITERATOR_NEXT_STATUS_OK:
-		break;
+	case BT_MESSAGE_ITERATOR_NEXT_STATUS_OK: break;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_END:
 		model_settle(s->model);
 		s->class->end(s);
@@ -64,8 +64,7 @@ static bt_component_class_sink_consume_method_status consume(bt_self_component_s
 		return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_AGAIN;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_MEMORY_ERROR:
 		return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_MEMORY_ERROR;
-	default:
-		return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_ERROR;
+	default: return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_ERROR;
 	}
 	for (uint64_t i = 0; i < count; i++) {
 		sink_message(s, messages[i]);
@@ -94,9 +93,11 @@ BT_PLUGIN_LICENSE("MIT");
 
 SINK(summary, "The whole report; format=\"json\" for programs")
 SINK(exits, "Exits by level and reason: count, reflected, kept, cost")
-SINK(schedule, "A line for each stretch of time that a worker spent with one VM at one level; min-ns=N "
-	       "leaves out shorter ones")
+SINK(schedule,
+     "A line for each stretch of time that a worker spent with one VM at one level; min-ns=N "
+     "leaves out shorter ones")
 SINK(switches, "Time by VM and the number of switches at each level")
 SINK(deadlines, "The guests' own counts of missed deadlines")
-SINK(events, "Architectural events, a line each, in the order of virtual time, without what depends on the "
-	     "host: equal for equal runs; all=yes adds the engine's events")
+SINK(events,
+     "Architectural events, a line each, in the order of virtual time, without what depends on the "
+     "host: equal for equal runs; all=yes adds the engine's events")

@@ -65,23 +65,22 @@ static void deliver(struct bt_reader *r, const bt_message *msg)
 		r->ops->lost(r->arg, lost);
 }
 
-static bt_graph_simple_sink_component_consume_func_status consume(bt_message_iterator *it, void *user)
+static bt_graph_simple_sink_component_consume_func_status consume(bt_message_iterator *it,
+								  void *user)
 {
 	struct bt_reader *r = user;
 	bt_message_array_const messages;
 	uint64_t count;
 
 	switch (bt_message_iterator_next(it, &messages, &count)) {
-	case BT_MESSAGE_ITERATOR_NEXT_STATUS_OK:
-		break;
+	case BT_MESSAGE_ITERATOR_NEXT_STATUS_OK: break;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_END:
 		return BT_GRAPH_SIMPLE_SINK_COMPONENT_CONSUME_FUNC_STATUS_END;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_AGAIN:
 		return BT_GRAPH_SIMPLE_SINK_COMPONENT_CONSUME_FUNC_STATUS_AGAIN;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_MEMORY_ERROR:
 		return BT_GRAPH_SIMPLE_SINK_COMPONENT_CONSUME_FUNC_STATUS_MEMORY_ERROR;
-	default:
-		return BT_GRAPH_SIMPLE_SINK_COMPONENT_CONSUME_FUNC_STATUS_ERROR;
+	default: return BT_GRAPH_SIMPLE_SINK_COMPONENT_CONSUME_FUNC_STATUS_ERROR;
 	}
 	for (uint64_t i = 0; i < count; i++) {
 		deliver(r, messages[i]);
@@ -136,15 +135,18 @@ static bool find_traces(struct bt_reader *r, const char *source, struct found_tr
 	if (fts)
 		fts_close(fts);
 	if (f->count == MAX_TRACES)
-		snprintf(r->why, sizeof(r->why), "%s: more than %d traces in it", source, MAX_TRACES - 1);
+		snprintf(r->why, sizeof(r->why), "%s: more than %d traces in it", source,
+			 MAX_TRACES - 1);
 	else if (!f->count)
-		snprintf(r->why, sizeof(r->why), "%s: no trace in it (no file called metadata)", source);
+		snprintf(r->why, sizeof(r->why), "%s: no trace in it (no file called metadata)",
+			 source);
 	return f->count && f->count < MAX_TRACES;
 }
 
 /*
- * libbabeltrace2 2.0 reads a metadata file that ends within a packet for ever, so look first. Packets
- * (CTF 1.8, 7.1) begin with a magic number; content and packet sizes in bits are at 24 and 28.
+ * libbabeltrace2 2.0 reads a metadata file that ends within a packet for ever, so look first.
+ * Packets (CTF 1.8, 7.1) begin with a magic number; content and packet sizes in bits are at 24
+ * and 28.
  */
 #define METADATA_MAGIC 0x75d11d57u
 #define METADATA_HEADER_BYTES 37u
@@ -191,18 +193,19 @@ static const bt_plugin *find_plugin(struct bt_reader *r, const char *name)
 	if (bt_plugin_find(name, BT_TRUE, BT_TRUE, BT_TRUE, BT_FALSE, BT_TRUE, &plugin) !=
 	    BT_PLUGIN_FIND_STATUS_OK) {
 		take_error(r, "babeltrace2");
-		snprintf(r->why, sizeof(r->why), "babeltrace2's plugin '%s' is missing (package libbabeltrace2)",
-			 name);
+		snprintf(r->why, sizeof(r->why),
+			 "babeltrace2's plugin '%s' is missing (package libbabeltrace2)", name);
 		return NULL;
 	}
 	return plugin;
 }
 
-static const bt_component_source *add_source(struct bt_reader *r, const bt_plugin *ctf, const char *input,
-					     const char *name)
+static const bt_component_source *add_source(struct bt_reader *r, const bt_plugin *ctf,
+					     const char *input, const char *name)
 {
-	const bt_component_class_source *class = bt_plugin_borrow_source_component_class_by_name_const(
-		ctf, r->is_live ? "lttng-live" : "fs");
+	const bt_component_class_source *class =
+		bt_plugin_borrow_source_component_class_by_name_const(ctf, r->is_live ? "lttng-live"
+										      : "fs");
 	const bt_component_source *source = NULL;
 	bt_value *params = bt_value_map_create(), *inputs = NULL;
 	bool ok = class && params &&
@@ -214,8 +217,9 @@ static const bt_component_source *add_source(struct bt_reader *r, const bt_plugi
 	if (ok && r->is_live)
 		ok = bt_value_map_insert_string_entry(params, "session-not-found-action", "end") ==
 		     BT_VALUE_MAP_INSERT_ENTRY_STATUS_OK;
-	if (!ok || bt_graph_add_source_component(r->graph, class, name, params, BT_LOGGING_LEVEL_NONE,
-						 &source) != BT_GRAPH_ADD_COMPONENT_STATUS_OK) {
+	if (!ok ||
+	    bt_graph_add_source_component(r->graph, class, name, params, BT_LOGGING_LEVEL_NONE,
+					  &source) != BT_GRAPH_ADD_COMPONENT_STATUS_OK) {
 		take_error(r, input);
 		source = NULL;
 	}
@@ -239,8 +243,8 @@ static bool connect_source(struct bt_reader *r, const bt_component_source *sourc
 	for (u64 i = 0; i < ports; i++) {
 		const bt_port_output *out =
 			bt_component_source_borrow_output_port_by_index_const(source, i);
-		const bt_port_input *in =
-			bt_component_filter_borrow_input_port_by_index_const(r->muxer, r->muxer_ports);
+		const bt_port_input *in = bt_component_filter_borrow_input_port_by_index_const(
+			r->muxer, r->muxer_ports);
 
 		if (!connect(r, out, in))
 			return false;
@@ -258,8 +262,9 @@ static bool add_muxer(struct bt_reader *r)
 	if (!utils)
 		return false;
 	class = bt_plugin_borrow_filter_component_class_by_name_const(utils, "muxer");
-	ok = class && bt_graph_add_filter_component(r->graph, class, "muxer", NULL, BT_LOGGING_LEVEL_NONE,
-						    &r->muxer) == BT_GRAPH_ADD_COMPONENT_STATUS_OK;
+	ok = class &&
+	     bt_graph_add_filter_component(r->graph, class, "muxer", NULL, BT_LOGGING_LEVEL_NONE,
+					   &r->muxer) == BT_GRAPH_ADD_COMPONENT_STATUS_OK;
 	if (!ok)
 		take_error(r, "babeltrace2's muxer");
 	bt_plugin_put_ref(utils);
@@ -276,7 +281,8 @@ static bool build_saved(struct bt_reader *r, const bt_plugin *ctf, const bt_comp
 		return false;
 	for (u32 i = 0; i < f->count; i++) {
 		if (!metadata_is_whole(f->path[i])) {
-			snprintf(r->why, sizeof(r->why), "%s: its metadata file is cut off", f->path[i]);
+			snprintf(r->why, sizeof(r->why), "%s: its metadata file is cut off",
+				 f->path[i]);
 			return false;
 		}
 		snprintf(name, sizeof(name), "trace-%u", i);
@@ -293,8 +299,9 @@ static bool build_live(struct bt_reader *r, const bt_plugin *ctf, const bt_compo
 {
 	const bt_component_source *source = add_source(r, ctf, url, "live");
 
-	return source && connect(r, bt_component_source_borrow_output_port_by_index_const(source, 0),
-				 bt_component_sink_borrow_input_port_by_index_const(sink, 0));
+	return source &&
+	       connect(r, bt_component_source_borrow_output_port_by_index_const(source, 0),
+		       bt_component_sink_borrow_input_port_by_index_const(sink, 0));
 }
 
 static bool build(struct bt_reader *r, const char *source, const struct found_traces *f)
@@ -305,8 +312,8 @@ static bool build(struct bt_reader *r, const char *source, const struct found_tr
 
 	if (!ctf)
 		return false;
-	ok = bt_graph_add_simple_sink_component(r->graph, "nestor", NULL, consume, NULL, r, &sink) ==
-	     BT_GRAPH_ADD_COMPONENT_STATUS_OK;
+	ok = bt_graph_add_simple_sink_component(r->graph, "nestor", NULL, consume, NULL, r,
+						&sink) == BT_GRAPH_ADD_COMPONENT_STATUS_OK;
 	if (!ok)
 		take_error(r, "babeltrace2");
 	else
@@ -315,8 +322,8 @@ static bool build(struct bt_reader *r, const char *source, const struct found_tr
 	return ok;
 }
 
-struct bt_reader *bt_reader_open(const char *source, const struct bt_reader_ops *ops, void *arg, char *why,
-				 size_t why_bytes)
+struct bt_reader *bt_reader_open(const char *source, const struct bt_reader_ops *ops, void *arg,
+				 char *why, size_t why_bytes)
 {
 	struct bt_reader *r = calloc(1, sizeof(*r));
 	struct found_traces f = {.count = 0};
@@ -334,7 +341,8 @@ struct bt_reader *bt_reader_open(const char *source, const struct bt_reader_ops 
 	r->graph = bt_graph_create(0);
 	r->interrupter = bt_interrupter_create();
 	ok = r->decoder && r->graph && r->interrupter &&
-	     bt_graph_add_interrupter(r->graph, r->interrupter) == BT_GRAPH_ADD_INTERRUPTER_STATUS_OK;
+	     bt_graph_add_interrupter(r->graph, r->interrupter) ==
+		     BT_GRAPH_ADD_INTERRUPTER_STATUS_OK;
 	if (!ok)
 		snprintf(r->why, sizeof(r->why), "out of memory");
 	ok = ok && (r->is_live || find_traces(r, source, &f)) && build(r, source, &f);
@@ -367,12 +375,9 @@ enum bt_reader_status bt_reader_step(struct bt_reader *r)
 	if (bt_interrupter_is_set(r->interrupter))
 		return BT_READER_END;
 	switch (bt_graph_run_once(r->graph)) {
-	case BT_GRAPH_RUN_ONCE_STATUS_OK:
-		return BT_READER_MORE;
-	case BT_GRAPH_RUN_ONCE_STATUS_AGAIN:
-		return BT_READER_WAIT;
-	case BT_GRAPH_RUN_ONCE_STATUS_END:
-		return BT_READER_END;
+	case BT_GRAPH_RUN_ONCE_STATUS_OK: return BT_READER_MORE;
+	case BT_GRAPH_RUN_ONCE_STATUS_AGAIN: return BT_READER_WAIT;
+	case BT_GRAPH_RUN_ONCE_STATUS_END: return BT_READER_END;
 	default:
 		if (bt_interrupter_is_set(r->interrupter)) {
 			take_error(r, "interrupted");

@@ -1,10 +1,10 @@
 /*
  * reader: a trace (a folder, or a live session) as a stream of struct transition
  *
- * Builds the babeltrace2 graph in the process: source.ctf.fs for each trace found under a folder, with
- * a muxer, or source.ctf.lttng-live for a URL. Used by nestor report and by the viewer's sources,
- * which run it in a thread of their own: a live step can stall for 100 ms.
- * Order: as recorded; of one worker, by time; of several, a batch may come late.
+ * Builds the babeltrace2 graph in the process: source.ctf.fs for each trace found under a folder,
+ * with a muxer, or source.ctf.lttng-live for a URL. Used by nestor report and by the viewer's
+ * sources, which run it in a thread of their own: a live step can stall for 100 ms. Order: as
+ * recorded; of one worker, by time; of several, a batch may come late.
  */
 #ifndef TRACE_BT2_READER_H
 #define TRACE_BT2_READER_H
@@ -20,8 +20,8 @@ struct bt_reader_ops {
 };
 
 enum bt_reader_status {
-	BT_READER_MORE,	 /* events were delivered; call again */
-	BT_READER_WAIT,	 /* live: nothing now; wait some ms, call again */
+	BT_READER_MORE, /* events were delivered; call again */
+	BT_READER_WAIT, /* live: nothing now; wait some ms, call again */
 	BT_READER_END,
 	BT_READER_ERROR, /* bt_reader_why() says why; the reader can only be closed */
 };

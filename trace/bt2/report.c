@@ -91,8 +91,8 @@ static void print_head(FILE *out, const struct model *m, const struct report_inf
 	model_workers(m, &nworkers);
 	if (info->source)
 		fprintf(out, "Trace     %s\n", info->source);
-	fprintf(out, "Length    %s of virtual time, %u worker%s\n", duration(length_ns(m)).s, nworkers,
-		nworkers == 1 ? "" : "s");
+	fprintf(out, "Length    %s of virtual time, %u worker%s\n", duration(length_ns(m)).s,
+		nworkers, nworkers == 1 ? "" : "s");
 	fprintf(out, "Events    %s", grouped(t->events).s);
 	if (info->foreign)
 		fprintf(out, " (and %s of other programs)", grouped(info->foreign).s);
@@ -102,7 +102,8 @@ static void print_head(FILE *out, const struct model *m, const struct report_inf
 	if (!t->lost && !t->gaps)
 		fprintf(out, "none\n");
 	else
-		fprintf(out, "%s reported, %s missing in the sequence: the figures below are too low\n",
+		fprintf(out,
+			"%s reported, %s missing in the sequence: the figures below are too low\n",
 			grouped(t->lost).s, grouped(t->gaps).s);
 	if (t->overflow)
 		fprintf(out, "Left out  %s things that did not fit in the report's tables\n",
@@ -110,7 +111,10 @@ static void print_head(FILE *out, const struct model *m, const struct report_inf
 }
 
 static const char *const level_texts[MODEL_LEVELS] = {
-	"L0, charged for exits", "child VMMs", "their guests", "guests of guests",
+	"L0, charged for exits",
+	"child VMMs",
+	"their guests",
+	"guests of guests",
 };
 
 static void print_levels(FILE *out, const struct model *m)
@@ -122,8 +126,9 @@ static void print_levels(FILE *out, const struct model *m)
 	for (u32 i = 0; i < MODEL_LEVELS; i++) {
 		if (!t->level_ns[i] && (i == 0 || i > 2))
 			continue;
-		fprintf(out, "  level %u  %-24s %14s %8s\n", i, level_texts[i] ? level_texts[i] : "deeper",
-			duration(t->level_ns[i]).s, percent(t->level_ns[i], whole).s);
+		fprintf(out, "  level %u  %-24s %14s %8s\n", i,
+			level_texts[i] ? level_texts[i] : "deeper", duration(t->level_ns[i]).s,
+			percent(t->level_ns[i], whole).s);
 	}
 	fprintf(out, "  idle     %-24s %14s %8s\n", "no machine was ready", duration(t->idle_ns).s,
 		percent(t->idle_ns, whole).s);
@@ -153,8 +158,8 @@ static struct model_counters sum_vcpus(const struct model *m, u32 vm, u32 child)
 static void print_vm_row(FILE *out, u32 indent, const char *name, u64 ran_ns, u64 whole,
 			 const struct model_counters *c)
 {
-	fprintf(out, "  %*s%-*s %14s %8s", (int)indent, "", (int)(30 - indent), name, duration(ran_ns).s,
-		percent(ran_ns, whole).s);
+	fprintf(out, "  %*s%-*s %14s %8s", (int)indent, "", (int)(30 - indent), name,
+		duration(ran_ns).s, percent(ran_ns, whole).s);
 	if (c)
 		fprintf(out, " %12s %10s %9s", grouped(c->exits).s, grouped(c->switches).s,
 			grouped(c->halts).s);
@@ -166,10 +171,14 @@ static int by_time(const void *a, const void *b)
 	const struct model_process *x = *(const struct model_process *const *)a;
 	const struct model_process *y = *(const struct model_process *const *)b;
 
-	return x->ran_ns < y->ran_ns ? 1 : x->ran_ns > y->ran_ns ? -1 : x->id < y->id ? -1 : x->id > y->id;
+	return x->ran_ns < y->ran_ns   ? 1
+	       : x->ran_ns > y->ran_ns ? -1
+	       : x->id < y->id	       ? -1
+				       : x->id > y->id;
 }
 
-static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child, u32 indent, u64 whole)
+static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child, u32 indent,
+			    u64 whole)
 {
 	const struct model_process *p, **mine;
 	u64 rest_ns = 0;
@@ -196,14 +205,16 @@ static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child,
 		if (count > MAX_PROCESSES_SHOWN) {
 			char name[48];
 
-			snprintf(name, sizeof(name), "%u more processes", count - MAX_PROCESSES_SHOWN);
+			snprintf(name, sizeof(name), "%u more processes",
+				 count - MAX_PROCESSES_SHOWN);
 			print_vm_row(out, indent, name, rest_ns, whole, NULL);
 		}
 	}
 	free(mine);
 }
 
-static void print_children(FILE *out, const struct model *m, u32 vm, u32 parent, u32 depth, u64 whole)
+static void print_children(FILE *out, const struct model *m, u32 vm, u32 parent, u32 depth,
+			   u64 whole)
 {
 	const struct model_child *c;
 	u32 n;
@@ -232,8 +243,8 @@ static void print_vms(FILE *out, const struct model *m)
 	u64 whole = capacity_ns(m);
 	u32 n;
 
-	fprintf(out, "\n%-32s %14s %8s %12s %10s %9s\n", "Time by VM", "time", "share", "exits", "switches",
-		"halts");
+	fprintf(out, "\n%-32s %14s %8s %12s %10s %9s\n", "Time by VM", "time", "share", "exits",
+		"switches", "halts");
 	vm = model_vms(m, &n);
 	for (u32 i = 0; i < n; i++) {
 		struct model_counters own = sum_vcpus(m, vm[i].id, EVENT_NO_ID);
@@ -259,17 +270,19 @@ static void print_exits(FILE *out, const struct model *m)
 
 	if (!rows)
 		return;
-	fprintf(out, "\nExits by reason                                                 virtual     host cost\n");
-	fprintf(out, "  level reason                    count  reflected       kept     charge         total     mean      max\n");
+	fprintf(out, "\nExits by reason                                                 virtual    "
+		     " host cost\n");
+	fprintf(out, "  level reason                    count  reflected       kept     charge     "
+		     "    total     mean      max\n");
 	n = MIN(model_exits_by_level(m, EVENT_NO_ID, rows, MAX_EXIT_ROWS), (u32)MAX_EXIT_ROWS);
 	for (u32 i = 0; i < n; i++) {
 		const struct model_exit *x = &rows[i];
 		u64 mean = x->count ? x->host_cost_ns / x->count : 0;
 
 		fprintf(out, "  %5u %-20s %10s %10s %10s %10s %13s %8s %8s\n", x->level,
-			event_exit_reason_text(x->reason), grouped(x->count).s, grouped(x->reflected).s,
-			grouped(x->count - x->reflected).s, duration(x->charge_ns).s,
-			duration(x->host_cost_ns).s, duration(mean).s,
+			event_exit_reason_text(x->reason), grouped(x->count).s,
+			grouped(x->reflected).s, grouped(x->count - x->reflected).s,
+			duration(x->charge_ns).s, duration(x->host_cost_ns).s, duration(mean).s,
 			x->host_cost_max_ns ? duration(x->host_cost_max_ns).s : "-");
 		sum.count += x->count;
 		sum.reflected += x->reflected;
@@ -279,9 +292,10 @@ static void print_exits(FILE *out, const struct model *m)
 	if (!n)
 		fputs(none, out);
 	else
-		fprintf(out, "    all %-20s %10s %10s %10s %10s %13s %8s\n", "", grouped(sum.count).s,
-			grouped(sum.reflected).s, grouped(sum.count - sum.reflected).s,
-			duration(sum.charge_ns).s, duration(sum.host_cost_ns).s,
+		fprintf(out, "    all %-20s %10s %10s %10s %10s %13s %8s\n", "",
+			grouped(sum.count).s, grouped(sum.reflected).s,
+			grouped(sum.count - sum.reflected).s, duration(sum.charge_ns).s,
+			duration(sum.host_cost_ns).s,
 			duration(sum.host_cost_ns / MAX(sum.count, (u64)1)).s);
 	free(rows);
 }
@@ -304,8 +318,9 @@ static void print_switches(FILE *out, const struct model *m)
 
 static void print_deadline_head(FILE *out)
 {
-	fprintf(out, "\nDeadlines                         jobs     misses   latest by        misses\n"
-		     "  who                          (its own)  (its own)  (its own)   (inferred)\n");
+	fprintf(out,
+		"\nDeadlines                         jobs     misses   latest by        misses\n"
+		"  who                          (its own)  (its own)  (its own)   (inferred)\n");
 }
 
 static void print_deadline(FILE *out, const struct model *m, const struct model_deadline *d)
@@ -335,7 +350,8 @@ static void print_deadlines(FILE *out, const struct model *m)
 
 	d = model_deadlines(m, &n);
 	for (u32 i = 0; i < n; i++, d++) {
-		if (!d->count[DEADLINE_JOBS] && !d->count[DEADLINE_MISSES] && !d->count[DEADLINE_LATE_US])
+		if (!d->count[DEADLINE_JOBS] && !d->count[DEADLINE_MISSES] &&
+		    !d->count[DEADLINE_LATE_US])
 			continue; /* a guest without deadlines that counts its work */
 		if (!has_head)
 			print_deadline_head(out);

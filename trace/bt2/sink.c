@@ -4,7 +4,8 @@
 #include "trace/bt2/sink.h"
 
 /* --- parameters: the same for all sinks --- */
-static bool read_param(struct sink *s, const char *key, const bt_value *value, char *why, size_t why_bytes)
+static bool read_param(struct sink *s, const char *key, const bt_value *value, char *why,
+		       size_t why_bytes)
 {
 	if (!strcmp(key, "format") && bt_value_is_string(value)) {
 		const char *format = bt_value_string_get(value);
@@ -28,7 +29,8 @@ static bool read_param(struct sink *s, const char *key, const bt_value *value, c
 		s->min_ns = (u64)bt_value_integer_signed_get(value);
 		return true;
 	}
-	snprintf(why, why_bytes, "parameter %s is not known or of the wrong type (format, min-ns, all)", key);
+	snprintf(why, why_bytes,
+		 "parameter %s is not known or of the wrong type (format, min-ns, all)", key);
 	return false;
 }
 
@@ -39,8 +41,8 @@ struct read_params {
 	bool ok;
 };
 
-static bt_value_map_foreach_entry_const_func_status read_entry(const char *key, const bt_value *value,
-							       void *arg)
+static bt_value_map_foreach_entry_const_func_status read_entry(const char *key,
+							       const bt_value *value, void *arg)
 {
 	struct read_params *r = arg;
 
@@ -49,7 +51,8 @@ static bt_value_map_foreach_entry_const_func_status read_entry(const char *key, 
 		     : BT_VALUE_MAP_FOREACH_ENTRY_CONST_FUNC_STATUS_INTERRUPT;
 }
 
-struct sink *sink_create(const struct sink_class *class, const bt_value *params, char *why, size_t why_bytes)
+struct sink *sink_create(const struct sink_class *class, const bt_value *params, char *why,
+			 size_t why_bytes)
 {
 	struct sink *s = calloc(1, sizeof(*s));
 	struct read_params r = {s, why, why_bytes, true};
@@ -121,10 +124,22 @@ static void print_parts(struct sink *s, u32 parts)
 	fflush(stdout);
 }
 
-static void end_summary(struct sink *s) { print_parts(s, REPORT_ALL); }
-static void end_exits(struct sink *s) { print_parts(s, REPORT_EXITS); }
-static void end_switches(struct sink *s) { print_parts(s, REPORT_VMS | REPORT_SWITCHES); }
-static void end_deadlines(struct sink *s) { print_parts(s, REPORT_DEADLINES); }
+static void end_summary(struct sink *s)
+{
+	print_parts(s, REPORT_ALL);
+}
+static void end_exits(struct sink *s)
+{
+	print_parts(s, REPORT_EXITS);
+}
+static void end_switches(struct sink *s)
+{
+	print_parts(s, REPORT_VMS | REPORT_SWITCHES);
+}
+static void end_deadlines(struct sink *s)
+{
+	print_parts(s, REPORT_DEADLINES);
+}
 
 const struct sink_class sink_summary = {.end = end_summary};
 const struct sink_class sink_exits = {.end = end_exits};
@@ -142,14 +157,16 @@ static void print_stretch(void *arg, const struct model_stretch *st)
 		return;
 	model_vcpu_name(s->model, st->level ? who : EVENT_NO_ID, name, sizeof(name));
 	if (s->as_json)
-		printf("{\"start_ns\":%llu,\"end_ns\":%llu,\"worker\":%u,\"level\":%u,\"vcpu\":%u,\"name\":\"%s\"}\n",
+		printf("{\"start_ns\":%llu,\"end_ns\":%llu,\"worker\":%u,\"level\":%u,\"vcpu\":%u,"
+		       "\"name\":\"%s\"}\n",
 		       (unsigned long long)st->start_ns, (unsigned long long)st->end_ns, st->worker,
 		       st->level, who, name);
 	else
 		printf("%llu.%09llu %12llu ns  worker %u  level %u  %s\n",
 		       (unsigned long long)(st->start_ns / NS_PER_SEC),
 		       (unsigned long long)(st->start_ns % NS_PER_SEC),
-		       (unsigned long long)(st->end_ns - st->start_ns), st->worker, st->level, name);
+		       (unsigned long long)(st->end_ns - st->start_ns), st->worker, st->level,
+		       name);
 }
 
 static bool begin_schedule(struct sink *s)
@@ -174,15 +191,9 @@ static void print_field(const struct event_field *f, const u64 *words)
 	switch (f->type) {
 	case EVENT_TYPE_hex:
 	case EVENT_TYPE_addr:
-	case EVENT_TYPE_hex32:
-		printf(" %s=%#llx", f->name, (unsigned long long)*words);
-		break;
-	case EVENT_TYPE_text:
-		printf(" %s=\"%s\"", f->name, event_text_get(words, text));
-		break;
-	case EVENT_TYPE_sdec:
-		printf(" %s=%lld", f->name, (long long)*words);
-		break;
+	case EVENT_TYPE_hex32: printf(" %s=%#llx", f->name, (unsigned long long)*words); break;
+	case EVENT_TYPE_text: printf(" %s=\"%s\"", f->name, event_text_get(words, text)); break;
+	case EVENT_TYPE_sdec: printf(" %s=%lld", f->name, (long long)*words); break;
 	case EVENT_TYPE_enum:
 		name = event_enum_text(f->enumeration, *words);
 		if (name)
@@ -204,7 +215,8 @@ static void print_event(void *arg, const struct transition *t)
 	const u64 *words = t->p;
 
 	printf("%llu.%09llu %u:%llu ", (unsigned long long)(t->vtime_ns / NS_PER_SEC),
-	       (unsigned long long)(t->vtime_ns % NS_PER_SEC), t->worker, (unsigned long long)t->seq);
+	       (unsigned long long)(t->vtime_ns % NS_PER_SEC), t->worker,
+	       (unsigned long long)t->seq);
 	if (t->vcpu_id == EVENT_NO_ID)
 		printf("- %s", info->name);
 	else
@@ -235,4 +247,5 @@ static void end_events(struct sink *s)
 	fflush(stdout);
 }
 
-const struct sink_class sink_events = {.begin = begin_events, .event = take_for_print, .end = end_events};
+const struct sink_class sink_events = {
+	.begin = begin_events, .event = take_for_print, .end = end_events};

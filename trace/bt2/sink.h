@@ -1,8 +1,8 @@
 /*
  * sink: what the plugin's sink components have in common
  *
- * Each takes one input, decodes its events, feeds a model of its own and prints at the end, or as it
- * goes. A component class is one struct sink_class; plugin.c makes babeltrace2's methods of it.
+ * Each takes one input, decodes its events, feeds a model of its own and prints at the end, or as
+ * it goes. A component class is one struct sink_class; plugin.c makes babeltrace2's methods of it.
  */
 #ifndef TRACE_BT2_SINK_H
 #define TRACE_BT2_SINK_H
@@ -16,7 +16,8 @@
 struct sink;
 
 struct sink_class {
-	/* Before the first event; may ask the model for stretches. May be NULL. Return: false: no memory. */
+	/* Before the first event; may ask the model for stretches. May be NULL. Return: false: no
+	 * memory. */
 	bool (*begin)(struct sink *s);
 	/* Each event, after the model has had it; the event has all its fields. May be NULL. */
 	void (*event)(struct sink *s, const struct transition *t);
@@ -37,11 +38,12 @@ struct sink {
 	u64 min_ns;   /* min-ns=N */
 };
 
-extern const struct sink_class sink_summary, sink_exits, sink_schedule, sink_switches, sink_deadlines,
-	sink_events;
+extern const struct sink_class sink_summary, sink_exits, sink_schedule, sink_switches,
+	sink_deadlines, sink_events;
 
 /* Make a sink with @params; NULL: @why says what is wrong with them, or memory is short. */
-struct sink *sink_create(const struct sink_class *class, const bt_value *params, char *why, size_t why_bytes);
+struct sink *sink_create(const struct sink_class *class, const bt_value *params, char *why,
+			 size_t why_bytes);
 void sink_destroy(struct sink *s);
 
 /* Take in one message (not its reference). */

@@ -17,7 +17,8 @@ static void print_enums(void)
 	for (u32 i = 0; i < event_enum_count; i++) {
 		const struct event_enum *e = event_enums[i];
 
-		printf(" \\\n\tLTTNG_UST_TRACEPOINT_ENUM(nestor, %s, LTTNG_UST_TP_ENUM_VALUES(", e->name);
+		printf(" \\\n\tLTTNG_UST_TRACEPOINT_ENUM(nestor, %s, LTTNG_UST_TP_ENUM_VALUES(",
+		       e->name);
 		for (u32 v = 0; v < e->count; v++)
 			printf(" \\\n\t\tlttng_ust_field_enum_value(\"%s\", %u)", e->values[v].text,
 			       e->values[v].number);
@@ -30,24 +31,15 @@ static const char *type_text(const struct event_field *f)
 {
 	switch (f->type) {
 	case EVENT_TYPE_hex:
-	case EVENT_TYPE_addr:
-		return "u64, hexadecimal";
-	case EVENT_TYPE_hex32:
-		return "u32, hexadecimal";
-	case EVENT_TYPE_dec:
-		return "u64";
-	case EVENT_TYPE_dec32:
-		return "u32";
-	case EVENT_TYPE_dec16:
-		return "u16";
-	case EVENT_TYPE_sdec:
-		return "s64";
-	case EVENT_TYPE_flag:
-		return "0 or 1";
-	case EVENT_TYPE_enum:
-		return "enumeration";
-	case EVENT_TYPE_text:
-		return "text";
+	case EVENT_TYPE_addr: return "u64, hexadecimal";
+	case EVENT_TYPE_hex32: return "u32, hexadecimal";
+	case EVENT_TYPE_dec: return "u64";
+	case EVENT_TYPE_dec32: return "u32";
+	case EVENT_TYPE_dec16: return "u16";
+	case EVENT_TYPE_sdec: return "s64";
+	case EVENT_TYPE_flag: return "0 or 1";
+	case EVENT_TYPE_enum: return "enumeration";
+	case EVENT_TYPE_text: return "text";
 	}
 	return "?";
 }
@@ -61,14 +53,15 @@ static const char detail_texts[][40] = {
 static void print_event(const struct event_info *info)
 {
 	printf("### %s\n\n%s.\n%s; %s.\n\n", info->name, info->doc,
-	       info->sort == EVENT_SORT_ARCH ? "Architectural" : "Engine", detail_texts[info->detail]);
+	       info->sort == EVENT_SORT_ARCH ? "Architectural" : "Engine",
+	       detail_texts[info->detail]);
 	printf("| field | type | meaning |\n|---|---|---|\n");
 	for (u32 i = 0; i < info->nfields; i++) {
 		const struct event_field *f = &info->fields[i];
 
 		if (f->enumeration)
-			printf("| `%s` | [%s](#enumeration-%s) | %s |\n", f->name, f->enumeration->name,
-			       f->enumeration->name, f->doc);
+			printf("| `%s` | [%s](#enumeration-%s) | %s |\n", f->name,
+			       f->enumeration->name, f->enumeration->name, f->doc);
 		else
 			printf("| `%s` | %s | %s |\n", f->name, type_text(f), f->doc);
 	}
@@ -79,10 +72,13 @@ static void print_docs(void)
 {
 	printf("# Events\n\n"
 	       "Made by the build from `l0/arch/events.def`. LTTng provider: `nestor`.\n\n"
-	       "Every event begins with `vtime_ns` (virtual time, u64), `seq` (u64, counts by worker, "
-	       "architectural and engine events apart), `worker` (u16), `vcpu_id` (u32, %u: none) and "
+	       "Every event begins with `vtime_ns` (virtual time, u64), `seq` (u64, counts by "
+	       "worker, "
+	       "architectural and engine events apart), `worker` (u16), `vcpu_id` (u32, %u: none) "
+	       "and "
 	       "`level` (u8: 0 L0 itself, 1 a child VMM, 2 its guests, and so on). "
-	       "The order of a trace is (`vtime_ns`, `worker`, `seq`); LTTng's own time stamp is the "
+	       "The order of a trace is (`vtime_ns`, `worker`, `seq`); LTTng's own time stamp is "
+	       "the "
 	       "host's and says when a batch was written.\n\n"
 	       "*Architectural* events are the same for the same inputs, without fields that begin "
 	       "with `host_`; *engine* events are not compared.\n\n## Events by name\n\n",
@@ -93,7 +89,8 @@ static void print_docs(void)
 	for (u32 i = 0; i < event_enum_count; i++) {
 		const struct event_enum *e = event_enums[i];
 
-		printf("### Enumeration %s\n\n%s.\n\n| value | name |\n|---|---|\n", e->name, e->doc);
+		printf("### Enumeration %s\n\n%s.\n\n| value | name |\n|---|---|\n", e->name,
+		       e->doc);
 		for (u32 v = 0; v < e->count; v++)
 			printf("| %u | %s |\n", e->values[v].number, e->values[v].text);
 		printf("\n");

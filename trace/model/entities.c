@@ -375,7 +375,8 @@ static void feed_deadline(struct model *m, const struct transition *t)
 	bool is_new;
 
 	for (u32 i = 0; i < m->deadlines.count; i++) {
-		struct model_deadline *have = (struct model_deadline *)(void *)m->deadlines.items + i;
+		struct model_deadline *have =
+			(struct model_deadline *)(void *)m->deadlines.items + i;
 
 		if (have->vm == vm && have->child == (u32)e->child && have->guest == (u32)e->guest)
 			d = have;
@@ -434,9 +435,12 @@ static void feed_exit_summary(struct model *m, const struct transition *t)
 {
 	const struct ev_exit_summary *e = transition_payload(t, exit_summary);
 	struct model_vcpu *v = model_get_vcpu(m, t->vcpu_id);
-	struct model_exit add = {.reason = (u32)e->exit_reason & 0xffff, .level = t->level,
-				 .count = e->count, .reflected = e->reflected,
-				 .charge_ns = e->charge_ns, .host_cost_ns = e->host_cost_ns};
+	struct model_exit add = {.reason = (u32)e->exit_reason & 0xffff,
+				 .level = t->level,
+				 .count = e->count,
+				 .reflected = e->reflected,
+				 .charge_ns = e->charge_ns,
+				 .host_cost_ns = e->host_cost_ns};
 
 	if (v)
 		model_exit_add(m, v, t->vtime_ns, &add);

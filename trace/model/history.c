@@ -75,7 +75,8 @@ struct model_counters model_window(const struct model_vcpu *v, u64 from_ns, u64 
 
 	if (!h)
 		return sum;
-	for (u64 i = from_ns / h->width_ns; i < MODEL_HISTORY_BUCKETS && i * h->width_ns < to_ns; i++) {
+	for (u64 i = from_ns / h->width_ns; i < MODEL_HISTORY_BUCKETS && i * h->width_ns < to_ns;
+	     i++) {
 		const struct model_counters *b = &h->bucket[i];
 		u64 lo = MAX(from_ns, i * h->width_ns), hi = MIN(to_ns, (i + 1) * h->width_ns);
 		struct model_counters part = {

@@ -15,8 +15,8 @@ struct queue {
 struct merge {
 	merge_fn out;
 	void *arg;
-	u32 limit, held, nqueues, waiting; /* waiting: queues with an event */
-	struct queue *queues;		   /* by worker */
+	u32 limit, window, held, nqueues, waiting; /* waiting: queues with an event */
+	struct queue *queues;			   /* by worker */
 	u8 *seen;
 	u32 nseen;
 	u64 last_ns, late;
@@ -29,6 +29,7 @@ struct merge *merge_create(u32 limit, merge_fn out, void *arg)
 	if (!m)
 		return NULL;
 	m->limit = limit ? limit : DEFAULT_LIMIT;
+	m->window = m->limit / 16;
 	m->out = out;
 	m->arg = arg;
 	return m;
@@ -139,8 +140,8 @@ void merge_feed(struct merge *m, const struct transition *t)
 		m->seen[t->worker] = 1;
 		m->nseen++;
 	}
-	/* a single worker so far may be joined by another: keep some back */
-	while ((m->nseen > 1 && m->waiting == m->nseen) || m->held > m->limit)
+	/* a window is always kept back: a worker may show up that has not been seen yet */
+	while ((m->held > m->window && m->waiting == m->nseen) || m->held > m->limit)
 		hand_out_earliest(m);
 }
 

@@ -1,10 +1,11 @@
 /*
  * merge: events of several workers into the one order of a trace, (vtime_ns, worker, seq)
  *
- * Workers write in batches, so a reader gets them out of step, though each worker's own in order. Used
- * where the order matters: comparing runs, printing. Events wait until every worker that has been
- * seen has one waiting, or until the limit is reached; then the earliest goes on.
- * Pure; bounded memory; one user at a time. Cost: a heap step an event.
+ * Workers write in batches, so a reader gets them out of step, though each worker's own in order.
+ * Used where the order matters: comparing runs, printing. Events wait until a sixteenth of the
+ * limit is there and every worker that has been seen has one waiting, or until the limit is
+ * reached; then the earliest goes on. Pure; bounded memory; one user at a time. Cost: a heap step
+ * an event.
  */
 #ifndef TRACE_MODEL_MERGE_H
 #define TRACE_MODEL_MERGE_H

@@ -1,15 +1,15 @@
 /*
  * model: from the stream of events to who exists, who ran when at which level, and what it cost
  *
- * Fed with struct transition by the babeltrace2 plugin, the report and the viewer; they read its tables
- * and lanes. Pure: no files, no clock, no threads (one user at a time). Memory is bounded whatever the
- * length of the trace: tables have limits (what does not fit is counted in `overflow`), lanes keep the
- * newest segments, histories widen their buckets.
+ * Fed with struct transition by the babeltrace2 plugin, the report and the viewer; they read its
+ * tables and lanes. Pure: no files, no clock, no threads (one user at a time). Memory is bounded
+ * whatever the length of the trace: tables have limits (what does not fit is counted in
+ * `overflow`), lanes keep the newest segments, histories widen their buckets.
  *
  * Events of one worker come in order; those of different workers may be out of step by a batch.
- * Sources with all events give exact times (MODEL_EXACT); live ones, which have summaries instead of
- * what comes once an exit, give the same sums every few ms (MODEL_LIVE). A reader may begin anywhere:
- * state is repeated in the stream.
+ * Sources with all events give exact times (MODEL_EXACT); live ones, which have summaries instead
+ * of what comes once an exit, give the same sums every few ms (MODEL_LIVE). A reader may begin
+ * anywhere: state is repeated in the stream.
  *
  * Cost: some 20 to 40 ns an event.
  */
@@ -27,9 +27,9 @@ struct model;
 enum model_detail { MODEL_UNKNOWN, MODEL_EXACT, MODEL_LIVE };
 
 struct model_config {
-	u32 max_vcpus;	   /* 0: 4096 */
-	u32 max_processes; /* 0: 65536 */
-	u32 lane_segments; /* kept a worker, rounded up to a power of two; 0: 65536 */
+	u32 max_vcpus;		  /* 0: 4096 */
+	u32 max_processes;	  /* 0: 65536 */
+	u32 lane_segments;	  /* kept a worker, rounded up to a power of two; 0: 65536 */
 	enum model_detail detail; /* MODEL_UNKNOWN: exact, until a summary shows that it is not */
 };
 
@@ -38,14 +38,14 @@ struct model_exit {
 	u32 reason;
 	u32 level;
 	u64 count, reflected;
-	u64 charge_ns;	    /* virtual time charged */
-	u64 host_cost_ns;   /* host time that L0 spent */
+	u64 charge_ns;	      /* virtual time charged */
+	u64 host_cost_ns;     /* host time that L0 spent */
 	u64 host_cost_max_ns; /* of one exit; 0 in live streams */
 };
 
 /* Counters that add up; what a history bucket holds, too. */
 struct model_counters {
-	u64 ran_ns;   /* its own code ran */
+	u64 ran_ns; /* its own code ran */
 	u64 exits, reflected;
 	u64 switches; /* times it was switched in: by a worker (level 1), by its VMM (deeper) */
 	u64 halts;    /* halts and HLT exits that its VMM got */
@@ -67,8 +67,8 @@ struct model_vm {
 	enum stop_cause stop_cause; /* STOP_NONE while it runs */
 	s64 status;
 	u64 start_ns, stop_ns;
-	u64 ran_ns;	/* all its processors, everything inside included */
-	u64 own_ns;	/* of that its VMM's (level 1) code */
+	u64 ran_ns;	 /* all its processors, everything inside included */
+	u64 own_ns;	 /* of that its VMM's (level 1) code */
 	u64 children_ns; /* of that its guests' */
 };
 
@@ -90,7 +90,7 @@ struct model_vcpu {
 	u32 process; /* the one that runs, EVENT_NO_ID when not known */
 	struct model_counters total;
 	u64 charge_ns, host_cost_ns;
-	u64 entries; /* VM entries into it */
+	u64 entries;	    /* VM entries into it */
 	u64 child_switches; /* level 1: times it changed from one guest vCPU to another */
 	u64 halted_ns, wakes, spins, injected;
 	u64 process_switches;
@@ -109,8 +109,9 @@ struct model_process {
 
 /* A guest's own counts; [] by enum deadline_kind. */
 struct model_deadline {
-	u32 id; /* number in this table */
-	u32 vm, child, guest; /* child EVENT_NO_ID: written by the VMM; guest: its number as the VMM says */
+	u32 id;		      /* number in this table */
+	u32 vm, child, guest; /* child EVENT_NO_ID: written by the VMM; guest: its number as the VMM
+				 says */
 	u64 count[MODEL_DEADLINE_KINDS];
 	u64 first_ns, last_ns;
 };
@@ -126,7 +127,7 @@ struct model_segment {
 struct model_worker {
 	u32 id;
 	u64 busy_ns, idle_ns, switches;
-	u64 last_ns;	/* time of its newest event */
+	u64 last_ns; /* time of its newest event */
 	u64 seq_next[EVENT_SORT_COUNT];
 	struct model_segment current; /* end_ns: as far as known */
 	u32 level;		      /* at which it runs now; 0: idle or not known */
@@ -140,9 +141,9 @@ struct model_totals {
 	u64 level_ns[MODEL_LEVELS]; /* [0]: charged time, when exits cost virtual time */
 	u64 idle_ns;
 	u64 vm_switches, child_switches, process_switches, halts, entries;
-	u64 lost;	  /* reported lost, by lost events and by the reader (model_note_lost) */
-	u64 gaps;	  /* sequence numbers missing, of sorts that the source carries whole */
-	u64 overflow;	  /* things that did not fit in a table */
+	u64 lost;     /* reported lost, by lost events and by the reader (model_note_lost) */
+	u64 gaps;     /* sequence numbers missing, of sorts that the source carries whole */
+	u64 overflow; /* things that did not fit in a table */
 };
 
 /**
@@ -193,18 +194,20 @@ u32 model_exits_by_level(const struct model *m, u32 vm, struct model_exit *out, 
  * @out: room for @max; the open one at the end is included, up to the newest event
  * Return: how many were written. Stretches older than what is kept are missing.
  */
-u32 model_lane(const struct model *m, u32 worker, u64 from_ns, u64 to_ns, struct model_segment *out, u32 max);
+u32 model_lane(const struct model *m, u32 worker, u64 from_ns, u64 to_ns, struct model_segment *out,
+	       u32 max);
 
 /* Counters of a vCPU within [from_ns, to_ns): buckets at the edges count by their share. */
 struct model_counters model_window(const struct model_vcpu *v, u64 from_ns, u64 to_ns);
 
-/* Name for people, like "child-a", "child-a/guest", "child-a/guest#1": @buf of @bytes is returned. */
+/* Name for people, like "child-a", "child-a/guest", "child-a/guest#1": @buf of @bytes is returned.
+ */
 const char *model_vcpu_name(const struct model *m, u32 vcpu, char *buf, size_t bytes);
 const char *model_child_name(const struct model *m, u32 child, char *buf, size_t bytes);
 
 /*
- * Every change of who runs, as exactly as the source says: one call for each stretch once it is over.
- * For exports; level 1 with @inner EVENT_NO_ID is the VMM itself, level 0 the idle worker.
+ * Every change of who runs, as exactly as the source says: one call for each stretch once it is
+ * over. For exports; level 1 with @inner EVENT_NO_ID is the VMM itself, level 0 the idle worker.
  */
 struct model_stretch {
 	u64 start_ns, end_ns;

@@ -30,14 +30,14 @@ struct vcpu_priv {
 };
 
 struct worker_priv {
-	u64 since_ns;	  /* time is accounted for up to here */
-	u64 stretch_ns;	  /* start of the stretch that runs */
-	u64 charge_ns;	  /* charged, not yet passed */
-	bool is_known;	  /* who runs is known */
-	bool has_lane;	  /* the lane's open segment is valid */
+	u64 since_ns;	/* time is accounted for up to here */
+	u64 stretch_ns; /* start of the stretch that runs */
+	u64 charge_ns;	/* charged, not yet passed */
+	bool is_known;	/* who runs is known */
+	bool has_lane;	/* the lane's open segment is valid */
 	bool seq_is_known[EVENT_SORT_COUNT];
 	u32 vcpu, inner, level; /* the stretch */
-	u32 loaded;	  /* guest vCPU of the level-1 processor, for the lane */
+	u32 loaded;		/* guest vCPU of the level-1 processor, for the lane */
 	struct model_segment *ring;
 	u64 head; /* segments so far */
 };
@@ -76,7 +76,8 @@ static inline struct vcpu_priv *model_vcpu_priv(const struct model *m, const str
 {
 	return &m->vcpu_priv[model_vcpu_index(m, v)];
 }
-static inline struct worker_priv *model_worker_priv(const struct model *m, const struct model_worker *w)
+static inline struct worker_priv *model_worker_priv(const struct model *m,
+						    const struct model_worker *w)
 {
 	return &m->worker_priv[w - (const struct model_worker *)(const void *)m->workers.items];
 }

@@ -66,7 +66,11 @@ static void pass_time(struct model *m, struct model_worker *w, u64 now)
 static void end_stretch(struct model *m, struct model_worker *w, u64 now)
 {
 	struct worker_priv *p = model_worker_priv(m, w);
-	struct model_stretch s = {p->stretch_ns, now, w->id, p->vcpu, p->level > 1 ? p->inner : EVENT_NO_ID,
+	struct model_stretch s = {p->stretch_ns,
+				  now,
+				  w->id,
+				  p->vcpu,
+				  p->level > 1 ? p->inner : EVENT_NO_ID,
 				  p->vcpu == EVENT_NO_ID ? 0 : p->level};
 
 	if (m->on_stretch && p->is_known && now > p->stretch_ns)
@@ -112,7 +116,8 @@ static void run(struct model *m, struct model_worker *w, u64 now, u32 vcpu, u32 
 	struct worker_priv *p = model_worker_priv(m, w);
 
 	pass_time(m, w, now);
-	if (p->is_known && p->vcpu == vcpu && p->level == level && (level <= 1 || p->inner == inner))
+	if (p->is_known && p->vcpu == vcpu && p->level == level &&
+	    (level <= 1 || p->inner == inner))
 		return;
 	end_stretch(m, w, now);
 	p->vcpu = vcpu;
@@ -202,9 +207,12 @@ static void feed_exit(struct model *m, struct model_worker *w, const struct tran
 {
 	const struct ev_vm_exit *e = transition_payload(t, vm_exit);
 	struct model_vcpu *v = model_get_vcpu(m, t->vcpu_id);
-	const struct model_exit add = {.reason = (u32)e->exit_reason & 0xffff, .level = t->level,
-				       .count = 1, .reflected = e->reflected != 0,
-				       .charge_ns = e->charge_ns, .host_cost_ns = e->host_cost_ns,
+	const struct model_exit add = {.reason = (u32)e->exit_reason & 0xffff,
+				       .level = t->level,
+				       .count = 1,
+				       .reflected = e->reflected != 0,
+				       .charge_ns = e->charge_ns,
+				       .host_cost_ns = e->host_cost_ns,
 				       .host_cost_max_ns = e->host_cost_ns};
 
 	struct worker_priv *p = model_worker_priv(m, w);
@@ -294,13 +302,11 @@ void model_schedule_feed(struct model *m, struct model_worker *w, const struct t
 		pass_time(m, w, t->vtime_ns); /* before the process changes */
 		break;
 	case TRANSITION_child_switch:
-		set_loaded(m, w, t->vtime_ns, t->vcpu_id, (u32)transition_payload(t, child_switch)->next);
+		set_loaded(m, w, t->vtime_ns, t->vcpu_id,
+			   (u32)transition_payload(t, child_switch)->next);
 		break;
-	case TRANSITION_vmx_off:
-		set_loaded(m, w, t->vtime_ns, t->vcpu_id, EVENT_NO_ID);
-		break;
-	default:
-		break;
+	case TRANSITION_vmx_off: set_loaded(m, w, t->vtime_ns, t->vcpu_id, EVENT_NO_ID); break;
+	default: break;
 	}
 }
 
@@ -313,7 +319,8 @@ void model_schedule_settle(struct model *m, struct model_worker *w)
 	p->stretch_ns = MAX(p->stretch_ns, w->last_ns);
 }
 
-u32 model_lane(const struct model *m, u32 worker, u64 from_ns, u64 to_ns, struct model_segment *out, u32 max)
+u32 model_lane(const struct model *m, u32 worker, u64 from_ns, u64 to_ns, struct model_segment *out,
+	       u32 max)
 {
 	const struct model_worker *w = model_table_find(&m->workers, worker);
 	const struct worker_priv *p;
