@@ -70,19 +70,39 @@ void op_vmfunc(struct vp *vp, const struct op *op)
 
 /* --- VMREAD, VMWRITE -------------------------------------------------------------------------- */
 
-/* Does the shadow VMCS serve the field? Unusual ones exit as well; l0/exit knows what they mean. L1
- * has one too: L0 lets it read and write its current VMCS without an exit. */
-static bool shadow_serves(const struct vp *vp, u64 encoding, bool write)
+/* What becomes of a VMREAD or VMWRITE. */
+enum shadow_answer { SHADOW_EXITS, SHADOW_SERVES, SHADOW_NO_VMCS, SHADOW_NO_FIELD };
+
+/* A guest whose bitmap is clear gets its answer from the shadow VMCS, a failure too. L1 has one as
+ * well: L0 lets it read and write its current VMCS without an exit; what is unusual exits, l0/exit
+ * knows what it means. */
+static enum shadow_answer shadow_asks(const struct vp *vp, u64 encoding, bool write)
 {
 	const u8 *map = write ? vp->ctl.vmwrite_bitmap : vp->ctl.vmread_bitmap;
+	u64 field = vp->in_l2 ? encoding & ~(u64)VMCS_HIGH : encoding;
 
-	if (!ctl_proc2(vp, PROC2_VMCS_SHADOWING) || !vp->ctl.shadow_vmcs || !map)
-		return false;
+	if (!ctl_proc2(vp, PROC2_VMCS_SHADOWING) || !map)
+		return SHADOW_EXITS;
 	if (encoding >> 15 || (map[encoding / 8] >> (encoding & 7) & 1))
-		return false;
-	if (!vmcs12_offset_of(encoding) || vmcs12_need[VMCS12_KEY((u32)encoding)] == NEED_NEVER)
-		return false;
-	return !write || VMCS_ENCODING_CLASS(encoding) != VMCS_CLASS_RO;
+		return SHADOW_EXITS;
+	if (!vp->ctl.shadow_vmcs)
+		return vp->in_l2 ? SHADOW_NO_VMCS : SHADOW_EXITS;
+	if (!vmcs12_offset_of(field) || vmcs12_need[VMCS12_KEY((u32)field)] == NEED_NEVER ||
+	    (field != encoding && VMCS_ENCODING_WIDTH(field) != VMCS_WIDTH_64))
+		return vp->in_l2 ? SHADOW_NO_FIELD : SHADOW_EXITS;
+	if (write && !vp->in_l2 && VMCS_ENCODING_CLASS(encoding) == VMCS_CLASS_RO)
+		return SHADOW_EXITS;
+	return SHADOW_SERVES;
+}
+
+/* Where the field is; *@bytes: how wide it is, four for the upper half of a 64-bit one. */
+static u8 *shadow_field(const struct vp *vp, u32 encoding, u32 *bytes)
+{
+	bool high = encoding & VMCS_HIGH;
+
+	encoding &= ~VMCS_HIGH;
+	*bytes = high ? 4 : vmcs_field_bytes(encoding);
+	return (u8 *)vp->ctl.shadow_vmcs + vmcs12_offset_of(encoding) + (high ? 4 : 0);
 }
 
 static u32 vmx_operand_size(const struct vp *vp)
@@ -92,8 +112,8 @@ static u32 vmx_operand_size(const struct vp *vp)
 
 static void shadow_read(struct vp *vp, const struct op *op, u32 encoding)
 {
-	const u8 *p = (const u8 *)vp->ctl.shadow_vmcs + vmcs12_offset_of(encoding);
-	u32 bytes = vmcs_field_bytes(encoding), size = vmx_operand_size(vp);
+	u32 bytes, size = vmx_operand_size(vp);
+	const u8 *p = shadow_field(vp, encoding, &bytes);
 	u64 val = bytes == 2 ? nm_load16(p) : bytes == 4 ? nm_load32(p) : nm_load64(p);
 
 	if (op->flags & OP_MEM)
@@ -104,8 +124,8 @@ static void shadow_read(struct vp *vp, const struct op *op, u32 encoding)
 
 static void shadow_write(struct vp *vp, const struct op *op, u32 encoding)
 {
-	u8 *p = (u8 *)vp->ctl.shadow_vmcs + vmcs12_offset_of(encoding);
-	u32 bytes = vmcs_field_bytes(encoding), size = vmx_operand_size(vp);
+	u32 bytes, size = vmx_operand_size(vp);
+	u8 *p = shadow_field(vp, encoding, &bytes);
 	u64 val = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), size)
 				     : vp->cpu.gpr[op->src];
 
@@ -126,16 +146,28 @@ void op_vmread_vmwrite(struct vp *vp, const struct op *op)
 {
 	bool write = (op->aux & 0xff) == 0x79;
 	u64 encoding = vp->cpu.gpr[op->dst];
+	enum shadow_answer answer;
 
 	if (mode_lacks_vmx(vp) || !(vp->vmxon || vp->in_l2))
 		fault_ud(vp, op);
 	check_root_privilege(vp, op);
 	if (!is_code64(vp))
 		encoding = (u32)encoding;
-	if (!shadow_serves(vp, encoding, write))
+	answer = shadow_asks(vp, encoding, write);
+	if (answer == SHADOW_EXITS)
 		intercept_check(vp, op, write ? EXIT_REASON_VMWRITE : EXIT_REASON_VMREAD, 0);
 	if (cur_cpl(vp))
 		fault_gp0(vp, op);
+	if (answer == SHADOW_NO_VMCS) {
+		sys_arith_flags(vp, RFLAGS_CF); /* VMfailInvalid */
+		return;
+	}
+	if (answer == SHADOW_NO_FIELD) {
+		((struct vmcs12 *)vp->ctl.shadow_vmcs)->vm_instruction_error =
+			VMXERR_UNSUPPORTED_COMPONENT;
+		sys_arith_flags(vp, RFLAGS_ZF); /* VMfailValid */
+		return;
+	}
 	if (write)
 		shadow_write(vp, op, (u32)encoding);
 	else
