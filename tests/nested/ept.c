@@ -1,12 +1,8 @@
 /* Extended page tables, VPIDs, and what must be flushed when they change. */
-#include "tests/nested/vmxt.h"
-
-#define PROBE \
-	0x40000000ull /* a guest-physical address beyond this machine's RAM, 2 MiB aligned \
-		       */
+#include "tests/nested/probe.h"
 
 static u64 *root;
-static u64 *probe_pt; /* the last-level table over PROBE */
+u64 *probe_pt;
 static volatile u64 *const probe = (volatile u64 *)PROBE;
 static volatile u64 seen;
 
@@ -34,8 +30,7 @@ static void guest_executes(void)
 	}
 }
 
-/* The identity map, and the 2 MiB at PROBE in small pages, none there yet. */
-static bool setup(struct vmxt *t, vmxt_guest_fn fn)
+bool probe_setup(struct vmxt *t, vmxt_guest_fn fn)
 {
 	u64 *pd;
 
@@ -56,7 +51,7 @@ static bool setup(struct vmxt *t, vmxt_guest_fn fn)
 	return true;
 }
 
-static u64 *new_page(u64 content)
+u64 *probe_page(u64 content)
 {
 	u64 *p = page_alloc(1, PAGE_SIZE);
 
@@ -66,7 +61,7 @@ static u64 *new_page(u64 content)
 
 static void violation(struct vmxt *t, vmxt_guest_fn fn, u64 entry, u64 access)
 {
-	if (!setup(t, fn))
+	if (!probe_setup(t, fn))
 		return;
 	probe_pt[0] = entry;
 	vmxt_note("EPT entry", entry);
@@ -82,7 +77,7 @@ static void violation(struct vmxt *t, vmxt_guest_fn fn, u64 entry, u64 access)
 
 static void violations(struct vmxt *t)
 {
-	u64 *page = new_page(0x99);
+	u64 *page = probe_page(0x99);
 	u64 leaf = (u64)page | EPT_ENTRY_WB;
 
 	page[2] = 0xc3; /* RET, at PROBE + 0x10 */
@@ -97,15 +92,15 @@ static void violations(struct vmxt *t)
 /* Filled on demand, the access goes on; nothing of it was done before. */
 static void demand(struct vmxt *t)
 {
-	u64 *page = new_page(0x55);
+	u64 *page = probe_page(0x55);
 
-	if (!setup(t, guest_reads))
+	if (!probe_setup(t, guest_reads))
 		return;
 	EXPECT_EXIT(t, EXIT_REASON_EPT_VIOLATION);
 	probe_pt[0] = (u64)page | EPT_ENTRY_WB | EPT_ENTRY_READ;
 	EXPECT_CALL(t, 1);
 	CHECK_EQ(seen, 0x55);
-	if (!setup(t, guest_writes))
+	if (!probe_setup(t, guest_writes))
 		return;
 	probe_pt[0] = (u64)page | EPT_ENTRY_WB | EPT_ENTRY_READ;
 	EXPECT_EXIT(t, EXIT_REASON_EPT_VIOLATION);
@@ -126,7 +121,7 @@ static void misconfiguration(struct vmxt *t)
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
-		if (!setup(t, guest_reads))
+		if (!probe_setup(t, guest_reads))
 			return;
 		probe_pt[0] = bad[i] | (bad[i] >> EPT_ENTRY_TYPE_SHIFT & 7 ? 0 : EPT_ENTRY_WB);
 		vmxt_note("EPT entry", probe_pt[0]);
@@ -138,9 +133,9 @@ static void misconfiguration(struct vmxt *t)
 /* A translation that was made more restrictive or moved counts after INVEPT. */
 static void invept_flushes(struct vmxt *t)
 {
-	u64 *a = new_page(1), *b = new_page(2);
+	u64 *a = probe_page(1), *b = probe_page(2);
 
-	if (!setup(t, guest_reads))
+	if (!probe_setup(t, guest_reads))
 		return;
 	probe_pt[0] = (u64)a | EPT_ENTRY_WB | EPT_ENTRY_RWX;
 	EXPECT_CALL(t, 1);
@@ -159,9 +154,9 @@ static void walk_violation(struct vmxt *t)
 {
 	u64 *pml4, *own = (u64 *)(cpu_read_cr3() & PAGE_MASK);
 
-	if (!setup(t, guest_reads))
+	if (!probe_setup(t, guest_reads))
 		return;
-	pml4 = new_page(0);
+	pml4 = probe_page(0);
 	memcpy(pml4, own, PAGE_SIZE);
 	vmwrite(VMCS_GUEST_CR3, PROBE); /* the top table itself is not mapped */
 	EXPECT_EXIT(t, EXIT_REASON_EPT_VIOLATION);
@@ -169,7 +164,7 @@ static void walk_violation(struct vmxt *t)
 		 EPT_VIOLATION_GLA_VALID);
 	CHECK_EQ(vmread(VMCS_GUEST_PHYSICAL_ADDRESS) & PAGE_MASK, PROBE);
 	probe_pt[0] = (u64)pml4 | EPT_ENTRY_WB | EPT_ENTRY_RWX;
-	probe_pt[1] = (u64)new_page(3) | EPT_ENTRY_WB | EPT_ENTRY_RWX;
+	probe_pt[1] = (u64)probe_page(3) | EPT_ENTRY_WB | EPT_ENTRY_RWX;
 	vmwrite(VMCS_GUEST_RIP, (u64)guest_writes); /* writes into its own top table: harmless */
 	vmwrite(VMCS_GUEST_RIP, (u64)guest_reads);
 	EXPECT_CALL(t, 1);
@@ -180,9 +175,9 @@ static void walk_violation(struct vmxt *t)
 static void vectoring(struct vmxt *t)
 {
 	const struct irq_frame *frame;
-	u64 *page = new_page(0);
+	u64 *page = probe_page(0);
 
-	if (!setup(t, guest_reads))
+	if (!probe_setup(t, guest_reads))
 		return;
 	vmwrite(VMCS_GUEST_RSP, PROBE + PAGE_SIZE); /* the frame goes to a page that is not there */
 	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_IF);
@@ -201,11 +196,11 @@ static void vectoring(struct vmxt *t)
 
 static void accessed_dirty(struct vmxt *t)
 {
-	if (!setup(t, guest_writes))
+	if (!probe_setup(t, guest_writes))
 		return;
 	NEED(t->caps.ept_vpid & EPT_CAP_AD, "no accessed and dirty flags for EPT");
 	vmwrite(VMCS_EPT_POINTER, vmread(VMCS_EPT_POINTER) | EPTP_AD);
-	probe_pt[0] = (u64)new_page(0) | EPT_ENTRY_WB | EPT_ENTRY_RWX;
+	probe_pt[0] = (u64)probe_page(0) | EPT_ENTRY_WB | EPT_ENTRY_RWX;
 	EXPECT_CALL(t, 1);
 	CHECK_EQ(probe_pt[0] & (EPT_ENTRY_ACCESSED | EPT_ENTRY_DIRTY),
 		 EPT_ENTRY_ACCESSED | EPT_ENTRY_DIRTY);
@@ -244,9 +239,9 @@ static void own_tables(struct vmxt *t)
 	pml4[1] = (u64)pdpt | 3;
 	pdpt[0] = (u64)pd | 3;
 	pd[0] = (u64)guest_pt | 3;
-	guest_pt[0] = (u64)new_page(1) | 3;
-	guest_pt[1] = (u64)new_page(2) | 3;
-	guest_pt[2] = (u64)new_page(3) | 3;
+	guest_pt[0] = (u64)probe_page(1) | 3;
+	guest_pt[1] = (u64)probe_page(2) | 3;
+	guest_pt[2] = (u64)probe_page(3) | 3;
 	vmxt_prepare(t, guest_invlpg);
 	if (vmxt_control(t, VMX_PROC2, PROC2_VPID))
 		vmwrite(VMCS_VPID, 7);
