@@ -1,8 +1,8 @@
 /*
  * host_view.h - `nestor run --view`: the viewer beside a run
  *
- * A thread that calls run_options.show_live (the viewer, which the command passes in). Main thread only.
- * Does nothing without --view or without a live session.
+ * A thread that calls run_options.show_live (the viewer, which the command passes in). Main thread
+ * only. Does nothing without --view or without a live session.
  */
 #ifndef L0_HOST_VIEW_H
 #define L0_HOST_VIEW_H

@@ -103,7 +103,8 @@ static void update_child(struct cast *c, const struct model_child *child)
 	if (child->name[0])
 		snprintf(x->name, sizeof(x->name), "%s", child->name);
 	else
-		snprintf(x->name, sizeof(x->name), "guest%u", child->id);
+		/* as l0/track will call it once it repeats its state */
+		snprintf(x->name, sizeof(x->name), "child %u.%u", child->vm, child->id & 0xffff);
 }
 
 void cast_update(struct cast *c, const struct model *m)

@@ -1,8 +1,8 @@
 /*
  * cast.h - who is on stage: machines and child VMs with a letter, a colour and a short name
  *
- * The schedule and the table show the same entity the same way, and its letter and colour stay as the
- * trace grows. Pure but for the inks' numbers; updated by the main loop before each redraw.
+ * The schedule and the table show the same entity the same way, and its letter and colour stay as
+ * the trace grows. Pure but for the inks' numbers; updated by the main loop before each redraw.
  */
 #ifndef VIEWER_CAST_H
 #define VIEWER_CAST_H

@@ -13,7 +13,7 @@
 #define WAITING_AFTER_MS 2000u /* with nothing coming; state is repeated every second or so */
 #define RETRY_MS 500u
 #define OPEN_MS 2000u /* a peer that does not answer by then is shown as connecting */
-#define STOP_MS 1500 /* a thread in a broken connection is not waited for any longer */
+#define STOP_MS 1500  /* a thread in a broken connection is not waited for any longer */
 
 /* --- the thread's side --- */
 
@@ -204,7 +204,8 @@ static void *feed_main(void *arg)
 			set_state(f, failed ? SOURCE_FAILED : SOURCE_ENDED, failed ? why : "");
 			return NULL;
 		}
-		set_state(f, SOURCE_RETRYING, step == SOURCE_STEP_ERROR ? why : "the session has ended");
+		set_state(f, SOURCE_RETRYING,
+			  step == SOURCE_STEP_ERROR ? why : "the session has ended");
 		nap(f, RETRY_MS);
 	}
 }

@@ -1,8 +1,9 @@
 /*
  * feed.h - a thread that reads a trace, and the queue between it and the viewer
  *
- * What source_live.c and source_saved.c share. The thread decodes events into a bounded queue and waits
- * when it is full, so nothing is dropped here; feed_pump() takes them out on the viewer's thread.
+ * What source_live.c and source_saved.c share. The thread decodes events into a bounded queue and
+ * waits when it is full, so nothing is dropped here; feed_pump() takes them out on the viewer's
+ * thread.
  */
 #ifndef VIEWER_FEED_H
 #define VIEWER_FEED_H

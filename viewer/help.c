@@ -21,8 +21,11 @@ void help_draw(void)
 	for (u32 a = 1; a < ACTION_COUNT; a++) {
 		screen_text(row + (int)a, col + 2, KEY_COLS, LOOK(INK_DEFAULT, INK_BAR, ATTR_BOLD),
 			    keys_names((enum key_action)a, names));
-		screen_text(row + (int)a, col + KEY_COLS, TEXT_COLS, ground, keys_help((enum key_action)a));
+		screen_text(row + (int)a, col + KEY_COLS, TEXT_COLS, ground,
+			    keys_help((enum key_action)a));
 	}
-	screen_text(row + ACTION_COUNT, col + 2, -1, ground, "Time is the machines' (virtual) time. A number of a");
-	screen_text(row + ACTION_COUNT + 1, col + 2, -1, ground, "VM is its own, but CPU % has its guests in it.");
+	screen_text(row + ACTION_COUNT, col + 2, -1, ground,
+		    "Time is the machines' (virtual) time. A number of a");
+	screen_text(row + ACTION_COUNT + 1, col + 2, -1, ground,
+		    "VM is its own, but CPU % has its guests in it.");
 }

@@ -36,12 +36,18 @@ static void name_key(int key, char *buf, size_t bytes)
 		int key;
 		const char *name;
 	} names[] = {
-		{' ', "Space"},		     {KEY_CODE_TAB, "Tab"},
-		{KEY_CODE_BACK_TAB, "Shift-Tab"}, {KEY_CODE_UP, "Up"},
-		{KEY_CODE_DOWN, "Down"},     {KEY_CODE_LEFT, "Left"},
-		{KEY_CODE_RIGHT, "Right"},   {KEY_CODE_PAGE_UP, "PgUp"},
-		{KEY_CODE_PAGE_DOWN, "PgDn"}, {KEY_CODE_HOME, "Home"},
-		{KEY_CODE_END, "End"},	     {KEY_CODE_F1, "F1"},
+		{' ', "Space"},
+		{KEY_CODE_TAB, "Tab"},
+		{KEY_CODE_BACK_TAB, "Shift-Tab"},
+		{KEY_CODE_UP, "Up"},
+		{KEY_CODE_DOWN, "Down"},
+		{KEY_CODE_LEFT, "Left"},
+		{KEY_CODE_RIGHT, "Right"},
+		{KEY_CODE_PAGE_UP, "PgUp"},
+		{KEY_CODE_PAGE_DOWN, "PgDn"},
+		{KEY_CODE_HOME, "Home"},
+		{KEY_CODE_END, "End"},
+		{KEY_CODE_F1, "F1"},
 		{KEY_CODE_F10, "F10"},
 	};
 

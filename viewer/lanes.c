@@ -38,7 +38,8 @@ static void add(struct lane_cell *c, u32 who, u64 ns)
 	c->part[c->nparts++] = (struct lane_part){who, ns};
 }
 
-static void lay_span(const struct lane_span *s, u64 from_ns, u64 col_ns, struct lane_cell *cells, u32 ncols)
+static void lay_span(const struct lane_span *s, u64 from_ns, u64 col_ns, struct lane_cell *cells,
+		     u32 ncols)
 {
 	u64 length = s->end_ns - s->start_ns, to_ns = from_ns + col_ns * ncols;
 	u64 lo = MAX(s->start_ns, from_ns), hi = MIN(s->end_ns, to_ns);
@@ -57,8 +58,8 @@ static void lay_span(const struct lane_span *s, u64 from_ns, u64 col_ns, struct 
 	}
 }
 
-void lanes_layout(const struct lane_span *spans, u32 n, u64 from_ns, u64 col_ns, struct lane_cell *cells,
-		  u32 ncols)
+void lanes_layout(const struct lane_span *spans, u32 n, u64 from_ns, u64 col_ns,
+		  struct lane_cell *cells, u32 ncols)
 {
 	memset(cells, 0, ncols * sizeof(*cells));
 	for (u32 i = 0; i < n; i++)
@@ -66,7 +67,8 @@ void lanes_layout(const struct lane_span *spans, u32 n, u64 from_ns, u64 col_ns,
 			lay_span(&spans[i], from_ns, col_ns, cells, ncols);
 }
 
-/* The two parts with the most time, in the order of appearance; second is -1 when there is one only. */
+/* The two parts with the most time, in the order of appearance; second is -1 when there is one
+ * only. */
 static void two_largest(const struct lane_cell *c, int *first, int *second)
 {
 	int a = -1, b = -1;

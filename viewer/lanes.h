@@ -37,11 +37,11 @@ struct lane_cell {
  *
  * When more than LANE_PARTS share a column, the smallest gives way, its time to the part before it.
  */
-void lanes_layout(const struct lane_span *spans, u32 n, u64 from_ns, u64 col_ns, struct lane_cell *cells,
-		  u32 ncols);
+void lanes_layout(const struct lane_span *spans, u32 n, u64 from_ns, u64 col_ns,
+		  struct lane_cell *cells, u32 ncols);
 
-/* What to draw for a cell: @left up to @eighths of the column, then @right. Nothing is known of it: 0
- * eighths and both nobody; one alone: 8 eighths. */
+/* What to draw for a cell: @left up to @eighths of the column, then @right. Nothing is known of it:
+ * 0 eighths and both nobody; one alone: 8 eighths. */
 struct lane_picture {
 	u32 left, right;
 	u32 eighths;
@@ -49,7 +49,8 @@ struct lane_picture {
 };
 struct lane_picture lanes_picture(const struct lane_cell *cell);
 
-/* The one that ran most in the cell, or LANE_NOBODY when nobody did for more than @nobody_percent. */
+/* The one that ran most in the cell, or LANE_NOBODY when nobody did for more than @nobody_percent.
+ */
 u32 lanes_main(const struct lane_cell *cell, u32 nobody_percent);
 
 #endif

@@ -113,7 +113,8 @@ static void send_message(int fd, char msg)
 }
 
 /* Until the viewer is gone, tell it how the run is doing. Return: the run still went on. */
-static bool accompany(pid_t pid, int fd, enum viewer_run_state (*state)(void *arg), void *arg, int *status)
+static bool accompany(pid_t pid, int fd, enum viewer_run_state (*state)(void *arg), void *arg,
+		      int *status)
 {
 	enum viewer_run_state told = VIEWER_RUN_GOES_ON, now;
 	struct timespec ts = {0, POLL_MS * 1000000l};
@@ -125,14 +126,15 @@ static bool accompany(pid_t pid, int fd, enum viewer_run_state (*state)(void *ar
 			return told == VIEWER_RUN_GOES_ON;
 		now = state(arg);
 		if (now != told)
-			send_message(fd, now == VIEWER_RUN_LEAVES ? VIEWER_MSG_LEAVE : VIEWER_MSG_RUN_ENDED);
+			send_message(fd, now == VIEWER_RUN_LEAVES ? VIEWER_MSG_LEAVE
+								  : VIEWER_MSG_RUN_ENDED);
 		told = now;
 		nanosleep(&ts, NULL);
 	}
 }
 
-int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg), void (*quit)(void *arg),
-		    void *arg)
+int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg),
+		    void (*quit)(void *arg), void *arg)
 {
 	int fds[2], err, status = 0;
 	bool goes_on, shown;
@@ -162,6 +164,7 @@ int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg), 
 	close(fds[1]);
 	aside_end(&aside);
 	if (!shown && WIFSIGNALED(status))
-		fprintf(stderr, "nestor: the viewer ended by signal %d; the run goes on\n", WTERMSIG(status));
+		fprintf(stderr, "nestor: the viewer ended by signal %d; the run goes on\n",
+			WTERMSIG(status));
 	return shown ? 0 : -EIO;
 }

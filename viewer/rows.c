@@ -42,8 +42,9 @@ static void add_counters(struct model_counters *sum, const struct model_counters
 /* The busiest of its vCPUs says what a machine or child VM is doing. */
 static u32 busier(u32 a, u32 b)
 {
-	static const u8 rank[] = {[RUN_STATE_STOPPED] = 0, [RUN_STATE_WAIT_SIPI] = 1, [RUN_STATE_PARKED] = 2,
-				  [RUN_STATE_HALTED] = 3,  [RUN_STATE_READY] = 4,     [RUN_STATE_RUNNING] = 5};
+	static const u8 rank[] = {
+		[RUN_STATE_STOPPED] = 0, [RUN_STATE_WAIT_SIPI] = 1, [RUN_STATE_PARKED] = 2,
+		[RUN_STATE_HALTED] = 3,	 [RUN_STATE_READY] = 4,	    [RUN_STATE_RUNNING] = 5};
 
 	return b < ARRAY_SIZE(rank) && (a >= ARRAY_SIZE(rank) || rank[b] > rank[a]) ? b : a;
 }
@@ -78,10 +79,13 @@ static void sum_vcpus(const struct collector *k, struct table_row *row, bool is_
 		add_counters(&row->own, &counters);
 		if (!is_vm && is_inside(k->m, v[i].id))
 			state = busier(state, RUN_STATE_RUNNING);
-		else if (is_vm || (v[i].state != RUN_STATE_RUNNING && v[i].state != RUN_STATE_STOPPED))
+		else if (is_vm ||
+			 (v[i].state != RUN_STATE_RUNNING && v[i].state != RUN_STATE_STOPPED))
 			state = busier(state, v[i].state);
 		else
-			state = busier(state, RUN_STATE_READY); /* or not told yet: it was seen, so it is */
+			state = busier(
+				state,
+				RUN_STATE_READY); /* or not told yet: it was seen, so it is */
 	}
 	row->state = state == EVENT_NO_ID ? "" : run_state_text(state);
 }
@@ -93,8 +97,11 @@ static struct table_row *new_row(struct collector *k, enum row_kind kind, u32 me
 	if (k->count == k->max)
 		return NULL;
 	row = &k->out[k->count++];
-	*row = (struct table_row){.kind = kind, .member = member, .depth = depth,
-				  .level = k->c->member[member].level, .state = ""};
+	*row = (struct table_row){.kind = kind,
+				  .member = member,
+				  .depth = depth,
+				  .level = k->c->member[member].level,
+				  .state = ""};
 	return row;
 }
 
@@ -115,7 +122,8 @@ static void add_processes(struct collector *k, u32 member, u32 depth)
 		if (p[i].name[0])
 			snprintf(row->name, sizeof(row->name), "%s", p[i].name);
 		else
-			snprintf(row->name, sizeof(row->name), "cr3 %llx", (unsigned long long)p[i].cr3);
+			snprintf(row->name, sizeof(row->name), "cr3 %llx",
+				 (unsigned long long)p[i].cr3);
 		row->ran_ns = p[i].ran_ns;
 		row->own.switches = p[i].switches;
 	}

@@ -1,9 +1,9 @@
 /*
  * rows.h - the table's rows and numbers, without a screen
  *
- * Machines, below each its child VMs as a tree, below these their processes, with what they did in an
- * interval of virtual time. Pure; called by the table view and by unit tests.
- * Cost: some us a vCPU.
+ * Machines, below each its child VMs as a tree, below these their processes, with what they did in
+ * an interval of virtual time. Pure; called by the table view and by unit tests. Cost: some us a
+ * vCPU.
  */
 #ifndef VIEWER_ROWS_H
 #define VIEWER_ROWS_H

@@ -27,9 +27,9 @@
 static struct {
 	SCREEN *term;
 	bool is_open, ascii;
-	int colours;		     /* 0: none */
-	struct termios saved;	     /* before curses */
-	char restore[256];	     /* written when there is no time for endwin() */
+	int colours;	      /* 0: none */
+	struct termios saved; /* before curses */
+	char restore[256];    /* written when there is no time for endwin() */
 	size_t restore_bytes;
 } scr;
 
@@ -52,21 +52,22 @@ static const struct ink_colours plain_inks[INK_ENTITY] = {
 
 /* A hue a machine, shades of it for its guests. */
 static const short shades_256[SCREEN_FAMILIES][SCREEN_SHADES] = {
-	{33, 117, 69, 159, 75, 111},    /* blues */
+	{33, 117, 69, 159, 75, 111},	/* blues */
 	{208, 228, 137, 216, 178, 222}, /* oranges */
-	{35, 114, 48, 157, 71, 150},   /* greens */
-	{170, 219, 134, 213, 97, 183}, /* purples */
+	{35, 114, 48, 157, 71, 150},	/* greens */
+	{170, 219, 134, 213, 97, 183},	/* purples */
 	{167, 210, 131, 217, 174, 203}, /* reds */
-	{37, 80, 30, 122, 73, 116},    /* teals */
+	{37, 80, 30, 122, 73, 116},	/* teals */
 };
-static const short hues_8[] = {COLOR_BLUE, COLOR_YELLOW, COLOR_GREEN, COLOR_MAGENTA, COLOR_RED, COLOR_CYAN};
+static const short hues_8[] = {COLOR_BLUE,    COLOR_YELLOW, COLOR_GREEN,
+			       COLOR_MAGENTA, COLOR_RED,    COLOR_CYAN};
 
 static short ink_colour(u8 ink)
 {
 	u32 family, shade;
 
 	if (ink < INK_ENTITY)
-		return scr.colours >= 256 ? plain_inks[ink].c256
+		return scr.colours >= 256  ? plain_inks[ink].c256
 		       : scr.colours >= 16 ? plain_inks[ink].c16
 					   : plain_inks[ink].c8;
 	family = (ink - INK_ENTITY) / SCREEN_SHADES;
@@ -201,20 +202,23 @@ int screen_check(char *why, size_t why_bytes)
 	bool has_cup;
 	int err;
 
-	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &scr.saved)) {
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) ||
+	    tcgetattr(STDIN_FILENO, &scr.saved)) {
 		snprintf(why, why_bytes, "the viewer needs a terminal, and standard %s is none",
 			 isatty(STDIN_FILENO) ? "output" : "input");
 		return -ENOTTY;
 	}
 	if (!term || !*term) {
-		snprintf(why, why_bytes, "TERM is not set, so the terminal's kind is unknown; set it, "
-					 "for instance TERM=xterm-256color");
+		snprintf(why, why_bytes,
+			 "TERM is not set, so the terminal's kind is unknown; set it, "
+			 "for instance TERM=xterm-256color");
 		return -ENOENT;
 	}
 	if (setupterm(term, STDOUT_FILENO, &err) == ERR) {
-		snprintf(why, why_bytes, err < 0 ? "there is no terminfo database for TERM=%s (package "
-						   "ncurses-base)"
-						 : "unknown terminal TERM=%s; try TERM=xterm-256color",
+		snprintf(why, why_bytes,
+			 err < 0 ? "there is no terminfo database for TERM=%s (package "
+				   "ncurses-base)"
+				 : "unknown terminal TERM=%s; try TERM=xterm-256color",
 			 term);
 		return -ENOENT;
 	}
@@ -449,12 +453,12 @@ static int translate(wint_t c)
 	static const struct {
 		int curses, code;
 	} keys[] = {
-		{KEY_UP, KEY_CODE_UP},	      {KEY_DOWN, KEY_CODE_DOWN},
-		{KEY_LEFT, KEY_CODE_LEFT},    {KEY_RIGHT, KEY_CODE_RIGHT},
+		{KEY_UP, KEY_CODE_UP},	       {KEY_DOWN, KEY_CODE_DOWN},
+		{KEY_LEFT, KEY_CODE_LEFT},     {KEY_RIGHT, KEY_CODE_RIGHT},
 		{KEY_PPAGE, KEY_CODE_PAGE_UP}, {KEY_NPAGE, KEY_CODE_PAGE_DOWN},
-		{KEY_HOME, KEY_CODE_HOME},    {KEY_END, KEY_CODE_END},
+		{KEY_HOME, KEY_CODE_HOME},     {KEY_END, KEY_CODE_END},
 		{KEY_BTAB, KEY_CODE_BACK_TAB}, {KEY_ENTER, KEY_CODE_ENTER},
-		{KEY_F(1), KEY_CODE_F1},      {KEY_F(10), KEY_CODE_F10},
+		{KEY_F(1), KEY_CODE_F1},       {KEY_F(10), KEY_CODE_F10},
 		{KEY_RESIZE, KEY_CODE_RESIZE},
 	};
 

@@ -1,10 +1,10 @@
 /*
  * screen.h - the terminal: cells with colours, and keys
  *
- * The only module that touches curses. Opens the terminal with clear errors, draws UTF-8 or ASCII in
- * 256, 16, 8 or no colours, and puts the terminal back as it was: on close, on exit() and when the
- * process dies of a signal. Called by the viewer's main loop on one thread; one screen a process.
- * Knows nothing of machines or traces. Cost: curses sends only what changed.
+ * The only module that touches curses. Opens the terminal with clear errors, draws UTF-8 or ASCII
+ * in 256, 16, 8 or no colours, and puts the terminal back as it was: on close, on exit() and when
+ * the process dies of a signal. Called by the viewer's main loop on one thread; one screen a
+ * process. Knows nothing of machines or traces. Cost: curses sends only what changed.
  */
 #ifndef VIEWER_SCREEN_H
 #define VIEWER_SCREEN_H
@@ -17,8 +17,8 @@
 /* Inks: what a colour means; the terminal's number for it is the screen's business. */
 enum screen_ink {
 	INK_DEFAULT,
-	INK_FAINT,  /* frames, idle time */
-	INK_HEAD,   /* headings */
+	INK_FAINT, /* frames, idle time */
+	INK_HEAD,  /* headings */
 	INK_GOOD,
 	INK_WARN,
 	INK_BAD,
@@ -97,8 +97,8 @@ void screen_clear(void);
 /**
  * screen_text - write UTF-8 text from @col on, cut at the right border and at @width columns
  * @width: most columns; negative: to the border
- * Return: the column after the text. What does not fit on the screen is left out. Control characters
- *         and, on an ASCII screen, all others above 126 show as '?'.
+ * Return: the column after the text. What does not fit on the screen is left out. Control
+ * characters and, on an ASCII screen, all others above 126 show as '?'.
  */
 int screen_text(int row, int col, int width, struct screen_look look, const char *text);
 int screen_printf(int row, int col, int width, struct screen_look look, const char *fmt, ...)

@@ -44,8 +44,8 @@ static const struct model_stretch *at(const struct stretch_ring *r, u64 i)
 	return &r->item[i & (r->room - 1)];
 }
 
-bool stretches_find(const struct stretches *s, u32 worker, u64 from_ns, u64 to_ns, struct model_stretch *out,
-		    u32 max, u32 *n)
+bool stretches_find(const struct stretches *s, u32 worker, u64 from_ns, u64 to_ns,
+		    struct model_stretch *out, u32 max, u32 *n)
 {
 	const struct stretch_ring *r = worker < STRETCHES_WORKERS ? &s->worker[worker] : NULL;
 	u64 oldest, lo, hi;

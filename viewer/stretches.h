@@ -22,8 +22,8 @@ struct stretches {
 	} worker[STRETCHES_WORKERS];
 };
 
-/* A model_stretch_fn; @stretches is a struct stretches, zero to begin with. When memory is short, the
- * newest are kept in what there is. */
+/* A model_stretch_fn; @stretches is a struct stretches, zero to begin with. When memory is short,
+ * the newest are kept in what there is. */
 void stretches_add(void *stretches, const struct model_stretch *s);
 void stretches_fini(struct stretches *s);
 
@@ -33,7 +33,7 @@ void stretches_fini(struct stretches *s);
  * @n:   how many were written
  * Return: whether these are all: false when older ones are gone, or when there are more than @max.
  */
-bool stretches_find(const struct stretches *s, u32 worker, u64 from_ns, u64 to_ns, struct model_stretch *out,
-		    u32 max, u32 *n);
+bool stretches_find(const struct stretches *s, u32 worker, u64 from_ns, u64 to_ns,
+		    struct model_stretch *out, u32 max, u32 *n);
 
 #endif

@@ -154,8 +154,9 @@ const char *timeline_text(u64 ns, u64 step_ns, char *buf)
 	for (; digits < 9 && step_ns % unit; digits++)
 		unit /= 10;
 	if (digits)
-		snprintf(buf, TIMELINE_TEXT_BYTES, "%llu.%0*llu s", (unsigned long long)(ns / NS_PER_SEC),
-			 digits, (unsigned long long)(ns % NS_PER_SEC / unit));
+		snprintf(buf, TIMELINE_TEXT_BYTES, "%llu.%0*llu s",
+			 (unsigned long long)(ns / NS_PER_SEC), digits,
+			 (unsigned long long)(ns % NS_PER_SEC / unit));
 	else
 		snprintf(buf, TIMELINE_TEXT_BYTES, "%llu s", (unsigned long long)(ns / NS_PER_SEC));
 	return buf;
@@ -175,7 +176,7 @@ const char *timeline_length(u64 ns, char *buf)
 		snprintf(buf, TIMELINE_TEXT_BYTES, "%.4g %s", (double)ns / (double)units[i].ns,
 			 units[i].name);
 	else
-		snprintf(buf, TIMELINE_TEXT_BYTES, "%llu %s", (unsigned long long)(ns / units[i].ns),
-			 units[i].name);
+		snprintf(buf, TIMELINE_TEXT_BYTES, "%llu %s",
+			 (unsigned long long)(ns / units[i].ns), units[i].name);
 	return buf;
 }

@@ -1,8 +1,8 @@
 /*
  * view.h - what a view is, and what all views share
  *
- * A view is one const struct: how it draws itself into some lines of the screen and which actions are
- * its own. Driven by viewer.c; views read the model and never change it.
+ * A view is one const struct: how it draws itself into some lines of the screen and which actions
+ * are its own. Driven by viewer.c; views read the model and never change it.
  */
 #ifndef VIEWER_VIEW_H
 #define VIEWER_VIEW_H
@@ -22,6 +22,7 @@ struct view_state {
 	struct cast cast;
 	struct timeline time;
 	struct stretches stretches; /* empty for a live source, which does not tell them */
+	u64 known_ns; /* from here on shares and exits are known: a live stream's first summary */
 	/* schedule */
 	u32 lane, top_lane; /* the selected one; the first on the screen */
 	/* table */

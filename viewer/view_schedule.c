@@ -89,10 +89,12 @@ static u32 lane_count(const struct view_state *st)
 }
 
 /* A segment as the lane of @level sees it. */
-static struct lane_span span_of(const struct view_state *st, const struct model_segment *s, u32 level)
+static struct lane_span span_of(const struct view_state *st, const struct model_segment *s,
+				u32 level)
 {
 	struct lane_span out = {s->start_ns, s->end_ns, 0, LANE_NOBODY};
-	const struct model_vcpu *inner = s->inner == EVENT_NO_ID ? NULL : model_vcpu(st->model, s->inner);
+	const struct model_vcpu *inner =
+		s->inner == EVENT_NO_ID ? NULL : model_vcpu(st->model, s->inner);
 	bool exact = model_totals(st->model)->detail != MODEL_LIVE;
 	u64 length = s->end_ns - s->start_ns;
 	u32 inner_level = inner ? MAX(inner->level, 2u) : 0;
@@ -126,20 +128,24 @@ static const struct model_worker *worker_of(const struct view_state *st, u32 id)
 	return NULL;
 }
 
-/* A worker tells that it goes idle at once, and then nothing: in a live stream it is idle until now. */
+/* A worker tells that it goes idle at once, and then nothing: in a live stream it is idle until
+ * now. */
 static void extend_idle(const struct view_state *st, u32 worker, u32 n, u64 to)
 {
 	const struct model_worker *w = worker_of(st, worker);
 
-	if (n && w && model_totals(st->model)->detail == MODEL_LIVE && w->current.vcpu == EVENT_NO_ID &&
-	    room.segments[n - 1].vcpu == EVENT_NO_ID && room.segments[n - 1].start_ns == w->current.start_ns)
+	if (n && w && model_totals(st->model)->detail == MODEL_LIVE &&
+	    w->current.vcpu == EVENT_NO_ID && room.segments[n - 1].vcpu == EVENT_NO_ID &&
+	    room.segments[n - 1].start_ns == w->current.start_ns)
 		room.segments[n - 1].end_ns = MAX(room.segments[n - 1].end_ns, to);
 }
 
-/* Spans of a level's lane from single stretches. Return: false when there are too many or too few. */
+/* Spans of a level's lane from single stretches. Return: false when there are too many or too few.
+ */
 static bool spans_of_stretches(const struct view_state *st, u32 worker, u32 level, u64 to, u32 *n)
 {
-	if (!stretches_find(&st->stretches, worker, st->time.from_ns, to, room.stretches, STRETCHES_SHOWN, n))
+	if (!stretches_find(&st->stretches, worker, st->time.from_ns, to, room.stretches,
+			    STRETCHES_SHOWN, n))
 		return false;
 	for (u32 i = 0; i < *n; i++) {
 		const struct model_stretch *s = &room.stretches[i];
@@ -148,7 +154,8 @@ static bool spans_of_stretches(const struct view_state *st, u32 worker, u32 leve
 		room.spans[i] = (struct lane_span){s->start_ns, end, 0, LANE_NOBODY};
 		if (s->level == level && level) {
 			room.spans[i].ran_ns = end - s->start_ns;
-			room.spans[i].who = cast_vcpu(&st->cast, st->model, level > 1 ? s->inner : s->vcpu);
+			room.spans[i].who =
+				cast_vcpu(&st->cast, st->model, level > 1 ? s->inner : s->vcpu);
 		}
 	}
 	return true;
@@ -193,18 +200,21 @@ static u8 ink_of(const struct view_state *st, u32 who)
 }
 
 /* One column with colours: a solid block, or two parts of it in eighths. */
-static void draw_block(const struct view_state *st, int row, int col, const struct lane_picture *p, u8 attrs)
+static void draw_block(const struct view_state *st, int row, int col, const struct lane_picture *p,
+		       u8 attrs)
 {
 	if (p->left == p->right && p->left == LANE_NOBODY)
 		screen_glyph(row, col, LOOK(INK_FAINT, INK_DEFAULT, attrs), GLYPH_DOT);
 	else if (p->left == p->right)
 		screen_fill(row, col, 1, LOOK(INK_DEFAULT, ink_of(st, p->left), attrs));
 	else
-		screen_split(row, col, p->eighths, ink_of(st, p->left), ink_of(st, p->right), attrs);
+		screen_split(row, col, p->eighths, ink_of(st, p->left), ink_of(st, p->right),
+			     attrs);
 }
 
 /* One column without: a letter. */
-static void draw_letter(const struct view_state *st, int row, int col, const struct lane_cell *c, u8 attrs)
+static void draw_letter(const struct view_state *st, int row, int col, const struct lane_cell *c,
+			u8 attrs)
 {
 	u32 who = lanes_main(c, NOBODY_PERCENT);
 	char text[2] = {who == LANE_NOBODY ? '.' : st->cast.member[who].letter, 0};
@@ -313,7 +323,8 @@ static void draw_legend(const struct view_state *st, int row)
 		if (screen_has_colour())
 			col = screen_text(row, col, -1, LOOK(INK_DEFAULT, x->ink), letter);
 		else
-			col = screen_text(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), letter);
+			col = screen_text(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD),
+					  letter);
 		col = screen_printf(row, col, -1, LOOK(INK_DEFAULT), " %s  ", x->name);
 	}
 }
@@ -331,7 +342,8 @@ static bool segment_at_cursor(const struct view_state *st, u32 worker, struct mo
 	       (ns && model_lane(st->model, worker, ns - 1, ns, s, 1) == 1);
 }
 
-static void draw_segment(const struct view_state *st, int row, u32 worker, const struct model_segment *s)
+static void draw_segment(const struct view_state *st, int row, u32 worker,
+			 const struct model_segment *s)
 {
 	u64 length = s->end_ns - s->start_ns;
 	bool exact = model_totals(st->model)->detail != MODEL_LIVE;
@@ -347,15 +359,17 @@ static void draw_segment(const struct view_state *st, int row, u32 worker, const
 		const struct model_vcpu *v = model_vcpu(st->model, s->inner);
 
 		model_vcpu_name(st->model, s->inner, inner, sizeof(inner));
-		col = screen_text(row, col, -1, LOOK(INK_DEFAULT), exact ? ", guest " : ", in or for guest ");
+		col = screen_text(row, col, -1, LOOK(INK_DEFAULT),
+				  exact ? ", guest " : ", in or for guest ");
 		col = screen_text(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), inner);
 		if (exact && length)
 			col = screen_printf(row, col, -1, LOOK(INK_DEFAULT), " (level %u, %.1f %%)",
 					    v ? MAX(v->level, 2u) : 2,
 					    100.0 * (double)s->inner_ns / (double)length);
 	}
-	screen_printf(row + 1, 0, -1, LOOK(INK_DEFAULT), "   %s from %s to %s", timeline_length(length, len),
-		      timeline_text(s->start_ns, NS_PER_US, from), timeline_text(s->end_ns, NS_PER_US, to));
+	screen_printf(row + 1, 0, -1, LOOK(INK_DEFAULT), "   %s from %s to %s",
+		      timeline_length(length, len), timeline_text(s->start_ns, NS_PER_US, from),
+		      timeline_text(s->end_ns, NS_PER_US, to));
 }
 
 /* What exactly ran at the cursor: one stretch between an entry and an exit. */
@@ -369,9 +383,10 @@ static void draw_stretch(const struct view_state *st, int row, u32 worker)
 	stretches_find(&st->stretches, worker, ns, ns + 1, &s, 1, &n);
 	if (!n || !s.level)
 		return;
-	screen_printf(row, screen_cols() / 2, -1, LOOK(INK_DEFAULT), " level %u: %s, %s from %s", s.level,
-		      model_vcpu_name(st->model, s.level > 1 ? s.inner : s.vcpu, who, sizeof(who)),
-		      timeline_length(s.end_ns - s.start_ns, length), timeline_text(s.start_ns, 1, from));
+	screen_printf(
+		row, screen_cols() / 2, -1, LOOK(INK_DEFAULT), " level %u: %s, %s from %s", s.level,
+		model_vcpu_name(st->model, s.level > 1 ? s.inner : s.vcpu, who, sizeof(who)),
+		timeline_length(s.end_ns - s.start_ns, length), timeline_text(s.start_ns, 1, from));
 }
 
 static void draw_facts(const struct view_state *st, int row)
@@ -383,7 +398,8 @@ static void draw_facts(const struct view_state *st, int row)
 		draw_segment(st, row, worker, &s);
 		draw_stretch(st, row + 1, worker);
 	} else {
-		screen_printf(row, 0, -1, LOOK(INK_FAINT), " worker %u: nothing is known of this time", worker);
+		screen_printf(row, 0, -1, LOOK(INK_FAINT),
+			      " worker %u: nothing is known of this time", worker);
 	}
 }
 

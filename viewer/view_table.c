@@ -7,7 +7,7 @@
 
 #define ROWS_MAX 1024u
 #define NAME_COLS_MIN 20
-#define NUMBER_COLS 60 /* of everything to the right of the name */
+#define NUMBER_COLS 60	  /* of everything to the right of the name */
 #define EXACT_BUCKETS 20u /* an interval of fewer history buckets is an estimate at its ends */
 
 static struct table_row all_rows[ROWS_MAX];
@@ -16,25 +16,30 @@ static struct table_row all_rows[ROWS_MAX];
 
 struct span {
 	u64 from_ns, to_ns;
-	bool is_all, is_estimate;
+	bool is_total;	    /* everything there is: exact sums, no histories */
+	bool has_processes; /* shares of processes are known */
+	bool has_process_switches;
 };
 
 static struct span span_of(const struct view_state *st, enum view_interval interval)
 {
 	const struct timeline *t = &st->time;
 	u64 now = timeline_now(t);
-	struct span s = {t->first_ns, now, .is_all = false};
+	bool is_live = model_totals(st->model)->detail == MODEL_LIVE;
+	struct span s = {st->known_ns, now, .is_total = false};
 
 	switch (interval) {
 	case INTERVAL_SECOND:
-		s.from_ns = now > t->first_ns + NS_PER_SEC ? now - NS_PER_SEC : t->first_ns;
+		s.from_ns = now > st->known_ns + NS_PER_SEC ? now - NS_PER_SEC : st->known_ns;
 		break;
 	case INTERVAL_VISIBLE:
-		s.from_ns = MAX(t->from_ns, t->first_ns);
+		s.from_ns = MAX(t->from_ns, st->known_ns);
 		s.to_ns = MIN(timeline_to(t), now);
 		break;
 	default:
-		s.is_all = !t->holds;
+		/* what a live stream told before its first summary must not count */
+		s.has_processes = !t->holds;
+		s.is_total = s.has_process_switches = !t->holds && !is_live;
 		break;
 	}
 	s.to_ns = MAX(s.to_ns, s.from_ns);
@@ -51,7 +56,7 @@ static bool is_estimate(const struct view_state *st, const struct span *s)
 	for (u32 i = 0; i < n; i++)
 		if (v[i].history)
 			width = MAX(width, v[i].history->width_ns);
-	return !s->is_all && s->to_ns - s->from_ns < width * EXACT_BUCKETS;
+	return !s->is_total && s->to_ns - s->from_ns < width * EXACT_BUCKETS;
 }
 
 /* --- drawing --- */
@@ -61,7 +66,8 @@ static int name_cols(void)
 	return MAX(screen_cols() - NUMBER_COLS, NAME_COLS_MIN);
 }
 
-static void draw_span(const struct view_state *st, int row, enum view_interval interval, const struct span *s)
+static void draw_span(const struct view_state *st, int row, enum view_interval interval,
+		      const struct span *s)
 {
 	static const char *const names[] = {"last second", "visible time", "since the begin"};
 	char from[TIMELINE_TEXT_BYTES], to[TIMELINE_TEXT_BYTES];
@@ -70,8 +76,8 @@ static void draw_span(const struct view_state *st, int row, enum view_interval i
 	model_workers(st->model, &nworkers);
 	screen_printf(row, 0, -1, LOOK(INK_FAINT), " %s%s: %s to %s on %u worker%s",
 		      is_estimate(st, s) ? "about " : "", names[interval],
-		      timeline_text(s->from_ns, NS_PER_MS, from), timeline_text(s->to_ns, NS_PER_MS, to),
-		      nworkers, nworkers == 1 ? "" : "s");
+		      timeline_text(s->from_ns, NS_PER_MS, from),
+		      timeline_text(s->to_ns, NS_PER_MS, to), nworkers, nworkers == 1 ? "" : "s");
 }
 
 static void draw_head(int row)
@@ -79,8 +85,8 @@ static void draw_head(int row)
 	const struct screen_look look = {INK_HEAD, INK_DEFAULT, ATTR_BOLD};
 
 	screen_text(row, 0, name_cols(), look, " VM > child VM > process");
-	screen_printf(row, name_cols(), -1, look, "%2s %-8s %6s %9s %5s %8s %7s %6s", "L", "now", "CPU %",
-		      "exits/s", "refl%", "switch/s", "halt/s", "missed");
+	screen_printf(row, name_cols(), -1, look, "%2s %-8s %6s %9s %5s %8s %7s %6s", "L", "now",
+		      "CPU %", "exits/s", "refl%", "switch/s", "halt/s", "missed");
 }
 
 /* At most seven columns: 12.3, 1234, 123456, 12.3M */
@@ -97,28 +103,32 @@ static const char *rate_text(double rate, char *buf, size_t bytes)
 	return buf;
 }
 
-static void draw_numbers(int row, const struct table_row *r, const struct span *s, struct screen_look look)
+static void draw_numbers(int row, const struct table_row *r, const struct span *s,
+			 struct screen_look look)
 {
 	u64 ns = s->to_ns - s->from_ns;
 	char exits[32], switches[32], halts[32], cpu[32] = "-";
 
-	if (r->has_counts || s->is_all)
+	if (r->has_counts || s->has_processes)
 		snprintf(cpu, sizeof(cpu), "%.1f", rows_percent(r->ran_ns, ns));
 	if (r->has_counts)
-		screen_printf(row, name_cols(), -1, look, "%2u %-8.8s %6s %9s %5.1f %8s %7s %6llu", r->level,
-			      r->state, cpu, rate_text(rows_rate(r->own.exits, ns), exits, sizeof(exits)),
+		screen_printf(row, name_cols(), -1, look, "%2u %-8.8s %6s %9s %5.1f %8s %7s %6llu",
+			      r->level, r->state, cpu,
+			      rate_text(rows_rate(r->own.exits, ns), exits, sizeof(exits)),
 			      rows_percent(r->own.reflected, r->own.exits),
 			      rate_text(rows_rate(r->own.switches, ns), switches, sizeof(switches)),
 			      rate_text(rows_rate(r->own.halts, ns), halts, sizeof(halts)),
 			      (unsigned long long)r->own.misses);
 	else
-		screen_printf(row, name_cols(), -1, look, "%2u %-8s %6s %9s %5s %8s", r->level, "", cpu, "", "",
-			      s->is_all ? rate_text(rows_rate(r->own.switches, ns), switches, sizeof(switches))
-					: "-");
+		screen_printf(row, name_cols(), -1, look, "%2u %-8s %6s %9s %5s %8s", r->level, "",
+			      cpu, "", "",
+			      s->has_process_switches ? rate_text(rows_rate(r->own.switches, ns),
+								  switches, sizeof(switches))
+						      : "-");
 }
 
-static void draw_row(const struct view_state *st, int row, const struct table_row *r, const struct span *s,
-		     bool selected)
+static void draw_row(const struct view_state *st, int row, const struct table_row *r,
+		     const struct span *s, bool selected)
 {
 	const struct cast_member *x = &st->cast.member[r->member];
 	struct screen_look look = {.attrs = selected ? ATTR_REVERSE : 0};
@@ -139,15 +149,15 @@ static void draw_row(const struct view_state *st, int row, const struct table_ro
 
 static u32 collect(const struct view_state *st, const struct span *s, bool processes)
 {
-	const struct rows_config cfg = {.from_ns = s->is_all ? 0 : s->from_ns,
-					.to_ns = s->is_all ? 0 : MAX(s->to_ns, 1ull),
+	const struct rows_config cfg = {.from_ns = s->is_total ? 0 : s->from_ns,
+					.to_ns = s->is_total ? 0 : MAX(s->to_ns, 1ull),
 					.processes = processes};
 
 	return rows_collect(st->model, &st->cast, &cfg, all_rows, ROWS_MAX);
 }
 
-static void draw_table(struct view_state *st, int row, int rows, enum view_interval interval, bool selects,
-		       bool processes)
+static void draw_table(struct view_state *st, int row, int rows, enum view_interval interval,
+		       bool selects, bool processes)
 {
 	struct span s = span_of(st, interval);
 	u32 n = collect(st, &s, processes), shown = (u32)MAX(rows - 2, 1), top = 0;
@@ -164,10 +174,12 @@ static void draw_table(struct view_state *st, int row, int rows, enum view_inter
 	}
 	if (!selects && n > shown) {
 		shown--;
-		screen_printf(row + 2 + (int)shown, 0, -1, LOOK(INK_FAINT), "   and %u more: Tab", n - shown);
+		screen_printf(row + 2 + (int)shown, 0, -1, LOOK(INK_FAINT), "   and %u more: Tab",
+			      n - shown);
 	}
 	for (u32 i = 0; i < shown && top + i < n; i++)
-		draw_row(st, row + 2 + (int)i, &all_rows[top + i], &s, selects && top + i == st->row);
+		draw_row(st, row + 2 + (int)i, &all_rows[top + i], &s,
+			 selects && top + i == st->row);
 }
 
 void view_table_below(struct view_state *st, int row, int rows)

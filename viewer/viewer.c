@@ -25,10 +25,10 @@ struct viewer {
 	struct model *model;
 	struct view_state st;
 	u32 view;
-	bool shows_help, leaves, run_ended, fitted;
+	bool shows_help, leaves, run_ended, fitted, has_summaries;
 	struct source_status source;
-	bool changed;	    /* since the last picture */
-	u64 drawn_ns;	    /* host's time of the last picture */
+	bool changed; /* since the last picture */
+	u64 drawn_ns; /* host's time of the last picture */
 	/* events a second of host time */
 	u64 rate_from_ns, rate_from_events;
 	double rate;
@@ -55,18 +55,23 @@ static void draw_title(const struct viewer *v)
 {
 	const struct screen_look bar = {INK_DEFAULT, INK_BAR, 0};
 	const struct timeline *t = &v->st.time;
-	char from[TIMELINE_TEXT_BYTES], to[TIMELINE_TEXT_BYTES], col_text[TIMELINE_TEXT_BYTES], right[128];
+	char from[TIMELINE_TEXT_BYTES], to[TIMELINE_TEXT_BYTES], col_text[TIMELINE_TEXT_BYTES],
+		right[128];
 	int col, width;
 
 	screen_fill(0, 0, screen_cols(), bar);
 	col = screen_text(0, 0, -1, LOOK(INK_DEFAULT, INK_BAR, ATTR_BOLD), " nestor ");
 	for (u32 i = 0; i < ARRAY_SIZE(views); i++)
-		col = screen_printf(0, col + 1, -1,
-				    LOOK(INK_DEFAULT, INK_BAR, i == v->view ? ATTR_REVERSE | ATTR_BOLD : 0),
-				    " %s ", views[i]->name);
-	snprintf(right, sizeof(right), "%s to %s  %s a column  %s ", timeline_text(t->from_ns, t->col_ns, from),
+		col = screen_printf(
+			0, col + 1, -1,
+			LOOK(INK_DEFAULT, INK_BAR, i == v->view ? ATTR_REVERSE | ATTR_BOLD : 0),
+			" %s ", views[i]->name);
+	snprintf(right, sizeof(right), "%s to %s  %s a column  %s ",
+		 timeline_text(t->from_ns, t->col_ns, from),
 		 timeline_text(timeline_to(t), t->col_ns, to), timeline_length(t->col_ns, col_text),
-		 t->holds ? "HELD" : t->follows ? "follows" : "stays");
+		 t->holds     ? "HELD"
+		 : t->follows ? "follows"
+			      : "stays");
 	width = screen_width(right);
 	screen_text(0, MAX(screen_cols() - width, col + 1), -1, bar, right);
 	screen_text(0, col + 2, screen_cols() - width - col - 4, bar, v->cfg->source->title);
@@ -93,17 +98,19 @@ static void draw_status(const struct viewer *v, int row)
 	int col;
 
 	if (v->run_ended)
-		col = screen_text(row, 1, -1, LOOK(INK_WARN, INK_DEFAULT, ATTR_BOLD), "run ended; q leaves");
+		col = screen_text(row, 1, -1, LOOK(INK_WARN, INK_DEFAULT, ATTR_BOLD),
+				  "run ended; q leaves");
 	else
 		col = screen_text(row, 1, -1,
 				  v->source.state == SOURCE_READING ? LOOK(INK_GOOD)
-				  : v->source.state >= SOURCE_RETRYING && v->source.why[0] ? LOOK(INK_BAD)
-											   : plain,
+				  : v->source.state >= SOURCE_RETRYING && v->source.why[0]
+					  ? LOOK(INK_BAD)
+					  : plain,
 				  source_text(v));
-	col = screen_printf(row, col + 2, -1, plain, "%llu events  %.0f/s", (unsigned long long)tot->events,
-			    v->rate);
-	col = screen_printf(row, col + 2, -1, lost ? LOOK(INK_BAD, INK_DEFAULT, ATTR_BOLD) : plain, "lost %llu",
-			    (unsigned long long)lost);
+	col = screen_printf(row, col + 2, -1, plain, "%llu events  %.0f/s",
+			    (unsigned long long)tot->events, v->rate);
+	col = screen_printf(row, col + 2, -1, lost ? LOOK(INK_BAD, INK_DEFAULT, ATTR_BOLD) : plain,
+			    "lost %llu", (unsigned long long)lost);
 	col = screen_printf(row, col + 2, -1, v->source.late ? LOOK(INK_WARN) : plain, "late %llu",
 			    (unsigned long long)v->source.late);
 	if (tot->overflow)
@@ -122,20 +129,23 @@ static void draw_keys(int row)
 	static const struct {
 		enum key_action action;
 		const char *text;
-	} shown[] = {{ACTION_HELP, "Help"},	 {ACTION_NEXT_VIEW, "View"}, {ACTION_PAUSE, "Hold"},
-		     {ACTION_ZOOM_IN, "Zoom"}, {ACTION_ZOOM_OUT, ""},  {ACTION_FIT, "Fit"},
-		     {ACTION_FOLLOW, "Follow"},	 {ACTION_LEFT, ""},	     {ACTION_RIGHT, "Cursor"},
-		     {ACTION_QUIT, "Quit"}};
+	} shown[] = {{ACTION_HELP, "Help"},	{ACTION_NEXT_VIEW, "View"},
+		     {ACTION_PAUSE, "Hold"},	{ACTION_ZOOM_IN, "Zoom"},
+		     {ACTION_ZOOM_OUT, ""},	{ACTION_FIT, "Fit"},
+		     {ACTION_FOLLOW, "Follow"}, {ACTION_LEFT, ""},
+		     {ACTION_RIGHT, "Cursor"},	{ACTION_QUIT, "Quit"}};
 	char names[KEYS_NAME_BYTES];
 	int col = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
 		keys_names(shown[i].action, names);
 		names[strcspn(names + 1, ",") + 1] = 0;
-		col = screen_printf(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), " %s", names);
+		col = screen_printf(row, col, -1, LOOK(INK_DEFAULT, INK_DEFAULT, ATTR_BOLD), " %s",
+				    names);
 		if (!shown[i].text[0])
 			continue;
-		col = screen_printf(row, col + 1, -1, LOOK(INK_DEFAULT, INK_BAR), "%s", shown[i].text);
+		col = screen_printf(row, col + 1, -1, LOOK(INK_DEFAULT, INK_BAR), "%s",
+				    shown[i].text);
 	}
 }
 
@@ -147,19 +157,25 @@ static void draw(struct viewer *v)
 	v->changed = false;
 	screen_clear();
 	if (rows < SCREEN_MIN_ROWS || screen_cols() < SCREEN_MIN_COLS) {
-		screen_printf(0, 0, -1, LOOK(INK_DEFAULT), "too small: %dx%d, needs %dx%d", screen_cols(), rows,
-			      SCREEN_MIN_COLS, SCREEN_MIN_ROWS);
+		screen_printf(0, 0, -1, LOOK(INK_DEFAULT), "too small: %dx%d, needs %dx%d",
+			      screen_cols(), rows, SCREEN_MIN_COLS, SCREEN_MIN_ROWS);
 		screen_flush();
 		return;
 	}
 	model_settle(v->model);
 	cast_update(&v->st.cast, v->model);
-	timeline_update(&v->st.time, tot->events ? tot->first_ns : 0, tot->last_ns, view_schedule_cols());
+	timeline_update(&v->st.time, tot->events ? tot->first_ns : 0, tot->last_ns,
+			view_schedule_cols());
 	/* a saved trace is shown whole when it is read, unless the user has chosen otherwise */
 	if (!v->cfg->source->is_live && !v->fitted) {
 		timeline_fit(&v->st.time);
 		v->fitted = v->source.state >= SOURCE_ENDED;
 	}
+	if (tot->detail != MODEL_LIVE)
+		v->st.known_ns = tot->first_ns;
+	else if (!v->has_summaries)
+		v->st.known_ns = tot->last_ns;
+	v->has_summaries |= tot->by_kind[TRANSITION_time_summary] > 0;
 	draw_title(v);
 	views[v->view]->draw(&v->st, 1, rows - 3);
 	draw_status(v, rows - 2);
@@ -182,7 +198,9 @@ static void act(struct viewer *v, enum key_action action)
 		return;
 	case ACTION_HELP: v->shows_help = !v->shows_help; return;
 	case ACTION_NEXT_VIEW: v->view = (v->view + 1) % ARRAY_SIZE(views); return;
-	case ACTION_PREV_VIEW: v->view = (v->view + ARRAY_SIZE(views) - 1) % ARRAY_SIZE(views); return;
+	case ACTION_PREV_VIEW:
+		v->view = (v->view + ARRAY_SIZE(views) - 1) % ARRAY_SIZE(views);
+		return;
 	case ACTION_REDRAW: screen_redraw(); return;
 	default: break;
 	}
@@ -293,7 +311,9 @@ static void step(struct viewer *v)
 		since = 0;
 	}
 	/* with more to read at once, only look for keys */
-	take_keys(v, got >= PUMP_EVENTS ? 0 : (int)((REDRAW_NS - MIN(since, REDRAW_NS - NS_PER_MS)) / NS_PER_MS));
+	take_keys(v, got >= PUMP_EVENTS
+			     ? 0
+			     : (int)((REDRAW_NS - MIN(since, REDRAW_NS - NS_PER_MS)) / NS_PER_MS));
 }
 
 static void catch_signals(void)
@@ -309,7 +329,8 @@ static void catch_signals(void)
 static int set_up(struct viewer *v, char *why, size_t why_bytes)
 {
 	const struct model_config mc = {.lane_segments = SEGMENTS_KEPT,
-					.detail = v->cfg->source->is_live ? MODEL_LIVE : MODEL_UNKNOWN};
+					.detail = v->cfg->source->is_live ? MODEL_LIVE
+									  : MODEL_UNKNOWN};
 	char source_why[SOURCE_WHY_BYTES] = "";
 	int err;
 

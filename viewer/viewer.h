@@ -1,10 +1,10 @@
 /*
  * viewer.h - the viewer as a whole: its main loop, and how a run shows itself
  *
- * viewer_show() takes the terminal and the calling thread until the user leaves; called by l0/cmd/view.c
- * in a process of its own. viewer_run_live() is for the process that runs machines: it starts
- * `nestor view URL` as a child process, so that the viewer's terminal, signals, memory and faults stay
- * apart from the run.
+ * viewer_show() takes the terminal and the calling thread until the user leaves; called by
+ * l0/cmd/view.c in a process of its own. viewer_run_live() is for the process that runs machines:
+ * it starts `nestor view URL` as a child process, so that the viewer's terminal, signals, memory
+ * and faults stay apart from the run.
  */
 #ifndef VIEWER_VIEWER_H
 #define VIEWER_VIEWER_H
@@ -37,20 +37,22 @@ enum viewer_run_state {
  * @state: how the run is doing; called every 50 ms
  * @quit:  called once if the user leaves while the run goes on: it should end
  * @arg:   for both
- * Return: 0 when the viewer was shown; -errno when not: why was said in one line on stderr, and the run
- *         goes on.
+ * Return: 0 when the viewer was shown; -errno when not: why was said in one line on stderr, and the
+ * run goes on.
  *
  * Call it on a thread of its own, from after trace_session_start() on; join that thread before
- * trace_session_stop(), so that the session is there as long as the viewer. While the viewer has the
- * terminal, what the process writes to standard output and error is kept back and written after it.
+ * trace_session_stop(), so that the session is there as long as the viewer. While the viewer has
+ * the terminal, what the process writes to standard output and error is kept back and written after
+ * it.
  */
-int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg), void (*quit)(void *arg),
-		    void *arg);
+int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg),
+		    void (*quit)(void *arg), void *arg);
 
 /* In the environment of the viewer that viewer_run_live() starts: number of a descriptor. */
 #define VIEWER_RUN_FD_VARIABLE "NESTOR_VIEW_RUN_FD"
 
-/* Bytes that viewer_run_live() writes to the viewer's run_fd; its end: the run's process is gone. */
+/* Bytes that viewer_run_live() writes to the viewer's run_fd; its end: the run's process is gone.
+ */
 #define VIEWER_MSG_RUN_ENDED 'e'
 #define VIEWER_MSG_LEAVE 'q'
 

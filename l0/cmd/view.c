@@ -14,8 +14,10 @@
 enum { KEY_ASCII = CMD_KEY_LONG, KEY_NO_COLOUR };
 
 static const struct cmd_option options[] = {
-	{"ascii", KEY_ASCII, NULL, "Draw with ASCII characters only, as in a locale without UTF-8."},
-	{"no-colour", KEY_NO_COLOUR, NULL, "Draw without colours, as with NO_COLOR in the environment."},
+	{"ascii", KEY_ASCII, NULL,
+	 "Draw with ASCII characters only, as in a locale without UTF-8."},
+	{"no-colour", KEY_NO_COLOUR, NULL,
+	 "Draw without colours, as with NO_COLOR in the environment."},
 };
 
 /* --- trace/bt2's reader as the viewer wants it --- */
@@ -34,7 +36,8 @@ static void deliver_lost(void *arg, u64 n)
 	sink->lost(sink->arg, n);
 }
 
-static void *reader_open(const char *address, const struct source_sink *sink, char *why, size_t why_bytes)
+static void *reader_open(const char *address, const struct source_sink *sink, char *why,
+			 size_t why_bytes)
 {
 	static const struct bt_reader_ops ops = {deliver_event, deliver_lost};
 
@@ -168,9 +171,11 @@ const struct cmd cmd_view = {
 	.synopsis = "[options] [TRACE | URL | PID]",
 	.brief = "Show a trace or a run in this terminal",
 	.details = "TRACE is a folder with a recorded trace. URL is a live session, "
-		   "net://HOST:PORT/host/NAME/SESSION. PID is a running nestor that is being recorded; "
+		   "net://HOST:PORT/host/NAME/SESSION. PID is a running nestor that is being "
+		   "recorded; "
 		   "without anything it is the only one that runs.\n\n"
-		   "Shows who runs on each worker at each level over time, and a table of machines, their "
+		   "Shows who runs on each worker at each level over time, and a table of "
+		   "machines, their "
 		   "child VMs and processes. F1 or ? shows the keys.",
 	.examples = "nestor view build/demo-trace\n"
 		    "nestor view\n"

@@ -17,12 +17,12 @@
 /* What the next reader does; written before the source is made, or from within the reader. */
 static struct script {
 	bool fails_to_open;
-	u32 opens;	  /* so far */
-	u32 fail_first;	  /* so many readers fail after their events */
-	u64 events;	  /* of each reader */
-	u64 late_every;	  /* each so-many-th event lies before the one before it; 0: none */
-	u64 lost;	  /* told once a reader */
-	bool then_waits;  /* after its events a reader has nothing more, instead of ending */
+	u32 opens;	 /* so far */
+	u32 fail_first;	 /* so many readers fail after their events */
+	u64 events;	 /* of each reader */
+	u64 late_every;	 /* each so-many-th event lies before the one before it; 0: none */
+	u64 lost;	 /* told once a reader */
+	bool then_waits; /* after its events a reader has nothing more, instead of ending */
 } script;
 
 struct fake {
@@ -32,7 +32,8 @@ struct fake {
 	bool interrupted; /* atomic */
 };
 
-static void *fake_open(const char *address, const struct source_sink *sink, char *why, size_t why_bytes)
+static void *fake_open(const char *address, const struct source_sink *sink, char *why,
+		       size_t why_bytes)
 {
 	struct fake *f;
 
@@ -57,7 +58,8 @@ static enum source_step fake_step(void *reader)
 		f->told_loss = true;
 	}
 	for (u32 i = 0; i < 100 && f->given < script.events; i++, f->given++) {
-		struct transition t = {.kind = TRANSITION_halt, .seq = f->given, .vcpu_id = 1, .level = 1};
+		struct transition t = {
+			.kind = TRANSITION_halt, .seq = f->given, .vcpu_id = 1, .level = 1};
 
 		t.vtime_ns = 1000 + f->given;
 		if (script.late_every && f->given % script.late_every == script.late_every - 1)
@@ -82,7 +84,11 @@ static void fake_interrupt(void *reader)
 }
 
 static const struct source_reader fake_reader = {
-	.open = fake_open, .step = fake_step, .why = fake_why, .interrupt = fake_interrupt, .close = free,
+	.open = fake_open,
+	.step = fake_step,
+	.why = fake_why,
+	.interrupt = fake_interrupt,
+	.close = free,
 };
 
 static void sleep_ms(long ms)
@@ -105,7 +111,8 @@ static void pump_until(struct source *s, struct model *m, u64 events, enum sourc
 		sleep_ms(1);
 	}
 	print_message("%llu of %llu events, state %u, not %u\n",
-		      (unsigned long long)model_totals(m)->events, (unsigned long long)events, st.state, state);
+		      (unsigned long long)model_totals(m)->events, (unsigned long long)events,
+		      st.state, state);
 	fail();
 }
 
@@ -205,9 +212,9 @@ static void test_close_with_a_full_queue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_saved),	   cmocka_unit_test(test_cannot_open),
+		cmocka_unit_test(test_saved),	     cmocka_unit_test(test_cannot_open),
 		cmocka_unit_test(test_saved_breaks), cmocka_unit_test(test_live_comes_back),
-		cmocka_unit_test(test_run_ended),  cmocka_unit_test(test_close_with_a_full_queue),
+		cmocka_unit_test(test_run_ended),    cmocka_unit_test(test_close_with_a_full_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,8 +33,8 @@ static void expect_picture(const struct lane_cell *c, bool known, u32 left, u32 
 static void test_lanes_solid_and_mixed(void **state)
 {
 	const struct lane_span spans[] = {
-		{0, 10 * MS, 10 * MS, 1},	   /* two columns of 5 */
-		{10 * MS, 12 * MS, 2 * MS, 2},	   /* the third: 2 of 5 for 2, the rest for 1 */
+		{0, 10 * MS, 10 * MS, 1},      /* two columns of 5 */
+		{10 * MS, 12 * MS, 2 * MS, 2}, /* the third: 2 of 5 for 2, the rest for 1 */
 		{12 * MS, 15 * MS, 3 * MS, 1},
 		{15 * MS, 20 * MS, 0, LANE_NOBODY}, /* idle */
 	};
@@ -308,7 +308,8 @@ struct feeder {
 
 static void feed(struct feeder *f, u8 kind, const void *payload, size_t bytes)
 {
-	struct transition t = {.vtime_ns = f->now, .vcpu_id = f->vcpu, .level = f->level, .kind = kind};
+	struct transition t = {
+		.vtime_ns = f->now, .vcpu_id = f->vcpu, .level = f->level, .kind = kind};
 
 	t.seq = f->seq[event_infos[kind].sort]++;
 	memcpy(t.p, payload, bytes);
@@ -329,16 +330,20 @@ static void make_second(struct feeder *f)
 	u32 vm0 = EVENT_VCPU_ID(0, 0), vm1 = EVENT_VCPU_ID(1, 0);
 
 	f->vcpu = EVENT_NO_ID;
-	SAY(f, vm_state, .name = event_text("second"), .vm = 1, .vcpus = 1, .state = RUN_STATE_RUNNING);
-	SAY(f, vm_state, .name = event_text("first"), .vm = 0, .vcpus = 1, .state = RUN_STATE_RUNNING);
-	SAY(f, child_state, .name = event_text("guest"), .child = 9, .vm = 1, .parent = EVENT_NO_ID, .depth = 2);
+	SAY(f, vm_state, .name = event_text("second"), .vm = 1, .vcpus = 1,
+	    .state = RUN_STATE_RUNNING);
+	SAY(f, vm_state, .name = event_text("first"), .vm = 0, .vcpus = 1,
+	    .state = RUN_STATE_RUNNING);
+	SAY(f, child_state, .name = event_text("guest"), .child = 9, .vm = 1, .parent = EVENT_NO_ID,
+	    .depth = 2);
 	f->vcpu = L2_VCPU;
 	f->level = 2;
 	SAY(f, vcpu_state, .vm = 1, .child = 9, .parent_vcpu = vm1, .state = RUN_STATE_READY);
 	f->vcpu = EVENT_NO_ID;
 	f->level = 0;
 	SAY(f, process_state, .process = 3, .vm = 1, .child = 9, .cr3 = 0x7000);
-	SAY(f, vm_scheduled, .prev = EVENT_NO_ID, .next = vm1, .next_inner = EVENT_NO_ID, .next_level = 1);
+	SAY(f, vm_scheduled, .prev = EVENT_NO_ID, .next = vm1, .next_inner = EVENT_NO_ID,
+	    .next_level = 1);
 	f->now = 200 * MS;
 	f->vcpu = L2_VCPU;
 	f->level = 2;
@@ -409,12 +414,18 @@ static void test_rates(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lanes_solid_and_mixed), cmocka_unit_test(test_lanes_shares_and_edges),
-		cmocka_unit_test(test_lanes_many_in_a_column), cmocka_unit_test(test_lanes_conserve_time),
-		cmocka_unit_test(test_timeline_follows),      cmocka_unit_test(test_timeline_holds),
-		cmocka_unit_test(test_timeline_zoom),	      cmocka_unit_test(test_timeline_texts),
-		cmocka_unit_test(test_keys),		      cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_rates),		      cmocka_unit_test(test_stretches),
+		cmocka_unit_test(test_lanes_solid_and_mixed),
+		cmocka_unit_test(test_lanes_shares_and_edges),
+		cmocka_unit_test(test_lanes_many_in_a_column),
+		cmocka_unit_test(test_lanes_conserve_time),
+		cmocka_unit_test(test_timeline_follows),
+		cmocka_unit_test(test_timeline_holds),
+		cmocka_unit_test(test_timeline_zoom),
+		cmocka_unit_test(test_timeline_texts),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_stretches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,9 +8,9 @@
  *     -a  ASCII
  *     -e  the source fails after its last event
  *
- * A cycle is 20 ms: alpha 10 ms (guest rt 2 ms, its VMM 0.1 ms, guest batch 7.9 ms), beta 9 ms (guest
- * work: two processes, 5 and 4 ms, then HLT), then the worker is idle for 1 ms. rt misses a deadline
- * every 10 cycles.
+ * A cycle is 20 ms: alpha 10 ms (guest rt 2 ms, its VMM 0.1 ms, guest batch 7.9 ms), beta 9 ms
+ * (guest work: two processes, 5 and 4 ms, then HLT), then the worker is idle for 1 ms. rt misses a
+ * deadline every 10 cycles.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +47,11 @@ static u64 host_now(void)
 
 static void feed(struct film *f, u8 kind, const void *payload, size_t bytes)
 {
-	struct transition t = {.vtime_ns = f->now, .vcpu_id = f->vcpu, .worker = (u16)f->worker,
-			       .level = f->level, .kind = kind};
+	struct transition t = {.vtime_ns = f->now,
+			       .vcpu_id = f->vcpu,
+			       .worker = (u16)f->worker,
+			       .level = f->level,
+			       .kind = kind};
 	u64 bit = 1ull << kind;
 
 	if (bit & (f->base.is_live ? event_mask_exit : event_mask_summary))
@@ -91,8 +94,8 @@ static void say_state(struct film *f, u64 ns)
 		char name[EVENT_NAME_BYTES];
 
 		snprintf(name, sizeof(name), w ? "%s%u" : "%s", i ? "beta" : "alpha", w);
-		SAY(f, vm_state, .name = event_text(name), .vm = ALPHA(w) + i, .memory_bytes = 64 * MIB,
-		    .vcpus = 1, .state = RUN_STATE_RUNNING);
+		SAY(f, vm_state, .name = event_text(name), .vm = ALPHA(w) + i,
+		    .memory_bytes = 64 * MIB, .vcpus = 1, .state = RUN_STATE_RUNNING);
 	}
 	for (u32 g = RT; g <= WORK; g++) {
 		u32 vm = g == WORK ? BETA(w) : ALPHA(w);
@@ -106,15 +109,16 @@ static void say_state(struct film *f, u64 ns)
 	}
 	at(f, ns, EVENT_NO_ID, 0);
 	for (u32 p = 1; p <= 2; p++)
-		SAY(f, process_state, .process = GUEST(w, p), .vm = BETA(w), .child = GUEST(w, WORK),
-		    .cr3 = 0x10000 * p);
+		SAY(f, process_state, .process = GUEST(w, p), .vm = BETA(w),
+		    .child = GUEST(w, WORK), .cr3 = 0x10000 * p);
 }
 
 static void schedule(struct film *f, u64 ns, u32 prev, u32 next)
 {
 	at(f, ns, EVENT_NO_ID, 0);
-	SAY(f, vm_scheduled, .prev = prev, .next = next, .reason = SWITCH_SLICE_END, .slice_ns = 10 * NS_PER_MS,
-	    .next_inner = EVENT_NO_ID, .next_level = next == EVENT_NO_ID ? 0 : 1);
+	SAY(f, vm_scheduled, .prev = prev, .next = next, .reason = SWITCH_SLICE_END,
+	    .slice_ns = 10 * NS_PER_MS, .next_inner = EVENT_NO_ID,
+	    .next_level = next == EVENT_NO_ID ? 0 : 1);
 }
 
 static void enter(struct film *f, u64 ns, u32 l1, u32 prev, u32 next)
@@ -138,7 +142,8 @@ static void leave(struct film *f, u64 ns, u32 vcpu, u32 reason, u64 count)
 static void spent(struct film *f, u32 l1, u32 inner, u8 depth, u64 ran_ns)
 {
 	at(f, f->now, EVENT_NO_ID, 0);
-	SAY(f, time_summary, .vcpu = l1, .child_vcpu = inner, .depth = depth, .ran_ns = ran_ns, .entries = 1);
+	SAY(f, time_summary, .vcpu = l1, .child_vcpu = inner, .depth = depth, .ran_ns = ran_ns,
+	    .entries = 1);
 }
 
 static void say_cycle(struct film *f, u64 n)
@@ -153,7 +158,8 @@ static void say_cycle(struct film *f, u64 n)
 	leave(f, t + 2000 * us, L2(w, RT), EXIT_REASON_PREEMPTION_TIMER, 1);
 	if (n % 10 == 9) {
 		at(f, t + 2000 * us, L2(w, RT), 2);
-		SAY(f, guest_deadline, .kind = DEADLINE_MISSES, .count = n / 10 + 1, .child = GUEST(w, RT));
+		SAY(f, guest_deadline, .kind = DEADLINE_MISSES, .count = n / 10 + 1,
+		    .child = GUEST(w, RT));
 	}
 	enter(f, t + 2100 * us, a, L2(w, RT), L2(w, BATCH));
 	leave(f, t + 10000 * us, L2(w, BATCH), EXIT_REASON_EXTERNAL_INTERRUPT, 1);
@@ -229,7 +235,8 @@ static const struct source_ops film_ops = {
 
 int main(int argc, char **argv)
 {
-	static struct film f = {.base = {.ops = &film_ops, .title = "a film"}, .workers = 1,
+	static struct film f = {.base = {.ops = &film_ops, .title = "a film"},
+				.workers = 1,
 				.length_ns = 2000 * NS_PER_MS};
 	struct viewer_config cfg = {.source = &f.base, .run_fd = -1};
 	char why[256];
