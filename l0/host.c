@@ -240,7 +240,6 @@ static void release_machines(struct host *h)
 	struct worker *w = worker_self = &h->worker[0];
 
 	h->running = h->nmachines;
-	h->summaries_wanted = h->session && trace_session_wants_summaries(h->session);
 	for (u32 i = 0; i < h->nmachines; i++) {
 		struct machine *m = h->machine[i];
 		machine_emit_state(m, w, true);

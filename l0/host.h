@@ -35,7 +35,6 @@ struct host {
 	struct chardev *console; /* port 0xe9 of every machine: standard error */
 	FILE *exec_log;		 /* --trace-exec */
 	bool guest_failed;	 /* a machine stopped abnormally */
-	bool summaries_wanted;
 };
 
 /* End the run; any thread, also a signal handler. */

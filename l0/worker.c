@@ -55,7 +55,8 @@ int worker_register_sinks(struct host *h)
 	const struct transition_sink ring = {.kinds = TRACE_ALL_KINDS, .feed = ring_feed, .arg = &h->hub};
 	const struct transition_sink cr3 = {.kinds = BIT(TRANSITION_cr3_load), .feed = machine_feed, .arg = h->machine};
 	const struct transition_sink summary = {
-		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed, .arg = &h->summaries_wanted};
+		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed,
+		.arg = h->session ? trace_session_summary_flag(h->session) : NULL};
 	const struct transition_sink sched = {.kinds = TRACE_ALL_KINDS, .feed = sched_feed, .arg = h};
 	int err = trace_hub_add(&h->hub, &ring);
 
@@ -339,7 +340,6 @@ static void check_preemption_timer(struct worker *w, u64 now)
 static void emit_state(struct worker *w, struct machine *m, u64 now)
 {
 	m->next_state_ns = now + STATE_PERIOD_NS;
-	w->host->summaries_wanted = w->host->session && trace_session_wants_summaries(w->host->session);
 	machine_emit_state(m, w, false);
 	w->about.vcpu_id = EVENT_NO_ID;
 	w->about.level = 0;
