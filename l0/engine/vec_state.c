@@ -102,7 +102,7 @@ void vec_reset(struct vp *vp)
 	nm_store16(img + IMG_FCW, 0x0040);
 	img[IMG_FTW] = 0xff;
 	nm_store32(img + IMG_MXCSR, MXCSR_DEFAULT);
-	nm_store64(img + XSTATE_BV, 3);
+	nm_store64(img + XSTATE_BV, 1); /* SSE and AVX are in their initial state */
 	vp->fpu_ip = vp->fpu_dp = 0;
 	vp->fpu_op = 0;
 }
