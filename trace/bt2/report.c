@@ -316,6 +316,26 @@ static void print_switches(FILE *out, const struct model *m)
 		rate(t->entries, ns).s);
 }
 
+static void print_failures(FILE *out, const struct model *m)
+{
+	const struct model_vcpu *v;
+	bool has_head = false;
+	char name[96];
+	u32 n;
+
+	v = model_vcpus(m, &n);
+	for (u32 i = 0; i < n; i++, v++) {
+		if (!v->entry_failures && !v->insn_failures)
+			continue;
+		if (!has_head)
+			fprintf(out, "\nFailures                        VM entries   VMX instructions\n");
+		has_head = true;
+		fprintf(out, "  %-28s %11s  %17s\n",
+			model_vcpu_name(m, v->id, name, sizeof(name)), grouped(v->entry_failures).s,
+			grouped(v->insn_failures).s);
+	}
+}
+
 static void print_deadline_head(FILE *out)
 {
 	fprintf(out,
@@ -376,6 +396,8 @@ void report_print_text(FILE *out, const struct model *m, const struct report_inf
 		print_exits(out, m);
 	if (parts & REPORT_SWITCHES)
 		print_switches(out, m);
+	if (parts & REPORT_FAILURES)
+		print_failures(out, m);
 	if (parts & REPORT_DEADLINES)
 		print_deadlines(out, m);
 }

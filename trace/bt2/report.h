@@ -17,7 +17,8 @@ enum report_part {
 	REPORT_EXITS = 8,     /* exits by reason */
 	REPORT_SWITCHES = 16, /* of workers, VMMs and guests */
 	REPORT_DEADLINES = 32,
-	REPORT_ALL = 63,
+	REPORT_FAILURES = 64, /* VM entries and VMX instructions that failed */
+	REPORT_ALL = 127,
 };
 
 struct report_info {
