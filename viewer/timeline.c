@@ -4,6 +4,8 @@
 #include "viewer/timeline.h"
 
 #define FIRST_COL_NS (1 * NS_PER_MS)
+/* Times of a damaged trace end here: 73 years, far from where sums could overflow. */
+#define LAST_TIME_NS (1ull << 61)
 
 /* The steps of the zoom: 1, 2, 5, 10, … */
 static u64 next_step(u64 ns)
@@ -62,8 +64,8 @@ static void show_end(struct timeline *t)
 
 void timeline_update(struct timeline *t, u64 first_ns, u64 last_ns, u32 cols)
 {
-	t->first_ns = first_ns;
-	t->last_ns = last_ns;
+	t->first_ns = MIN(first_ns, LAST_TIME_NS);
+	t->last_ns = MIN(last_ns, LAST_TIME_NS);
 	t->cols = MAX(cols, 1u);
 	if (t->follows)
 		show_end(t);

@@ -204,6 +204,24 @@ static void test_timeline_zoom(void **state)
 	assert_int_equal(t.col_ns, 500 * NS_PER_US);
 }
 
+static void test_timeline_of_nonsense(void **state)
+{
+	struct timeline t;
+
+	timeline_init(&t, true);
+	timeline_update(&t, ~0ull, ~0ull - 1, 100);
+	timeline_fit(&t);
+	assert_true(timeline_to(&t) > t.from_ns);
+	timeline_move(&t, 1000);
+	timeline_move(&t, -1000);
+	timeline_begin(&t);
+	timeline_end(&t);
+	for (u32 i = 0; i < 60; i++)
+		timeline_zoom(&t, i < 30);
+	assert_true(timeline_to(&t) > t.from_ns);
+	assert_true(timeline_cursor_col(&t) < 100);
+}
+
 static void test_timeline_texts(void **state)
 {
 	struct timeline t = {.col_ns = 1 * MS, .cols = 100};
@@ -421,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_timeline_follows),
 		cmocka_unit_test(test_timeline_holds),
 		cmocka_unit_test(test_timeline_zoom),
+		cmocka_unit_test(test_timeline_of_nonsense),
 		cmocka_unit_test(test_timeline_texts),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_rows),
