@@ -7,6 +7,7 @@
 #include "l0/dev/pci.h"
 #include "l0/dev/reset_ports.h"
 #include "l0/dev/rtc.h"
+#include "l0/dev/testdev.h"
 
 int board_create(struct machine_bus *bus, u64 epoch)
 {
@@ -22,5 +23,7 @@ int board_create(struct machine_bus *bus, u64 epoch)
 		acpi_pm_create(bus, &err);
 	if (!err)
 		pci_host_create(bus, &err);
+	if (!err)
+		err = testdev_create(bus);
 	return err;
 }

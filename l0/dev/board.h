@@ -1,7 +1,8 @@
 /*
  * board.h - the devices of the machine that nobody else needs to name, in one call
  *
- * Reset ports, keyboard controller, real-time clock, HPET, ACPI fixed hardware, PCI host bridge.
+ * Reset ports, keyboard controller, real-time clock, HPET, ACPI fixed hardware, PCI host
+ * bridge, test device.
  * Called once while a machine is built, after the interrupt controllers.
  */
 #ifndef L0_DEV_BOARD_H

@@ -16,6 +16,7 @@
 #include "l0/dev/pit8254.h"
 #include "l0/dev/reset_ports.h"
 #include "l0/dev/rtc.h"
+#include "l0/dev/testdev.h"
 #include "tests/unit/bus_fixture.h"
 
 struct legacy_fixture {
@@ -50,6 +51,7 @@ static int setup(void **state)
 	assert_int_equal(i8042_create(&x->f.bus), 0);
 	assert_int_equal(reset_ports_create(&x->f.bus), 0);
 	assert_int_equal(hpet_create(&x->f.bus), 0);
+	assert_int_equal(testdev_create(&x->f.bus), 0);
 	x->pci = pci_host_create(&x->f.bus, &err);
 	assert_non_null(x->pci);
 	x->pm = acpi_pm_create(&x->f.bus, &err);
@@ -291,6 +293,25 @@ static void test_pci(void **state)
 	assert_int_equal(x->f.reset_kind, BUS_RESET_HARD);
 }
 
+static void test_testdev(void **state)
+{
+	struct legacy_fixture *x = *state;
+	struct mem *m = x->f.bus.mem;
+
+	mem_port_write(m, 0xe0, 0x12345678, 4);
+	mem_port_write(m, 0xe1, 0xab, 1);
+	assert_int_equal(mem_port_read(m, 0xe0, 4), 0x1234ab78);
+	assert_int_equal(mem_port_read(m, 0xe2, 2), 0x1234);
+	out(x, 0xe8, 0x5a);
+	assert_int_equal(in(x, 0xe8), 0x5a);
+	out(x, 0x2000 + 14, 1);
+	assert_true(x->line[14]);
+	out(x, 0x2000 + 14, 0);
+	assert_false(x->line[14]);
+	mem_mmio_write(m, TESTDEV_MEMORY + 0xfff8, 0x1122334455667788, 8);
+	assert_int_equal(mem_mmio_read(m, TESTDEV_MEMORY + 0xfffc, 4), 0x11223344);
+}
+
 static void test_acpi_pm(void **state)
 {
 	struct legacy_fixture *x = *state;
@@ -423,7 +444,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_rtc_date),    T(test_rtc_interrupts), T(test_i8042),
 		T(test_reset_ports), T(test_acpi_pm),	     T(test_pci),
-		T(test_hpet),	     T(test_hpet_legacy),    T(test_garbage),
+		T(test_testdev),     T(test_hpet),	     T(test_hpet_legacy),
+		T(test_garbage),
 	};
 
 	return cmocka_run_group_tests_name("legacy", tests, NULL, NULL);
