@@ -11,6 +11,9 @@
 #define SANDBOX (4 * MIB)
 #define TABLES 0x1000ull /* the L2's page tables, in the sandbox */
 #define CODE 0x10000ull
+#define GDT 0x8000ull
+#define IDT 0xa000ull
+#define TSS 0x8800ull
 #define TIMER_TICKS 20000
 #define CANARY 0xc0ffee5ca1ab1e5eull
 
@@ -50,6 +53,7 @@ static bool is_off_limits(u32 e)
 	case VMCS_VM_EXIT_MSR_LOAD_ADDR:
 	case VMCS_VM_EXIT_MSR_LOAD_COUNT:
 	case VMCS_EPT_POINTER:
+	case VMCS_EPTP_LIST_ADDRESS:
 	case VMCS_PML_ADDRESS:
 	case VMCS_VIRTUAL_APIC_PAGE_ADDR:
 	case VMCS_POSTED_INTR_DESC_ADDR:
@@ -108,6 +112,27 @@ static const u8 snippets[][8] = {
 	{0x0f, 0x78, 0xc8}, /* vmread */
 };
 
+/* GDT, IDT and TSS: mostly good, so that the L2 survives some of its faults. */
+static void fill_descriptors(void)
+{
+	u64 *gdt = (u64 *)(sandbox + GDT), *idt = (u64 *)(sandbox + IDT);
+
+	for (u32 i = 0; i < 128; i++)
+		gdt[i] = below(2) ? rnd() : below(2) ? 0x00af9b000000ffff : 0x00cf93000000ffff;
+	gdt[1] = 0x00af9b000000ffff;
+	gdt[2] = 0x00cf93000000ffff;
+	for (u32 i = 0; i < 256; i++) {
+		u64 to = CODE + below(256);
+
+		idt[2 * i] = (to & 0xffff) | 8ull << 16 | 0x8eull << 40 | (to >> 16) << 48;
+		idt[2 * i + 1] = 0;
+		if (below(8) == 0)
+			idt[2 * i] ^= 1ull << below(64);
+	}
+	for (u32 i = 0; i < 128; i++)
+		((u64 *)(sandbox + TSS))[i] = below(2) ? 0x9000 : rnd();
+}
+
 static void fill_sandbox(void)
 {
 	u64 *pml4 = (u64 *)(sandbox + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512;
@@ -134,8 +159,7 @@ static void fill_sandbox(void)
 		p += len;
 	}
 	p[0] = 0xf4;
-	for (u32 i = 0; i < 512; i++) /* descriptors, gates, frames: whatever they are taken for */
-		((u64 *)(sandbox + 0x8000))[i] = below(4) ? rnd() : 0x00af9b000000ffff;
+	fill_descriptors();
 }
 
 static void base_state(struct vmxt *t)
@@ -151,16 +175,18 @@ static void base_state(struct vmxt *t)
 	vmwrite(VMCS_EPT_POINTER, (u64)sandbox_ept | EPTP_WALK_4 | EPTP_TYPE_WB);
 	vmwrite(VMCS_GUEST_CR3, TABLES);
 	vmwrite(VMCS_GUEST_RSP, 0x9000);
-	vmwrite(VMCS_GUEST_GDTR_BASE, 0x8000);
-	vmwrite(VMCS_GUEST_IDTR_BASE, 0x8400);
-	vmwrite(VMCS_GUEST_TR_BASE, 0x8800);
+	vmwrite(VMCS_GUEST_GDTR_BASE, GDT);
+	vmwrite(VMCS_GUEST_GDTR_LIMIT, 0x3ff);
+	vmwrite(VMCS_GUEST_IDTR_BASE, IDT);
+	vmwrite(VMCS_GUEST_IDTR_LIMIT, 0xfff);
+	vmwrite(VMCS_GUEST_TR_BASE, TSS);
 	if (below(2))
 		vmxt_control(t, VMX_PROC, PROC_HLT);
 	if (below(3) == 0)
 		vmxt_control(t, VMX_PROC2, PROC2_UNRESTRICTED_GUEST);
 	if (below(2))
 		vmxt_control(t, VMX_PROC2, PROC2_VPID);
-	if (below(2))
+	if (below(4) == 0)
 		vmwrite(VMCS_EXCEPTION_BITMAP, rnd());
 	for (u32 i = 0; i < 16; i++)
 		r[i] = below(2) ? rnd() & 0xffff : rnd();
