@@ -3,10 +3,10 @@
 set -u
 command -v tmux >/dev/null || { echo "tmux is not installed"; exit 77; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/nestor-viewer-test.XXXXXX") || exit 2
-socket=nestor-viewer-test-$$
+
 film=$NESTOR_BUILD/tests/viewer/film
 
-terminal() { tmux -L "$socket" -f /dev/null "$@"; }
+terminal() { tmux -S "$work/tmux" -f /dev/null "$@"; }
 finish() {
 	terminal kill-server 2>/dev/null
 	rm -rf "$work"
