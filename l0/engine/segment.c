@@ -115,12 +115,16 @@ void segment_drop_privileged(struct vp *vp, u32 cpl)
 	static const u8 data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
 	for (u32 i = 0; i < ARRAY_SIZE(data); i++) {
-		const struct seg *s = &vp->cpu.seg[data[i]];
+		struct seg *s = &vp->cpu.seg[data[i]];
 		u32 dpl = (s->ar & SEG_AR_DPL) >> SEG_AR_DPL_SHIFT;
 		bool conforming = (s->ar & 0xc) == 0xc;
 
-		if (!(s->ar & SEG_AR_UNUSABLE) && dpl < cpl && !conforming)
-			segment_set_null(vp, data[i], 0, 0);
+		/* The base stays: 64-bit code goes on using those of FS and GS, and a VMM may have
+		 * entered with a null selector in a usable register. */
+		if (!(s->ar & SEG_AR_UNUSABLE) && dpl < cpl && !conforming) {
+			s->sel = 0;
+			s->ar = SEG_AR_UNUSABLE;
+		}
 	}
 }
 

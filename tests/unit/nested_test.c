@@ -559,6 +559,24 @@ static void mode_based_execute(void **state)
 	expect_exit(false, EXIT_REASON_CPUID);
 }
 
+GUEST(l2_to_user, 64, "pushq $0x3b; pushq $0x24000; pushq $2; pushq $0x43; pushq $0x18000; iretq");
+GUEST(l2_user_fs, 64, "mov %fs:0, %ebx; cpuid");
+
+/* A VMM may enter with a null selector in a usable FS; going out to level 3 keeps the base. */
+static void fs_base_survives_iret(void **state)
+{
+	vmxfix_current(f);
+	L2(l2_to_user);
+	sysfix_code(f->sys, 0x18000, g_l2_user_fs, g_l2_user_fs_end);
+	sysfix_poke(f->sys, 0x61000, 0x5a5a5a5a, 4);
+	V->guest_fs_selector = 0;
+	V->guest_fs_base = 0x61000;
+	expect_exit(true, EXIT_REASON_CPUID);
+	assert_int_equal(CPU->gpr[RBX], 0x5a5a5a5a);
+	assert_int_equal(V->guest_fs_base, 0x61000);
+	assert_true(V->guest_fs_ar_bytes & SEG_AR_UNUSABLE);
+}
+
 /* --- other modes of L2 --- */
 
 static void protected_without_paging(void **state)
@@ -714,6 +732,7 @@ int main(void)
 		cmocka_unit_test(tpr_shadow_and_threshold),
 		cmocka_unit_test(pause_loop_exiting),
 		cmocka_unit_test(mode_based_execute),
+		cmocka_unit_test(fs_base_survives_iret),
 		cmocka_unit_test(protected_without_paging),
 		cmocka_unit_test(real_mode),
 		cmocka_unit_test(pae_without_ept),
