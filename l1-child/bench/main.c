@@ -79,6 +79,7 @@ void child_main(u64 info, u64 magic)
 	clock_init();
 	irq_init(no_timer, NULL);
 	vmx_enable(&caps);
+	vmx_need_ept(&caps);
 	for (u32 i = 0; i < ARRAY_SIZE(benches); i++)
 		if (!config.bench[0] || !strcmp(config.bench, benches[i].name)) {
 			run(benches[i].name, benches[i].reason, config.bench_count);

@@ -168,6 +168,7 @@ void child_main(u64 info, u64 magic)
 	clock_init();
 	irq_init(on_timer, vm);
 	vmx_enable(&vm->caps);
+	vmx_need_ept(&vm->caps);
 	con_printf("%s: child VMM, %lu MiB, tsc %lu kHz (%s), sched=%s slice=%luus ack=%s ept=%s "
 		   "vpid=%s, %u guests\n",
 		   c->name, boot.memory_end / MIB, clock_hz() / 1000, clock_source(),

@@ -112,10 +112,6 @@ void vmx_enable(struct vmx_caps *caps)
 		con_die("this processor has no VMX (CPUID.1:ECX bit 5 is 0)");
 	unlock_vmxon();
 	read_caps(caps);
-	if (!(caps->ept_vpid & EPT_CAP_WALK_4) || !(caps->ept_vpid & EPT_CAP_WB))
-		con_die("this processor's VMX has no 4-level write-back EPT (IA32_VMX_EPT_VPID_CAP "
-			"0x%lx)",
-			caps->ept_vpid);
 	cpu_write_cr0((cpu_read_cr0() | caps->cr0_fixed0) & caps->cr0_fixed1);
 	cpu_write_cr4((cpu_read_cr4() | CR4_VMXE | caps->cr4_fixed0) & caps->cr4_fixed1);
 	region = (u64)page_alloc(1, PAGE_SIZE);
@@ -126,6 +122,14 @@ void vmx_enable(struct vmx_caps *caps)
 		con_die("VMXON failed (revision 0x%x, region 0x%lx)", caps->revision, region);
 	if (caps->ept_vpid & EPT_CAP_INVEPT)
 		vmx_invept_all(caps);
+}
+
+void vmx_need_ept(const struct vmx_caps *caps)
+{
+	if (!(caps->ept_vpid & EPT_CAP_WALK_4) || !(caps->ept_vpid & EPT_CAP_WB))
+		con_die("this processor's VMX has no 4-level write-back EPT (IA32_VMX_EPT_VPID_CAP "
+			"0x%lx)",
+			caps->ept_vpid);
 }
 
 void vmx_print(const struct vmx_caps *caps)

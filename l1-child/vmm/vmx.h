@@ -27,6 +27,9 @@ enum vmx_control { VMX_PIN, VMX_PROC, VMX_EXIT, VMX_ENTRY, VMX_PROC2 };
  * CR4.VMXE, VMXON. Ends the machine with one line that says what is missing. */
 void vmx_enable(struct vmx_caps *caps);
 
+/* Ends the machine when there is no EPT with four levels and write-back. */
+void vmx_need_ept(const struct vmx_caps *caps);
+
 /* vmx_adjust - the value for a control field: want, plus what must be 1. Ends the machine when a
  * wanted control cannot be 1. */
 u32 vmx_adjust(const struct vmx_caps *caps, enum vmx_control which, u32 want);

@@ -21,4 +21,7 @@ check --clock virtual --no-vmcs-shadowing
 for tlb in audit adversarial strict; do
 	check --clock virtual --tlb $tlb
 done
+for model in nestor-westmere nestor-merom; do
+	check --clock virtual --cpu-model $model
+done
 exit $status

@@ -310,6 +310,7 @@ void child_main(u64 info, u64 magic)
 	u64 *pdpt, *pd, *before, *after, n, seed;
 
 	vmxt_begin(t, &boot, info, magic);
+	vmx_need_ept(&t->caps);
 	seed = option(boot.cmdline, "seed=", 1);
 	n = option(boot.cmdline, "n=", 10000);
 	random_state = seed * 0x9e3779b97f4a7c15ull + 1;
