@@ -114,7 +114,7 @@ static void set_input(struct pic *p, u32 gsi, bool level, u32 source, u64 due_ns
 	else
 		c->lines &= (u8)~bit;
 	if (!level)
-		c->irr &= (u8)~bit;
+		c->irr &= (u8) ~(bit & c->elcr);
 	else if (rises || (c->elcr & bit))
 		c->irr |= bit;
 	if (rises) {
@@ -333,7 +333,8 @@ static void pic_port_write(void *dev, u16 port, u32 value, unsigned int size)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* As firmware leaves it: vectors 8 and 0x70, everything masked. */
+/* As after power-up, but with the vectors that firmware sets: 8 and 0x70. Nothing is masked;
+ * nothing asks either until the guest programs a device. */
 static void pic_reset(struct device *d)
 {
 	struct pic *p = container_of(d, struct pic, dev);
@@ -342,8 +343,7 @@ static void pic_reset(struct device *d)
 	for (u32 i = 0; i < 2; i++) {
 		u8 lines = p->chip[i].lines;
 
-		p->chip[i] =
-			(struct chip){.imr = 0xff, .lowest = 7, .base = bases[i], .lines = lines};
+		p->chip[i] = (struct chip){.lowest = 7, .base = bases[i], .lines = lines};
 	}
 	update(p);
 }

@@ -5,7 +5,8 @@
  * and 0x4d1; the LTIM bit of ICW1 is ignored as chip sets do). All of rotation, special mask,
  * special fully nested mode, automatic EOI, poll and spurious interrupts. Its output is LINT0 of
  * the first VP's local APIC (or that VP's INTR pin when it has none).
- * A request that goes away before it is acknowledged is gone, as in the chip.
+ * An edge stays requested until it is acknowledged, also when its line falls again (the chip would
+ * answer with a spurious interrupt): a short pulse is never lost.
  * Source: Intel 8259A data sheet; PIIX3 data sheet for the ELCR.
  */
 #ifndef L0_DEV_PIC8259_H

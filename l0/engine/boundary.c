@@ -245,7 +245,9 @@ static enum found try_debug(struct vp *vp)
 
 static enum found try_nmi(struct vp *vp, u32 attn)
 {
-	u32 block = vp->cpu.interruptibility & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS);
+	/* the shadow of STI blocks NMIs too, as on most processors (it may: SDM 3C "Non-Maskable
+	 * Interrupts" leaves it open), and as monitors that emulate them expect */
+	u32 block = vp->cpu.interruptibility & (INTERRUPTIBILITY_NMI | SHADOWS);
 	bool exiting = ctl_pin(vp, PIN_NMI), virtual = ctl_pin(vp, PIN_VIRTUAL_NMIS);
 
 	if (vp->cpu.activity == ACTIVITY_WAIT_SIPI)

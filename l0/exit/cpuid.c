@@ -5,7 +5,9 @@
 #include "l0/arch/x86.h"
 #include "l0/base/bits.h"
 #include "l0/base/mem_ops.h"
+#include "l0/arch/msr.h"
 #include "l0/dev/lapic.h"
+#include "l0/exit/exit.h"
 #include "l0/engine/vec.h"
 #include "l0/exit/nested.h"
 
@@ -364,14 +366,20 @@ static const struct cpuid_leaf *leaf_find(const struct cpu_profile *p, u32 leaf,
 }
 
 /* Bits that follow the processor's state: its number, and CR4 as the OS set it. */
-static void leaf_dynamic(const struct vp *vp, const struct nvmx *nv, u32 leaf, u32 subleaf,
+static void leaf_dynamic(struct vp *vp, const struct nvmx *nv, u32 leaf, u32 subleaf,
 			 struct cpuid_leaf *l)
 {
+	u64 base;
+
 	switch (leaf) {
 	case 1:
 		l->ebx |= nv->index << 24;
 		if (vp->cpu.cr4 & CR4_OSXSAVE)
 			l->ecx |= 1u << 27;
+		/* a local APIC that software disabled in IA32_APIC_BASE is not there */
+		if (nv->hooks->apic_msr_read && nv->hooks->apic_msr_read(vp, MSR_IA32_APIC_BASE, &base) &&
+		    !(base & APIC_BASE_ENABLE))
+			l->edx &= ~(1u << 9);
 		break;
 	case 0xd:
 		if (subleaf < 2 && nv->profile->features.xcr0_valid)

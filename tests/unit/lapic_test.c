@@ -387,6 +387,8 @@ static void test_ioapic(void **state)
 	struct lapic_fixture *x = *state;
 
 	enable_all(x);
+	fixture_outb(&x->f, PORT_PIC1_DATA, 0xff);
+	fixture_outb(&x->f, PORT_PIC2_DATA, 0xff);
 	assert_int_equal(ioapic_read(x, 1), 0x00170020);
 	assert_int_equal(ioapic_read(x, 0x10), 0x10000);
 	/* edge */
