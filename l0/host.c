@@ -255,6 +255,39 @@ static void release_machines(struct host *h)
 	worker_self = NULL;
 }
 
+static bool gdb_stop_wanted(void *arg)
+{
+	return ((struct host *)arg)->stop != HOST_RUNNING;
+}
+
+static int start_gdb(struct host *h)
+{
+	u32 n = 0;
+	int err;
+
+	if (!h->opts->gdb_port)
+		return 0;
+	for (u32 i = 0; i < h->nmachines; i++)
+		n += h->machine[i]->nvcpus;
+	h->gdb_cpus = calloc(n, sizeof(*h->gdb_cpus));
+	if (!h->gdb_cpus)
+		return -ENOMEM;
+	n = 0;
+	for (u32 i = 0; i < h->nmachines; i++)
+		for (u32 v = 0; v < h->machine[i]->nvcpus; v++, n++) {
+			h->gdb_cpus[n].vp = &h->machine[i]->vcpu[v].vp;
+			snprintf(h->gdb_cpus[n].name, sizeof(h->gdb_cpus[n].name), "%s processor %u",
+				 h->machine[i]->desc->name, v);
+		}
+	h->gdb = gdb_open((u16)h->opts->gdb_port, h->gdb_cpus, n, gdb_stop_wanted, h, &err);
+	if (!h->gdb) {
+		fprintf(stderr, "nestor: --gdb %u: %s; choose another port\n", h->opts->gdb_port, strerror(-err));
+		return err;
+	}
+	fprintf(stderr, "nestor: waiting for gdb on port %u\n", h->opts->gdb_port);
+	return 0;
+}
+
 static void *worker_thread(void *arg)
 {
 	worker_loop_host(arg);
@@ -303,6 +336,8 @@ static void tear_down(struct host *h)
 	for (u32 i = 0; i < h->nworkers; i++)
 		trace_ring_drain(&h->worker[i].ring);
 	host_view_finish(h);
+	gdb_close(h->gdb);
+	free(h->gdb_cpus);
 	release_signals();
 	terminal_close(h->terminal);
 	for (u32 i = 0; i < h->nmachines; i++)
@@ -327,10 +362,11 @@ int machine_run(const struct run_options *opts)
 	int status = EXIT_CODE_HOST;
 
 	*h = (struct host){.opts = opts};
-	if (start_clock(h) || vec_init() || start_exec_log(h))
+	if (vec_init() || start_exec_log(h))
 		goto out;
 	start_session(h);
-	if (start_workers(h))
+	/* the clock after the session: starting LTTng takes no guest time */
+	if (start_clock(h) || start_workers(h))
 		goto out;
 	h->console = chardev_open_fd(STDERR_FILENO, false, false);
 	catch_signals(h);
@@ -340,7 +376,13 @@ int machine_run(const struct run_options *opts)
 	if (status != EXIT_CODE_OK)
 		goto out;
 	host_view_start(h);
+	if (start_gdb(h)) {
+		status = EXIT_CODE_HOST;
+		goto out;
+	}
 	release_machines(h);
+	if (h->gdb)
+		gdb_wait(h->gdb);
 	run(h);
 	status = status_of(h);
 out:

@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include "l0/cmd/run_options.h"
+#include "l0/gdb/gdb.h"
 #include "l0/machine.h"
 #include "l0/worker.h"
 #include "trace/session.h"
@@ -34,6 +35,8 @@ struct host {
 	struct chardev *serial[RUN_MAX_MACHINES];
 	struct chardev *console; /* port 0xe9 of every machine: standard error */
 	FILE *exec_log;		 /* --trace-exec */
+	struct gdb *gdb;	 /* --gdb */
+	struct gdb_cpu *gdb_cpus;
 	bool guest_failed;	 /* a machine stopped abnormally */
 };
 

@@ -189,14 +189,25 @@ static u8 vp_get_tpr(struct vp *vp)
 	return lapic_get_tpr(lapic_of(vp));
 }
 
-static void vp_trace_exec(struct vp *vp)
+static bool vp_trace_exec(struct vp *vp)
+{
+	struct vcpu *c = vp->owner;
+	struct host *h = c->machine->host;
+
+	if (h->exec_log) {
+		vp_vec_park(vp);
+		fprintf(h->exec_log, "%s/%u L%u %llu %04x:%016llx\n", c->machine->desc->name, vp->id,
+			c->trace.level, (unsigned long long)vp->insns, vp->cpu.seg[SEG_CS].sel,
+			(unsigned long long)vp->cpu.rip);
+	}
+	return !h->gdb || gdb_on_exec(h->gdb, vp);
+}
+
+static void vp_watch(struct vp *vp, u64 gva, u32 size, bool write)
 {
 	struct vcpu *c = vp->owner;
 
-	vp_vec_park(vp);
-	fprintf(c->machine->host->exec_log, "%s/%u L%u %llu %04x:%016llx\n", c->machine->desc->name, vp->id,
-		c->trace.level, (unsigned long long)vp->insns, vp->cpu.seg[SEG_CS].sel,
-		(unsigned long long)vp->cpu.rip);
+	gdb_on_access(c->machine->host->gdb, vp, gva, size, write);
 }
 
 static const struct vp_ops vp_ops = {
@@ -205,6 +216,7 @@ static const struct vp_ops vp_ops = {
 	.set_tpr = vp_set_tpr,
 	.get_tpr = vp_get_tpr,
 	.trace_exec = vp_trace_exec,
+	.watch = vp_watch,
 };
 
 /* --- what the exit layer asks --- */
@@ -370,6 +382,7 @@ static int create_parts(struct machine *m, int *status)
 		.ept_caps = m->profile.caps.ept_vpid,
 		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1 : m->host->opts->tlb == RUN_TLB_STRICT ? 2 : 0,
 		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
+		.retain = true,
 		.seed = m->host->opts->seed,
 	};
 	m->vtlb = vtlb_create(m->mem, &cfg, &err);

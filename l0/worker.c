@@ -273,6 +273,24 @@ static void stop_if_dead(struct machine *m)
 	machine_stop(m, STOP_ERROR, 0);
 }
 
+/* The VP cannot go on: say why, let a debugger look, stop its machine. */
+static void stop_failed(struct worker *w, struct vcpu *c)
+{
+	host_dump_vcpu(w->host, c);
+	if (w->host->gdb) {
+		gdb_on_fatal(w->host->gdb, &c->vp);
+		gdb_serve(w->host->gdb);
+	}
+	machine_stop(c->machine, c->nv.stop_cause, 0);
+}
+
+/* A debugger wants to talk: everything stands still meanwhile. */
+static void poll_gdb(struct host *h)
+{
+	if (h->gdb && (gdb_is_stopped(h->gdb) || gdb_poll(h->gdb)))
+		gdb_serve(h->gdb);
+}
+
 static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
 {
 	struct vcpu *c = w->vcpu;
@@ -313,9 +331,7 @@ static void run_vcpu(struct worker *w, u64 limit_ns)
 			return;
 		}
 		if (action == EXIT_ACTION_STOP) {
-			struct machine *m = c->machine;
-			host_dump_vcpu(w->host, c);
-			machine_stop(m, c->nv.stop_cause, 0);
+			stop_failed(w, c);
 			return;
 		}
 		if (w->horizon_moved || w->host->stop)
@@ -329,10 +345,8 @@ static void check_preemption_timer(struct worker *w, u64 now)
 
 	if (preemption_ns(c) > now)
 		return;
-	if (nested_preemption_expired(&c->vp, &c->nv) == EXIT_ACTION_STOP) {
-		host_dump_vcpu(w->host, c);
-		machine_stop(c->machine, c->nv.stop_cause, 0);
-	}
+	if (nested_preemption_expired(&c->vp, &c->nv) == EXIT_ACTION_STOP)
+		stop_failed(w, c);
 	if (c->nv.charge_ns)
 		take_charge(w);
 }
@@ -430,6 +444,7 @@ static void advance(struct worker *w, u64 end, bool alone)
 	while (!is_over(h) && worker_now(w) < end) {
 		bool blocked;
 		step(w, end, &blocked);
+		poll_gdb(h);
 		if (h->terminal)
 			terminal_poll(h->terminal);
 		if (!blocked)
@@ -515,6 +530,7 @@ void worker_loop_host(struct worker *w)
 			break;
 		}
 		step(w, limit, &blocked);
+		poll_gdb(h);
 		if (w->id == 0 && h->terminal)
 			terminal_poll(h->terminal);
 		if (blocked)

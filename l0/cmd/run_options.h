@@ -48,6 +48,7 @@ struct run_options {
 	enum run_engine engine;
 	enum run_tlb tlb;
 	bool no_vmcs_shadowing;
+	unsigned gdb_port;	/* 0: no debugger */
 	const char *trace_exec; /* file of executed instructions, "-" is stderr; NULL: off */
 };
 

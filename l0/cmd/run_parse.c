@@ -25,6 +25,7 @@ enum {
 	KEY_TIMEOUT,
 	KEY_SEED,
 	KEY_TRACE_EXEC,
+	KEY_GDB,
 	KEY_ENGINE,
 	KEY_TLB,
 	KEY_NO_VMCS_SHADOWING,
@@ -270,6 +271,7 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 
 	switch (key) {
 	case KEY_TRACE_EXEC: o->trace_exec = value; return true;
+	case KEY_GDB: return take_unsigned(p, name, value, 65535, &o->gdb_port);
 	case KEY_ENGINE:
 		if (!take_word(p, name, value, engines, ARRAY_SIZE(engines), &i))
 			return false;

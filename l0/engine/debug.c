@@ -23,7 +23,7 @@ static u32 length(const struct vp *vp, u32 n)
 
 bool debug_is_armed(const struct vp *vp)
 {
-	return vp->cpu.dr[7] & DR7_ENABLED;
+	return vp->host_watch || (vp->cpu.dr[7] & DR7_ENABLED);
 }
 
 u64 debug_code_match(const struct vp *vp)
@@ -57,6 +57,8 @@ void debug_data_access(struct vp *vp, u64 gva, u32 size, enum debug_access kind)
 	u64 bits = 0;
 	bool hit = false;
 
+	if (unlikely(vp->host_watch) && kind != DEBUG_IO)
+		vp->ops->watch(vp, gva, size, kind == DEBUG_WRITE);
 	for (u32 n = 0; n < 4; n++) {
 		u32 cond = condition(vp, n), len = length(vp, n);
 		u64 at = vp->cpu.dr[n] & ~(u64)(len - 1);

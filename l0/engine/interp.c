@@ -277,8 +277,8 @@ static enum engine_stop run(struct vp *vp)
 			return finish(vp, ENGINE_STOP_HALT);
 		if (unlikely(due))
 			return finish(vp, ENGINE_STOP_COUNT);
-		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec)
-			vp->ops->trace_exec(vp);
+		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec && !vp->ops->trace_exec(vp))
+			return finish(vp, ENGINE_STOP_REQUEST);
 		run_block(vp, find_block(vp, attn));
 	}
 }

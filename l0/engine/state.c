@@ -79,7 +79,7 @@ void vp_update_mode(struct vp *vp)
 	if ((c->rflags & (RFLAGS_TF | RFLAGS_RF)) || c->pending_dbg ||
 	    (c->interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
 		vp_request(vp, VP_ATTN_STEP);
-	if (likely(!(c->dr[7] & 0xff))) { /* no L or G bit: nothing is armed */
+	if (likely(!(c->dr[7] & 0xff) && !vp->host_watch)) { /* no L or G bit: nothing is armed */
 		if (unlikely(vp->attn & VP_ATTN_WATCH))
 			vp_request_clear(vp, VP_ATTN_WATCH);
 	} else if (!(vp->attn & VP_ATTN_WATCH)) {

@@ -50,8 +50,11 @@ struct vp_ops {
 	u64 (*tsc)(struct vp *vp);
 	void (*set_tpr)(struct vp *vp, u8 tpr); /* MOV CR8: TPR[7:4] in bits 7:4 */
 	u8 (*get_tpr)(struct vp *vp);
-	/* Called for every instruction when VP_ATTN_TRACE is set, cpu state complete. */
-	void (*trace_exec)(struct vp *vp);
+	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return: false:
+	 * do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
+	bool (*trace_exec)(struct vp *vp);
+	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
+	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
 };
 
 #define SOFTTLB_ENTRIES 256u
@@ -100,6 +103,7 @@ struct vp {
 	/* A read-modify-write that the soft TLB did not serve, see access_rmw_begin(). */
 	u64 rmw_value[2], rmw_lin, rmw_gpa;
 	u8 rmw_kind, rmw_size;
+	bool host_watch;      /* show every data access to ops->watch */
 	bool vec_live;	      /* the guest's vector state is in the host's registers */
 	bool delivering;      /* an event is being delivered: faults become double faults */
 
