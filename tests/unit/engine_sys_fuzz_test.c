@@ -33,47 +33,116 @@ static u32 below(u32 n)
 }
 
 static const char *const insns[] = {
-	"\x0f\x22\xc0", "\x0f\x22\xd8", "\x0f\x22\xe0", "\x0f\x20\xc0", "\x0f\x23\xf8", "\x0f\x23\xc3",
-	"\x0f\x21\xf0", "\x0f\x30", "\x0f\x32", "\x0f\x31", "\xf4", "\xfa", "\xfb", "\x9c", "\x9d", "\xcf",
-	"\x48\xcf", "\xcb", "\xca\x08", "\xcc", "\xce", "\xf1", "\xcd\x80", "\xcd\x21", "\xcd\x0e",
-	"\x8e\xd0", "\x8e\xd8", "\x8e\xe0", "\x8e\xc1", "\x0f\x00\xd0", "\x0f\x00\xd8", "\x0f\x00\xc0",
-	"\x0f\x00\xe0", "\x0f\x01\x10", "\x0f\x01\x18", "\x0f\x01\x00", "\x0f\x01\xf0", "\x0f\x01\xe0",
-	"\x0f\x06", "\x0f\x02\xc0", "\x0f\x03\xc0", "\x0f\x05", "\x0f\x07", "\x48\x0f\x07", "\x0f\x34",
-	"\x0f\x35", "\x0f\x01\xf8", "\x0f\xa2", "\x0f\x09", "\x0f\x08", "\xf3\x6c", "\xf3\x6f", "\xe4\x21",
-	"\xee", "\x0f\x01\xc1", "\x0f\x01\xc2", "\x0f\x78\xc8", "\x0f\x79\xc8", "\x0f\xc7\x30",
-	"\x66\x0f\xc7\x30", "\x66\x0f\x38\x80\x08", "\x66\x0f\x38\x82\x08", "\x0f\xc7\xf0", "\xf3\x90",
-	"\x0f\x01\xd0", "\x0f\x01\xd1", "\x0f\x01\x38", "\x0f\xa0", "\x0f\xa1", "\x16", "\x17", "\x0f\xb2\x00",
-	"\xff\x18", "\xff\x28", "\x48\xff\x18", "\xf3\x0f\xae\xd0", "\x0f\x01\xca", "\x0f\x01\xcb",
-	"\x0f\x01\xc8", "\x0f\x01\xc9", "\xf3\xa4", "\xf3\xab", "\x0f\x0b", "\x50", "\x58", "\xc3", "\xe8",
-	"\xea", "\x9a",
+	"\x0f\x22\xc0",
+	"\x0f\x22\xd8",
+	"\x0f\x22\xe0",
+	"\x0f\x20\xc0",
+	"\x0f\x23\xf8",
+	"\x0f\x23\xc3",
+	"\x0f\x21\xf0",
+	"\x0f\x30",
+	"\x0f\x32",
+	"\x0f\x31",
+	"\xf4",
+	"\xfa",
+	"\xfb",
+	"\x9c",
+	"\x9d",
+	"\xcf",
+	"\x48\xcf",
+	"\xcb",
+	"\xca\x08",
+	"\xcc",
+	"\xce",
+	"\xf1",
+	"\xcd\x80",
+	"\xcd\x21",
+	"\xcd\x0e",
+	"\x8e\xd0",
+	"\x8e\xd8",
+	"\x8e\xe0",
+	"\x8e\xc1",
+	"\x0f\x00\xd0",
+	"\x0f\x00\xd8",
+	"\x0f\x00\xc0",
+	"\x0f\x00\xe0",
+	"\x0f\x01\x10",
+	"\x0f\x01\x18",
+	"\x0f\x01\x00",
+	"\x0f\x01\xf0",
+	"\x0f\x01\xe0",
+	"\x0f\x06",
+	"\x0f\x02\xc0",
+	"\x0f\x03\xc0",
+	"\x0f\x05",
+	"\x0f\x07",
+	"\x48\x0f\x07",
+	"\x0f\x34",
+	"\x0f\x35",
+	"\x0f\x01\xf8",
+	"\x0f\xa2",
+	"\x0f\x09",
+	"\x0f\x08",
+	"\xf3\x6c",
+	"\xf3\x6f",
+	"\xe4\x21",
+	"\xee",
+	"\x0f\x01\xc1",
+	"\x0f\x01\xc2",
+	"\x0f\x78\xc8",
+	"\x0f\x79\xc8",
+	"\x0f\xc7\x30",
+	"\x66\x0f\xc7\x30",
+	"\x66\x0f\x38\x80\x08",
+	"\x66\x0f\x38\x82\x08",
+	"\x0f\xc7\xf0",
+	"\xf3\x90",
+	"\x0f\x01\xd0",
+	"\x0f\x01\xd1",
+	"\x0f\x01\x38",
+	"\x0f\xa0",
+	"\x0f\xa1",
+	"\x16",
+	"\x17",
+	"\x0f\xb2\x00",
+	"\xff\x18",
+	"\xff\x28",
+	"\x48\xff\x18",
+	"\xf3\x0f\xae\xd0",
+	"\x0f\x01\xca",
+	"\x0f\x01\xcb",
+	"\x0f\x01\xc8",
+	"\x0f\x01\xc9",
+	"\xf3\xa4",
+	"\xf3\xab",
+	"\x0f\x0b",
+	"\x50",
+	"\x58",
+	"\xc3",
+	"\xe8",
+	"\xea",
+	"\x9a",
 };
 
 static u64 address(void)
 {
-	static const u32 spots[] = {AT_GDT, AT_IDT, AT_TSS, AT_TSS2, AT_CODE, AT_DATA, AT_HANDLERS, STACK0,
-				    STACK3, AT_PML4, AT_PD, AT_USER_CODE};
+	static const u32 spots[] = {AT_GDT,	 AT_IDT, AT_TSS, AT_TSS2, AT_CODE, AT_DATA,
+				    AT_HANDLERS, STACK0, STACK3, AT_PML4, AT_PD,   AT_USER_CODE};
 
 	switch (below(8)) {
-	case 0:
-		return rnd();
-	case 1:
-		return rnd() >> below(64);
-	case 2:
-		return 8 * MIB - below(16);
-	default:
-		return spots[below(ARRAY_SIZE(spots))] + below(256);
+	case 0: return rnd();
+	case 1: return rnd() >> below(64);
+	case 2: return 8 * MIB - below(16);
+	default: return spots[below(ARRAY_SIZE(spots))] + below(256);
 	}
 }
 
 static u64 some_register(void)
 {
 	switch (below(4)) {
-	case 0:
-		return below(0x100); /* selectors, MSR and port numbers */
-	case 1:
-		return MSR_IA32_EFER + below(8);
-	default:
-		return address();
+	case 0: return below(0x100); /* selectors, MSR and port numbers */
+	case 1: return MSR_IA32_EFER + below(8);
+	default: return address();
 	}
 }
 
@@ -98,7 +167,8 @@ static void random_code(struct sysfix *f, u64 at, u32 bytes)
 
 static void random_tables(struct sysfix *f)
 {
-	static const u32 tables[] = {AT_GDT, AT_IDT, AT_TSS, AT_TSS2, AT_TSS16, AT_PML4, AT_PDPT, AT_PD};
+	static const u32 tables[] = {AT_GDT,   AT_IDT,	AT_TSS,	 AT_TSS2,
+				     AT_TSS16, AT_PML4, AT_PDPT, AT_PD};
 
 	for (u32 i = below(8); i; i--)
 		sysfix_poke(f, tables[below(ARRAY_SIZE(tables))] + below(512), rnd() & 0xff, 1);
@@ -113,14 +183,9 @@ static void random_state(struct sysfix *f)
 	struct vp *vp = &f->vp;
 
 	switch (below(4)) {
-	case 0:
-		sysfix_real(f, (u16)(AT_CODE >> 4), 0);
-		break;
-	case 1:
-		sysfix_protected(f, AT_CODE);
-		break;
-	default:
-		sysfix_long(f, AT_CODE);
+	case 0: sysfix_real(f, (u16)(AT_CODE >> 4), 0); break;
+	case 1: sysfix_protected(f, AT_CODE); break;
+	default: sysfix_long(f, AT_CODE);
 	}
 	if ((vp->cpu.cr0 & CR0_PE) && !below(3))
 		sysfix_user(f, AT_CODE);
@@ -134,8 +199,8 @@ static void random_state(struct sysfix *f)
 	if (!below(8) && (vp->cpu.cr0 & CR0_PE) && !(vp->cpu.efer & EFER_LMA)) {
 		vp->cpu.rflags |= RFLAGS_VM;
 		for (u32 s = 0; s <= SEG_GS; s++)
-			vp->cpu.seg[s] = (struct seg){.sel = AT_CODE >> 4, .ar = 0xf3, .limit = 0xffff,
-						      .base = AT_CODE};
+			vp->cpu.seg[s] = (struct seg){
+				.sel = AT_CODE >> 4, .ar = 0xf3, .limit = 0xffff, .base = AT_CODE};
 		vp->cpu.rip = 0;
 	}
 	if (!below(4)) {
@@ -147,7 +212,8 @@ static void random_state(struct sysfix *f)
 	vp->cpu.lstar = AT_HANDLERS;
 	vp->cpu.sysenter_cs = below(0x100);
 	vp->cpu.sysenter_eip = AT_HANDLERS;
-	vp->cpu.cr4 |= rnd() & (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_OSXSAVE | CR4_FSGSBASE | CR4_UMIP);
+	vp->cpu.cr4 |= rnd() & (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_OSXSAVE | CR4_FSGSBASE |
+				CR4_UMIP);
 }
 
 static void random_controls(struct sysfix *f, struct vmcs12 *shadow, u8 *apic)
@@ -174,7 +240,8 @@ static void random_controls(struct sysfix *f, struct vmcs12 *shadow, u8 *apic)
 	vp->ctl.ple_gap = below(100);
 	vp->ctl.ple_window = below(1000);
 	if (below(2)) {
-		vp->inject_info = INTR_INFO_VALID | (u32)(rnd() & (INTR_INFO_VECTOR | INTR_INFO_ERROR_CODE)) |
+		vp->inject_info = INTR_INFO_VALID |
+				  (u32)(rnd() & (INTR_INFO_VECTOR | INTR_INFO_ERROR_CODE)) |
 				  below(8) << INTR_INFO_TYPE_SHIFT;
 		vp->inject_len = below(16);
 		vp_request(vp, VP_ATTN_INJECT);
@@ -203,8 +270,9 @@ static void answer_exit(struct sysfix *f)
 	if (vp->exit.insn_len && below(4))
 		engine_skip(vp, vp->exit.insn_len);
 	else if (below(2))
-		engine_inject(vp, INTR_INFO_VALID | INTR_INFO_ERROR_CODE |
-					  INTR_TYPE_HW_EXCEPTION << INTR_INFO_TYPE_SHIFT | VECTOR_GP,
+		engine_inject(vp,
+			      INTR_INFO_VALID | INTR_INFO_ERROR_CODE |
+				      INTR_TYPE_HW_EXCEPTION << INTR_INFO_TYPE_SHIFT | VECTOR_GP,
 			      0, 0);
 	else
 		vp->insns++;
@@ -282,7 +350,8 @@ static void random_machines(void **state)
 			continue;
 		clear_ram(f);
 		if (a != one_case(f, case_seed, shadow, apic))
-			fail_msg("case %u of seed %llu differs from itself", i, (unsigned long long)seed);
+			fail_msg("case %u of seed %llu differs from itself", i,
+				 (unsigned long long)seed);
 	}
 	alarm(0);
 	free(shadow);
