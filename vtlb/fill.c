@@ -52,8 +52,9 @@ static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 bas
 {
 	u64 stamp = base + (leaf >> LEAF_STAMP_SHIFT);
 
-	return stamp >= (leaf & LEAF_G ? p->floor_g : p->floor_ng) &&
-	       stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
+	u64 floor = leaf & LEAF_G ? p->floor_g : leaf & LEAF_T ? p->floor_t : p->floor_ng;
+
+	return stamp >= floor && stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
 }
 
 /* From the root. */
@@ -144,12 +145,13 @@ static __always_inline void note_soft(struct vtlb_vp_priv *p, u64 leaf, u64 gva)
 
 /* ---- fills ---- */
 
-/*
- * The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. @parent is the
- * slot that links its SPT, @index that SPT.
- */
-static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, u32 level, u64 gen, _Atomic u64 **parent,
-			      u32 *index)
+struct spt_path {
+	u32 node[6];	     /* SPTs by level, from the leaf's up */
+	_Atomic u64 *parent; /* links the leaf's SPT */
+};
+
+/* The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. */
+static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, u32 level, u64 gen, struct spt_path *path)
 {
 	struct vtlb *t = v->priv->t;
 	struct sas *sas = v->priv->sas;
@@ -172,9 +174,9 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, u32 level, u64 gen, _A
 				spt_linked(t, v, sas, child, slot);
 			s = spt_link(child);
 		}
-		*parent = slot;
-		*index = spt_index(s);
-		slot = &spt_of(t, *index)->slot[spt_slot_index(gva, --at)];
+		path->parent = slot;
+		path->node[--at] = spt_index(s);
+		slot = &spt_of(t, spt_index(s))->slot[spt_slot_index(gva, at)];
 		if (at == level)
 			return slot;
 	}
@@ -197,29 +199,34 @@ static u64 make_leaf(const struct walk *w, u32 level)
 }
 
 /* Store the leaf. Every way out without storing is fine: the next access walks again. */
-static void install(struct vtlb_vp *v, u64 gva, u64 leaf, u32 level, u64 gen)
+static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, u32 level, u64 gen)
 {
 	struct vtlb *t = v->priv->t;
-	_Atomic u64 *parent, *slot;
-	u32 index;
+	struct spt_path path;
+	_Atomic u64 *slot;
 
 	spt_reclaim(v);
-	slot = make_path(v, gva, level, gen, &parent, &index);
+	slot = make_path(v, gva, level, gen, &path);
 	if (unlikely(!slot))
 		goto no_room;
-	u64 base = t->meta[index].base;
+	u64 base = t->meta[path.node[level]].base;
 
 	if (unlikely(gen < base)) /* the SPT is younger than what was read */
 		goto no_room;
 	if (unlikely(gen - base > LEAF_STAMP_MAX)) {
 		/* Its stamps are used up: a fresh one in its place. */
-		if (cas_slot(parent, spt_link(index), 0))
-			spt_retire(t, v, v->priv->sas, index);
+		if (cas_slot(path.parent, spt_link(path.node[level]), 0))
+			spt_retire(t, v, v->priv->sas, path.node[level]);
 		__atomic_fetch_add(&t->stats.spt_rebases, 1, __ATOMIC_RELAXED);
-		slot = make_path(v, gva, level, gen, &parent, &index);
-		if (!slot || t->meta[index].base != gen)
+		slot = make_path(v, gva, level, gen, &path);
+		if (!slot || t->meta[path.node[level]].base != gen)
 			goto no_room;
 		base = gen;
+	}
+	if (t->gpt && gpt_path_is_tracked(v, w)) {
+		if (unlikely(!gpt_register(t, w, path.node)))
+			goto no_room; /* the path may be gone */
+		leaf |= LEAF_T;
 	}
 	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
 	if (level == 1) {
@@ -257,7 +264,7 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	    likely(!(w.gpa >>
 		     (LEAF_FRAME_BITS + PAGE_SHIFT)))) { /* an address above does not fit */
 		v->n_fill++;
-		install(v, gva, leaf, level, gen);
+		install(v, gva, &w, leaf, level, gen);
 	}
 	note_soft(p, leaf, gva);
 	xl->guest_gpa = w.guest_gpa;

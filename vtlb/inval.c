@@ -45,6 +45,7 @@ void inval_update_floors(struct vtlb_vp *v)
 		floor = MAX(floor, MAX(p->floor_ept_all, *floor_ept(p, ctx->eptp)));
 	p->floor_g = floor;
 	floor = MAX(floor, *floor_vpid_ng(p, ctx->vpid));
+	p->floor_t = floor;
 	p->floor_ng = MAX(floor, *floor_pcid(p, ctx->vpid, inval_pcid(ctx)));
 }
 
@@ -99,6 +100,8 @@ void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush)
 {
 	if (no_flush)
 		return;
+	if (v->priv->t->gpt)
+		gpt_track_listed(v);
 	raise(v, floor_pcid(v->priv, v->ctx.vpid, inval_pcid(&v->ctx)));
 	gen_flush_soft(v);
 }

@@ -39,8 +39,9 @@
 #define LEAF_PKEY (15ull << LEAF_PKEY_SHIFT)
 #define LEAF_FRAME_SHIFT 18 /* 28 bits: machine physical address >> 12 */
 #define LEAF_FRAME_BITS 28
-#define LEAF_STAMP_SHIFT 46 /* 18 bits: generation of the fill, counted from the SPT's base */
-#define LEAF_STAMP_MAX mask_low(18)
+#define LEAF_T BIT(46)	    /* every table on its path is tracked: see track_gpt.c */
+#define LEAF_STAMP_SHIFT 47 /* 17 bits: generation of the fill, counted from the SPT's base */
+#define LEAF_STAMP_MAX mask_low(17)
 
 #define LEAF_ATTR GENMASK(17, 2)
 #define LEAF_EPT_ALL (LEAF_ER | LEAF_EW | LEAF_EX | LEAF_EXU)

@@ -30,13 +30,18 @@
 #define GVA_FLOORS 1024u /* by page; for large pages fewer of them are reached */
 #define REGION_CACHE 64u /* last-level SPTs lately used, by VP */
 #define PROTECT_RING 256u
+#define UNTRACKED_MAX 32u
 
 struct spt_meta {
 	u64 base;	     /* stamps of its leaves count from here; constant while it lives */
 	_Atomic u64 *parent; /* the slot that links it, while it is on a SAS's list */
 	u64 ticket;	     /* in limbo: free when all VPs have seen this */
 	u32 next, prev;	     /* SAS list, free list or limbo; SPT_NONE ends it */
-	u8 level, state;     /* enum spt_state; lock */
+	struct sas *sas;     /* with @parent */
+	/* one VP only: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs
+	 */
+	u32 gpt, gpt_next, gpt_prev;
+	u8 level, state; /* enum spt_state; lock */
 };
 
 enum spt_state {
@@ -115,6 +120,11 @@ struct vtlb {
 	struct pending_protect protect[PROTECT_RING];
 	u32 protect_count; /* written under @lock */
 
+	/* track_gpt.c; NULL: no retention */
+	struct gpt *gpt;
+	u32 *gpt_hash;
+	u32 n_gpt, gpt_fresh, gpt_free;
+
 	struct vtlb_stats stats; /* under @lock, or by one VP */
 };
 
@@ -147,9 +157,12 @@ struct vtlb_vp_priv {
 	struct sas *sas; /* NULL: no paging, no EPT */
 	u32 perm, pkru;	 /* PERM_* */
 	u64 gva_mask;
-	u64 floor_ng, floor_g; /* of the current SAS: for non-global, for global leaves */
-	u64 region_gen;	       /* in the upper bits of tags */
-	u64 region_last;       /* the last one given out */
+	u64 floor_ng, floor_g;	      /* of the current SAS: for non-global, for global leaves */
+	u64 floor_t;		      /* for non-global ones whose tables are tracked */
+	u64 untracked[UNTRACKED_MAX]; /* tables that fills went through since the last MOV CR3 */
+	u32 n_untracked;
+	u64 region_gen;	 /* in the upper bits of tags */
+	u64 region_last; /* the last one given out */
 	struct view view[VIEWS];
 	u32 current, next_victim; /* views */
 	u64 gva_invals;		  /* invalidations by address so far */
@@ -269,6 +282,22 @@ static inline u64 *inval_gva_floor(struct vtlb_vp_priv *p, u32 page_class, u64 g
 
 	return &p->floor_gva[page_class][gva >> shift[page_class] & (GVA_FLOORS - 1)];
 }
+
+/* ---- track_gpt.c ---- */
+int gpt_init(struct vtlb *t);
+void gpt_fini(struct vtlb *t);
+void gpt_written(void *arg, u64 gpa, u64 len);
+/* The SPT is about to be free. */
+void gpt_forget_node(struct vtlb *t, u32 index);
+/* Guard what fills listed; the caller flushes the soft TLB right after. */
+void gpt_track_listed(struct vtlb_vp *v);
+/* Are all tables that @w went through tracked? Lists those that are not. */
+bool gpt_path_is_tracked(struct vtlb_vp *v, const struct walk *w);
+/*
+ * Make the SPTs @node[level] known as the shadows of the tables of @w.
+ * Return: false: not possible, or @node below some level is unlinked now: no LEAF_T this time.
+ */
+bool gpt_register(struct vtlb *t, const struct walk *w, const u32 *node);
 
 /* ---- fill.c, audit.c ---- */
 /* No pointer of this VP into an SPT is to be used any more. */

@@ -62,6 +62,7 @@ static void add_available(struct vtlb *t, s32 n)
 
 static void push_free(struct vtlb *t, u32 index)
 {
+	gpt_forget_node(t, index);
 	t->meta[index].next = t->free_first;
 	t->free_first = index;
 	add_available(t, 1);
@@ -89,6 +90,7 @@ u32 spt_alloc(struct vtlb *t, u32 level, u64 base)
 	t->meta[index].base = base;
 	t->meta[index].level = (u8)level;
 	t->meta[index].state = SPT_UNLISTED;
+	t->meta[index].gpt = 0;
 	return index;
 }
 
@@ -176,6 +178,7 @@ void spt_linked(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index, 
 		limbo_append(t, index);
 	} else {
 		m->parent = parent;
+		m->sas = s;
 		m->state = SPT_LISTED;
 		list_append(t, s, index);
 	}
@@ -216,6 +219,9 @@ void spt_free_all(struct vtlb *t, struct sas *s)
 		push_free(t, spt_index(root));
 		__atomic_store_n((u64 *)&s->root, 0, __ATOMIC_RELAXED);
 	}
+	if (t->gpt)
+		for (u32 i = s->first; i != SPT_NONE; i = t->meta[i].next)
+			gpt_forget_node(t, i);
 	if (s->first != SPT_NONE) { /* the whole list at once */
 		t->meta[s->last].next = t->free_first;
 		t->free_first = s->first;

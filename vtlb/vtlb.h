@@ -101,6 +101,7 @@ struct vtlb_config {
 	u64 ept_caps;	   /* IA32_VMX_EPT_VPID_CAP: page sizes, execute-only, A/D (EPT_CAP_*) */
 	int mode;	   /* enum vtlb_mode */
 	bool audit;	   /* walk again at every hit, count what differs (vtlb_stats) */
+	bool retain;	   /* track page tables, keep translations over MOV CR3 (one VP only) */
 	bool one_lock;	   /* contrast build: one lock around every translation */
 	u64 seed;
 };
@@ -115,6 +116,7 @@ enum vtlb_mode {
 struct vtlb_stats {
 	u64 spts_limit, spts_used, spts_limbo; /* in use includes limbo */
 	u64 spt_allocs, spt_evictions, spt_rebases, sas_evictions, sas_misses;
+	u64 gpts_tracked, gpt_writes, gpt_releases; /* guest page tables under guard */
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
 	u64 audit_checks; /* hits compared with a walk */
 	u64 audit_stale;  /* and found to differ: legal until the guest invalidates */

@@ -107,12 +107,13 @@ static bool set_bits32(void *host, u32 old, u32 bits)
 					   __ATOMIC_RELAXED);
 }
 
-/* The walker wrote to a table: the frame may hold code, or be tracked. */
+/* The walker set a bit in an entry: the frame may hold code. (Trackers do not care for these bits.)
+ */
 static void note_entry_write(const struct walk_env *env, u64 gpa)
 {
 	s64 at = mem_map_hpa(env->map, gpa, 4);
 
-	if (at >= 0 && unlikely(mem_frame_is_guarded(&env->map->frames[at >> PAGE_SHIFT])))
+	if (at >= 0 && unlikely(env->map->frames[at >> PAGE_SHIFT].code_lines))
 		mem_note_write(env->mem, gpa & ~3ull, 4);
 }
 
@@ -312,10 +313,13 @@ static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, 
 			return page_fault(w, PFERR_P | PFERR_RSVD);
 		all &= e;
 		any |= e;
+		w->table[level] = s->gpa & PAGE_MASK;
 		if (level == 1 || (level < 4 && e & PTE_PS))
 			break;
 		table = e;
 	}
+	w->top_level = is_pae ? 2 : mode == WALK_5LEVEL ? 5 : 4;
+	w->leaf_level = level;
 	w->guest_shift = 3 + 9 * level;
 	w->guest_gpa = (e & w->env->phys_mask & ~mask_low(w->guest_shift)) |
 		       (gva & mask_low(w->guest_shift));
@@ -480,6 +484,7 @@ enum vtlb_status walk_linear(struct walk *w, u64 gva)
 		path.count = 0;
 		path.is_32 = false;
 		w->fault.gla = gva;
+		w->top_level = 0;
 		if (mode == WALK_OFF) {
 			w->guest_gpa = gva;
 			w->guest_shift = 64;

@@ -40,6 +40,10 @@ struct walk {
 	u64 gpa;	 /* of the byte, in the machine */
 	u32 guest_shift; /* log2 of the guest's page size; 64 when paging is off */
 	u32 shift;	 /* of the smaller of guest's and ept12's page */
+	/* the tables gone through, in machine addresses by level; @top_level 0: none, or of a shape
+	 * that is not 9 bits a level */
+	u64 table[6];
+	u32 top_level, leaf_level;
 	/* out, after a fault */
 	struct vtlb_fault fault;
 	u32 entries; /* table entries read, for counters */

@@ -74,6 +74,10 @@ struct event {
 	u64 eptp, gva;
 };
 
+struct ept_edit {
+	u64 time, at, old;
+};
+
 struct soft {
 	bool valid;
 	u64 gpa;
@@ -105,7 +109,10 @@ static struct {
 	struct vtlb_context ctx[N_CTX];
 	struct history hist[N_CTX][N_GVA];
 	u64 used_stale, used, returns;
-	u32 by_turns; /* the sum of two contexts that take turns, or 0: any */
+	struct ept_edit *ept_log;
+	u32 n_ept, cap_ept;
+	u32 by_turns;	/* the sum of two contexts that take turns, or 0: any */
+	bool processes; /* address spaces of one machine, switched by MOV CR3 with flush */
 } s;
 
 static const u64 gvas[N_GVA] = {
@@ -127,6 +134,14 @@ static u64 *word(u64 at)
 	return (u64 *)(void *)(s.ram + at);
 }
 
+/* A guest's store to one of its tables, noted as the engine would. */
+static void put(u64 at, u64 v)
+{
+	*word(at) = v;
+	if (mem_frame_is_guarded(mem_frame(s.mem, at)))
+		mem_note_write(s.mem, at, 8);
+}
+
 /* ---- the guest's tables
  * -------------------------------------------------------------------------- */
 
@@ -142,29 +157,41 @@ static u64 leaf_bits(void)
 
 static void edit_guest(void)
 {
-	u64 t = AS_TABLES(rnd(N_AS));
+	u64 t = AS_TABLES(rnd(N_AS)), at;
 
 	switch (rnd(10)) {
-	default: /* one page */ *word(t + 0x3000 + 8 * rnd(6)) = data_frame() | leaf_bits(); return;
+	default: /* one page */ put(t + 0x3000 + 8 * rnd(6), data_frame() | leaf_bits()); return;
 	case 0:
-		*word(t + 0x4000 + 8 * (chance(20) ? 511 : rnd(3))) = data_frame() | leaf_bits();
+		put(t + 0x4000 + 8 * (chance(20) ? 511 : rnd(3)), data_frame() | leaf_bits());
 		return;
 	case 1: /* second 2 MiB: large or a table */
-		*word(t + 0x2008) = chance(50) ? DATA | PS | leaf_bits() : (t + 0x4000) | P | W | U;
+		put(t + 0x2008, chance(50) ? DATA | PS | leaf_bits() : (t + 0x4000) | P | W | U);
 		return;
-	case 2: *word(t + 0x2010) = (DATA + (chance(50) ? 0x200000 : 0)) | PS | leaf_bits(); return;
+	case 2: put(t + 0x2010, (DATA + (chance(50) ? 0x200000 : 0)) | PS | leaf_bits()); return;
 	case 3: /* second 1 GiB: large or a directory of large pages */
-		*word(t + 0x1008) = chance(50) ? PS | leaf_bits() : (t + 0x5000) | P | W | U;
+		put(t + 0x1008, chance(50) ? PS | leaf_bits() : (t + 0x5000) | P | W | U);
 		return;
 	case 4:
-		*word(t + 0x5000 + 8 * (5 + rnd(2))) =
-			(DATA + rnd(3) * 0x200000) | PS | leaf_bits();
+		put(t + 0x5000 + 8 * (5 + rnd(2)), (DATA + rnd(3) * 0x200000) | PS | leaf_bits());
 		return;
 	case 5: /* an upper level */
-		*word(t + 0x1000) = (t + 0x2000) | (chance(80) ? P : 0) | (chance(80) ? W : 0) | U;
+		put(t + 0x1000, (t + 0x2000) | (chance(80) ? P : 0) | (chance(80) ? W : 0) | U);
 		return;
-	case 6: /* the guest ages its pages */ *word(t + 0x3000 + 8 * rnd(6)) &= ~(A | D); return;
+	case 6: /* the guest ages its pages */
+		at = t + 0x3000 + 8 * rnd(6);
+		put(at, *word(at) & ~(A | D));
+		return;
 	}
+}
+
+static void put_ept(u64 at, u64 v)
+{
+	if (s.n_ept == s.cap_ept) {
+		s.cap_ept = s.cap_ept ? s.cap_ept * 2 : 1024;
+		s.ept_log = realloc(s.ept_log, s.cap_ept * sizeof(*s.ept_log));
+	}
+	s.ept_log[s.n_ept++] = (struct ept_edit){s.now, at, *word(at)};
+	*word(at) = v;
 }
 
 static void edit_ept(void)
@@ -173,15 +200,15 @@ static void edit_ept(void)
 
 	switch (rnd(4)) {
 	default:
-		*word(t + 0x3000 + 8 * rnd(DATA_PAGES)) =
-			data_frame() | 6 << 3 | (chance(90) ? 1 : 0) * (5 | (chance(80) ? W : 0));
+		put_ept(t + 0x3000 + 8 * rnd(DATA_PAGES),
+			data_frame() | 6 << 3 | (chance(90) ? 1 : 0) * (5 | (chance(80) ? W : 0)));
 		return;
 	case 0: /* the data's 2 MiB: large or a table */
-		*word(t + 0x2000 + 8 * 4) = chance(50) ? DATA | 6 << 3 | PS | 7 : (t + 0x3000) | 7;
+		put_ept(t + 0x2000 + 8 * 4, chance(50) ? DATA | 6 << 3 | PS | 7 : (t + 0x3000) | 7);
 		return;
 	case 1:
-		*word(t + 0x2000 + 8 * 5) =
-			(DATA + (1 + rnd(3)) * 0x200000) | 6 << 3 | PS | 5 | (chance(70) ? W : 0);
+		put_ept(t + 0x2000 + 8 * 5,
+			(DATA + (1 + rnd(3)) * 0x200000) | 6 << 3 | PS | 5 | (chance(70) ? W : 0));
 		return;
 	}
 }
@@ -315,24 +342,91 @@ static bool covers(const struct event *ev, const struct vtlb_context *c, const s
 	return false;
 }
 
-static bool is_legal(struct tvp *p, u32 g, bool user, u64 gpa, u32 prot, bool *stale)
+static bool is_covered(const struct tvp *p, const struct entry *e, u64 gva)
 {
-	struct history *h = &s.hist[p->ctx][g];
+	bool covered = false;
+
+	for (u32 i = p->n_log; i-- > 0 && p->log[i].time >= e->end && !covered;)
+		covered = covers(&p->log[i], &s.ctx[p->ctx], e, gva);
+	return covered;
+}
+
+/* A word of ept12 before the edits from number @edit on. */
+static u64 ept_word(u64 at, u32 edit)
+{
+	for (u32 i = edit; i < s.n_ept; i++)
+		if (s.ept_log[i].at == at)
+			return s.ept_log[i].old;
+	return *word(at);
+}
+
+/* Did ept12 lead from @from to @to with these rights before edit number @edit? */
+static bool ept_leads(u64 eptp, u64 from, u64 to, u32 prot, u32 edit)
+{
+	u64 pd = (eptp & ~0xfffull) + 0x2000, e = ept_word(pd + 8 * (from >> 21), edit),
+	    size = 2 * MIB;
+
+	if (from >= RAM_BYTES)
+		return false;
+	if (!(e & PS)) {
+		e = ept_word((e & ~0xfffull) + 8 * (from >> 12 & 511), edit);
+		size = 4 * KIB;
+	}
+	return (e & 1) && !(prot & VTLB_WRITE && !(e & W)) &&
+	       ((e & 0xffffff000ull & ~(size - 1)) | (from & (size - 1))) == to;
+}
+
+/*
+ * Processors may keep what ept12 says of a guest physical address apart from what the guest's
+ * tables say of a linear one, and only INVEPT takes it away: the two may be of different times.
+ */
+static bool is_legal_in_parts(const struct tvp *p, u32 g, bool user, u64 gpa, u32 prot)
+{
+	const struct vtlb_context *c = &s.ctx[p->ctx];
+	const struct history *h = &s.hist[(c->cr3 & ~0xfffull) == AS_TABLES(0) ? 0 : 1][g];
+	struct entry any = {.global = true};
 
 	for (u32 back = 1; back <= MIN(h->n, MAX_HISTORY); back++) {
-		struct entry *e = &h->e[(h->n - back) % MAX_HISTORY];
-		bool covered = false;
+		const struct entry *e = &h->e[(h->n - back) % MAX_HISTORY];
+
+		if (!e->prot_super || prot & ~(user ? e->prot_user : e->prot_super) ||
+		    is_covered(p, e, gvas[g]))
+			continue;
+		if (ept_leads(c->eptp, e->gpa, gpa, prot, s.n_ept))
+			return true;
+		for (u32 k = s.n_ept; k-- > 0;) {
+			bool gone = false;
+
+			any.end = s.ept_log[k].time;
+			for (u32 i = p->n_log; i-- > 0 && p->log[i].time >= any.end && !gone;)
+				gone = (p->log[i].what == INVEPT1 || p->log[i].what == INVEPT2) &&
+				       covers(&p->log[i], c, &any, gvas[g]);
+			if (gone)
+				break;
+			if (ept_leads(c->eptp, e->gpa, gpa, prot, k))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_legal(struct tvp *p, u32 g, bool user, u64 gpa, u32 prot, bool *stale)
+{
+	const struct history *h = &s.hist[p->ctx][g];
+
+	for (u32 back = 1; back <= MIN(h->n, MAX_HISTORY); back++) {
+		const struct entry *e = &h->e[(h->n - back) % MAX_HISTORY];
 
 		if (!e->prot_super || e->gpa != gpa ||
 		    prot & ~(user ? e->prot_user : e->prot_super))
 			continue;
-		for (u32 i = p->n_log; i-- > 0 && p->log[i].time >= e->end && !covered;)
-			covered = covers(&p->log[i], &s.ctx[p->ctx], e, gvas[g]);
 		*stale = e->end != ~0ull;
-		if (!covered)
+		if (!is_covered(p, e, gvas[g]))
 			return true;
 	}
-	return h->n > MAX_HISTORY; /* older than the record */
+	if (h->n > MAX_HISTORY)
+		return true; /* older than the record */
+	return s.ctx[p->ctx].eptp && is_legal_in_parts(p, g, user, gpa, prot);
 }
 
 /* ---- what VPs do
@@ -440,7 +534,7 @@ static void log_event(struct tvp *p, struct event ev)
 
 static void switch_context(struct tvp *p)
 {
-	u32 to = s.by_turns ? s.by_turns - p->ctx : (u32)rnd(N_CTX);
+	u32 to = s.by_turns ? s.by_turns - p->ctx : s.processes ? (u32)rnd(3) : (u32)rnd(N_CTX);
 	const struct vtlb_context *old = &s.ctx[p->ctx], *new = &s.ctx[to];
 	u64 old_cr3 = old->cr3;
 	bool same_world = old->vpid == new->vpid && old->eptp == new->eptp;
@@ -448,7 +542,7 @@ static void switch_context(struct tvp *p)
 	p->ctx = to;
 	vtlb_set_context(&p->v, new);
 	if (same_world) { /* MOV CR3 */
-		bool no_flush = chance(50);
+		bool no_flush = !s.processes && chance(50);
 
 		vtlb_cr3_load(&p->v, old_cr3, no_flush);
 		if (!no_flush)
@@ -523,7 +617,9 @@ static void step(void)
 	}
 	switch (rnd(20)) {
 	case 0:
-		edit_guest();
+		/* now and then so much that it is not worth while to track the tables */
+		for (u32 i = s.processes && chance(5) ? 150 : 1; i; i--)
+			edit_guest();
 		record();
 		break;
 	case 1:
@@ -531,7 +627,10 @@ static void step(void)
 		record();
 		break;
 	case 2: switch_context(p); break;
-	case 3: invalidate(p); break;
+	case 3:
+		if (!s.processes || chance(20))
+			invalidate(p);
+		break;
 	case 4:
 		if (chance(1))
 			vtlb_memory_changed(s.t);
@@ -599,6 +698,7 @@ static void end(void)
 	assert_true(st.spts_used <= st.spts_limit);
 	vtlb_destroy(s.t);
 	mem_destroy(s.mem);
+	free(s.ept_log);
 }
 
 static u32 n_steps(void)
@@ -642,6 +742,30 @@ static void test_by_turns_ept(void **state)
 static void test_one_vp(void **state)
 {
 	run(1, (struct vtlb_config){.max_bytes = MIB});
+}
+static void test_retain(void **state)
+{
+	run(1, (struct vtlb_config){.max_bytes = MIB, .retain = true});
+}
+static void test_retain_tight(void **state)
+{
+	run(1, (struct vtlb_config){.max_bytes = 120 * KIB, .retain = true});
+}
+
+/* Processes by turns, MOV CR3 that flushes, tables that change now and then. */
+static void test_retain_processes(void **state)
+{
+	struct vtlb_stats st;
+
+	begin(1, (struct vtlb_config){.max_bytes = MIB, .retain = true});
+	s.processes = true;
+	for (u32 i = 0; i < 3 * n_steps(); i++)
+		step();
+	vtlb_get_stats(s.t, &st);
+	printf("# tracked %llu writes %llu released %llu\n", (unsigned long long)st.gpts_tracked,
+	       (unsigned long long)st.gpt_writes, (unsigned long long)st.gpt_releases);
+	assert_true(st.gpts_tracked > 0 && st.gpt_writes > 100 && st.gpt_releases > 0);
+	end();
 }
 static void test_two_vps(void **state)
 {
@@ -715,12 +839,14 @@ static void test_careful_guest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_vp),		cmocka_unit_test(test_two_vps),
-		cmocka_unit_test(test_four_vps),	cmocka_unit_test(test_tight_memory),
-		cmocka_unit_test(test_tight_memory_mp), cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_one_lock),	cmocka_unit_test(test_adversarial),
-		cmocka_unit_test(test_strict),		cmocka_unit_test(test_by_turns),
-		cmocka_unit_test(test_by_turns_ept),	cmocka_unit_test(test_careful_guest),
+		cmocka_unit_test(test_one_vp),		 cmocka_unit_test(test_two_vps),
+		cmocka_unit_test(test_retain),		 cmocka_unit_test(test_retain_tight),
+		cmocka_unit_test(test_retain_processes), cmocka_unit_test(test_four_vps),
+		cmocka_unit_test(test_tight_memory),	 cmocka_unit_test(test_tight_memory_mp),
+		cmocka_unit_test(test_no_memory),	 cmocka_unit_test(test_one_lock),
+		cmocka_unit_test(test_adversarial),	 cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_by_turns),	 cmocka_unit_test(test_by_turns_ept),
+		cmocka_unit_test(test_careful_guest),
 	};
 
 	s.seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 1;

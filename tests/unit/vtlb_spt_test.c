@@ -52,6 +52,8 @@ static u64 *word(u64 at)
 	return (u64 *)(void *)(e.ram + at);
 }
 
+static bool wants_retention;
+
 static void begin(u32 n_vps, u64 max_bytes)
 {
 	int err;
@@ -61,6 +63,7 @@ static void begin(u32 n_vps, u64 max_bytes)
 				  .has_1g_pages = true,
 				  .ept_caps = ~0ull};
 
+	cfg.retain = wants_retention;
 	memset(&e, 0, sizeof(e));
 	e.mem = mem_create(RAM_BYTES, &err);
 	e.ram = mem_ram_base(e.mem);
@@ -351,6 +354,76 @@ static void test_soft(void **state)
 	end(1);
 }
 
+static void load_cr3(struct vtlb_vp *v, u64 cr3)
+{
+	struct vtlb_context c = v->ctx;
+	u64 old = c.cr3;
+
+	c.cr3 = cr3;
+	vtlb_set_context(v, &c);
+	vtlb_cr3_load(v, old, false);
+}
+
+/* A guest's store, as the engine does it. */
+static void put(u64 at, u64 v)
+{
+	*word(at) = v;
+	if (mem_frame_is_guarded(mem_frame(e.mem, at)))
+		mem_note_write(e.mem, at, 8);
+}
+
+/* MOV CR3 that flushes keeps what is known to agree with tracked tables, and only that. */
+static void test_retention(void **state)
+{
+	struct vtlb_vp *v = &e.v[0];
+	struct vtlb_stats st;
+	const u64 other = 0x110000;
+
+	wants_retention = true;
+	begin(1, MIB);
+	wants_retention = false;
+	*word(other) = PDPT | 7;
+	for (u32 round = 0; round < 3; round++) { /* found untracked; filled again; kept */
+		u64 walks = v->n_walk;
+
+		for (u64 i = 0; i < 16; i++)
+			get(v, i << 12, VTLB_READ, VTLB_OK);
+		assert_int_equal(v->n_walk - walks, round < 2 ? 16 : 0);
+		load_cr3(v, other);
+		load_cr3(v, PML4);
+	}
+	vtlb_get_stats(e.t, &st);
+	assert_int_equal(st.gpts_tracked, 4);
+
+	/* a write takes its own entry away, at once */
+	put(PT + 8 * 3, (DATA + 0x100000) | 0x67);
+	u64 walks = v->n_walk;
+
+	get(v, 0x2000, VTLB_READ, VTLB_OK);
+	assert_int_equal(v->n_walk, walks);
+	assert_int_equal(get(v, 0x3000, VTLB_READ, VTLB_OK).gpa, DATA + 0x100000);
+	assert_int_equal(v->n_walk, walks + 1);
+	/* one of an upper level all that is below */
+	put(PD, PT | 5);
+	load_cr3(v, PML4);
+	assert_int_equal(get(v, 0x2000, VTLB_READ, VTLB_OK).prot & VTLB_WRITE, 0);
+	put(PD, PT | 7);
+	load_cr3(v, PML4);
+	assert_int_equal(get(v, 0x2000, VTLB_READ, VTLB_OK).prot & VTLB_WRITE, VTLB_WRITE);
+
+	/* written all the time: it is let go, and with it what was kept by it */
+	for (u64 i = 0; i < 64; i++)
+		put(PT + 8 * (100 + i), 0);
+	vtlb_get_stats(e.t, &st);
+	assert_int_equal(st.gpt_releases, 1);
+	assert_false(mem_frame_is_guarded(mem_frame(e.mem, PT)));
+	put(PT + 8 * 2, (DATA + 0x200000) | 0x67);
+	load_cr3(v, other);
+	load_cr3(v, PML4);
+	assert_int_equal(get(v, 0x2000, VTLB_READ, VTLB_OK).gpa, DATA + 0x200000);
+	end(1);
+}
+
 /* Addresses that fit no leaf, tables that are nowhere. */
 static void test_odd_addresses(void **state)
 {
@@ -392,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_protect_overflow),
 		cmocka_unit_test(test_soft),
 		cmocka_unit_test(test_odd_addresses),
+		cmocka_unit_test(test_retention),
 	};
 
 	return cmocka_run_group_tests_name("vtlb_spt", tests, NULL, NULL);
