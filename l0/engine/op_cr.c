@@ -359,17 +359,20 @@ static void op_mov_dr(struct vp *vp, const struct op *op)
 	bool to = (op->aux & 0xff) == 0x23;
 	u64 val = vp->cpu.gpr[reg];
 
-	if (dr > 7 || ((dr == 4 || dr == 5) && (vp->cpu.cr4 & CR4_DE)))
+	if (dr > 7)
 		fault_ud(vp, op);
-	if (cur_cpl(vp))
-		fault_gp0(vp, op);
 	if (!is_code64(vp))
 		val = (u32)val;
+	/* SDM 3C "Instructions That Cause VM Exits Conditionally": before privilege and CR4.DE */
 	if (ctl_proc(vp, PROC_MOV_DR)) {
 		exit_begin(vp, EXIT_REASON_DR_ACCESS, dr | (to ? 0 : 1u << 4) | (u64)reg << 8);
 		vp->exit.operand_value = to ? val : 0;
 		vp_exit(vp, op);
 	}
+	if ((dr == 4 || dr == 5) && (vp->cpu.cr4 & CR4_DE))
+		fault_ud(vp, op);
+	if (cur_cpl(vp))
+		fault_gp0(vp, op);
 	if (vp->cpu.dr[7] & DR7_GD)
 		event_debug_fault(vp, op, DR6_BD);
 	if (dr == 4 || dr == 5)
