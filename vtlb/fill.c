@@ -224,9 +224,12 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 		base = gen;
 	}
 	if (t->gpt && gpt_path_is_tracked(v, w)) {
-		if (unlikely(!gpt_register(t, w, path.node)))
-			goto no_room; /* the path may be gone */
-		leaf |= LEAF_T;
+		enum gpt_registered r = gpt_register(t, w, path.node);
+
+		if (unlikely(r == GPT_PATH_GONE))
+			goto no_room;
+		if (likely(r == GPT_TRACKED))
+			leaf |= LEAF_T;
 	}
 	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
 	if (level == 1) {

@@ -293,11 +293,13 @@ void gpt_forget_node(struct vtlb *t, u32 index);
 void gpt_track_listed(struct vtlb_vp *v);
 /* Are all tables that @w went through tracked? Lists those that are not. */
 bool gpt_path_is_tracked(struct vtlb_vp *v, const struct walk *w);
-/*
- * Make the SPTs @node[level] known as the shadows of the tables of @w.
- * Return: false: not possible, or @node below some level is unlinked now: no LEAF_T this time.
- */
-bool gpt_register(struct vtlb *t, const struct walk *w, const u32 *node);
+enum gpt_registered {
+	GPT_TRACKED,	 /* the leaf may be LEAF_T */
+	GPT_NOT_TRACKED, /* it may not */
+	GPT_PATH_GONE,	 /* SPTs below some level of @node are unlinked now */
+};
+/* Make the SPTs @node[level] known as the shadows of the tables of @w. */
+enum gpt_registered gpt_register(struct vtlb *t, const struct walk *w, const u32 *node);
 
 /* ---- fill.c, audit.c ---- */
 /* No pointer of this VP into an SPT is to be used any more. */

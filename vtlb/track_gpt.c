@@ -36,6 +36,18 @@ struct gpt {
 	u32 writes;	/* since a leaf was last filled through it */
 };
 
+static struct mem_frame *frame_of(struct vtlb *t, u64 page)
+{
+	s64 at = mem_map_hpa(t->env.map, page, PAGE_SIZE);
+
+	return at >= 0 ? &t->env.map->frames[at >> PAGE_SHIFT] : NULL;
+}
+
+static void unguard(struct mem_frame *f)
+{
+	__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_TRACKED, __ATOMIC_SEQ_CST);
+}
+
 int gpt_init(struct vtlb *t)
 {
 	u64 n = MIN((u64)GPT_MAX, t->cfg.max_bytes / GPT_MEMORY_SHARE / sizeof(struct gpt));
@@ -55,8 +67,11 @@ int gpt_init(struct vtlb *t)
 
 void gpt_fini(struct vtlb *t)
 {
-	if (t->gpt)
+	if (t->gpt_hash)
 		mem_set_tracked(t->env.mem, NULL, NULL);
+	for (u32 h = 0; t->gpt && t->gpt_hash && h < t->n_gpt; h++)
+		for (u32 g = t->gpt_hash[h]; g; g = t->gpt[g].hash_next)
+			unguard(frame_of(t, t->gpt[g].page));
 	free(t->gpt);
 	free(t->gpt_hash);
 }
@@ -73,13 +88,6 @@ static u32 find(struct vtlb *t, u64 page)
 	while (g && t->gpt[g].page != page)
 		g = t->gpt[g].hash_next;
 	return g;
-}
-
-static struct mem_frame *frame_of(struct vtlb *t, u64 page)
-{
-	s64 at = mem_map_hpa(t->env.map, page, PAGE_SIZE);
-
-	return at >= 0 ? &t->env.map->frames[at >> PAGE_SHIFT] : NULL;
 }
 
 static bool is_tracked(struct vtlb *t, u64 page)
@@ -174,7 +182,7 @@ static void release(struct vtlb *t, u32 g)
 	*at = t->gpt[g].hash_next;
 	t->gpt[g].hash_next = t->gpt_free;
 	t->gpt_free = g;
-	__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_TRACKED, __ATOMIC_SEQ_CST);
+	unguard(f);
 	t->stats.gpts_tracked--;
 	t->stats.gpt_releases++;
 }
@@ -235,25 +243,24 @@ bool gpt_path_is_tracked(struct vtlb_vp *v, const struct walk *w)
 	return all;
 }
 
-bool gpt_register(struct vtlb *t, const struct walk *w, const u32 *node)
+enum gpt_registered gpt_register(struct vtlb *t, const struct walk *w, const u32 *node)
 {
 	for (u32 level = w->top_level; level >= w->leaf_level; level--) {
 		u32 n = node[level], g = find(t, w->table[level]);
 
-		if (!g)
-			return false;
+		if (unlikely(!g))
+			return GPT_NOT_TRACKED;
 		t->gpt[g].writes = 0;
 		if (likely(t->meta[n].gpt == g))
 			continue;
 		if (t->meta[n].gpt) {
-			/* It shadowed another GPT: nothing of that may stay. The path below is
-			 * gone. */
+			/* It shadowed another GPT: nothing of that may stay. */
 			kill_slots(t, n);
 			gpt_forget_node(t, n);
 			add_node(t, g, n);
-			return false;
+			return GPT_PATH_GONE;
 		}
 		add_node(t, g, n);
 	}
-	return true;
+	return GPT_TRACKED;
 }
