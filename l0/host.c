@@ -160,8 +160,8 @@ static int open_serial(struct host *h, u32 i)
 
 static int start_clock(struct host *h)
 {
-	return clock_init(&h->clock, h->opts->clock == RUN_CLOCK_VIRTUAL ? CLOCK_KIND_VIRTUAL : CLOCK_KIND_HOST, 1, 1,
-			  CLOCK_TSC_HZ_DEFAULT);
+	return clock_init(&h->clock, h->opts->clock == RUN_CLOCK_VIRTUAL ? CLOCK_KIND_VIRTUAL : CLOCK_KIND_HOST,
+			  (u32)h->opts->insn_ns, 1, CLOCK_TSC_HZ_DEFAULT);
 }
 
 /* A run that cannot be traced goes on; the session has said why. */
@@ -235,7 +235,7 @@ static int start_machine(struct host *h, u32 i)
 }
 
 /* Every processor is ready once; those that wait for a start-up IPI block again at once. */
-static void release_machines(struct host *h)
+static int release_machines(struct host *h)
 {
 	struct worker *w = worker_self = &h->worker[0];
 
@@ -245,7 +245,8 @@ static void release_machines(struct host *h)
 		machine_emit_state(m, w, true);
 		m->next_state_ns = NS_PER_SEC;
 		for (u32 v = 0; v < m->nvcpus; v++) {
-			sched_add(&h->sched, &m->vcpu[v].sched);
+			if (sched_add(&h->sched, &m->vcpu[v].sched))
+				return -ENOMEM;
 			if (h->exec_log)
 				vp_request(&m->vcpu[v].vp, VP_ATTN_TRACE);
 			if (v == 0)
@@ -253,6 +254,7 @@ static void release_machines(struct host *h)
 		}
 	}
 	worker_self = NULL;
+	return 0;
 }
 
 static bool gdb_stop_wanted(void *arg)
@@ -380,7 +382,11 @@ int machine_run(const struct run_options *opts)
 		status = EXIT_CODE_HOST;
 		goto out;
 	}
-	release_machines(h);
+	if (release_machines(h)) {
+		status = EXIT_CODE_HOST;
+		fprintf(stderr, "nestor: out of host memory\n");
+		goto out;
+	}
 	if (h->gdb)
 		gdb_wait(h->gdb);
 	run(h);

@@ -356,6 +356,8 @@ static int create_vcpu(struct machine *m, u32 i)
 	exit_set_vmcs_shadowing(vp, &c->nv, !m->host->opts->no_vmcs_shadowing);
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
+	/* a machine's weight is that of all its processors together */
+	c->sched.weight = MAX((m->desc->weight ? m->desc->weight : SCHED_WEIGHT_DEFAULT) / m->nvcpus, 1u);
 	return 0;
 }
 

@@ -41,13 +41,24 @@ static void ring_feed(void *arg, struct trace_worker *trace, const struct transi
 	trace_ring_push(&container_of(trace, struct worker, trace)->ring, t);
 }
 
+/* Somebody more urgent than what @worker runs; -1: none. */
+static void preempt_worker(struct host *h, s32 worker)
+{
+	if (likely(worker < 0))
+		return;
+	h->worker[worker].preempt = true;
+	struct vcpu *running = h->worker[worker].vcpu;
+	if (running)
+		vp_request(&running->vp, VP_ATTN_REQUEST);
+}
+
 /* Policies that infer see what everybody else sees. */
 static void sched_feed(void *arg, struct trace_worker *trace, const struct transition *t)
 {
 	struct host *h = arg;
 
 	(void)trace;
-	sched_transition(&h->sched, t);
+	preempt_worker(h, sched_transition(&h->sched, t));
 }
 
 int worker_register_sinks(struct host *h)
@@ -57,7 +68,7 @@ int worker_register_sinks(struct host *h)
 	const struct transition_sink summary = {
 		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed,
 		.arg = h->session ? trace_session_summary_flag(h->session) : NULL};
-	const struct transition_sink sched = {.kinds = TRACE_ALL_KINDS, .feed = sched_feed, .arg = h};
+	const struct transition_sink sched = {.kinds = h->sched.policy->kinds, .feed = sched_feed, .arg = h};
 	int err = trace_hub_add(&h->hub, &ring);
 
 	if (!err)
@@ -102,12 +113,7 @@ void worker_wake(struct host *h, struct vcpu *c, u32 cause, u32 vector, u64 due_
 			TRANSITION(&w->about, wake, .cause = cause, .vector = vector, .due_ns = due_ns);
 		}
 	}
-	if (preempt >= 0) {
-		h->worker[preempt].preempt = true;
-		struct vcpu *running = h->worker[preempt].vcpu;
-		if (running)
-			vp_request(&running->vp, VP_ATTN_REQUEST);
-	}
+	preempt_worker(h, preempt);
 }
 
 /* When the preemption timer of @c's guest fires, in machine time. */

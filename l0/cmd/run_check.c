@@ -147,7 +147,7 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 			return status;
 	}
 	if (!sched_policy_lookup(o->sched))
-		return cmd_usage_error(cmd, "--sched: no policy is called '%s'; rr is one",
+		return cmd_usage_error(cmd, "--sched: no policy is called '%s'; nestor help run names them",
 				       o->sched);
 	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
 		return cmd_usage_error(cmd, "--idle real needs --clock virtual");

@@ -33,6 +33,7 @@ struct run_options {
 	unsigned workers;   /* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
 	const char *sched;  /* policy's name */
 	u64 slice_ns;	    /* of the round-robin policy; guest time */
+	u64 insn_ns;	    /* virtual clock: time of an instruction */
 	u64 for_ns;	    /* guest time after which the run ends; 0: none */
 	u64 timeout_ns;	    /* host time after which the run ends; 0: none */
 	u64 seed;	    /* of everything random */

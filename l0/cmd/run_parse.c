@@ -14,6 +14,8 @@
 enum {
 	KEY_INITRD = CMD_KEY_LONG,
 	KEY_CPU_MODEL,
+	KEY_WEIGHT,
+	KEY_INSN_TIME,
 	KEY_SERIAL,
 	KEY_INPUT,
 	KEY_SYMBOLS,
@@ -247,6 +249,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case 'a': m->append = value; return true;
 	case 'm': return take_memory(p, name, value, &m->memory_bytes);
 	case 'c': return take_unsigned(p, name, value, MACHINE_MAX_CPUS, &m->cpus);
+	case KEY_WEIGHT: return take_unsigned(p, name, value, MACHINE_MAX_WEIGHT, &m->weight);
 	case KEY_CPU_MODEL: m->cpu_model = value; return true;
 	case 'n':
 		if (!p->current)
@@ -314,6 +317,9 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 	case 'w': return take_unsigned(p, name, value, RUN_MAX_WORKERS, &o->workers);
 	case KEY_SCHED: o->sched = value; return true;
 	case KEY_SLICE: return take_time(p, name, value, &o->slice_ns);
+	case KEY_INSN_TIME:
+		return take_time(p, name, value, &o->insn_ns) &&
+		       (o->insn_ns <= NS_PER_US || bad_value(p, name, "'%s' is above 1us", value));
 	case KEY_FOR: return take_time(p, name, value, &o->for_ns);
 	case KEY_TIMEOUT: return take_time(p, name, value, &o->timeout_ns);
 	case KEY_SEED: return take_number(p, name, value, 0, UINT64_MAX, &o->seed);
@@ -456,7 +462,7 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 	int key;
 
 	*opts = (struct run_options){
-		.sched = "rr", .slice_ns = 10 * NS_PER_MS, .seed = 1, .record = cmd == &cmd_record};
+		.sched = "rr", .slice_ns = 10 * NS_PER_MS, .insn_ns = 1, .seed = 1, .record = cmd == &cmd_record};
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		bool ok;

@@ -12,6 +12,7 @@
 #define MACHINE_MAX_NAME 32
 #define MACHINE_MAX_SYMBOLS 8
 #define MACHINE_MAX_CPUS 64
+#define MACHINE_MAX_WEIGHT 10000
 #define MACHINE_MIN_MEMORY (1 * MIB)
 #define MACHINE_MAX_MEMORY (512 * GIB)
 #define MACHINE_DEFAULT_MEMORY (128 * MIB)
@@ -28,6 +29,7 @@ struct machine_desc {
 	unsigned nsymbols;
 	u64 memory_bytes;
 	unsigned cpus;
+	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */
 };
 
 #endif

@@ -51,16 +51,18 @@ static struct sched_vp *rr_pick(struct sched *s, u32 worker, u64 now_ns, u64 *sl
 	return e;
 }
 
-static void rr_charge(struct sched *s, struct sched_vp *e, u64 ran_ns)
+static void rr_charge(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_ns)
 {
 	(void)s;
 	(void)e;
+	(void)now_ns;
 	(void)ran_ns;
 }
 
-static bool rr_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running)
+static bool rr_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns)
 {
 	(void)s;
+	(void)now_ns;
 	(void)e;
 	(void)running;
 	return false;

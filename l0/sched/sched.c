@@ -7,7 +7,7 @@
 #include "l0/base/assert.h"
 #include "l0/base/mem_ops.h"
 
-const struct sched_policy *const sched_policies[] = {&sched_policy_rr, NULL};
+const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, NULL};
 
 const struct sched_policy *sched_policy_lookup(const char *name)
 {
@@ -46,7 +46,7 @@ void sched_fini(struct sched *s)
 	s->running = NULL;
 }
 
-void sched_add(struct sched *s, struct sched_vp *e)
+int sched_add(struct sched *s, struct sched_vp *e)
 {
 	pthread_mutex_lock(&s->lock);
 	list_init(&e->node);
@@ -55,8 +55,11 @@ void sched_add(struct sched *s, struct sched_vp *e)
 	e->wake_pending = false;
 	if (e->weight == 0)
 		e->weight = SCHED_WEIGHT_DEFAULT;
-	s->n_entities++;
+	int err = s->policy->add ? s->policy->add(s, e) : 0;
+	if (!err)
+		s->n_entities++;
 	pthread_mutex_unlock(&s->lock);
+	return err;
 }
 
 void sched_remove(struct sched *s, struct sched_vp *e)
@@ -68,6 +71,8 @@ void sched_remove(struct sched *s, struct sched_vp *e)
 		s->n_ready--;
 	}
 	e->state = SCHED_BLOCKED;
+	if (s->policy->remove)
+		s->policy->remove(s, e);
 	s->n_entities--;
 	pthread_mutex_unlock(&s->lock);
 }
@@ -80,6 +85,15 @@ static void make_ready(struct sched *s, struct sched_vp *e, u64 now_ns, bool wok
 	s->policy->enqueue(s, e, woken, preempted);
 	s->n_ready++;
 	pthread_cond_signal(&s->ready);
+}
+
+/* The first worker whose entity @e, now READY, should replace, or -1. Lock held. */
+static s32 worker_for(struct sched *s, const struct sched_vp *e, u64 now_ns)
+{
+	for (u32 w = 0; w < s->workers; w++)
+		if (s->running[w] && s->policy->preempts(s, e, s->running[w], now_ns))
+			return (s32)w;
+	return -1;
 }
 
 s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocked)
@@ -98,9 +112,7 @@ s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocke
 	case SCHED_BLOCKED:
 		e->n_wakes++;
 		make_ready(s, e, now_ns, true, false);
-		for (u32 w = 0; w < s->workers && preempt < 0; w++)
-			if (s->running[w] && s->policy->preempts(s, e, s->running[w]))
-				preempt = (s32)w;
+		preempt = worker_for(s, e, now_ns);
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -141,6 +153,7 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 		if (now_ns > e->ready_since_ns)
 			e->waited_ns += now_ns - e->ready_since_ns;
 		e->n_switches++;
+		e->run_start_ns = now_ns;
 		s->running[worker] = e;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -155,7 +168,7 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	s->running[worker] = NULL;
 	e->worker = -1;
 	e->ran_ns += ran_ns;
-	s->policy->charge(s, e, ran_ns);
+	s->policy->charge(s, e, now_ns, ran_ns);
 	if (why == SCHED_PUT_BLOCK && e->wake_pending)
 		make_ready(s, e, now_ns, true, false);
 	else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE)
@@ -174,8 +187,10 @@ bool sched_contended(struct sched *s)
 	return contended;
 }
 
-void sched_transition(struct sched *s, const struct transition *t)
+s32 sched_transition(struct sched *s, const struct transition *t)
 {
-	if (s->policy->transition)
-		s->policy->transition(s, t);
+	pthread_mutex_lock(&s->lock);
+	s32 preempt = s->policy->transition(s, t);
+	pthread_mutex_unlock(&s->lock);
+	return preempt;
 }

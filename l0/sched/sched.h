@@ -30,13 +30,18 @@ enum sched_put_reason {
 
 /* One schedulable virtual processor. In the caller's memory; the scheduler owns it while added. */
 struct sched_vp {
-	struct list_node node; /* in the policy's queue while READY */
+	struct list_node node; /* in the policy's list while READY */
+	u64 key, key_seq;      /* runq.h: order in the queue ... */
+	u32 runq_at;	       /* ... and place there */
 	u32 vcpu_id;
 	u32 weight; /* share relative to the others, 1..10000; 1024 is the default */
 	enum sched_state state;
 	bool wake_pending; /* woken while still running */
 	s32 worker;	   /* where it runs, -1 when it does not */
 	u64 ready_since_ns;
+	u64 run_start_ns;  /* of the slice that it runs */
+	u64 vruntime_ns;   /* fair.h: time it ran by weight */
+	void *policy_data; /* the policy's, from add to remove */
 	u64 ran_ns, waited_ns, n_switches, n_wakes;
 	void *owner;
 };
@@ -47,16 +52,24 @@ struct sched_policy {
 	const char *help;
 	int (*init)(struct sched *s);
 	void (*fini)(struct sched *s);
+	/* @e comes into the scheduler (0 or -ENOMEM) or goes for good; may be NULL */
+	int (*add)(struct sched *s, struct sched_vp *e);
+	void (*remove)(struct sched *s, struct sched_vp *e);
 	/* @e became runnable (@woken) or comes back from a slice (@preempted keeps its turn) */
 	void (*enqueue)(struct sched *s, struct sched_vp *e, bool woken, bool preempted);
 	void (*dequeue)(struct sched *s, struct sched_vp *e);
 	/* Take the next one off the queue for @worker, or NULL; *slice_ns = how long it may run. */
 	struct sched_vp *(*pick)(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns);
-	/* @e ran for @ran_ns */
-	void (*charge)(struct sched *s, struct sched_vp *e, u64 ran_ns);
-	/* Should the woken @e take the processor from @running at once? */
-	bool (*preempts)(struct sched *s, const struct sched_vp *e, const struct sched_vp *running);
-	void (*transition)(struct sched *s, const struct transition *t); /* may be NULL */
+	/* @e ran for @ran_ns, up to @now_ns */
+	void (*charge)(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_ns);
+	/* Should the runnable @e take the processor from @running at once? */
+	bool (*preempts)(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns);
+	/*
+	 * Feed of the transitions in @kinds (BIT(TRANSITION_...)); may be NULL. Return: the worker
+	 * that should look for another entity now, or -1.
+	 */
+	s32 (*transition)(struct sched *s, const struct transition *t);
+	u64 kinds;
 };
 
 struct sched_config {
@@ -76,7 +89,7 @@ struct sched {
 	u32 n_ready, n_entities;
 };
 
-extern const struct sched_policy sched_policy_rr;
+extern const struct sched_policy sched_policy_rr, sched_policy_credit;
 
 /* Policy by name, or NULL. sched_policies[] ends with NULL. */
 extern const struct sched_policy *const sched_policies[];
@@ -86,8 +99,8 @@ const struct sched_policy *sched_policy_lookup(const char *name);
 int sched_init(struct sched *s, const struct sched_config *cfg) __must_check;
 void sched_fini(struct sched *s);
 
-/* Add a blocked entity / take one out for good (any state but RUNNING elsewhere). */
-void sched_add(struct sched *s, struct sched_vp *e);
+/* Add a blocked entity (0 or -ENOMEM) / take one out for good (any state but RUNNING elsewhere). */
+int sched_add(struct sched *s, struct sched_vp *e);
 void sched_remove(struct sched *s, struct sched_vp *e);
 
 /**
@@ -114,7 +127,7 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 /* Is somebody else waiting? Then a slice end is a switch, otherwise the entity may run on. */
 bool sched_contended(struct sched *s);
 
-/* Feed of every transition, for policies that infer. */
-void sched_transition(struct sched *s, const struct transition *t);
+/* Feed of the policy's kinds of transition. Return: the worker to be preempted, or -1. */
+s32 sched_transition(struct sched *s, const struct transition *t);
 
 #endif
