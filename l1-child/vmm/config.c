@@ -114,6 +114,7 @@ static bool parse_switch(struct word key, struct word w)
 }
 
 static const char *const sched_names[] = {"prio", "wake-first", "strict"};
+static const char *const timer_names[] = {"lapic", "pit"};
 static const char *const ept_names[] = {"2m", "4k", "lazy"};
 
 const char *config_sched_name(enum sched_kind k)
@@ -257,6 +258,8 @@ static void parse_word(struct config *c, struct word w)
 		c->sched = parse_choice(key, v, sched_names, ARRAY_SIZE(sched_names));
 	else if (word_is(key, "ept"))
 		c->ept = parse_choice(key, v, ept_names, ARRAY_SIZE(ept_names));
+	else if (word_is(key, "timer"))
+		c->timer = parse_choice(key, v, timer_names, ARRAY_SIZE(timer_names));
 	else if (word_is(key, "slice"))
 		c->slice_ns = parse_time(key, v);
 	else if (word_is(key, "run"))
@@ -276,7 +279,8 @@ static void parse_word(struct config *c, struct word w)
 	else if (word_is(w, "verbose"))
 		c->verbose = true;
 	else
-		con_die("option '%s' is unknown (sched slice guest run ept ack vpid name verbose)",
+		con_die("option '%s' is unknown (sched slice guest run ept ack vpid timer name "
+			"verbose)",
 			word_text(w));
 }
 

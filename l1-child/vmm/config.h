@@ -11,6 +11,7 @@
 #define MAX_GUESTS 16
 
 enum sched_kind { SCHED_PRIO, SCHED_WAKE_FIRST, SCHED_STRICT };
+enum timer_kind { TIMER_LAPIC, TIMER_PIT };
 enum ept_kind { EPT_2M, EPT_4K, EPT_LAZY };
 
 struct guest_change_config {
@@ -34,6 +35,7 @@ struct config {
 	char name[16];
 	enum sched_kind sched;
 	enum ept_kind ept;
+	enum timer_kind timer;
 	u64 slice_ns;
 	u64 run_ns; /* 0: until all guests stopped */
 	bool ack_on_exit;

@@ -22,6 +22,11 @@
 #define APIC_TIMER_CURRENT 0x390
 #define APIC_TIMER_DIVIDE 0x3e0
 #define APIC_DIVIDE_BY_1 0xb
+#define APIC_LVT_EXTINT 0x700
+
+#define PIC_EOI 0x20
+#define PIT_CH0_MODE0 0x30 /* low then high byte */
+#define PIT_LONGEST 0xffff
 
 struct idt_gate {
 	u16 offset_low, selector;
@@ -56,6 +61,7 @@ static struct tss64 tss;
 static u8 fault_stack[FAULT_STACK_SIZE] __attribute__((aligned(16)));
 static u64 gdt[5];
 static irq_hook_fn hook;
+static bool use_pit;
 static void (*timer_handler)(void *arg);
 static void *timer_arg;
 static u32 timer_counts_per_ms;
@@ -106,8 +112,8 @@ static void mask_pics(void)
 {
 	port_out8(PORT_PIC1_CMD, 0x11); /* ICW1: edge, cascade, ICW4 follows */
 	port_out8(PORT_PIC2_CMD, 0x11);
-	port_out8(PORT_PIC1_DATA, 0x20); /* ICW2: vectors */
-	port_out8(PORT_PIC2_DATA, 0x28);
+	port_out8(PORT_PIC1_DATA, VECTOR_PIC); /* ICW2: vectors */
+	port_out8(PORT_PIC2_DATA, VECTOR_PIC + 8);
 	port_out8(PORT_PIC1_DATA, 0x04); /* ICW3 */
 	port_out8(PORT_PIC2_DATA, 0x02);
 	port_out8(PORT_PIC1_DATA, 0x01); /* ICW4: 8086 */
@@ -157,8 +163,31 @@ void irq_calibrate_timer(void)
 	apic_write(APIC_LVT_TIMER, VECTOR_TIMER); /* one-shot, not masked */
 }
 
+void irq_use_pit(void)
+{
+	use_pit = true;
+	apic_write(APIC_LVT_LINT0, APIC_LVT_EXTINT);
+	port_out8(PORT_PIC1_DATA, (u8)~1u); /* request 0 only */
+}
+
+/* Mode 0: one pulse at the end of the count. A long wait is made of several. */
+static void pit_arm(u64 delta_tsc)
+{
+	u64 counts = mul_div(delta_tsc, PIT_HZ, clock_hz()) + 1;
+
+	if (counts > PIT_LONGEST)
+		counts = PIT_LONGEST;
+	port_out8(PORT_PIT_CMD, PIT_CH0_MODE0);
+	port_out8(PORT_PIT_CH0, (u8)counts);
+	port_out8(PORT_PIT_CH0, (u8)(counts >> 8));
+}
+
 void irq_timer_arm(u64 delta_tsc)
 {
+	if (use_pit) {
+		pit_arm(delta_tsc);
+		return;
+	}
 	u64 counts;
 
 	if (delta_tsc > timer_longest_tsc)
@@ -170,13 +199,22 @@ void irq_timer_arm(u64 delta_tsc)
 
 void irq_timer_stop(void)
 {
+	if (use_pit) {
+		port_out8(PORT_PIT_CMD, PIT_CH0_MODE0); /* waits for a count that never comes */
+		return;
+	}
 	apic_write(APIC_TIMER_INITIAL, 0);
 }
 
 void irq_dispatch(unsigned int vector)
 {
-	if (vector == VECTOR_SPURIOUS)
+	if (vector == VECTOR_SPURIOUS || vector == VECTOR_PIC_SPURIOUS)
+		return; /* the request went away before it was taken; no end-of-interrupt */
+	if (vector == VECTOR_PIC) {
+		port_out8(PORT_PIC1_CMD, PIC_EOI);
+		timer_handler(timer_arg);
 		return;
+	}
 	apic_write(APIC_EOI, 0);
 	if (vector == VECTOR_TIMER)
 		timer_handler(timer_arg);

@@ -8,6 +8,8 @@
 
 #include "l1-child/lib/types.h"
 
+#define VECTOR_PIC 0x20 /* interrupt requests 0 to 15 */
+#define VECTOR_PIC_SPURIOUS (VECTOR_PIC + 7)
 #define VECTOR_TIMER 0x40
 #define VECTOR_SPURIOUS 0xff
 
@@ -48,6 +50,10 @@ u64 irq_tss_base(void);
 
 /* Measures the local APIC timer against the time stamp counter. Call once, after clock_init(). */
 void irq_calibrate_timer(void);
+
+/* Uses channel 0 of the 8254 instead: interrupt request 0 of the 8259, which the local APIC passes
+ * on (LINT0, ExtINT). Call instead of irq_calibrate_timer(). */
+void irq_use_pit(void);
 
 /* Starts the one-shot timer: an interrupt about delta_tsc ticks from now (at least one count). */
 void irq_timer_arm(u64 delta_tsc);

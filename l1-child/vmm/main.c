@@ -181,7 +181,10 @@ void child_main(u64 info, u64 magic)
 		con_die("no guest: give at least one guest=rt|batch|idle|procs|spin");
 	if (c->ept == EPT_2M && !(vm->caps.ept_vpid & EPT_CAP_2M))
 		con_die("ept=2m: this processor's EPT has no 2 MiB pages");
-	irq_calibrate_timer();
+	if (c->timer == TIMER_PIT)
+		irq_use_pit();
+	else
+		irq_calibrate_timer();
 	vm->sched.kind = c->sched;
 	create_guests(vm);
 	vm->start_tsc = cpu_tsc();

@@ -41,7 +41,7 @@ all='guest=rt guest=batch guest=idle guest=procs run=120ms'
 for image in child.elf child32.elf child64.elf; do
 	good $image "$all"
 done
-for how in sched=prio sched=strict,work ack=off ept=4k ept=lazy vpid=off slice=300us; do
+for how in sched=prio sched=strict,work ack=off ept=4k ept=lazy vpid=off slice=300us timer=pit; do
 	case $how in
 	# one round of the others must fit before the deadline
 	sched=strict,work) good child.elf 'sched=strict guest=rt,work=900us guest=batch run=120ms' ;;
@@ -51,6 +51,7 @@ done
 good child.elf 'guest=rt,bits=32 guest=batch,bits=32 guest=idle,bits=64 guest=spin,bits=32 run=120ms'
 good child.elf 'sched=prio guest=rt,vary=20%,jitter=300us guest=rt,period=5ms,work=1ms,phase=2ms guest=batch run=200ms'
 good child.elf 'guest=rt,change=50ms:5ms:1ms,change=100ms:0ms:0ms,change=150ms:10ms:2ms guest=batch run=250ms'
+good child.elf 'timer=pit ack=off guest=rt,work=1ms guest=idle run=200ms'
 good child.elf 'guest=procs,n=8,period=1ms,mem=16m ept=lazy run=100ms'
 
 # too much work: missed deadlines are counted
