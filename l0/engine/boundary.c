@@ -13,6 +13,19 @@
  */
 #include "l0/engine/event_priv.h"
 
+/* As vp_request() and vp_request_clear(), without a locked access where nothing changes. */
+static void attn_set(struct vp *vp, u32 bits)
+{
+	if (~vp->attn & bits)
+		vp_request(vp, bits);
+}
+
+static void attn_clear(struct vp *vp, u32 bits)
+{
+	if (vp->attn & bits)
+		vp_request_clear(vp, bits);
+}
+
 #define SHADOWS (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
 
 static bool exit_plain(struct vp *vp, u32 reason)
@@ -34,8 +47,6 @@ void event_state_changed(struct vp *vp)
 	vp->ev.mtf_armed = false;
 	vp->ev.mtf_due = false;
 	vp->ev.iret_unblocked = false;
-	vp_request_clear(vp,
-			 VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_WATCH);
 	if (ctl_proc(vp, PROC_INTERRUPT_WINDOW))
 		set |= VP_ATTN_INTR_WINDOW;
 	if (ctl_proc(vp, PROC_NMI_WINDOW))
@@ -47,8 +58,9 @@ void event_state_changed(struct vp *vp)
 	if ((vp->cpu.rflags & (RFLAGS_TF | RFLAGS_RF)) || (vp->cpu.interruptibility & SHADOWS) ||
 	    vp->cpu.pending_dbg)
 		set |= VP_ATTN_STEP;
-	if (set)
-		vp_request(vp, set);
+	attn_clear(vp,
+		   ~set & (VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_WATCH));
+	attn_set(vp, set);
 }
 
 void event_shadow(struct vp *vp, u32 shadow)
@@ -56,7 +68,7 @@ void event_shadow(struct vp *vp, u32 shadow)
 	vp->cpu.interruptibility = (vp->cpu.interruptibility & ~SHADOWS) | shadow;
 	vp->cpu.rflags &= ~RFLAGS_RF;
 	vp->ev.shadow_armed = false;
-	vp_request(vp, VP_ATTN_STEP);
+	attn_set(vp, VP_ATTN_STEP);
 }
 
 void flags_merge(struct vp *vp, u64 val, u64 mask)
@@ -69,7 +81,7 @@ void flags_merge(struct vp *vp, u64 val, u64 mask)
 	}
 	vp_set_rflags(vp, flags);
 	if (flags & (RFLAGS_TF | RFLAGS_RF))
-		vp_request(vp, VP_ATTN_STEP);
+		attn_set(vp, VP_ATTN_STEP);
 }
 
 void flags_write(struct vp *vp, u64 val, u64 mask)
@@ -106,7 +118,7 @@ static bool inject(struct vp *vp)
 		return false;
 	if (type == INTR_TYPE_OTHER) { /* a monitor trap flag exit, whatever the control says */
 		vp->ev.mtf_due = true;
-		vp_request(vp, VP_ATTN_MTF);
+		attn_set(vp, VP_ATTN_MTF);
 		return false;
 	}
 	if (info & INJECT_AS_FAULT)
@@ -132,7 +144,7 @@ void engine_inject(struct vp *vp, u32 intr_info, u32 error, u32 insn_len)
 		vp->inject_info |= INJECT_AS_FAULT;
 	vp->inject_error = error;
 	vp->inject_len = insn_len;
-	vp_request(vp, VP_ATTN_INJECT);
+	attn_set(vp, VP_ATTN_INJECT);
 }
 
 /* --- one instruction later -------------------------------------------------------------------- */
@@ -174,7 +186,7 @@ static void step_arm(struct vp *vp, u32 attn)
 	mark(vp);
 	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg &&
 	    !vp->ev.intr_taken)
-		vp_request_clear(vp, VP_ATTN_STEP);
+		attn_clear(vp, VP_ATTN_STEP);
 }
 
 /* --- the candidates --------------------------------------------------------------------------- */
@@ -211,15 +223,15 @@ static enum found try_signals(struct vp *vp, u32 attn)
 	/* INIT waits in VMX root operation and is lost while waiting for a start-up IPI */
 	if (attn & VP_ATTN_INIT && vp->cpu.activity != ACTIVITY_WAIT_SIPI &&
 	    (!vp->vmxon || vp->in_l2)) {
-		vp_request_clear(vp, VP_ATTN_INIT);
+		attn_clear(vp, VP_ATTN_INIT);
 		return found(exit_plain(vp, EXIT_REASON_INIT_SIGNAL));
 	}
 	/* a processor that waits after its reset is where INIT leads; kept, it would undo the SIPI
 	 */
 	if (attn & VP_ATTN_INIT && !vp->vmxon)
-		vp_request_clear(vp, VP_ATTN_INIT);
+		attn_clear(vp, VP_ATTN_INIT);
 	if (attn & VP_ATTN_SIPI) {
-		vp_request_clear(vp, VP_ATTN_SIPI);
+		attn_clear(vp, VP_ATTN_SIPI);
 		if (vp->cpu.activity == ACTIVITY_WAIT_SIPI)
 			return found(exit_plain(vp, EXIT_REASON_SIPI));
 	}
@@ -233,7 +245,7 @@ static enum found try_debug(struct vp *vp)
 	if (vp->ev.mtf_due) {
 		vp->ev.mtf_due = vp->ev.mtf_armed = false;
 		if (!ctl_proc(vp, PROC_MONITOR_TRAP_FLAG))
-			vp_request_clear(vp, VP_ATTN_MTF);
+			attn_clear(vp, VP_ATTN_MTF);
 		return found(exit_plain(vp, EXIT_REASON_MONITOR_TRAP_FLAG));
 	}
 	if (!(pending & (PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | DR6_BT)) ||
@@ -261,7 +273,7 @@ static enum found try_nmi(struct vp *vp, u32 attn)
 		block &= ~INTERRUPTIBILITY_NMI;
 	if (block)
 		return NOTHING;
-	vp_request_clear(vp, VP_ATTN_NMI);
+	attn_clear(vp, VP_ATTN_NMI);
 	if (!exiting)
 		return found(take(vp, VECTOR_NMI, INTR_TYPE_NMI));
 	exit_plain(vp, EXIT_REASON_EXCEPTION_NMI);
@@ -290,7 +302,7 @@ static enum found try_intr(struct vp *vp, u32 attn)
 	/* one instruction of a handler runs before the next interrupt, so that a line that is
 	 * always on and gates that leave IF alone cannot keep the processor from ever going on */
 	if (vp->ev.intr_taken && !moved(vp)) {
-		vp_request(vp, VP_ATTN_STEP);
+		attn_set(vp, VP_ATTN_STEP);
 		return NOTHING;
 	}
 	vector = vp->ops->intr_ack(vp);
@@ -335,11 +347,11 @@ bool event_boundary(struct vp *vp, bool *stop_request)
 
 	*stop_request = false;
 	if (attn & VP_ATTN_SAFE_POINT) {
-		vp_request_clear(vp, VP_ATTN_SAFE_POINT);
+		attn_clear(vp, VP_ATTN_SAFE_POINT);
 		vtlb_safe_point(&vp->tlb);
 	}
 	if (attn & VP_ATTN_INJECT) {
-		vp_request_clear(vp, VP_ATTN_INJECT);
+		attn_clear(vp, VP_ATTN_INJECT);
 		if (inject(vp))
 			return true;
 	}
@@ -352,10 +364,10 @@ bool event_boundary(struct vp *vp, bool *stop_request)
 		return true;
 	if (f == DELIVERED) /* see note_progress(): the rest after a look at the clock */
 		*stop_request = true;
-	vp_request_clear(vp, VP_ATTN_VIRQ);
+	attn_clear(vp, VP_ATTN_VIRQ);
 	step_arm(vp, attn);
 	if (attn & VP_ATTN_REQUEST) {
-		vp_request_clear(vp, VP_ATTN_REQUEST);
+		attn_clear(vp, VP_ATTN_REQUEST);
 		*stop_request = true;
 	}
 	return false;
@@ -377,7 +389,7 @@ void engine_skip(struct vp *vp, u32 insn_len)
 	vp->ev.step_armed = false;
 	if (vp->cpu.rflags & RFLAGS_TF) {
 		vp->cpu.pending_dbg |= PENDING_DBG_BS;
-		vp_request(vp, VP_ATTN_STEP);
+		attn_set(vp, VP_ATTN_STEP);
 	}
 	if (vp->ev.mtf_armed)
 		vp->ev.mtf_due = true;
