@@ -306,6 +306,27 @@ static void the_preemption_timer(void **state)
 	assert_in_range(V->vmx_preemption_timer_value, 998, 1000);
 }
 
+/* A timer that is over at the entry waits for the event that the entry injects, for nothing else.
+ */
+static void an_injected_event_comes_before_the_timer(void **state)
+{
+	vmxfix_current(f);
+	L2(l2_loop);
+	V->pin_based_vm_exec_control |= PIN_PREEMPTION_TIMER;
+	V->vmx_preemption_timer_value = 0;
+	V->vm_entry_intr_info_field = INTR_INFO_VALID | 2 << 8 | 2;
+	sysfix_code(f->sys, AT_CODE, (const u8 *)"\x0f\x01\xc2", (const u8 *)"\x0f\x01\xc2" + 3);
+	f->vp->cpu.rip = AT_CODE;
+	engine_state_changed(f->vp);
+	assert_int_equal(vmxfix_run(f, 1), VMXFIX_LIMIT); /* the VMLAUNCH */
+	assert_true(f->vp->in_l2);
+	assert_int_equal(vmxfix_run(f, 0), VMXFIX_LIMIT);
+	assert_int_equal(nested_preemption_expired(f->vp, &f->nv), EXIT_ACTION_RUN);
+	assert_int_equal(V->vm_exit_reason, EXIT_REASON_PREEMPTION_TIMER);
+	assert_int_equal(V->guest_rip, AT_HANDLERS + 2 * 16);
+	assert_int_equal(sysfix_peek(f->sys, V->guest_rsp, 8), AT_L2);
+}
+
 static void what_l1_does_not_want_is_kept(void **state)
 {
 	vmxfix_current(f);
@@ -719,6 +740,7 @@ int main(void)
 		cmocka_unit_test(an_external_interrupt_exits_and_is_acknowledged),
 		cmocka_unit_test(nmi_exits_and_blocks),
 		cmocka_unit_test(the_preemption_timer),
+		cmocka_unit_test(an_injected_event_comes_before_the_timer),
 		cmocka_unit_test(what_l1_does_not_want_is_kept),
 		cmocka_unit_test(msr_bitmap_decides),
 		cmocka_unit_test(cr0_by_mask_and_shadow),
