@@ -163,11 +163,8 @@ static u64 lin_wrap(const struct vp *vp, u64 lin)
 	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 || vp->mode & VP_MODE_LMA ? lin : (u32)lin;
 }
 
-/* Canonical, or in flat 32-bit mode within the 4 GiB, which the fast handlers leave to this. */
 static void check_canonical(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 seg)
 {
-	if (unlikely((vp->mode & VP_MODE_FLAT) && seg < SEG_FS && lin + size - 1 > 0xffffffffull))
-		vp_fault(vp, op, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
 	if (unlikely(!is_canonical_va(vp, lin) || !is_canonical_va(vp, lin + size - 1)))
 		vp_fault(vp, op, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
 }

@@ -5,7 +5,8 @@
  * did from its own start; vp->block_insns is kept so that a fault in between sees that count.
  *
  * A fault of REP CMPS or SCAS restores the flags from before the instruction (SDM 2 "REP"): they are
- * put into vp->arith only where it ends or stops.
+ * put into vp->arith only where it ends, and after each iteration of a single-stepped one. So where
+ * it stops on the way cannot be seen.
  */
 #include "l0/engine/decode.h"
 
@@ -208,7 +209,8 @@ static bool repeat(struct vp *vp, const struct op *op)
 				  (done % COUNT_BYTES == 0 && (attn || done >= budget))))
 			break;
 	}
-	vp->arith = flags;
+	if (finished || (__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & ATTN_ONE_ITERATION))
+		vp->arith = flags;
 	return finished;
 }
 
