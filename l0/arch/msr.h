@@ -28,8 +28,8 @@
 #define MSR_IA32_APERF 0xe8u
 #define MSR_IA32_MTRRCAP 0xfeu
 #define MSR_IA32_ARCH_CAPABILITIES 0x10au
-/* RDCL, L1D flush, SSB, MDS, page-size change, TAA, SBDR, FBSDP, PSDP, BHI, PBRSB, GDS, RFDS, ITS: this
- * processor does not speculate, so none of them concerns it. */
+/* RDCL, L1D flush, SSB, MDS, page-size change, TAA, SBDR, FBSDP, PSDP, BHI, PBRSB, GDS, RFDS, ITS:
+ * this processor does not speculate, so none of them concerns it. */
 #define ARCH_CAPABILITIES_NOT_CONCERNED 0x400000000d10e179ull
 #define MSR_IA32_SYSENTER_CS 0x174u
 #define MSR_IA32_SYSENTER_ESP 0x175u

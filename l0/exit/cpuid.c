@@ -377,7 +377,8 @@ static void leaf_dynamic(struct vp *vp, const struct nvmx *nv, u32 leaf, u32 sub
 		if (vp->cpu.cr4 & CR4_OSXSAVE)
 			l->ecx |= 1u << 27;
 		/* a local APIC that software disabled in IA32_APIC_BASE is not there */
-		if (nv->hooks->apic_msr_read && nv->hooks->apic_msr_read(vp, MSR_IA32_APIC_BASE, &base) &&
+		if (nv->hooks->apic_msr_read &&
+		    nv->hooks->apic_msr_read(vp, MSR_IA32_APIC_BASE, &base) &&
 		    !(base & APIC_BASE_ENABLE))
 			l->edx &= ~(1u << 9);
 		break;
