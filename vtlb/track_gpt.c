@@ -28,12 +28,14 @@
 #define GPT_MAX 8192u
 #define GPT_MEMORY_SHARE 16u /* of the limit */
 #define WRITES_BEFORE_RELEASE 24u
+#define MAX_NODES 64u /* SPTs that one write may have to look at */
 
 struct gpt {
 	u64 page;	/* machine address; of a free one: unused */
 	u32 first_node; /* SPTs that shadow it, by spt_meta.gpt_next */
 	u32 hash_next;	/* or next free */
 	u32 writes;	/* since a leaf was last filled through it */
+	u32 n_nodes;
 };
 
 static struct mem_frame *frame_of(struct vtlb *t, u64 page)
@@ -111,6 +113,7 @@ void gpt_forget_node(struct vtlb *t, u32 index)
 		t->gpt[m->gpt].first_node = m->gpt_next;
 	if (m->gpt_next != SPT_NONE)
 		t->meta[m->gpt_next].gpt_prev = m->gpt_prev;
+	t->gpt[m->gpt].n_nodes--;
 	m->gpt = 0;
 }
 
@@ -124,6 +127,7 @@ static void add_node(struct vtlb *t, u32 g, u32 index)
 	if (m->gpt_next != SPT_NONE)
 		t->meta[m->gpt_next].gpt_prev = index;
 	t->gpt[g].first_node = index;
+	t->gpt[g].n_nodes++;
 }
 
 /* What entry @i of the GPT has made goes. */
@@ -257,9 +261,10 @@ enum gpt_registered gpt_register(struct vtlb *t, const struct walk *w, const u32
 			/* It shadowed another GPT: nothing of that may stay. */
 			kill_slots(t, n);
 			gpt_forget_node(t, n);
-			add_node(t, g, n);
 			return GPT_PATH_GONE;
 		}
+		if (t->gpt[g].n_nodes == MAX_NODES)
+			return GPT_NOT_TRACKED;
 		add_node(t, g, n);
 	}
 	return GPT_TRACKED;
