@@ -63,8 +63,9 @@ void vp_update_mode(struct vp *vp)
 	vp->cpl = derive_cpl(c);
 	vp->mode = derive_mode(vp);
 	vp->va_bits = c->cr4 & CR4_LA57 ? 57 : 48;
-	vp->mmu_mode = vp->cpl == 3 ? SOFTTLB_USER :
-		       c->rflags & RFLAGS_AC ? SOFTTLB_SUPERVISOR_AC : SOFTTLB_SUPERVISOR;
+	vp->mmu_mode = vp->cpl == 3	       ? SOFTTLB_USER
+		       : c->rflags & RFLAGS_AC ? SOFTTLB_SUPERVISOR_AC
+					       : SOFTTLB_SUPERVISOR;
 	vp->tlb_e = vp->tlb_soft.e[vp->mmu_mode];
 	if ((vp->mode & VP_MODE_SIZE) == VP_MODE_64) {
 		for (u32 i = 0; i < SEG_FS; i++)
@@ -92,9 +93,14 @@ void vp_update_paging(struct vp *vp)
 {
 	const struct cpu_state *c = &vp->cpu;
 	struct vtlb_context ctx = {
-		.cr0 = c->cr0, .cr3 = c->cr3, .cr4 = c->cr4, .efer = c->efer,
+		.cr0 = c->cr0,
+		.cr3 = c->cr3,
+		.cr4 = c->cr4,
+		.efer = c->efer,
 		.pdpte = {c->pdpte[0], c->pdpte[1], c->pdpte[2], c->pdpte[3]},
-		.eptp = vp->ctl.eptp, .vpid = vp->ctl.vpid, .pkru = c->pkru,
+		.eptp = vp->ctl.eptp,
+		.vpid = vp->ctl.vpid,
+		.pkru = c->pkru,
 		.mbec = (vp->ctl.proc & PROC_SECONDARY) && (vp->ctl.proc2 & PROC2_MODE_BASED_EPT),
 	};
 
@@ -153,7 +159,9 @@ static void reset_segments(struct cpu_state *c)
 {
 	for (u32 i = 0; i < SEG_LDTR; i++)
 		c->seg[i] = (struct seg){.ar = SEG_AR_P | SEG_AR_S | 3, .limit = 0xffff};
-	c->seg[SEG_CS] = (struct seg){.sel = 0xf000, .ar = SEG_AR_P | SEG_AR_S | 0xb, .limit = 0xffff,
+	c->seg[SEG_CS] = (struct seg){.sel = 0xf000,
+				      .ar = SEG_AR_P | SEG_AR_S | 0xb,
+				      .limit = 0xffff,
 				      .base = 0xffff0000};
 	c->seg[SEG_LDTR] = (struct seg){.ar = SEG_AR_P | 2, .limit = 0xffff};
 	c->seg[SEG_TR] = (struct seg){.ar = SEG_AR_P | 0xb, .limit = 0xffff};
@@ -201,13 +209,16 @@ static int linear_failed(struct vp *vp, u64 gva, enum vtlb_status st, const stru
 {
 	if (st == VTLB_PAGE_FAULT) {
 		vp->fault_cr2 = gva;
-		engine_inject(vp, INTR_INFO_VALID | INTR_INFO_ERROR_CODE |
-			      INTR_TYPE_HW_EXCEPTION << INTR_INFO_TYPE_SHIFT | VECTOR_PF, f->error_code, 0);
+		engine_inject(vp,
+			      INTR_INFO_VALID | INTR_INFO_ERROR_CODE |
+				      INTR_TYPE_HW_EXCEPTION << INTR_INFO_TYPE_SHIFT | VECTOR_PF,
+			      f->error_code, 0);
 		return -EFAULT;
 	}
 	if (st == VTLB_MMIO)
 		return -EFAULT; /* no operand of a VMX instruction lies in device memory */
-	vp->exit = (struct vmexit){.gla = f->gla, .gpa = f->gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
+	vp->exit =
+		(struct vmexit){.gla = f->gla, .gpa = f->gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
 	if (st == VTLB_EPT_VIOLATION) {
 		vp->exit.reason = EXIT_REASON_EPT_VIOLATION;
 		vp->exit.qualification = f->qualification;
@@ -215,8 +226,29 @@ static int linear_failed(struct vp *vp, u64 gva, enum vtlb_status st, const stru
 	return -EREMOTE;
 }
 
+/* Segment register of a memory operand: bits 17:15 of the VM-exit instruction information. */
+#define INSN_INFO_SEGMENT(info) ((info) >> 15 & 7)
+
+/* A non-canonical operand faults by its segment, before any translation. */
+static int check_canonical(struct vp *vp, u64 gva, u32 len)
+{
+	u32 vector = INSN_INFO_SEGMENT(vp->exit.insn_info) == SEG_SS ? VECTOR_SS : VECTOR_GP;
+	u32 bits = vp->cpu.cr4 & CR4_LA57 ? 57 : 48;
+
+	if ((vp->mode & VP_MODE_SIZE) != VP_MODE_64 ||
+	    (is_canonical(gva, bits) && is_canonical(gva + len - 1, bits)))
+		return 0;
+	engine_inject(vp,
+		      INTR_INFO_VALID | INTR_INFO_ERROR_CODE |
+			      INTR_TYPE_HW_EXCEPTION << INTR_INFO_TYPE_SHIFT | vector,
+		      0, 0);
+	return -EFAULT;
+}
+
 static int linear_access(struct vp *vp, u64 gva, u8 *buf, u32 len, u32 kind)
 {
+	if (unlikely(check_canonical(vp, gva, len)))
+		return -EFAULT;
 	u32 rights = vp->cpl == 3 ? VTLB_USER : vp->cpu.rflags & RFLAGS_AC ? VTLB_AC : 0;
 
 	while (len) {
