@@ -12,7 +12,7 @@
 #include "l0/arch/x86.h"
 #include "l0/base/bits.h"
 #include "l0/exit/cpuid.h"
-#include "l0/exit/nested.h"
+#include "l0/exit/exit.h"
 #include "shadow-vmcs/checks.h"
 #include "tests/unit/vmx_base.h"
 
@@ -158,12 +158,15 @@ static void models_differ_as_they_say(void **state)
 	assert_true(profile.features.cr4_valid & CR4_SMEP);
 }
 
+static const struct exit_hooks no_hooks;
+
 static struct cpuid_leaf cpuid(u32 leaf, u32 sub)
 {
 	static struct vp vp;
 	static struct nvmx nv;
 
 	nv.profile = &profile;
+	nv.hooks = &no_hooks;
 	vp.cpu.gpr[RAX] = leaf;
 	vp.cpu.gpr[RCX] = sub;
 	cpuid_execute(&vp, &nv);
