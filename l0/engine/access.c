@@ -51,7 +51,8 @@ _Noreturn static void leave_failed(struct vp *vp, const struct op *op, enum vtlb
 {
 	if (st == VTLB_PAGE_FAULT)
 		vp_page_fault(vp, op, gva, f->error_code);
-	vp->exit = (struct vmexit){.gla = f->gla, .gpa = f->gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
+	vp->exit =
+		(struct vmexit){.gla = f->gla, .gpa = f->gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
 	if (st == VTLB_EPT_VIOLATION) {
 		vp->exit.reason = EXIT_REASON_EPT_VIOLATION;
 		vp->exit.qualification = f->qualification;
@@ -71,7 +72,8 @@ static void check_apic_access(struct vp *vp, const struct op *op, u64 gpa, u64 g
 	vp_exit(vp, op);
 }
 
-static struct piece translate(struct vp *vp, const struct op *op, u64 gva, bool write, struct how how)
+static struct piece translate(struct vp *vp, const struct op *op, u64 gva, bool write,
+			      struct how how)
 {
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
@@ -117,7 +119,8 @@ static void store_bytes(u8 *p, u64 v, u32 size)
 	}
 }
 
-/* Device memory takes 1, 2, 4 or 8 bytes; other lengths (parts of a crossing access) go by bytes. */
+/* Device memory takes 1, 2, 4 or 8 bytes; other lengths (parts of a crossing access) go by bytes.
+ */
 static u64 piece_read(struct vp *vp, const struct op *op, const struct piece *pc, u32 size)
 {
 	u64 v = 0;
@@ -193,7 +196,8 @@ static u64 do_read(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 se
 	return v;
 }
 
-static void do_write(struct vp *vp, const struct op *op, u64 lin, u64 v, u32 size, u32 seg, struct how how)
+static void do_write(struct vp *vp, const struct op *op, u64 lin, u64 v, u32 size, u32 seg,
+		     struct how how)
 {
 	u32 first = bytes_in_page(lin);
 	struct piece a, b;
@@ -231,8 +235,8 @@ static void split_lock_take(void)
 		__builtin_ia32_pause();
 }
 
-static void rmw_copy_in(struct vp *vp, const struct op *op, const struct piece *a, const struct piece *b,
-			u32 first, u32 size)
+static void rmw_copy_in(struct vp *vp, const struct op *op, const struct piece *a,
+			const struct piece *b, u32 first, u32 size)
 {
 	if (size > 8) { /* 16-byte compare and exchange: aligned, one page */
 		struct piece hi = *a;
@@ -393,7 +397,8 @@ void lin_write(struct vp *vp, const struct op *op, u64 gva, u64 value, u32 size)
 
 static void do_probe(struct vp *vp, const struct op *op, u64 gva, u32 len, struct how how)
 {
-	if (likely(softtlb_slot(vp->tlb_soft.e[how.tlb_mode], gva)->tag_w == softtlb_tag(vp, gva, len)))
+	if (likely(softtlb_slot(vp->tlb_soft.e[how.tlb_mode], gva)->tag_w ==
+		   softtlb_tag(vp, gva, len)))
 		return; /* one page, and writable */
 	check_canonical(vp, op, gva, len, SEG_DS);
 	translate(vp, op, gva, true, how);

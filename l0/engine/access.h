@@ -18,7 +18,8 @@ u64 seg_read_rmw(struct vp *vp, const struct op *op, u32 seg, u64 off, u32 size)
 u64 seg_linear(struct vp *vp, const struct op *op, u32 seg, u64 off, u32 size, bool write);
 /* Bulk, for vector operands, FXSAVE and the like: any length up to 4096. */
 void seg_read_bytes(struct vp *vp, const struct op *op, u32 seg, u64 off, void *buf, u32 len);
-void seg_write_bytes(struct vp *vp, const struct op *op, u32 seg, u64 off, const void *buf, u32 len);
+void seg_write_bytes(struct vp *vp, const struct op *op, u32 seg, u64 off, const void *buf,
+		     u32 len);
 
 /* Linear accesses with CPL rights (@user = CPL 3). */
 u64 lin_read(struct vp *vp, const struct op *op, u64 gva, u32 size);
@@ -36,7 +37,8 @@ u64 op_ea(struct vp *vp, const struct op *op);
 u64 vp_rflags(const struct vp *vp);
 void vp_set_rflags(struct vp *vp, u64 rflags);
 
-/* Segments, CR0/3/4, EFER, CPL or RFLAGS.(VM|AC|TF|IF) changed: mode, ea_base, mmu_mode, attention. */
+/* Segments, CR0/3/4, EFER, CPL or RFLAGS.(VM|AC|TF|IF) changed: mode, ea_base, mmu_mode, attention.
+ */
 void vp_update_mode(struct vp *vp);
 /* The paging context changed: vtlb_set_context() from vp->cpu and vp->ctl. */
 void vp_update_paging(struct vp *vp);

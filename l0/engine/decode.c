@@ -28,7 +28,8 @@ u8 decode_reg(ZydisRegister r)
 
 static u8 segment_of(ZydisRegister r)
 {
-	return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS ? (u8)(r - ZYDIS_REGISTER_ES) : SEG_DS;
+	return r >= ZYDIS_REGISTER_ES && r <= ZYDIS_REGISTER_GS ? (u8)(r - ZYDIS_REGISTER_ES)
+								: SEG_DS;
 }
 
 /* Zydis with what the processor model lacks turned off: LZCNT is BSR then, and so on. */
@@ -44,8 +45,10 @@ static void init_decoder(struct decode *d, ZydisDecoder *z)
 		ZydisDecoderInit(z, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
 		break;
 	default:
-		ZydisDecoderInit(z, d->mode & (VP_MODE_REAL | VP_MODE_V86) ? ZYDIS_MACHINE_MODE_REAL_16 :
-									      ZYDIS_MACHINE_MODE_LEGACY_16,
+		ZydisDecoderInit(z,
+				 d->mode & (VP_MODE_REAL | VP_MODE_V86)
+					 ? ZYDIS_MACHINE_MODE_REAL_16
+					 : ZYDIS_MACHINE_MODE_LEGACY_16,
 				 ZYDIS_STACK_WIDTH_16);
 	}
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
@@ -57,8 +60,9 @@ static void init_decoder(struct decode *d, ZydisDecoder *z)
 
 static bool is_modrm_memory(const ZydisDecodedOperand *o)
 {
-	return o->type == ZYDIS_OPERAND_TYPE_MEMORY && (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-							o->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64);
+	return o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	       (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+		o->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64);
 }
 
 static void set_memory(struct decode *d, const ZydisDecodedOperand *o)
@@ -73,7 +77,8 @@ static void set_memory(struct decode *d, const ZydisDecodedOperand *o)
 	op->scale = o->mem.scale;
 	op->disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
 	/* SIB without a base: Zydis names R13 when REX.B is set and addresses are 32 bits wide. */
-	if (op->asize >= 4 && d->insn.raw.modrm.mod == 0 && d->insn.raw.modrm.rm == 4 && d->insn.raw.sib.base == 5) {
+	if (op->asize >= 4 && d->insn.raw.modrm.mod == 0 && d->insn.raw.modrm.rm == 4 &&
+	    d->insn.raw.sib.base == 5) {
 		op->base = OP_NO_REG;
 		op->disp = d->insn.raw.disp.value;
 	}
@@ -81,8 +86,8 @@ static void set_memory(struct decode *d, const ZydisDecodedOperand *o)
 		op->disp += (s64)(d->rip + d->insn.length);
 	else if (o->mem.base == ZYDIS_REGISTER_EIP)
 		op->disp = (s64)(u32)(op->disp + (s64)(d->rip + d->insn.length));
-	if (d->mode & VP_MODE_AC || (!code64 && (!(d->mode & VP_MODE_FLAT) || op->seg == SEG_CS ||
-						 op->seg >= SEG_FS)))
+	if (d->mode & VP_MODE_AC ||
+	    (!code64 && (!(d->mode & VP_MODE_FLAT) || op->seg == SEG_CS || op->seg >= SEG_FS)))
 		op->flags |= OP_SEGCHECK;
 	d->flat64 = code64 && op->asize == 8 && op->seg < SEG_FS && !(d->mode & VP_MODE_AC);
 	d->simple64 = d->flat64 && op->index == OP_NO_REG;
@@ -93,9 +98,11 @@ static void set_implicit_segment(struct decode *d)
 {
 	for (u32 i = 0; i < d->insn.operand_count; i++) {
 		const ZydisDecodedOperand *o = &d->opr[i];
-		u8 base = o->type == ZYDIS_OPERAND_TYPE_MEMORY ? decode_reg(o->mem.base) : OP_NO_REG;
+		u8 base =
+			o->type == ZYDIS_OPERAND_TYPE_MEMORY ? decode_reg(o->mem.base) : OP_NO_REG;
 
-		if (base == RSI || base == RBX || (base == RDI && o->mem.segment != ZYDIS_REGISTER_ES))
+		if (base == RSI || base == RBX ||
+		    (base == RDI && o->mem.segment != ZYDIS_REGISTER_ES))
 			d->op->seg = segment_of(o->mem.segment);
 	}
 }
@@ -116,8 +123,10 @@ static void set_operands(struct decode *d)
 	for (u32 i = 0; i < n && i < 2; i++) {
 		const ZydisDecodedOperand *o = &d->opr[i];
 
-		k[i] = is_gpr(o) ? 'r' : is_modrm_memory(o) ? 'm' :
-		       o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? 'i' : '?';
+		k[i] = is_gpr(o)				 ? 'r'
+		       : is_modrm_memory(o)			 ? 'm'
+		       : o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? 'i'
+								 : '?';
 	}
 	for (u32 i = 0; i < n; i++)
 		if (d->opr[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
@@ -131,9 +140,15 @@ static void set_operands(struct decode *d)
 	if (n == 0)
 		d->form = FORM_NONE;
 	else if (n == 1)
-		d->form = k[0] == 'r' ? FORM_R : k[0] == 'm' ? FORM_M : k[0] == 'i' ? FORM_I : FORM_OTHER;
+		d->form = k[0] == 'r'	? FORM_R
+			  : k[0] == 'm' ? FORM_M
+			  : k[0] == 'i' ? FORM_I
+					: FORM_OTHER;
 	else if (k[0] == 'r')
-		d->form = k[1] == 'r' ? FORM_RR : k[1] == 'i' ? FORM_RI : k[1] == 'm' ? FORM_RM : FORM_OTHER;
+		d->form = k[1] == 'r'	? FORM_RR
+			  : k[1] == 'i' ? FORM_RI
+			  : k[1] == 'm' ? FORM_RM
+					: FORM_OTHER;
 	else if (k[0] == 'm')
 		d->form = k[1] == 'r' ? FORM_MR : k[1] == 'i' ? FORM_MI : FORM_OTHER;
 	else
@@ -145,8 +160,10 @@ static void set_system(struct decode *d)
 {
 	const ZydisDecodedInstruction *in = &d->insn;
 	struct op *op = d->op;
-	u32 map = in->opcode_map == ZYDIS_OPCODE_MAP_0F ? 1 : in->opcode_map == ZYDIS_OPCODE_MAP_0F38 ? 2 :
-		  in->opcode_map == ZYDIS_OPCODE_MAP_0F3A ? 3 : 0;
+	u32 map = in->opcode_map == ZYDIS_OPCODE_MAP_0F	    ? 1
+		  : in->opcode_map == ZYDIS_OPCODE_MAP_0F38 ? 2
+		  : in->opcode_map == ZYDIS_OPCODE_MAP_0F3A ? 3
+							    : 0;
 
 	op->aux = (u16)(in->opcode | map << 8);
 	if (in->attributes & ZYDIS_ATTRIB_HAS_MODRM) {
@@ -200,8 +217,9 @@ static void fill_op(struct decode *d)
 
 static bool pick_integer(struct decode *d)
 {
-	return op_mov_pick(d) || op_alu_pick(d) || op_branch_pick(d) || op_stack_pick(d) || op_shift_pick(d) ||
-	       op_muldiv_pick(d) || op_bit_pick(d) || op_atomic_pick(d) || op_string_pick(d) || op_misc_pick(d);
+	return op_mov_pick(d) || op_alu_pick(d) || op_branch_pick(d) || op_stack_pick(d) ||
+	       op_shift_pick(d) || op_muldiv_pick(d) || op_bit_pick(d) || op_atomic_pick(d) ||
+	       op_string_pick(d) || op_misc_pick(d);
 }
 
 static void pick(struct decode *d, const u8 *bytes)
@@ -231,14 +249,20 @@ static void raise(struct decode *d, op_fn fn, u32 avail)
 	d->ends = d->may_leave = true;
 }
 
-enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 rip, u32 off, u32 idx)
+enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 rip, u32 off,
+			      u32 idx)
 {
 	struct op *op = d->op;
 	ZydisDecoder z;
 	ZyanStatus st;
 
-	*op = (struct op){.rip_off = (u16)off, .idx = (u8)idx, .base = OP_NO_REG, .index = OP_NO_REG,
-			  .scale = 1, .seg = SEG_DS, .link = {&block_unlinked}};
+	*op = (struct op){.rip_off = (u16)off,
+			  .idx = (u8)idx,
+			  .base = OP_NO_REG,
+			  .index = OP_NO_REG,
+			  .scale = 1,
+			  .seg = SEG_DS,
+			  .link = {&block_unlinked}};
 	d->rip = rip;
 	d->form = FORM_NONE;
 	d->flat64 = d->simple64 = d->ends = d->may_leave = false;
@@ -253,7 +277,10 @@ enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 
 	} else if (st == ZYDIS_STATUS_NO_MORE_DATA && avail < MAX_INSN_BYTES) {
 		return DECODE_MORE;
 	} else {
-		raise(d, st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? op_gp : op_ud,
+		raise(d,
+		      st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG
+			      ? op_gp
+			      : op_ud,
 		      avail);
 	}
 	return DECODE_OK;

@@ -10,15 +10,36 @@
 
 enum operand_form {
 	FORM_NONE, /* no explicit operand, or one that no handler looks at */
-	FORM_R, FORM_M, FORM_I,
-	FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI,
+	FORM_R,
+	FORM_M,
+	FORM_I,
+	FORM_RR,
+	FORM_RI,
+	FORM_RM,
+	FORM_MR,
+	FORM_MI,
 	FORM_OTHER,
 };
 
 /* Which pair with a following Jcc can run as one operation. */
-enum fuse_kind { FUSE_NONE, FUSE_CMP_RR, FUSE_CMP_RI, FUSE_CMP_RM, FUSE_CMP_MI, FUSE_TEST_RR, FUSE_TEST_RI,
-		 FUSE_TEST_MI, FUSE_SUB_RI, FUSE_ADD_RI, FUSE_ADD_RR, FUSE_SUB_RR, FUSE_AND_RI, FUSE_INC_R,
-		 FUSE_DEC_R, FUSE_KINDS };
+enum fuse_kind {
+	FUSE_NONE,
+	FUSE_CMP_RR,
+	FUSE_CMP_RI,
+	FUSE_CMP_RM,
+	FUSE_CMP_MI,
+	FUSE_TEST_RR,
+	FUSE_TEST_RI,
+	FUSE_TEST_MI,
+	FUSE_SUB_RI,
+	FUSE_ADD_RI,
+	FUSE_ADD_RR,
+	FUSE_SUB_RR,
+	FUSE_AND_RI,
+	FUSE_INC_R,
+	FUSE_DEC_R,
+	FUSE_KINDS
+};
 
 /* One instruction on its way into the cache. */
 struct decode {
@@ -33,8 +54,8 @@ struct decode {
 	bool flat64;   /* memory operand by ea_flat64() */
 	bool simple64; /* and without index */
 	/* what the pickers find out beside op->fn */
-	op_fn noflags; /* the same operation when the flags it writes are dead, or NULL */
-	bool ends;     /* the block ends after it */
+	op_fn noflags;	/* the same operation when the flags it writes are dead, or NULL */
+	bool ends;	/* the block ends after it */
 	bool may_leave; /* may fault or exit: flags are seen */
 	enum fuse_kind fuse;
 	u32 flags_read, flags_written; /* arithmetic flags, RFLAGS positions */
@@ -51,7 +72,8 @@ enum decode_result {
  * @rip:   of the instruction; @off: from the block's start; @idx: instructions before it
  * Instructions that do not exist become operations that raise #UD (or #GP when longer than 15).
  */
-enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 rip, u32 off, u32 idx);
+enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 rip, u32 off,
+			      u32 idx);
 
 /* Pickers: set op->fn (and the fields above) and return true when the instruction is theirs. */
 bool op_alu_pick(struct decode *d);
@@ -71,8 +93,8 @@ op_fn op_fused_lookup(enum fuse_kind kind, u32 si, bool flat64, u32 cc);
 /* Register number of a general register; 8-bit high ones 0x80 | number; OP_NO_REG for none. */
 u8 decode_reg(ZydisRegister r);
 
-/* Operand size when pushes, pops, calls and returns of that size need no checks and no truncation but
- * to that size: 8 in 64-bit mode, 4 in flat 32-bit mode; else 0. */
+/* Operand size when pushes, pops, calls and returns of that size need no checks and no truncation
+ * but to that size: 8 in 64-bit mode, 4 in flat 32-bit mode; else 0. */
 static inline u32 decode_flat_stack(const struct decode *d)
 {
 	u32 size = d->op->size;
@@ -82,7 +104,9 @@ static inline u32 decode_flat_stack(const struct decode *d)
 	if ((d->mode & VP_MODE_SIZE) == VP_MODE_64)
 		return size == 8 ? 8 : 0;
 	return size == 4 && (d->mode & VP_MODE_SIZE) == VP_MODE_32 && (d->mode & VP_MODE_FLAT) &&
-	       (d->mode & VP_MODE_SS32) && (d->mode & VP_MODE_CSFLAT) ? 4 : 0;
+			       (d->mode & VP_MODE_SS32) && (d->mode & VP_MODE_CSFLAT)
+		       ? 4
+		       : 0;
 }
 
 /* A plain function (op_plain) instead of a threaded handler. */

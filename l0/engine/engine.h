@@ -1,7 +1,7 @@
 /*
  * The engine: executes a guest under VMX controls, nothing else. Both tiers serve this interface.
- * The worker calls engine_run(); exits are handled by l0/exit on the same struct vp, then the worker
- * calls engine_run() again.
+ * The worker calls engine_run(); exits are handled by l0/exit on the same struct vp, then the
+ * worker calls engine_run() again.
  */
 #ifndef L0_ENGINE_ENGINE_H
 #define L0_ENGINE_ENGINE_H
@@ -9,10 +9,11 @@
 #include "l0/engine/vp.h"
 
 enum engine_stop {
-	ENGINE_STOP_COUNT,   /* vp->insns == until */
-	ENGINE_STOP_EXIT,    /* *exit is filled; state is that of the exit (RIP of the instruction for
-				fault-like exits, after it for trap-like ones: MTF, APIC write, EOI) */
-	ENGINE_STOP_REQUEST, /* VP_ATTN_REQUEST was set (it is cleared); at an instruction boundary */
+	ENGINE_STOP_COUNT, /* vp->insns == until */
+	ENGINE_STOP_EXIT,  /* *exit is filled; state is that of the exit (RIP of the instruction for
+			      fault-like exits, after it for trap-like ones: MTF, APIC write, EOI) */
+	ENGINE_STOP_REQUEST, /* VP_ATTN_REQUEST was set (it is cleared); at an instruction boundary
+			      */
 	ENGINE_STOP_HALT,    /* activity state is not active and nothing wakes it */
 };
 
@@ -52,7 +53,8 @@ void engine_inject(struct vp *vp, u32 intr_info, u32 error, u32 insn_len);
 int engine_read_linear(struct vp *vp, u64 gva, void *buf, u32 len);
 int engine_write_linear(struct vp *vp, u64 gva, const void *buf, u32 len);
 
-/* Reload PDPTEs from CR3 under PAE paging (VM entry without EPT). Return 0 or -EINVAL (reserved bits). */
+/* Reload PDPTEs from CR3 under PAE paging (VM entry without EPT). Return 0 or -EINVAL (reserved
+ * bits). */
 int engine_load_pdptes(struct vp *vp);
 
 #endif

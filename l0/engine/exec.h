@@ -39,7 +39,7 @@
 
 /* ---- registers by operand size in bytes; 8-bit high registers are 0x80 | number ---- */
 
-#define REG1(vp, r) (((u8 *)&(vp)->cpu.gpr[(r) & 15])[(r) >> 7])
+#define REG1(vp, r) (((u8 *)&(vp)->cpu.gpr[(r)&15])[(r) >> 7])
 #define REG2(vp, r) (*(u16 *)&(vp)->cpu.gpr[r])
 #define REG4(vp, r) (*(u32 *)&(vp)->cpu.gpr[r])
 #define REG8(vp, r) ((vp)->cpu.gpr[r])
@@ -106,9 +106,10 @@ u64 access_read(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 seg);
 void access_write(struct vp *vp, const struct op *op, u64 lin, u64 value, u32 size, u32 seg);
 
 /*
- * Read-modify-write: where the soft TLB has no write tag (or a locked operand crosses a cache line),
- * begin() raises the faults and returns where to operate: the guest's memory, or a copy when it is
- * no plain RAM in one page. end() does what remains to be done. Between them nothing may fault.
+ * Read-modify-write: where the soft TLB has no write tag (or a locked operand crosses a cache
+ * line), begin() raises the faults and returns where to operate: the guest's memory, or a copy when
+ * it is no plain RAM in one page. end() does what remains to be done. Between them nothing may
+ * fault.
  */
 enum { RMW_NONE, RMW_NOTE, RMW_COPY, RMW_COPY_LOCKED };
 u8 *access_rmw_begin(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 seg, bool locked);
@@ -131,7 +132,8 @@ u64 slow_linear(struct vp *vp, const struct op *op, u64 size, u64 write);
 	({ \
 		u64 ret_; \
 		register u64 r8_ __asm__("r8") = (u64)(c); \
-		__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tcall " #func "_keep\n\tleaq 128(%%rsp), %%rsp" \
+		__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tcall " #func \
+				 "_keep\n\tleaq 128(%%rsp), %%rsp" \
 				 : "=a"(ret_) \
 				 : "D"(vp), "S"(op), "d"((u64)(a)), "c"((u64)(b)), "r"(r8_) \
 				 : "memory", "cc"); \
@@ -140,7 +142,8 @@ u64 slow_linear(struct vp *vp, const struct op *op, u64 size, u64 write);
 #define SLOW_CALL4(func, vp, op, a, b) \
 	({ \
 		u64 ret_; \
-		__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tcall " #func "_keep\n\tleaq 128(%%rsp), %%rsp" \
+		__asm__ volatile("leaq -128(%%rsp), %%rsp\n\tcall " #func \
+				 "_keep\n\tleaq 128(%%rsp), %%rsp" \
 				 : "=a"(ret_) \
 				 : "D"(vp), "S"(op), "d"((u64)(a)), "c"((u64)(b)) \
 				 : "memory", "cc"); \
@@ -178,15 +181,16 @@ static __always_inline void rmw_end(struct vp *vp, const struct op *op)
 }
 
 #define DEFINE_MEM_SIZE(size, bits) \
-	static __always_inline u##bits mem_load##size(struct vp *vp, const struct op *op, u64 lin, u32 seg) \
+	static __always_inline u##bits mem_load##size(struct vp *vp, const struct op *op, u64 lin, \
+						      u32 seg) \
 	{ \
 		const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, lin); \
 		if (likely(e->tag_r == softtlb_tag(vp, lin, size))) \
 			return nm_load##bits((u8 *)(lin + e->addend)); \
 		return (u##bits)SLOW_CALL4(slow_read, vp, op, lin, SIZE_SEG(size, seg)); \
 	} \
-	static __always_inline void mem_store##size(struct vp *vp, const struct op *op, u64 lin, u##bits v, \
-						    u32 seg) \
+	static __always_inline void mem_store##size(struct vp *vp, const struct op *op, u64 lin, \
+						    u##bits v, u32 seg) \
 	{ \
 		const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, lin); \
 		if (likely(e->tag_w == softtlb_tag(vp, lin, size))) \
@@ -200,8 +204,8 @@ DEFINE_MEM_SIZE(4, 32)
 DEFINE_MEM_SIZE(8, 64)
 #undef DEFINE_MEM_SIZE
 
-/* The same as op_linear(), inline where no segment has to be checked: then bases are 0 outside 64-bit
- * mode, so that nothing wraps but the offset. */
+/* The same as op_linear(), inline where no segment has to be checked: then bases are 0 outside
+ * 64-bit mode, so that nothing wraps but the offset. */
 static __always_inline u64 linear_any(struct vp *vp, const struct op *op, u32 size, bool write)
 {
 	if (unlikely(op->flags & OP_SEGCHECK))

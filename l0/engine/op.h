@@ -27,14 +27,16 @@ struct op {
 	u16 rip_off;  /* offset of the instruction from the block's rip */
 	u8 len;	      /* bytes */
 	u8 idx;	      /* number of instructions before it in the block */
-	u8 dst, src;  /* register numbers (ModRM.reg / ModRM.rm as the form says); 8-bit high: 0x80 | n */
+	u8 dst, src; /* register numbers (ModRM.reg / ModRM.rm as the form says); 8-bit high: 0x80 |
+			n */
 	u8 base, index, scale, seg; /* memory operand; seg SEG_COUNT = no base added */
-	u8 size;      /* operand size in bytes: 1, 2, 4, 8 (memory size for vector operations: 16, 32 …) */
-	u8 asize;     /* address size in bytes: 2, 4, 8 */
-	u8 flags;     /* OP_* below */
-	u8 modrm;     /* the raw ModRM byte, for the instruction-information field */
-	u16 sel;      /* far pointer immediate: selector */
-	u16 aux;      /* form-specific: second immediate (ENTER), condition code, prefix bits */
+	u8 size; /* operand size in bytes: 1, 2, 4, 8 (memory size for vector operations: 16, 32 …)
+		  */
+	u8 asize;      /* address size in bytes: 2, 4, 8 */
+	u8 flags;      /* OP_* below */
+	u8 modrm;      /* the raw ModRM byte, for the instruction-information field */
+	u16 sel;       /* far pointer immediate: selector */
+	u16 aux;       /* form-specific: second immediate (ENTER), condition code, prefix bits */
 	void *link[1]; /* form-specific: chained block; extra data of decode.c */
 };
 _Static_assert(sizeof(struct op) <= 72, "an operation stays within a little over a cache line");
@@ -48,10 +50,13 @@ _Static_assert(sizeof(struct op) <= 72, "an operation stays within a little over
 #define OP_OPSIZE 0x40u	  /* 0x66 prefix present (vector forms, instruction info) */
 #define OP_LAST 0x80u	  /* ends the block */
 
-/* Leave the operation without committing: never returns; to the run loop, which delivers or exits. */
-_Noreturn void vp_fault(struct vp *vp, const struct op *op, u32 vector, u32 error); /* error code pushed by vector */
+/* Leave the operation without committing: never returns; to the run loop, which delivers or exits.
+ */
+_Noreturn void vp_fault(struct vp *vp, const struct op *op, u32 vector,
+			u32 error); /* error code pushed by vector */
 _Noreturn void vp_page_fault(struct vp *vp, const struct op *op, u64 gva, u32 error);
-/* vp->exit is filled by the caller but for insn_len and the IDT-vectoring fields. RIP = this instruction. */
+/* vp->exit is filled by the caller but for insn_len and the IDT-vectoring fields. RIP = this
+ * instruction. */
 _Noreturn void vp_exit(struct vp *vp, const struct op *op);
 /* State is complete in vp->cpu (rip set by the caller): continue at the run loop's top. */
 _Noreturn void vp_restart(struct vp *vp);

@@ -31,7 +31,9 @@
 	do { \
 		u32 ax_; \
 		__asm__ volatile(name sfx " %[s], %[d]" FLAGS_OUT \
-				 : "=&a"(ax_) : [d] "q"(dst), [s] "q"(src) : "cc"); \
+				 : "=&a"(ax_) \
+				 : [d] "q"(dst), [s] "q"(src) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 
@@ -144,10 +146,12 @@
 	DEF_ALU_MEM_TEST(nm, S, sfx, f, LIN_TF) \
 	DEF_ALU_MEM_TEST(nm, S, sfx, m, LIN_TM)
 #define DEF_ALL_SIZES(DEF, nm, ...) \
-	DEF(nm, 1, "b", ##__VA_ARGS__) DEF(nm, 2, "w", ##__VA_ARGS__) \
-	DEF(nm, 4, "l", ##__VA_ARGS__) DEF(nm, 8, "q", ##__VA_ARGS__)
+	DEF(nm, 1, "b", ##__VA_ARGS__) \
+	DEF(nm, 2, "w", ##__VA_ARGS__) DEF(nm, 4, "l", ##__VA_ARGS__) \
+		DEF(nm, 8, "q", ##__VA_ARGS__)
 #define DEF_DEAD_SIZES(nm, EXPR) \
-	DEF_ALU_DEAD(nm, 1, EXPR) DEF_ALU_DEAD(nm, 2, EXPR) DEF_ALU_DEAD(nm, 4, EXPR) DEF_ALU_DEAD(nm, 8, EXPR)
+	DEF_ALU_DEAD(nm, 1, EXPR) \
+	DEF_ALU_DEAD(nm, 2, EXPR) DEF_ALU_DEAD(nm, 4, EXPR) DEF_ALU_DEAD(nm, 8, EXPR)
 
 DEF_ALL_SIZES(DEF_ALU_SIZE, add, "")
 DEF_ALL_SIZES(DEF_ALU_SIZE, or, "")
@@ -160,7 +164,7 @@ DEF_ALL_SIZES(DEF_ALU_TEST_SIZE, cmp)
 DEF_ALL_SIZES(DEF_ALU_TEST_SIZE, test)
 DEF_DEAD_SIZES(add, d + s)
 DEF_DEAD_SIZES(or, d | s)
-DEF_DEAD_SIZES(and, d & s)
+DEF_DEAD_SIZES(and, d &s)
 DEF_DEAD_SIZES(sub, d - s)
 DEF_DEAD_SIZES(xor, d ^ s)
 
@@ -169,18 +173,24 @@ DEF_DEAD_SIZES(xor, d ^ s)
 	do { \
 		u32 ax_; \
 		__asm__ volatile(pre name sfx " %[d]" FLAGS_OUT \
-				 : [d] "+m"(dst), "=&a"(ax_) : [ar] "r"(vp->arith) : "cc"); \
+				 : [d] "+m"(dst), "=&a"(ax_) \
+				 : [ar] "r"(vp->arith) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 #define UNARY_EXEC_REG(pre, name, sfx, dst) \
 	do { \
 		u32 ax_; \
 		__asm__ volatile(pre name sfx " %[d]" FLAGS_OUT \
-				 : [d] "+q"(dst), "=&a"(ax_) : [ar] "r"(vp->arith) : "cc"); \
+				 : [d] "+q"(dst), "=&a"(ax_) \
+				 : [ar] "r"(vp->arith) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
-#define UNARY_PLAIN(pre, name, sfx, dst) __asm__ volatile(pre name sfx " %[d]" : [d] "+m"(dst) : : "cc")
-#define UNARY_PLAIN_REG(pre, name, sfx, dst) __asm__ volatile(name sfx " %[d]" : [d] "+q"(dst) : : "cc")
+#define UNARY_PLAIN(pre, name, sfx, dst) \
+	__asm__ volatile(pre name sfx " %[d]" : [d] "+m"(dst) : : "cc")
+#define UNARY_PLAIN_REG(pre, name, sfx, dst) \
+	__asm__ volatile(name sfx " %[d]" : [d] "+q"(dst) : : "cc")
 
 #define DEF_UNARY(nm, S, sfx, pre, XR, XM) \
 	static void h_##nm##_r##S(struct vp *vp, const struct op *op) \
@@ -212,8 +222,9 @@ DEF_DEAD_SIZES(xor, d ^ s)
 		NEXT(vp, op); \
 	}
 #define DEF_UNARY_SIZES(nm, pre, XR, XM) \
-	DEF_UNARY(nm, 1, "b", pre, XR, XM) DEF_UNARY(nm, 2, "w", pre, XR, XM) \
-	DEF_UNARY(nm, 4, "l", pre, XR, XM) DEF_UNARY(nm, 8, "q", pre, XR, XM)
+	DEF_UNARY(nm, 1, "b", pre, XR, XM) \
+	DEF_UNARY(nm, 2, "w", pre, XR, XM) DEF_UNARY(nm, 4, "l", pre, XR, XM) \
+		DEF_UNARY(nm, 8, "q", pre, XR, XM)
 DEF_UNARY_SIZES(inc, CF_IN, UNARY_EXEC_REG, UNARY_EXEC)
 DEF_UNARY_SIZES(dec, CF_IN, UNARY_EXEC_REG, UNARY_EXEC)
 DEF_UNARY_SIZES(neg, "", UNARY_EXEC_REG, UNARY_EXEC)
@@ -221,7 +232,10 @@ DEF_UNARY_SIZES(not, "", UNARY_PLAIN_REG, UNARY_PLAIN)
 
 /* ---- tables: [size] ---- */
 
-#define ROW(nm, form) {h_##nm##_##form##1, h_##nm##_##form##2, h_##nm##_##form##4, h_##nm##_##form##8}
+#define ROW(nm, form) \
+	{ \
+		h_##nm##_##form##1, h_##nm##_##form##2, h_##nm##_##form##4, h_##nm##_##form##8 \
+	}
 
 struct alu_row {
 	op_fn rr[4], ri[4], rf[4], rm[4];
@@ -248,17 +262,22 @@ static const struct alu_row alu_and = {ALU_ROW_FORMS(and), ALU_ROW_LOCK(and), AL
 static const struct alu_row alu_sub = {ALU_ROW_FORMS(sub), ALU_ROW_LOCK(sub), ALU_ROW_DEAD(sub),
 				       .fuse_rr = FUSE_SUB_RR, .fuse_ri = FUSE_SUB_RI};
 static const struct alu_row alu_xor = {ALU_ROW_FORMS(xor), ALU_ROW_LOCK(xor), ALU_ROW_DEAD(xor)};
-static const struct alu_row alu_cmp = {ALU_ROW_FORMS(cmp), .fuse_rr = FUSE_CMP_RR, .fuse_ri = FUSE_CMP_RI};
-static const struct alu_row alu_test = {ALU_ROW_FORMS(test), .fuse_rr = FUSE_TEST_RR, .fuse_ri = FUSE_TEST_RI};
+static const struct alu_row alu_cmp = {ALU_ROW_FORMS(cmp), .fuse_rr = FUSE_CMP_RR,
+				       .fuse_ri = FUSE_CMP_RI};
+static const struct alu_row alu_test = {ALU_ROW_FORMS(test), .fuse_rr = FUSE_TEST_RR,
+					.fuse_ri = FUSE_TEST_RI};
 
 struct unary_row {
 	op_fn r[4], f[4], m[4], l[4];
 };
-#define UNARY_ROW(nm) {ROW(nm, r), ROW(nm, f), ROW(nm, m), ROW(nm, l)}
+#define UNARY_ROW(nm) \
+	{ \
+		ROW(nm, r), ROW(nm, f), ROW(nm, m), ROW(nm, l) \
+	}
 static const struct unary_row unary_inc = UNARY_ROW(inc);
 static const struct unary_row unary_dec = UNARY_ROW(dec);
 static const struct unary_row unary_neg = UNARY_ROW(neg);
-static const struct unary_row unary_not = UNARY_ROW(not);
+static const struct unary_row unary_not = UNARY_ROW(not );
 
 static bool pick_unary(struct decode *d, const struct unary_row *r, enum fuse_kind fuse)
 {
@@ -298,9 +317,7 @@ static bool pick_alu(struct decode *d, const struct alu_row *r)
 		if (r == &alu_cmp)
 			d->fuse = FUSE_CMP_RM;
 		return true;
-	case FORM_MR:
-		op->fn = lock ? r->lr[si] : d->flat64 ? r->fr[si] : r->mr[si];
-		return true;
+	case FORM_MR: op->fn = lock ? r->lr[si] : d->flat64 ? r->fr[si] : r->mr[si]; return true;
 	case FORM_MI:
 		op->fn = lock ? r->li[si] : d->flat64 ? r->fi[si] : r->mi[si];
 		if (r == &alu_cmp)
@@ -308,8 +325,7 @@ static bool pick_alu(struct decode *d, const struct alu_row *r)
 		else if (r == &alu_test)
 			d->fuse = FUSE_TEST_MI;
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 

@@ -1,7 +1,7 @@
 /*
- * XCHG with memory (always locked), XADD, CMPXCHG, CMPXCHG8B, CMPXCHG16B. Memory forms use the host's
- * locked instruction on the guest's memory, with or without the LOCK prefix: more than asked is
- * harmless. What lies across a cache line or in device memory is done on a copy (access.c).
+ * XCHG with memory (always locked), XADD, CMPXCHG, CMPXCHG8B, CMPXCHG16B. Memory forms use the
+ * host's locked instruction on the guest's memory, with or without the LOCK prefix: more than asked
+ * is harmless. What lies across a cache line or in device memory is done on a copy (access.c).
  */
 #include "l0/engine/decode.h"
 
@@ -10,7 +10,10 @@
 #define T4 u32
 #define T8 u64
 #define MEM(S, p) (*(T##S __attribute__((may_alias, aligned(1))) *)(p))
-#define ROW(name) {name##1, name##2, name##4, name##8}
+#define ROW(name) \
+	{ \
+		name##1, name##2, name##4, name##8 \
+	}
 
 #define DEF_ATOMIC(S, sfx) \
 	static void xchg_m##S(struct vp *vp, const struct op *op) \
@@ -28,7 +31,9 @@
 		T##S v = REG##S(vp, op->src); \
 		u32 ax; \
 		__asm__ volatile("lock; xadd" sfx " %[v], %[m]" FLAGS_OUT \
-				 : [v] "+q"(v), [m] "+m"(MEM(S, p)), "=&a"(ax) : : "cc"); \
+				 : [v] "+q"(v), [m] "+m"(MEM(S, p)), "=&a"(ax) \
+				 : \
+				 : "cc"); \
 		vp->arith = (u16)ax; \
 		rmw_end(vp, op); \
 		SET_REG##S(vp, op->src, v); \
@@ -38,7 +43,10 @@
 	{ \
 		T##S d = REG##S(vp, op->dst), s = REG##S(vp, op->src), sum = d; \
 		u32 ax; \
-		__asm__ volatile("add" sfx " %[s], %[d]" FLAGS_OUT : [d] "+q"(sum), "=&a"(ax) : [s] "q"(s) : "cc"); \
+		__asm__ volatile("add" sfx " %[s], %[d]" FLAGS_OUT \
+				 : [d] "+q"(sum), "=&a"(ax) \
+				 : [s] "q"(s) \
+				 : "cc"); \
 		vp->arith = (u16)ax; \
 		SET_REG##S(vp, op->src, d); \
 		SET_REG##S(vp, op->dst, sum); \
@@ -48,10 +56,12 @@
 	{ \
 		u8 *p = rmw_begin_locked(vp, op, LINEAR(vp, op, S, true), S); \
 		u64 a = vp->cpu.gpr[RAX], flags, old; \
-		__asm__ volatile("lock; cmpxchg" sfx " %[s], %[m]\n\tmovq %%rax, %[old]" FLAGS_OUT \
-				 "\n\tmovzwl %%ax, %k[f]" \
-				 : "+a"(a), [m] "+m"(MEM(S, p)), [old] "=&r"(old), [f] "=&r"(flags) \
-				 : [s] "q"(REG##S(vp, op->src)) : "cc"); \
+		__asm__ volatile( \
+			"lock; cmpxchg" sfx " %[s], %[m]\n\tmovq %%rax, %[old]" FLAGS_OUT \
+			"\n\tmovzwl %%ax, %k[f]" \
+			: "+a"(a), [m] "+m"(MEM(S, p)), [old] "=&r"(old), [f] "=&r"(flags) \
+			: [s] "q"(REG##S(vp, op->src)) \
+			: "cc"); \
 		vp->arith = (u32)flags; \
 		rmw_end(vp, op); \
 		if (!(vp->arith & ARITH_ZF)) \
@@ -62,7 +72,10 @@
 	{ \
 		T##S d = REG##S(vp, op->dst), a = REG##S(vp, RAX); \
 		u32 ax; \
-		__asm__ volatile("cmp" sfx " %[d], %[a]" FLAGS_OUT : "=&a"(ax) : [d] "q"(d), [a] "q"(a) : "cc"); \
+		__asm__ volatile("cmp" sfx " %[d], %[a]" FLAGS_OUT \
+				 : "=&a"(ax) \
+				 : [d] "q"(d), [a] "q"(a) \
+				 : "cc"); \
 		vp->arith = (u16)ax; \
 		if (a == d) \
 			SET_REG##S(vp, op->dst, REG##S(vp, op->src)); \
@@ -88,7 +101,8 @@ static void cmpxchg8b(struct vp *vp, const struct op *op)
 	u8 *p = rmw_begin_locked(vp, op, op_linear(vp, op, 8, true), 8);
 	u64 want = (u64)REG4(vp, RDX) << 32 | REG4(vp, RAX), old = want;
 	u64 new = (u64)REG4(vp, RCX) << 32 | REG4(vp, RBX);
-	bool equal = __atomic_compare_exchange_n((u64 *)p, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	bool equal = __atomic_compare_exchange_n((u64 *)p, &old, new, false, __ATOMIC_SEQ_CST,
+						 __ATOMIC_SEQ_CST);
 
 	rmw_end(vp, op);
 	if (!equal) {
@@ -110,7 +124,8 @@ static void cmpxchg16b(struct vp *vp, const struct op *op)
 	p = rmw_begin_locked(vp, op, lin, 16);
 	__asm__ volatile("lock; cmpxchg16b %[m]"
 			 : [m] "+m"(*(u128 *)p), "+a"(a), "+d"(d), "=@ccz"(equal)
-			 : "b"(vp->cpu.gpr[RBX]), "c"(vp->cpu.gpr[RCX]) : "memory");
+			 : "b"(vp->cpu.gpr[RBX]), "c"(vp->cpu.gpr[RCX])
+			 : "memory");
 	rmw_end(vp, op);
 	if (!equal) {
 		vp->cpu.gpr[RAX] = a;
@@ -145,7 +160,8 @@ bool op_atomic_pick(struct decode *d)
 	case ZYDIS_MNEMONIC_XADD: return pick(d, mem ? xadd_m[d->si] : xadd_r[d->si]);
 	case ZYDIS_MNEMONIC_CMPXCHG: return pick(d, mem ? cmpxchg_m[d->si] : cmpxchg_r[d->si]);
 	case ZYDIS_MNEMONIC_CMPXCHG8B: return decode_plain(d, cmpxchg8b);
-	case ZYDIS_MNEMONIC_CMPXCHG16B: return d->vp->features->has_cx16 && decode_plain(d, cmpxchg16b);
+	case ZYDIS_MNEMONIC_CMPXCHG16B:
+		return d->vp->features->has_cx16 && decode_plain(d, cmpxchg16b);
 	default: return false;
 	}
 }

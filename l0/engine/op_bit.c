@@ -6,8 +6,8 @@
 
 static u64 source(struct vp *vp, const struct op *op)
 {
-	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size) :
-				    reg_get(vp, op->src, op->size);
+	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size)
+				  : reg_get(vp, op->src, op->size);
 }
 
 /* SF ZF PF of @v at @size, CF as given, OF and AF clear. */
@@ -70,9 +70,9 @@ static bool locked_bit(u8 *p, u64 bit, u32 what, u32 size)
 	u64 old;
 
 #define LOCKED(T) \
-	(what == 1 ? __atomic_fetch_or((T *)p, (T)bit, __ATOMIC_SEQ_CST) : \
-	 what == 2 ? __atomic_fetch_and((T *)p, (T)~bit, __ATOMIC_SEQ_CST) : \
-		     __atomic_fetch_xor((T *)p, (T)bit, __ATOMIC_SEQ_CST))
+	(what == 1   ? __atomic_fetch_or((T *)p, (T)bit, __ATOMIC_SEQ_CST) \
+	 : what == 2 ? __atomic_fetch_and((T *)p, (T)~bit, __ATOMIC_SEQ_CST) \
+		     : __atomic_fetch_xor((T *)p, (T)bit, __ATOMIC_SEQ_CST))
 	old = size == 8 ? LOCKED(u64) : size == 4 ? LOCKED(u32) : LOCKED(u16);
 #undef LOCKED
 	return old & bit;
@@ -117,7 +117,7 @@ static bool pick_bt(struct decode *d, u32 what)
 {
 	struct op *op = d->op;
 
-	op->flags &= (u8)~(OP_REP | OP_REPNE);
+	op->flags &= (u8) ~(OP_REP | OP_REPNE);
 	if (d->opr[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		op->flags |= OP_REP;
 	op->aux = (u16)what;
@@ -127,13 +127,16 @@ static bool pick_bt(struct decode *d, u32 what)
 	return true;
 }
 
-/* ---- scans: the host's own instruction, which leaves the destination alone when there is no bit ---- */
+/* ---- scans: the host's own instruction, which leaves the destination alone when there is no bit
+ * ---- */
 
 #define SCAN_EXEC(name, sfx, reg) \
 	do { \
 		u32 ax_ = vp->arith; \
 		__asm__ volatile(FLAGS_IN name sfx " %" reg "[s], %" reg "[d]" FLAGS_OUT \
-				 : [d] "+r"(d), "+a"(ax_) : [s] "r"(s) : "cc"); \
+				 : [d] "+r"(d), "+a"(ax_) \
+				 : [s] "r"(s) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 
@@ -168,7 +171,8 @@ static void bsr(struct vp *vp, const struct op *op)
 /* CF: the source is 0; ZF: the count is 0; the rest is undefined and stays. */
 static void count_flags(struct vp *vp, bool cf, bool zf)
 {
-	vp->arith = (vp->arith & ~(ARITH_CF | ARITH_ZF)) | (cf ? ARITH_CF : 0) | (zf ? ARITH_ZF : 0);
+	vp->arith =
+		(vp->arith & ~(ARITH_CF | ARITH_ZF)) | (cf ? ARITH_CF : 0) | (zf ? ARITH_ZF : 0);
 }
 
 static void tzcnt(struct vp *vp, const struct op *op)
@@ -181,7 +185,8 @@ static void tzcnt(struct vp *vp, const struct op *op)
 
 static void lzcnt(struct vp *vp, const struct op *op)
 {
-	u64 s = source(vp, op), n = s ? (u64)__builtin_clzll(s) - (64 - op->size * 8u) : op->size * 8u;
+	u64 s = source(vp, op),
+	    n = s ? (u64)__builtin_clzll(s) - (64 - op->size * 8u) : op->size * 8u;
 
 	reg_set(vp, op->dst, n, op->size);
 	count_flags(vp, !s, !n);

@@ -36,12 +36,14 @@ static void jcxz(struct vp *vp, const struct op *op)
 	NEXT(vp, op);
 }
 
-/* LOOP, LOOPE, LOOPNE (aux 2, 1, 0 as the opcode's low bits): the target is checked before RCX changes. */
+/* LOOP, LOOPE, LOOPNE (aux 2, 1, 0 as the opcode's low bits): the target is checked before RCX
+ * changes. */
 static void loop_cc(struct vp *vp, const struct op *op)
 {
 	u64 c = counter(vp, op) - 1;
 	bool zf = vp->arith & ARITH_ZF;
-	bool taken = (c & size_mask(op->asize)) && ((op->aux & 3) == 2 || zf == ((op->aux & 3) == 1));
+	bool taken =
+		(c & size_mask(op->asize)) && ((op->aux & 3) == 2 || zf == ((op->aux & 3) == 1));
 
 	if (taken)
 		check_branch_target(vp, op, op->imm);
@@ -92,8 +94,8 @@ DEF_FLAT(32, 4, u32)
 
 static u64 indirect_target(struct vp *vp, const struct op *op)
 {
-	u64 t = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size) :
-				     reg_get(vp, op->src, op->size);
+	u64 t = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size)
+				   : reg_get(vp, op->src, op->size);
 
 	check_branch_target(vp, op, t);
 	return t;
@@ -143,7 +145,8 @@ static bool pick_rel(struct decode *d, op_fn fn, bool ends)
 	u64 next = d->rip + op->len;
 
 	op->imm = (next + op->imm) & size_mask(op->size);
-	if ((d->mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(d->vp, op->imm) && fn != loop_cc && ends)
+	if ((d->mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(d->vp, op->imm) &&
+	    fn != loop_cc && ends)
 		fn = op_gp;
 	return pick(d, fn, ends);
 }
@@ -191,15 +194,11 @@ bool op_branch_pick(struct decode *d)
 		return pick(d, by_flat(d, ret64, ret32, ret_any), true);
 	case ZYDIS_MNEMONIC_LOOP:
 	case ZYDIS_MNEMONIC_LOOPE:
-	case ZYDIS_MNEMONIC_LOOPNE:
-		op->aux = opcode & 3;
-		return pick_rel(d, loop_cc, false);
+	case ZYDIS_MNEMONIC_LOOPNE: op->aux = opcode & 3; return pick_rel(d, loop_cc, false);
 	case ZYDIS_MNEMONIC_JCXZ:
 	case ZYDIS_MNEMONIC_JECXZ:
-	case ZYDIS_MNEMONIC_JRCXZ:
-		return pick_rel(d, jcxz, false);
-	default:
-		break;
+	case ZYDIS_MNEMONIC_JRCXZ: return pick_rel(d, jcxz, false);
+	default: break;
 	}
 	if (d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;

@@ -7,10 +7,13 @@
 #include "l0/engine/decode.h"
 
 #define FUSE_CC(X, ...) \
-	X(0, o, ##__VA_ARGS__) X(1, no, ##__VA_ARGS__) X(2, c, ##__VA_ARGS__) X(3, nc, ##__VA_ARGS__) \
-	X(4, z, ##__VA_ARGS__) X(5, nz, ##__VA_ARGS__) X(6, be, ##__VA_ARGS__) X(7, a, ##__VA_ARGS__) \
-	X(8, s, ##__VA_ARGS__) X(9, ns, ##__VA_ARGS__) X(10, p, ##__VA_ARGS__) X(11, np, ##__VA_ARGS__) \
-	X(12, l, ##__VA_ARGS__) X(13, ge, ##__VA_ARGS__) X(14, le, ##__VA_ARGS__) X(15, g, ##__VA_ARGS__)
+	X(0, o, ##__VA_ARGS__) \
+	X(1, no, ##__VA_ARGS__) X(2, c, ##__VA_ARGS__) X(3, nc, ##__VA_ARGS__) \
+		X(4, z, ##__VA_ARGS__) X(5, nz, ##__VA_ARGS__) X(6, be, ##__VA_ARGS__) \
+			X(7, a, ##__VA_ARGS__) X(8, s, ##__VA_ARGS__) X(9, ns, ##__VA_ARGS__) \
+				X(10, p, ##__VA_ARGS__) X(11, np, ##__VA_ARGS__) \
+					X(12, l, ##__VA_ARGS__) X(13, ge, ##__VA_ARGS__) \
+						X(14, le, ##__VA_ARGS__) X(15, g, ##__VA_ARGS__)
 
 #define BRANCH(vp, op, cond) \
 	do { \
@@ -23,19 +26,23 @@
 #define FUSE_TEST(cc, name, sfx, a, b) \
 	u32 ax; \
 	bool taken; \
-	__asm__ volatile(name sfx " %[s], %[d]" FLAGS_OUT : "=&a"(ax), "=@cc" #cc(taken) : [d] "q"(a), [s] "q"(b)); \
+	__asm__ volatile(name sfx " %[s], %[d]" FLAGS_OUT \
+			 : "=&a"(ax), "=@cc" #cc(taken) \
+			 : [d] "q"(a), [s] "q"(b)); \
 	vp->arith = (u16)ax
 #define FUSE_CALC(cc, name, sfx, a, b) \
 	u32 ax; \
 	bool taken; \
 	__asm__ volatile(name sfx " %[s], %[d]" FLAGS_OUT \
-			 : [d] "+q"(a), "=&a"(ax), "=@cc" #cc(taken) : [s] "q"(b)); \
+			 : [d] "+q"(a), "=&a"(ax), "=@cc" #cc(taken) \
+			 : [s] "q"(b)); \
 	vp->arith = (u16)ax
 #define FUSE_STEP(cc, name, sfx, a) \
 	u32 ax; \
 	bool taken; \
 	__asm__ volatile("btl $8, %[ar]\n\t" name sfx " %[d]" FLAGS_OUT \
-			 : [d] "+q"(a), "=&a"(ax), "=@cc" #cc(taken) : [ar] "r"(vp->arith)); \
+			 : [d] "+q"(a), "=&a"(ax), "=@cc" #cc(taken) \
+			 : [ar] "r"(vp->arith)); \
 	vp->arith = (u16)ax
 
 #define DEF_TEST_RR(num, cc, nm, S, T, sfx) \
@@ -107,16 +114,30 @@ DEF_48(DEF_STEP_R, inc)
 DEF_48(DEF_STEP_R, dec)
 
 #define ENTRY(num, cc, name) [num] = name##_##cc,
-#define ROW_148(name) {{FUSE_CC(ENTRY, name##1)}, {0}, {FUSE_CC(ENTRY, name##4)}, {FUSE_CC(ENTRY, name##8)}}
-#define ROW_48(name) {{0}, {0}, {FUSE_CC(ENTRY, name##4)}, {FUSE_CC(ENTRY, name##8)}}
+#define ROW_148(name) \
+	{ \
+		{FUSE_CC(ENTRY, name##1)}, {0}, {FUSE_CC(ENTRY, name##4)}, \
+		{ \
+			FUSE_CC(ENTRY, name##8) \
+		} \
+	}
+#define ROW_48(name) \
+	{ \
+		{0}, {0}, {FUSE_CC(ENTRY, name##4)}, \
+		{ \
+			FUSE_CC(ENTRY, name##8) \
+		} \
+	}
 
 /* [kind][log2 of size][condition] */
 static const op_fn fused[FUSE_KINDS][4][16] = {
-	[FUSE_CMP_RR] = ROW_148(cmp_rr), [FUSE_CMP_RI] = ROW_148(cmp_ri), [FUSE_CMP_RM] = ROW_148(cmp_rm),
-	[FUSE_CMP_MI] = ROW_148(cmp_mi), [FUSE_TEST_RR] = ROW_148(test_rr), [FUSE_TEST_RI] = ROW_148(test_ri),
-	[FUSE_TEST_MI] = ROW_148(test_mi), [FUSE_ADD_RR] = ROW_48(add_rr), [FUSE_ADD_RI] = ROW_48(add_ri),
-	[FUSE_SUB_RR] = ROW_48(sub_rr), [FUSE_SUB_RI] = ROW_48(sub_ri), [FUSE_AND_RI] = ROW_48(and_ri),
-	[FUSE_INC_R] = ROW_48(inc_r), [FUSE_DEC_R] = ROW_48(dec_r),
+	[FUSE_CMP_RR] = ROW_148(cmp_rr),   [FUSE_CMP_RI] = ROW_148(cmp_ri),
+	[FUSE_CMP_RM] = ROW_148(cmp_rm),   [FUSE_CMP_MI] = ROW_148(cmp_mi),
+	[FUSE_TEST_RR] = ROW_148(test_rr), [FUSE_TEST_RI] = ROW_148(test_ri),
+	[FUSE_TEST_MI] = ROW_148(test_mi), [FUSE_ADD_RR] = ROW_48(add_rr),
+	[FUSE_ADD_RI] = ROW_48(add_ri),	   [FUSE_SUB_RR] = ROW_48(sub_rr),
+	[FUSE_SUB_RI] = ROW_48(sub_ri),	   [FUSE_AND_RI] = ROW_48(and_ri),
+	[FUSE_INC_R] = ROW_48(inc_r),	   [FUSE_DEC_R] = ROW_48(dec_r),
 };
 
 op_fn op_fused_lookup(enum fuse_kind kind, u32 si, bool flat64, u32 cc)

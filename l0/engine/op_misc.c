@@ -76,13 +76,15 @@ static void salc(struct vp *vp, const struct op *op)
 static void bcd_flags(struct vp *vp, u8 al, bool af, bool cf)
 {
 	vp->arith = 0x200 | (al ? 0 : ARITH_ZF) | (al & 0x80 ? ARITH_SF : 0) |
-		    (__builtin_parity(al) ? 0 : ARITH_PF) | (af ? ARITH_AF : 0) | (cf ? ARITH_CF : 0);
+		    (__builtin_parity(al) ? 0 : ARITH_PF) | (af ? ARITH_AF : 0) |
+		    (cf ? ARITH_CF : 0);
 }
 
 static void decimal_adjust(struct vp *vp, bool subtract)
 {
 	u8 old = REG1(vp, RAX), al = old;
-	bool old_cf = vp->arith & ARITH_CF, cf = false, af = (old & 0xf) > 9 || (vp->arith & ARITH_AF);
+	bool old_cf = vp->arith & ARITH_CF, cf = false,
+	     af = (old & 0xf) > 9 || (vp->arith & ARITH_AF);
 
 	if (af) {
 		cf = old_cf || (subtract ? old < 6 : old > 0xf9);
@@ -180,7 +182,8 @@ static bool pick_rare(struct decode *d)
 	case ZYDIS_MNEMONIC_AAD: return decode_plain(d, aad);
 	case ZYDIS_MNEMONIC_BOUND: return decode_plain(d, bound);
 	case ZYDIS_MNEMONIC_CLFLUSH: return decode_plain(d, clflush);
-	case ZYDIS_MNEMONIC_CLFLUSHOPT: return d->vp->features->has_clflushopt && decode_plain(d, clflush);
+	case ZYDIS_MNEMONIC_CLFLUSHOPT:
+		return d->vp->features->has_clflushopt && decode_plain(d, clflush);
 	case ZYDIS_MNEMONIC_UD0:
 	case ZYDIS_MNEMONIC_UD1:
 	case ZYDIS_MNEMONIC_UD2: return pick_ud(d);

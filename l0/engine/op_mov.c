@@ -8,7 +8,10 @@
 #define T2 u16
 #define T4 u32
 #define T8 u64
-#define ROW(name) {name##1, name##2, name##4, name##8}
+#define ROW(name) \
+	{ \
+		name##1, name##2, name##4, name##8 \
+	}
 
 #define LIN_S ea_simple64(vp, op)
 #define LIN_F ea_flat64(vp, op)
@@ -115,7 +118,10 @@ DEF_EXTEND(movsx, 4, 4, s32)
 DEF_EXTEND(movsx, 8, 4, s32)
 
 /* [source size][destination size - 1][register, flat, general] */
-#define EXT3(name, D, S) {name##_r##D##S, name##_f##D##S, name##_m##D##S}
+#define EXT3(name, D, S) \
+	{ \
+		name##_r##D##S, name##_f##D##S, name##_m##D##S \
+	}
 static const op_fn movzx_fn[2][3][3] = {
 	{EXT3(movzx, 2, 1), EXT3(movzx, 4, 1), EXT3(movzx, 8, 1)},
 	{EXT3(movzx, 2, 2), EXT3(movzx, 4, 2), EXT3(movzx, 8, 2)},
@@ -196,9 +202,9 @@ static const op_fn setcc_r[16] = {FLAGS_CONDITIONS(SETCC_ENTRY)};
 
 static void cmov_m(struct vp *vp, const struct op *op)
 {
-	u64 v = op->size == 8 ? mem_load8(vp, op, LIN_R(8), op->seg) :
-		op->size == 4 ? mem_load4(vp, op, LIN_R(4), op->seg) :
-				mem_load2(vp, op, LIN_R(2), op->seg);
+	u64 v = op->size == 8	? mem_load8(vp, op, LIN_R(8), op->seg)
+		: op->size == 4 ? mem_load4(vp, op, LIN_R(4), op->seg)
+				: mem_load2(vp, op, LIN_R(2), op->seg);
 
 	if (flags_cond(vp->arith, op->aux & 15))
 		reg_set(vp, op->dst, v, op->size);
@@ -217,8 +223,9 @@ static void setcc_m(struct vp *vp, const struct op *op)
 
 static u64 bswap(u64 v, u32 size)
 {
-	return size == 8 ? __builtin_bswap64(v) :
-	       size == 4 ? __builtin_bswap32((u32)v) : __builtin_bswap16((u16)v);
+	return size == 8   ? __builtin_bswap64(v)
+	       : size == 4 ? __builtin_bswap32((u32)v)
+			   : __builtin_bswap16((u16)v);
 }
 
 static void bswap_r(struct vp *vp, const struct op *op)
@@ -293,8 +300,10 @@ static bool pick_mov(struct decode *d)
 	switch (d->form) {
 	case FORM_RR: return pick(d, mov_rr[si]);
 	case FORM_RI: return pick(d, mov_ri[si]);
-	case FORM_RM: return pick(d, d->simple64 ? mov_rs[si] : d->flat64 ? mov_rf[si] : mov_rm[si]);
-	case FORM_MR: return pick(d, d->simple64 ? mov_sr[si] : d->flat64 ? mov_fr[si] : mov_mr[si]);
+	case FORM_RM:
+		return pick(d, d->simple64 ? mov_rs[si] : d->flat64 ? mov_rf[si] : mov_rm[si]);
+	case FORM_MR:
+		return pick(d, d->simple64 ? mov_sr[si] : d->flat64 ? mov_fr[si] : mov_mr[si]);
 	case FORM_MI: return pick(d, d->flat64 ? mov_fi[si] : mov_mi[si]);
 	default: return false; /* segment, control and debug registers */
 	}
@@ -331,7 +340,8 @@ static bool pick_condition(struct decode *d)
 	u32 opcode = d->insn.opcode;
 	bool mem = d->op->flags & OP_MEM;
 
-	if (d->insn.opcode_map != ZYDIS_OPCODE_MAP_0F || d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+	if (d->insn.opcode_map != ZYDIS_OPCODE_MAP_0F ||
+	    d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return false;
 	d->may_leave = mem;
 	d->op->aux = (u16)(opcode & 15);

@@ -1,14 +1,14 @@
 /*
- * MUL IMUL DIV IDIV MULX. Products come with the host's flags (SF, ZF, AF and PF are undefined by the
- * architecture, the processor's by practice); quotients are checked in C, so that #DE is never the
- * host's, and leave the flags alone (all undefined).
+ * MUL IMUL DIV IDIV MULX. Products come with the host's flags (SF, ZF, AF and PF are undefined by
+ * the architecture, the processor's by practice); quotients are checked in C, so that #DE is never
+ * the host's, and leave the flags alone (all undefined).
  */
 #include "l0/engine/decode.h"
 
 static u64 source(struct vp *vp, const struct op *op)
 {
-	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size) :
-				    reg_get(vp, op->src, op->size);
+	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size)
+				  : reg_get(vp, op->src, op->size);
 }
 
 /* rDX:rAX := rAX * s; the flags are taken before anything changes them. */
@@ -17,7 +17,9 @@ static u64 source(struct vp *vp, const struct op *op)
 		T a_ = (T)vp->cpu.gpr[RAX], d_ = 0; \
 		u64 r_; \
 		__asm__ volatile(name sfx " %[src]\n\tmovq %%rax, %[lo_]" FLAGS_OUT \
-				 : "+a"(a_), "+d"(d_), [lo_] "=&r"(r_) : [src] "r"((T)(s)) : "cc"); \
+				 : "+a"(a_), "+d"(d_), [lo_] "=&r"(r_) \
+				 : [src] "r"((T)(s)) \
+				 : "cc"); \
 		vp->arith = (u16)a_; \
 		lo = (T)r_; \
 		hi = d_; \
@@ -33,10 +35,14 @@ static void mul_common(struct vp *vp, const struct op *op, bool is_signed)
 
 		if (is_signed)
 			__asm__ volatile("imulb %b[s]\n\tmovl %%eax, %[r]" FLAGS_OUT
-					 : "+a"(a), [r] "=&r"(r) : [s] "q"((u8)s) : "cc");
+					 : "+a"(a), [r] "=&r"(r)
+					 : [s] "q"((u8)s)
+					 : "cc");
 		else
 			__asm__ volatile("mulb %b[s]\n\tmovl %%eax, %[r]" FLAGS_OUT
-					 : "+a"(a), [r] "=&r"(r) : [s] "q"((u8)s) : "cc");
+					 : "+a"(a), [r] "=&r"(r)
+					 : [s] "q"((u8)s)
+					 : "cc");
 		vp->arith = (u16)a;
 		SET_REG2(vp, RAX, r);
 		return;
@@ -80,13 +86,17 @@ static void imul1(struct vp *vp, const struct op *op)
 	static __always_inline T imul_exec##S(struct vp *vp, T a, T b) \
 	{ \
 		u32 ax; \
-		__asm__ volatile("imul" sfx " %[b], %[a]" FLAGS_OUT : [a] "+r"(a), "=&a"(ax) : [b] "r"(b) : "cc"); \
+		__asm__ volatile("imul" sfx " %[b], %[a]" FLAGS_OUT \
+				 : [a] "+r"(a), "=&a"(ax) \
+				 : [b] "r"(b) \
+				 : "cc"); \
 		vp->arith = (u16)ax; \
 		return a; \
 	} \
 	static void imul_rr##S(struct vp *vp, const struct op *op) \
 	{ \
-		SET_REG##S(vp, op->dst, imul_exec##S(vp, REG##S(vp, op->dst), REG##S(vp, op->src))); \
+		SET_REG##S(vp, op->dst, \
+			   imul_exec##S(vp, REG##S(vp, op->dst), REG##S(vp, op->src))); \
 		NEXT(vp, op); \
 	} \
 	static void imul_rri##S(struct vp *vp, const struct op *op) \
@@ -120,10 +130,13 @@ DEF_IMUL(2, u16, "w")
 DEF_IMUL(4, u32, "l")
 DEF_IMUL(8, u64, "q")
 
-#define ROW3(name) {NULL, name##2, name##4, name##8}
-static const op_fn imul_rr[4] = ROW3(imul_rr), imul_rri[4] = ROW3(imul_rri), imul_rm[4] = ROW3(imul_rm),
-		   imul_rmi[4] = ROW3(imul_rmi), imul_dead_rr[4] = ROW3(imul_dead_rr),
-		   imul_dead_rri[4] = ROW3(imul_dead_rri);
+#define ROW3(name) \
+	{ \
+		NULL, name##2, name##4, name##8 \
+	}
+static const op_fn imul_rr[4] = ROW3(imul_rr), imul_rri[4] = ROW3(imul_rri),
+		   imul_rm[4] = ROW3(imul_rm), imul_rmi[4] = ROW3(imul_rmi),
+		   imul_dead_rr[4] = ROW3(imul_dead_rr), imul_dead_rri[4] = ROW3(imul_dead_rri);
 
 static bool pick_imul(struct decode *d)
 {
@@ -195,7 +208,8 @@ static void idiv_any(struct vp *vp, const struct op *op)
 	u32 bits = op->size * 8;
 	u64 mask = size_mask(op->size);
 	s64 s = (s64)(source(vp, op) << (64 - bits)) >> (64 - bits), q;
-	s64 n = (s64)(((vp->cpu.gpr[RDX] & mask) << bits | (vp->cpu.gpr[RAX] & mask)) << (64 - 2 * bits)) >>
+	s64 n = (s64)(((vp->cpu.gpr[RDX] & mask) << bits | (vp->cpu.gpr[RAX] & mask))
+		      << (64 - 2 * bits)) >>
 		(64 - 2 * bits);
 
 	if (!s || (s == -1 && n == INT64_MIN))
@@ -293,8 +307,10 @@ bool op_muldiv_pick(struct decode *d)
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_MUL: return pick_one(d, mul);
 	case ZYDIS_MNEMONIC_IMUL: return pick_imul(d);
-	case ZYDIS_MNEMONIC_DIV: return pick_one(d, d->si == 0 ? div8 : d->si == 3 ? div64 : div_any);
-	case ZYDIS_MNEMONIC_IDIV: return pick_one(d, d->si == 0 ? idiv8 : d->si == 3 ? idiv64 : idiv_any);
+	case ZYDIS_MNEMONIC_DIV:
+		return pick_one(d, d->si == 0 ? div8 : d->si == 3 ? div64 : div_any);
+	case ZYDIS_MNEMONIC_IDIV:
+		return pick_one(d, d->si == 0 ? idiv8 : d->si == 3 ? idiv64 : idiv_any);
 	case ZYDIS_MNEMONIC_MULX: return pick_mulx(d);
 	default: return false;
 	}

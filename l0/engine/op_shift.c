@@ -1,6 +1,7 @@
 /*
- * SHL SHR SAR ROL ROR RCL RCR, SHLD SHRD, and RORX SARX SHLX SHRX. The host's own instruction runs on
- * the guest's flags (a count of 0 keeps them, rotates keep most), so every flag is the hardware's.
+ * SHL SHR SAR ROL ROR RCL RCR, SHLD SHRD, and RORX SARX SHLX SHRX. The host's own instruction runs
+ * on the guest's flags (a count of 0 keeps them, rotates keep most), so every flag is the
+ * hardware's.
  */
 #include "l0/engine/decode.h"
 
@@ -9,20 +10,27 @@
 #define T4 u32
 #define T8 u64
 #define MEM(S, p) (*(T##S __attribute__((may_alias, aligned(1))) *)(p))
-#define ROW(name) {name##1, name##2, name##4, name##8}
+#define ROW(name) \
+	{ \
+		name##1, name##2, name##4, name##8 \
+	}
 
 #define SHIFT_EXEC(name, sfx, dst, count) \
 	do { \
 		u32 ax_ = vp->arith; \
 		__asm__ volatile(FLAGS_IN name sfx " %%cl, %[d]" FLAGS_OUT \
-				 : [d] "+m"(dst), "+a"(ax_) : "c"(count) : "cc"); \
+				 : [d] "+m"(dst), "+a"(ax_) \
+				 : "c"(count) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 #define SHIFT_EXEC_REG(name, sfx, dst, count) \
 	do { \
 		u32 ax_ = vp->arith; \
 		__asm__ volatile(FLAGS_IN name sfx " %%cl, %[d]" FLAGS_OUT \
-				 : [d] "+q"(dst), "+a"(ax_) : "c"(count) : "cc"); \
+				 : [d] "+q"(dst), "+a"(ax_) \
+				 : "c"(count) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 
@@ -49,7 +57,8 @@
 		rmw_end(vp, op); \
 		NEXT(vp, op); \
 	}
-#define DEF_SHIFT_SIZES(nm) DEF_SHIFT(nm, 1, "b") DEF_SHIFT(nm, 2, "w") DEF_SHIFT(nm, 4, "l") DEF_SHIFT(nm, 8, "q")
+#define DEF_SHIFT_SIZES(nm) \
+	DEF_SHIFT(nm, 1, "b") DEF_SHIFT(nm, 2, "w") DEF_SHIFT(nm, 4, "l") DEF_SHIFT(nm, 8, "q")
 DEF_SHIFT_SIZES(rol)
 DEF_SHIFT_SIZES(ror)
 DEF_SHIFT_SIZES(rcl)
@@ -81,20 +90,29 @@ DEF_SHIFT_DEAD(8, s64, 63)
 struct shift_row {
 	op_fn ri[4], rc[4], m[4], dead4, dead8;
 };
-#define SHIFT_ROW(nm) {ROW(nm##_ri), ROW(nm##_rc), ROW(nm##_m), NULL, NULL}
-#define SHIFT_ROW_DEAD(nm) {ROW(nm##_ri), ROW(nm##_rc), ROW(nm##_m), nm##_dead4, nm##_dead8}
-static const struct shift_row row_rol = SHIFT_ROW(rol), row_ror = SHIFT_ROW(ror), row_rcl = SHIFT_ROW(rcl),
-			      row_rcr = SHIFT_ROW(rcr), row_shl = SHIFT_ROW_DEAD(shl),
-			      row_shr = SHIFT_ROW_DEAD(shr), row_sar = SHIFT_ROW_DEAD(sar);
+#define SHIFT_ROW(nm) \
+	{ \
+		ROW(nm##_ri), ROW(nm##_rc), ROW(nm##_m), NULL, NULL \
+	}
+#define SHIFT_ROW_DEAD(nm) \
+	{ \
+		ROW(nm##_ri), ROW(nm##_rc), ROW(nm##_m), nm##_dead4, nm##_dead8 \
+	}
+static const struct shift_row row_rol = SHIFT_ROW(rol), row_ror = SHIFT_ROW(ror),
+			      row_rcl = SHIFT_ROW(rcl), row_rcr = SHIFT_ROW(rcr),
+			      row_shl = SHIFT_ROW_DEAD(shl), row_shr = SHIFT_ROW_DEAD(shr),
+			      row_sar = SHIFT_ROW_DEAD(sar);
 
-/* Double shifts. aux: 1 = count in CL, else immediate. 16-bit counts over 16 are undefined; the host
- * decides. */
+/* Double shifts. aux: 1 = count in CL, else immediate. 16-bit counts over 16 are undefined; the
+ * host decides. */
 #define DOUBLE_EXEC(name, sfx, T, dst, srcv, count) \
 	do { \
 		u32 ax_ = vp->arith; \
 		T d_ = (T)(dst), s_ = (T)(srcv); \
 		__asm__ volatile(FLAGS_IN name sfx " %%cl, %[s], %[d]" FLAGS_OUT \
-				 : [d] "+r"(d_), "+a"(ax_) : [s] "r"(s_), "c"(count) : "cc"); \
+				 : [d] "+r"(d_), "+a"(ax_) \
+				 : [s] "r"(s_), "c"(count) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 		dst = d_; \
 	} while (0)
@@ -129,7 +147,8 @@ static void double_any(struct vp *vp, const struct op *op, bool left)
 	u8 *p;
 
 	if (!(op->flags & OP_MEM)) {
-		reg_set(vp, op->dst, double_shift(vp, op, reg_get(vp, op->dst, op->size), left), op->size);
+		reg_set(vp, op->dst, double_shift(vp, op, reg_get(vp, op->dst, op->size), left),
+			op->size);
 		return;
 	}
 	lin = op_linear(vp, op, op->size, true);
@@ -158,8 +177,8 @@ static void shrd(struct vp *vp, const struct op *op)
 /* BMI2 shifts: no flags. aux: register with the count; imm for RORX. */
 static u64 bmi_source(struct vp *vp, const struct op *op)
 {
-	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size) :
-				    reg_get(vp, op->src, op->size);
+	return op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size)
+				  : reg_get(vp, op->src, op->size);
 }
 
 static void rorx(struct vp *vp, const struct op *op)
@@ -176,7 +195,8 @@ static void sarx(struct vp *vp, const struct op *op)
 {
 	u64 v = bmi_source(vp, op), c = vp->cpu.gpr[op->aux];
 
-	reg_set(vp, op->dst, op->size == 8 ? (u64)((s64)v >> (c & 63)) : (u64)((s32)v >> (c & 31)), op->size);
+	reg_set(vp, op->dst, op->size == 8 ? (u64)((s64)v >> (c & 63)) : (u64)((s32)v >> (c & 31)),
+		op->size);
 }
 
 static void shlx(struct vp *vp, const struct op *op)

@@ -132,7 +132,9 @@ static void pusha(struct vp *vp, const struct op *op)
 	u32 size = op->size;
 
 	for (u32 i = 0; i < 8; i++) /* all or nothing */
-		lin_probe_write(vp, op, seg_linear(vp, op, SEG_SS, (sp - size * (i + 1)) & mask, size, true), size);
+		lin_probe_write(
+			vp, op,
+			seg_linear(vp, op, SEG_SS, (sp - size * (i + 1)) & mask, size, true), size);
 	for (u32 i = 0; i < 8; i++)
 		seg_write(vp, op, SEG_SS, (sp - size * (i + 1)) & mask, vp->cpu.gpr[i], size);
 	opstack_set_sp(vp, sp - size * 8);

@@ -1,12 +1,12 @@
 /*
  * MOVS STOS LODS CMPS SCAS. With a REP prefix the operation ends its block, works by runs that stay
  * in one page of source and destination, and can stop after every 64 bytes: then RIP is at itself
- * and the registers say what is left. It counts one instruction for each started 64 bytes of what it
- * did from its own start; vp->block_insns is kept so that a fault in between sees that count.
+ * and the registers say what is left. It counts one instruction for each started 64 bytes of what
+ * it did from its own start; vp->block_insns is kept so that a fault in between sees that count.
  *
- * A fault of REP CMPS or SCAS restores the flags from before the instruction (SDM 2 "REP"): they are
- * put into vp->arith only where it ends, and after each iteration of a single-stepped one. So where
- * it stops on the way cannot be seen.
+ * A fault of REP CMPS or SCAS restores the flags from before the instruction (SDM 2 "REP"): they
+ * are put into vp->arith only where it ends, and after each iteration of a single-stepped one. So
+ * where it stops on the way cannot be seen.
  */
 #include "l0/engine/decode.h"
 
@@ -31,8 +31,12 @@ static void compare(struct vp *vp, u64 a, u64 b, u32 size)
 {
 	u32 ax, sh = 64 - 8 * size;
 
-	/* At the top of the register the flags come out right but for AF and PF: those by the low byte. */
-	__asm__ volatile("cmpq %[b], %[a]" FLAGS_OUT : "=&a"(ax) : [a] "r"(a << sh), [b] "r"(b << sh) : "cc");
+	/* At the top of the register the flags come out right but for AF and PF: those by the low
+	 * byte. */
+	__asm__ volatile("cmpq %[b], %[a]" FLAGS_OUT
+			 : "=&a"(ax)
+			 : [a] "r"(a << sh), [b] "r"(b << sh)
+			 : "cc");
 	ax &= ~(ARITH_AF | ARITH_PF);
 	if ((a & 0xf) < (b & 0xf))
 		ax |= ARITH_AF;
@@ -51,12 +55,8 @@ static void iterate(struct vp *vp, const struct op *op)
 	case STR_MOVS:
 		seg_write(vp, op, SEG_ES, di, seg_read(vp, op, op->seg, si, size), size);
 		break;
-	case STR_STOS:
-		seg_write(vp, op, SEG_ES, di, vp->cpu.gpr[RAX], size);
-		break;
-	case STR_LODS:
-		reg_set(vp, RAX, seg_read(vp, op, op->seg, si, size), size);
-		break;
+	case STR_STOS: seg_write(vp, op, SEG_ES, di, vp->cpu.gpr[RAX], size); break;
+	case STR_LODS: reg_set(vp, RAX, seg_read(vp, op, op->seg, si, size), size); break;
 	case STR_CMPS: {
 		u64 a = seg_read(vp, op, op->seg, si, size);
 
@@ -103,7 +103,10 @@ static void host_stos(u8 *d, u64 v, u64 n, u32 size)
 
 static u64 element(const u8 *p, u32 size)
 {
-	return size == 1 ? nm_load8(p) : size == 2 ? nm_load16(p) : size == 4 ? nm_load32(p) : nm_load64(p);
+	return size == 1   ? nm_load8(p)
+	       : size == 2 ? nm_load16(p)
+	       : size == 4 ? nm_load32(p)
+			   : nm_load64(p);
 }
 
 /* Elements until one ends the repetition, at most @n; the last pair compared goes to the flags. */
@@ -134,7 +137,8 @@ static u64 room(const struct op *op, u64 lin, u64 off)
 
 static bool is_plain_segment(const struct vp *vp, u32 seg)
 {
-	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 || ((vp->mode & VP_MODE_FLAT) && seg < SEG_FS && seg != SEG_CS);
+	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ||
+	       ((vp->mode & VP_MODE_FLAT) && seg < SEG_FS && seg != SEG_CS);
 }
 
 /* Up to @max elements at once where the soft TLB has the pages. Return: how many were done, 0 when
@@ -149,8 +153,8 @@ static u64 fast_run(struct vp *vp, const struct op *op, u64 max)
 	if ((vp->cpu.rflags & RFLAGS_DF) || op->aux == STR_LODS || vp->mode & VP_MODE_AC ||
 	    !is_plain_segment(vp, SEG_ES) || !is_plain_segment(vp, op->seg))
 		return 0;
-	pd = op->aux == STR_SCAS || op->aux == STR_CMPS ? softtlb_read(vp, d, op->size) :
-							  softtlb_write(vp, d, op->size);
+	pd = op->aux == STR_SCAS || op->aux == STR_CMPS ? softtlb_read(vp, d, op->size)
+							: softtlb_write(vp, d, op->size);
 	n = MIN(n, room(op, d, di));
 	if (uses_si) {
 		ps = softtlb_read(vp, s, op->size);
@@ -180,7 +184,8 @@ static u64 units(u64 bytes)
  */
 static bool repeat(struct vp *vp, const struct op *op)
 {
-	u64 base = vp->block_insns, budget = MIN(vp->until - (base + op->idx), 1ull << 40) * COUNT_BYTES;
+	u64 base = vp->block_insns,
+	    budget = MIN(vp->until - (base + op->idx), 1ull << 40) * COUNT_BYTES;
 	u64 left = reg_by_asize(vp, op, RCX), done = 0;
 	bool compares = op->aux >= STR_CMPS, stop_equal = op->flags & OP_REPNE;
 	u32 before = vp->arith, flags = before;

@@ -63,7 +63,8 @@ void softtlb_drop_writes_cb(void *owner, const u8 *hva)
 {
 	struct softtlb *t = &((struct vp *)owner)->tlb_soft;
 	struct softtlb_entry *e = t->e[0];
-	u32 n = t->writable_count <= SOFTTLB_WRITABLE ? t->writable_count : SOFTTLB_MODES * SOFTTLB_ENTRIES;
+	u32 n = t->writable_count <= SOFTTLB_WRITABLE ? t->writable_count
+						      : SOFTTLB_MODES * SOFTTLB_ENTRIES;
 	bool listed = n == t->writable_count;
 
 	t->writable_count = 0;

@@ -1,7 +1,7 @@
 /*
- * Figures of the engine alone: integer kernels in million instructions a second and as a multiple of
- * the host's own time for the same machine code, and single events in nanoseconds. CPU time of the
- * thread; every result is compared with the host's. Prints, asserts nothing about time.
+ * Figures of the engine alone: integer kernels in million instructions a second and as a multiple
+ * of the host's own time for the same machine code, and single events in nanoseconds. CPU time of
+ * the thread; every result is compared with the host's. Prints, asserts nothing about time.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +9,9 @@
 
 #include "tests/unit/engine_sys_fixture.h"
 
-#define KERNEL __attribute__((section("guest_kernels"), noinline, used, target("general-regs-only"), \
-			      optimize("no-tree-vectorize", "no-jump-tables", "no-stack-protector")))
+#define KERNEL \
+	__attribute__((section("guest_kernels"), noinline, used, target("general-regs-only"), \
+		       optimize("no-tree-vectorize", "no-jump-tables", "no-stack-protector")))
 #define AT_KERNELS 0x100000u
 #define AT_WORK 0x400000u
 #define WORK_BYTES 0x100000u
@@ -193,9 +194,9 @@ static const struct kernel {
 	u64 (*fn)(u64 *m, u64 n);
 	u64 n;
 } kernels[] = {
-	{"alu", k_alu, 2000000},   {"sieve", k_sieve, 400000}, {"qsort", k_qsort, 60000},
-	{"copy", k_copy, 150},	   {"chase", k_chase, 4000000}, {"fib", k_fib, 27},
-	{"crc", k_crc, 2000000},   {"matmul", k_matmul, 110},  {"vm", k_vm, 2000000},
+	{"alu", k_alu, 2000000}, {"sieve", k_sieve, 400000},  {"qsort", k_qsort, 60000},
+	{"copy", k_copy, 150},	 {"chase", k_chase, 4000000}, {"fib", k_fib, 27},
+	{"crc", k_crc, 2000000}, {"matmul", k_matmul, 110},   {"vm", k_vm, 2000000},
 };
 
 static u64 cpu_ns(void)
@@ -253,8 +254,9 @@ static void bench_kernel(struct sysfix *f, const struct kernel *k)
 		best = MIN(best, cpu_ns() - t);
 		insns = f->vp.insns - before;
 	}
-	printf("  %-8s %6.0f MIPS  %5.1f x native  %s\n", k->name, (double)insns * 1e3 / (double)best,
-	       (double)best / (double)native, f->vp.cpu.gpr[RAX] == want ? "" : "WRONG RESULT");
+	printf("  %-8s %6.0f MIPS  %5.1f x native  %s\n", k->name,
+	       (double)insns * 1e3 / (double)best, (double)best / (double)native,
+	       f->vp.cpu.gpr[RAX] == want ? "" : "WRONG RESULT");
 }
 
 /* Loops of ECX rounds that end in HLT. */
@@ -262,15 +264,19 @@ GUEST(loop_empty, 64, "1: dec %ecx; jnz 1b; hlt");
 GUEST(loop_int, 64, "1: int $0x30; dec %ecx; jnz 1b; hlt");
 GUEST(handler_iret, 64, "iretq");
 GUEST(loop_invlpg, 64, "1: invlpg (%rdi); mov (%rdi), %rax; dec %ecx; jnz 1b; hlt");
-GUEST(loop_cr3, 64, "1: mov %cr3, %rax; mov %rax, %cr3; lea (%rdi), %rdx; mov $16, %ebx;"
-		    "2: mov (%rdx), %rax; add $4096, %rdx; dec %ebx; jnz 2b; dec %ecx; jnz 1b; hlt");
+GUEST(loop_cr3, 64,
+      "1: mov %cr3, %rax; mov %rax, %cr3; lea (%rdi), %rdx; mov $16, %ebx;"
+      "2: mov (%rdx), %rax; add $4096, %rdx; dec %ebx; jnz 2b; dec %ecx; jnz 1b; hlt");
 GUEST(loop_out, 64, "mov $0x80, %edx; 1: out %al, %dx; dec %ecx; jnz 1b; hlt");
-GUEST(loop_smc, 64, "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
+GUEST(loop_smc, 64,
+      "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
 GUEST(loop_call, 64, "1: call 2f; dec %ecx; jnz 1b; hlt; 2: ret");
-GUEST(loop_movs, 64, "1: mov %edi, %esi; mov $4096, %ebx; xchg %ebx, %ecx; rep movsb; mov %ebx, %ecx;"
-		     "mov %esi, %edi; dec %ecx; jnz 1b; hlt");
+GUEST(loop_movs, 64,
+      "1: mov %edi, %esi; mov $4096, %ebx; xchg %ebx, %ecx; rep movsb; mov %ebx, %ecx;"
+      "mov %esi, %edi; dec %ecx; jnz 1b; hlt");
 
-static void bench_event(struct sysfix *f, const char *name, const u8 *begin, const u8 *end, u64 rounds)
+static void bench_event(struct sysfix *f, const char *name, const u8 *begin, const u8 *end,
+			u64 rounds)
 {
 	u64 t;
 
@@ -291,7 +297,8 @@ int main(int argc, char **argv)
 	struct sysfix *f = sysfix_create();
 
 	sysfix_reset(f);
-	sysfix_bytes(f, AT_KERNELS, __start_guest_kernels, (u64)(__stop_guest_kernels - __start_guest_kernels));
+	sysfix_bytes(f, AT_KERNELS, __start_guest_kernels,
+		     (u64)(__stop_guest_kernels - __start_guest_kernels));
 	/* an argument: only what begins like it */
 	printf("integer kernels (CPU time)\n");
 	for (u32 i = 0; i < ARRAY_SIZE(kernels); i++)

@@ -1,8 +1,9 @@
 /*
- * Random sequences of integer instructions in 64-, 32- and 16-bit code: the engine against the host's
- * processor, and the engine at full speed against itself by single steps. What single instructions
- * cannot show: flags that are dead, pairs with Jcc, loops between blocks, the state at a fault in
- * mid-block, 16-bit addresses, segments with limits. The seed is printed; NESTOR_SEED, NESTOR_CASES.
+ * Random sequences of integer instructions in 64-, 32- and 16-bit code: the engine against the
+ * host's processor, and the engine at full speed against itself by single steps. What single
+ * instructions cannot show: flags that are dead, pairs with Jcc, loops between blocks, the state at
+ * a fault in mid-block, 16-bit addresses, segments with limits. The seed is printed; NESTOR_SEED,
+ * NESTOR_CASES.
  *
  * The host runs 32-bit code in the kernel's compatibility segment and 16-bit code in segments of a
  * local descriptor table; a kernel that gives none is a skip.
@@ -110,7 +111,8 @@ static void build(int mode)
 
 	p = put_mov(p, 0x89, RSP, &ctx->host_rsp);
 	if (mode != CODE64)
-		p = put_segments(p, mode == CODE16 ? sel_data16 : 0x2b, mode == CODE16 ? sel_data16 : 0x2b);
+		p = put_segments(p, mode == CODE16 ? sel_data16 : 0x2b,
+				 mode == CODE16 ? sel_data16 : 0x2b);
 	a = (u32)(u64)&ctx->flags_in;
 	p = put(put(p, "\xbc", 1), &a, 4); /* MOV ESP, imm32 */
 	*p++ = 0x9d;
@@ -136,8 +138,9 @@ static void build(int mode)
 
 static void on_exception(int sig, siginfo_t *info, void *context)
 {
-	static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-				      REG_R8,  REG_R9,	REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+	static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+				      REG_RSI, REG_RDI, REG_R8,	 REG_R9,  REG_R10, REG_R11,
+				      REG_R12, REG_R13, REG_R14, REG_R15};
 	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
 
 	if (!running) {
@@ -156,14 +159,18 @@ static void on_exception(int sig, siginfo_t *info, void *context)
 
 static bool map_at(u64 addr, u64 bytes, int prot)
 {
-	return mmap((void *)addr, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-	       (void *)addr;
+	return mmap((void *)addr, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		    -1, 0) == (void *)addr;
 }
 
 static bool set_ldt(u32 n, u64 base, u32 limit, bool code)
 {
-	struct user_desc d = {.entry_number = n, .base_addr = (u32)base, .limit = limit, .seg_32bit = 0,
-			      .contents = code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA};
+	struct user_desc d = {.entry_number = n,
+			      .base_addr = (u32)base,
+			      .limit = limit,
+			      .seg_32bit = 0,
+			      .contents =
+				      code ? MODIFY_LDT_CONTENTS_CODE : MODIFY_LDT_CONTENTS_DATA};
 
 	return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
 }
@@ -174,7 +181,8 @@ static void take_signals(void)
 	static u8 altstack[65536];
 	const stack_t ss = {.ss_sp = altstack, .ss_size = sizeof(altstack)};
 	const int sigs[] = {SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS};
-	struct sigaction act = {.sa_sigaction = on_exception, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction act = {.sa_sigaction = on_exception,
+				.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	sigaltstack(&ss, NULL);
 	for (u32 i = 0; i < ARRAY_SIZE(sigs); i++)
@@ -184,7 +192,8 @@ static void take_signals(void)
 static bool host_init(void)
 {
 	if (!map_at(CODE, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-	    !map_at(DATA, DATA_BYTES, PROT_READ | PROT_WRITE) || !map_at(CTX, 0x4000, PROT_READ | PROT_WRITE))
+	    !map_at(DATA, DATA_BYTES, PROT_READ | PROT_WRITE) ||
+	    !map_at(CTX, 0x4000, PROT_READ | PROT_WRITE))
 		return false;
 	if (set_ldt(0, CODE, 0xfff, true) && set_ldt(1, DATA, DATA_BYTES - 1, false)) {
 		sel_code16 = 0 << 3 | 7;
@@ -221,11 +230,14 @@ static void run_host(int mode, const u8 *code, u32 len, const struct state *in, 
 	ctx->start.offset = mode == CODE16 ? CODE_AT - CODE : CODE_AT;
 	ctx->start.sel = mode == CODE64 ? 0x33 : mode == CODE32 ? 0x23 : sel_code16;
 	running = true;
-	__asm__ volatile("push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\tpush %%r15\n\t"
-			 "mov %[prologue], %%eax\n\tcall *%%rax\n\t"
-			 "pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
-			 : : [prologue] "i"((u32)PROLOGUE)
-			 : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+	__asm__ volatile(
+		"push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\tpush "
+		"%%r15\n\t"
+		"mov %[prologue], %%eax\n\tcall *%%rax\n\t"
+		"pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
+		:
+		: [prologue] "i"((u32)PROLOGUE)
+		: "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
 	running = false;
 	*out = ctx->out;
 	out->rflags = ctx->flags_out[7];
@@ -273,8 +285,11 @@ static void create_guest(void)
 	memset(vp, 0, sizeof(*vp));
 	trace_hub_init(&hub);
 	trace_ctx_init(&trace, &hub, NULL, 0, 1, NULL, NULL);
-	features = (struct cpu_features){.cr4_valid = ~0ull, .efer_valid = ~0ull, .maxphyaddr = 40,
-					 .linaddr_bits = 48, .has_cx16 = true};
+	features = (struct cpu_features){.cr4_valid = ~0ull,
+					 .efer_valid = ~0ull,
+					 .maxphyaddr = 40,
+					 .linaddr_bits = 48,
+					 .has_cx16 = true};
 	vp->mem = mem;
 	vp->features = &features;
 	vp->ops = &ops;
@@ -294,10 +309,16 @@ static void create_guest(void)
 
 static void set_mode(int mode)
 {
-	struct seg code = {.sel = 0x33, .ar = mode == CODE64 ? 0xa0fb : mode == CODE32 ? 0xc0fb : 0x00fb,
-			   .limit = mode == CODE16 ? 0xfff : ~0u, .base = mode == CODE16 ? CODE : 0};
-	struct seg data = {.sel = 0x2b, .ar = mode == CODE16 ? 0x00f3 : 0xc0f3,
-			   .limit = mode == CODE16 ? DATA_BYTES - 1 : ~0u, .base = mode == CODE16 ? DATA : 0};
+	struct seg code = {.sel = 0x33,
+			   .ar = mode == CODE64	  ? 0xa0fb
+				 : mode == CODE32 ? 0xc0fb
+						  : 0x00fb,
+			   .limit = mode == CODE16 ? 0xfff : ~0u,
+			   .base = mode == CODE16 ? CODE : 0};
+	struct seg data = {.sel = 0x2b,
+			   .ar = mode == CODE16 ? 0x00f3 : 0xc0f3,
+			   .limit = mode == CODE16 ? DATA_BYTES - 1 : ~0u,
+			   .base = mode == CODE16 ? DATA : 0};
 
 	vp->cpu.seg[SEG_CS] = code;
 	vp->cpu.seg[SEG_DS] = vp->cpu.seg[SEG_ES] = vp->cpu.seg[SEG_SS] = data;
@@ -305,7 +326,8 @@ static void set_mode(int mode)
 }
 
 /* The end is a HLT, which is #GP for level 3. @step: instructions for each engine_run(). */
-static void run_engine(int mode, const u8 *code, u32 len, const struct state *in, struct state *out, u64 step)
+static void run_engine(int mode, const u8 *code, u32 len, const struct state *in, struct state *out,
+		       u64 step)
 {
 	u8 bytes[128];
 	u64 start = mode == CODE16 ? CODE_AT - CODE : CODE_AT;
@@ -324,9 +346,9 @@ static void run_engine(int mode, const u8 *code, u32 len, const struct state *in
 		enum engine_stop why = engine_run(vp, step ? vp->insns + step : end);
 
 		if (why == ENGINE_STOP_EXIT) {
-			out->vector = vp->exit.reason == EXIT_REASON_EXCEPTION_NMI ?
-					      (s32)(vp->exit.intr_info & 0xff) :
-					      (s32)(1000 + vp->exit.reason);
+			out->vector = vp->exit.reason == EXIT_REASON_EXCEPTION_NMI
+					      ? (s32)(vp->exit.intr_info & 0xff)
+					      : (s32)(1000 + vp->exit.reason);
 			break;
 		}
 	}
@@ -344,42 +366,66 @@ static ZydisDecoder decoders[3];
 static bool is_allowed(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
 {
 	switch (in->meta.category) {
-	case ZYDIS_CATEGORY_BINARY: case ZYDIS_CATEGORY_LOGICAL: case ZYDIS_CATEGORY_SHIFT:
-	case ZYDIS_CATEGORY_ROTATE: case ZYDIS_CATEGORY_DATAXFER: case ZYDIS_CATEGORY_CMOV:
-	case ZYDIS_CATEGORY_SETCC: case ZYDIS_CATEGORY_BITBYTE: case ZYDIS_CATEGORY_CONVERT:
-	case ZYDIS_CATEGORY_FLAGOP: case ZYDIS_CATEGORY_PUSH: case ZYDIS_CATEGORY_POP:
-	case ZYDIS_CATEGORY_STRINGOP: case ZYDIS_CATEGORY_MISC: case ZYDIS_CATEGORY_NOP:
-	case ZYDIS_CATEGORY_WIDENOP: case ZYDIS_CATEGORY_SEMAPHORE: case ZYDIS_CATEGORY_DECIMAL:
-	case ZYDIS_CATEGORY_COND_BR:
-		break;
-	default:
-		return false;
+	case ZYDIS_CATEGORY_BINARY:
+	case ZYDIS_CATEGORY_LOGICAL:
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_DATAXFER:
+	case ZYDIS_CATEGORY_CMOV:
+	case ZYDIS_CATEGORY_SETCC:
+	case ZYDIS_CATEGORY_BITBYTE:
+	case ZYDIS_CATEGORY_CONVERT:
+	case ZYDIS_CATEGORY_FLAGOP:
+	case ZYDIS_CATEGORY_PUSH:
+	case ZYDIS_CATEGORY_POP:
+	case ZYDIS_CATEGORY_STRINGOP:
+	case ZYDIS_CATEGORY_MISC:
+	case ZYDIS_CATEGORY_NOP:
+	case ZYDIS_CATEGORY_WIDENOP:
+	case ZYDIS_CATEGORY_SEMAPHORE:
+	case ZYDIS_CATEGORY_DECIMAL:
+	case ZYDIS_CATEGORY_COND_BR: break;
+	default: return false;
 	}
 	switch (in->mnemonic) {
-	case ZYDIS_MNEMONIC_ENTER: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_CPUID:
-	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ:
-	case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFD: case ZYDIS_MNEMONIC_PUSHFQ:
-	case ZYDIS_MNEMONIC_CLAC: case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_PAUSE:
-	case ZYDIS_MNEMONIC_UD0: case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2:
-	case ZYDIS_MNEMONIC_MONITOR: case ZYDIS_MNEMONIC_MWAIT: case ZYDIS_MNEMONIC_MOVNTI:
-		return false;
-	default:
-		break;
+	case ZYDIS_MNEMONIC_ENTER:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFD:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CLAC:
+	case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_PAUSE:
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
+	case ZYDIS_MNEMONIC_UD2:
+	case ZYDIS_MNEMONIC_MONITOR:
+	case ZYDIS_MNEMONIC_MWAIT:
+	case ZYDIS_MNEMONIC_MOVNTI: return false;
+	default: break;
 	}
 	if (in->meta.isa_ext != ZYDIS_ISA_EXT_BASE && in->meta.isa_ext != ZYDIS_ISA_EXT_LONGMODE)
 		return false;
 	/* A host may make locked accesses across cache lines take milliseconds. */
-	if ((in->attributes & ZYDIS_ATTRIB_HAS_LOCK) || (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3))
+	if ((in->attributes & ZYDIS_ATTRIB_HAS_LOCK) ||
+	    (in->mnemonic == ZYDIS_MNEMONIC_XCHG && in->raw.modrm.mod != 3))
 		return false;
 	for (u32 i = 0; i < in->operand_count; i++) {
 		if (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    (ZydisRegisterGetClass(o[i].reg.value) == ZYDIS_REGCLASS_SEGMENT ||
-		     (ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(in->machine_mode, o[i].reg.value)) == 15 &&
+		     (ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(in->machine_mode,
+									  o[i].reg.value)) == 15 &&
 		      in->machine_mode == ZYDIS_MACHINE_MODE_LONG_64)))
 			return false; /* R15 counts the rounds */
-		if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY && (o[i].mem.segment == ZYDIS_REGISTER_FS ||
-							       o[i].mem.segment == ZYDIS_REGISTER_GS ||
-							       o[i].mem.segment == ZYDIS_REGISTER_CS))
+		if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    (o[i].mem.segment == ZYDIS_REGISTER_FS ||
+		     o[i].mem.segment == ZYDIS_REGISTER_GS ||
+		     o[i].mem.segment == ZYDIS_REGISTER_CS))
 			return false;
 	}
 	return true;
@@ -388,9 +434,10 @@ static bool is_allowed(const ZydisDecodedInstruction *in, const ZydisDecodedOper
 /* Mostly ALU operations, memory operands near a register that points to the data. */
 static void random_bytes(int mode, u8 *p)
 {
-	static const u8 common[] = {0x01, 0x03, 0x09, 0x11, 0x13, 0x19, 0x21, 0x29, 0x2b, 0x31, 0x33, 0x39,
-				    0x3b, 0x83, 0x81, 0x80, 0x85, 0x84, 0x87, 0x89, 0x8b, 0x88, 0x8d, 0xc1,
-				    0xd1, 0xd3, 0xf7, 0xf6, 0xff, 0xfe, 0x69, 0x6b, 0xc7, 0x63, 0x50, 0x58};
+	static const u8 common[] = {0x01, 0x03, 0x09, 0x11, 0x13, 0x19, 0x21, 0x29, 0x2b,
+				    0x31, 0x33, 0x39, 0x3b, 0x83, 0x81, 0x80, 0x85, 0x84,
+				    0x87, 0x89, 0x8b, 0x88, 0x8d, 0xc1, 0xd1, 0xd3, 0xf7,
+				    0xf6, 0xff, 0xfe, 0x69, 0x6b, 0xc7, 0x63, 0x50, 0x58};
 
 	for (u32 i = 0; i < 16; i++)
 		p[i] = (u8)rng_next(&seed);
@@ -447,7 +494,8 @@ static void generate(int mode, struct sequence *s, u32 n)
 			p[0] = (u8)(0x70 | rnd(16));
 			p[1] = 0;
 		}
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoders[mode], p, 15, &in, o)) || !is_allowed(&in, o))
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoders[mode], p, 15, &in, o)) ||
+		    !is_allowed(&in, o))
 			continue;
 		if (in.cpu_flags && (in.cpu_flags->tested & (loop ? s->undefined : unknown)))
 			continue;
@@ -459,7 +507,8 @@ static void generate(int mode, struct sequence *s, u32 n)
 				fix[fixes++] = s->len + in.raw.imm[0].offset;
 		}
 		if (in.cpu_flags) {
-			unknown &= ~(u64)(in.cpu_flags->modified | in.cpu_flags->set_0 | in.cpu_flags->set_1);
+			unknown &= ~(u64)(in.cpu_flags->modified | in.cpu_flags->set_0 |
+					  in.cpu_flags->set_1);
 			unknown |= in.cpu_flags->undefined;
 			s->undefined |= in.cpu_flags->undefined;
 		}
@@ -469,7 +518,7 @@ static void generate(int mode, struct sequence *s, u32 n)
 	for (u32 i = 0; i < fixes; i++)
 		s->bytes[fix[i]] = (u8)(s->len - fix[i] - 1);
 	if (loop) {
-		put(s->bytes + s->len, (u8[]){0x49, 0xff, 0xcf, 0x75, (u8)-(s32)(s->len + 5)}, 5);
+		put(s->bytes + s->len, (u8[]){0x49, 0xff, 0xcf, 0x75, (u8) - (s32)(s->len + 5)}, 5);
 		s->len += 5;
 	}
 }
@@ -513,14 +562,16 @@ static void show(int mode, const struct sequence *s, const struct state *in, con
 		ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
 		char text[96] = "?";
 
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoders[mode], s->bytes + off, 15, &x, o)))
+		if (!ZYAN_SUCCESS(
+			    ZydisDecoderDecodeFull(&decoders[mode], s->bytes + off, 15, &x, o)))
 			break;
-		ZydisFormatterFormatInstruction(&f, &x, o, x.operand_count_visible, text, sizeof(text), off, NULL);
+		ZydisFormatterFormatInstruction(&f, &x, o, x.operand_count_visible, text,
+						sizeof(text), off, NULL);
 		printf("    %3u  %s\n", off, text);
 		off += x.length;
 	}
-	printf("  vector %d / %d  rip %lld / %lld  flags %#llx: %#llx / %#llx\n", a->vector, b->vector,
-	       (long long)a->rip, (long long)b->rip, (unsigned long long)in->rflags,
+	printf("  vector %d / %d  rip %lld / %lld  flags %#llx: %#llx / %#llx\n", a->vector,
+	       b->vector, (long long)a->rip, (long long)b->rip, (unsigned long long)in->rflags,
 	       (unsigned long long)a->rflags & 0xcd5, (unsigned long long)b->rflags & 0xcd5);
 	for (u32 i = 0; i < 16; i++)
 		if (a->gpr[i] != b->gpr[i])
@@ -546,7 +597,8 @@ static bool is_partial(const struct sequence *s, int mode, const struct state *s
 	ZydisDecodedInstruction in;
 
 	return st->vector >= 0 && st->rip < s->len &&
-	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoders[mode], NULL, s->bytes + st->rip, 15, &in)) &&
+	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoders[mode], NULL, s->bytes + st->rip,
+							  15, &in)) &&
 	       (in.mnemonic == ZYDIS_MNEMONIC_POPA || in.mnemonic == ZYDIS_MNEMONIC_POPAD ||
 		in.mnemonic == ZYDIS_MNEMONIC_PUSHA || in.mnemonic == ZYDIS_MNEMONIC_PUSHAD);
 }
@@ -566,7 +618,8 @@ static u32 compare_one(int mode, u32 shown)
 	memcpy(kept, guest, DATA_BYTES);
 	memcpy(guest, ctx->data, DATA_BYTES);
 	run_engine(mode, s.bytes, s.len, &in, &stepped, 1);
-	ok = same(mode, &got, &stepped, RFLAGS_ARITH | RFLAGS_DF) && !memcmp(kept, guest, DATA_BYTES);
+	ok = same(mode, &got, &stepped, RFLAGS_ARITH | RFLAGS_DF) &&
+	     !memcmp(kept, guest, DATA_BYTES);
 	if (!ok && shown < SHOWN_MAX)
 		show(mode, &s, &in, &stepped, &got, "by steps / at full speed");
 	if (!ok)
@@ -575,10 +628,12 @@ static u32 compare_one(int mode, u32 shown)
 	if (got.vector == VECTOR_PF && vp->exit.qualification - (DATA - 0x10000) > 0x20000)
 		return 0;
 	run_host(mode, s.bytes, s.len, &in, &want);
-	ok = same(mode, &want, &got, (RFLAGS_ARITH | RFLAGS_DF) & ~s.undefined) && !memcmp(kept, host, DATA_BYTES);
+	ok = same(mode, &want, &got, (RFLAGS_ARITH | RFLAGS_DF) & ~s.undefined) &&
+	     !memcmp(kept, host, DATA_BYTES);
 	if (!ok && shown < SHOWN_MAX && !is_partial(&s, mode, &got))
-		show(mode, &s, &in, &want, &got, memcmp(kept, host, DATA_BYTES) ? "host / engine, memory differs" :
-		     "host / engine");
+		show(mode, &s, &in, &want, &got,
+		     memcmp(kept, host, DATA_BYTES) ? "host / engine, memory differs"
+						    : "host / engine");
 	return !ok && !is_partial(&s, mode, &got);
 }
 
@@ -623,8 +678,10 @@ int main(void)
 	seed = s ? strtoull(s, NULL, 0) : 20261121;
 	printf("seed %llu\n", (unsigned long long)seed);
 	ZydisDecoderInit(&decoders[CODE64], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZydisDecoderInit(&decoders[CODE32], ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
-	ZydisDecoderInit(&decoders[CODE16], ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16);
+	ZydisDecoderInit(&decoders[CODE32], ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+			 ZYDIS_STACK_WIDTH_32);
+	ZydisDecoderInit(&decoders[CODE16], ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
+			 ZYDIS_STACK_WIDTH_16);
 	if (vec_init() || !host_init()) {
 		printf("the host gives no memory at fixed addresses\n");
 		return 77;

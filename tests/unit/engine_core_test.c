@@ -82,7 +82,8 @@ static void request_stops(void **state)
 /* ---- self-modifying code ---- */
 
 GUEST(smc_ahead, 64, "movb $0x42, 1f+1(%rip); 1: mov $0, %al; hlt");
-GUEST(smc_loop, 64, "1: mov %cl, 2f+1(%rip); 2: mov $0, %al; add %rax, %rbx; dec %ecx; jnz 1b; hlt");
+GUEST(smc_loop, 64,
+      "1: mov %cl, 2f+1(%rip); 2: mov $0, %al; add %rax, %rbx; dec %ecx; jnz 1b; hlt");
 GUEST(smc_straddle, 64, "movb $0x42, (%rdi); jmp *%rsi");
 GUEST(smc_string, 64, "cld; rep stosb; 1: nop; nop; nop; nop; hlt");
 
@@ -172,7 +173,8 @@ static void cache_overflows(void **state)
 
 /* ---- memory ---- */
 
-GUEST(cross, 64, "mov %rax, (%rdi); mov (%rdi), %rbx; lock addq $1, (%rdi); xchg %rcx, (%rdi); hlt");
+GUEST(cross, 64,
+      "mov %rax, (%rdi); mov (%rdi), %rbx; lock addq $1, (%rdi); xchg %rcx, (%rdi); hlt");
 
 static void accesses_cross_pages(void **state)
 {
@@ -226,15 +228,17 @@ static void rep_counts(void **state)
 
 					enum engine_stop why = engine_run(&f->vp, until);
 
-					assert_int_equal(why == ENGINE_STOP_COUNT, f->vp.insns == until);
+					assert_int_equal(why == ENGINE_STOP_COUNT,
+							 f->vp.insns == until);
 					assert_true(f->vp.insns <= until);
 				}
 				if (f->vp.cpu.activity == ACTIVITY_HLT)
 					want++;
 				assert_int_equal(f->vp.insns - start, want);
 				assert_int_equal(gpr()[RCX], 0);
-				assert_memory_equal(mem_ram_base(f->mem) + (down ? 0x302000 - n : 0x300020),
-						    mem_ram_base(f->mem) + (down ? 0x202000 - n : 0x200010), n);
+				assert_memory_equal(
+					mem_ram_base(f->mem) + (down ? 0x302000 - n : 0x300020),
+					mem_ram_base(f->mem) + (down ? 0x202000 - n : 0x200010), n);
 			}
 }
 
@@ -294,8 +298,11 @@ static void rep_faults_in_the_middle(void **state)
 
 GUEST(real_wrap, 16, "mov $0xfffe, %bx; mov $0x1234, %ax; mov %ax, (%bx); mov (%bx), %cx; hlt");
 GUEST(real_limit, 16, "mov $0xffff, %bx; mov (%bx), %cx; hlt");
-GUEST(real_call, 16, "mov $0x1000, %sp; call 1f; hlt; 1: push %bp; mov %sp, %bp; mov 2(%bp), %dx; leave; ret");
-GUEST(bcd, 16, "mov $0x1234, %ax; add $0x19, %al; daa; mov %al, %bl; mov $0x105, %ax; sub $6, %al; aas; hlt");
+GUEST(real_call, 16,
+      "mov $0x1000, %sp; call 1f; hlt; 1: push %bp; mov %sp, %bp; mov 2(%bp), %dx; leave; ret");
+GUEST(bcd, 16,
+      "mov $0x1234, %ax; add $0x19, %al; daa; mov %al, %bl; mov $0x105, %ax; sub $6, %al; aas; "
+      "hlt");
 
 static void real_mode(void **state)
 {
@@ -332,7 +339,9 @@ static void real_mode(void **state)
 
 /* ---- 32-bit mode ---- */
 
-GUEST(prot, 32, "push $0x11223344; pop %eax; call 1f; 1: pop %edx; mov $-4, %ecx; mov 8(%ecx), %ebx; pushal; popal; hlt");
+GUEST(prot, 32,
+      "push $0x11223344; pop %eax; call 1f; 1: pop %edx; mov $-4, %ecx; mov 8(%ecx), %ebx; pushal; "
+      "popal; hlt");
 
 static void protected_mode(void **state)
 {
