@@ -3,8 +3,9 @@
  * in a sandbox (its own EPT). Whatever comes of it must come back to L1 as a failed entry or an
  * exit: a processor that hangs, dies or lets the L2 out of its sandbox is wrong.
  *
- * Command line: seed=N n=N. Prints what happened how often, the same for the same seed wherever
- * time is virtual.
+ * Command line: seed=N n=N; wild=1: spoil everything, host state and pointers too; then L1 itself
+ * may be lost, and only whoever runs it must survive. Prints what happened how often, the same for
+ * the same seed wherever time is virtual.
  */
 #include "tests/nested/vmxt.h"
 
@@ -21,6 +22,7 @@ static struct vmxt the_test;
 static u64 random_state = 1;
 static u8 *sandbox;
 static u64 *sandbox_ept;
+static bool wild;
 
 static u64 rnd(void)
 {
@@ -197,6 +199,8 @@ static void keep_control(struct vmxt *t)
 {
 	u64 pin = vmread(VMCS_PIN_BASED_VM_EXEC_CONTROL);
 
+	if (wild && below(4))
+		return;
 	vmwrite(VMCS_PIN_BASED_VM_EXEC_CONTROL,
 		pin | PIN_EXTERNAL_INTERRUPT | PIN_PREEMPTION_TIMER | PIN_NMI);
 	vmwrite(VMCS_VMX_PREEMPTION_TIMER_VALUE, TIMER_TICKS >> t->caps.timer_shift);
@@ -217,8 +221,9 @@ static void spoil(void)
 		u32 i = (u32)below(ARRAY_SIZE(fields));
 		u64 v;
 
-		if (fields[i].class == VMCS_CLASS_HOST || fields[i].class == VMCS_CLASS_RO ||
-		    is_off_limits(fields[i].encoding) || fields[i].need == NEED_NEVER)
+		if (!wild &&
+		    (fields[i].class == VMCS_CLASS_HOST || fields[i].class == VMCS_CLASS_RO ||
+		     is_off_limits(fields[i].encoding) || fields[i].need == NEED_NEVER))
 			continue;
 		if (try_vmread(fields[i].encoding, &v) == VMX_OK)
 			try_vmwrite(fields[i].encoding, random_value(v));
@@ -313,6 +318,7 @@ void child_main(u64 info, u64 magic)
 	vmx_need_ept(&t->caps);
 	seed = option(boot.cmdline, "seed=", 1);
 	n = option(boot.cmdline, "n=", 10000);
+	wild = option(boot.cmdline, "wild=", 0);
 	random_state = seed * 0x9e3779b97f4a7c15ull + 1;
 	before = page_alloc(1, PAGE_SIZE);
 	sandbox = page_alloc(SANDBOX / PAGE_SIZE, PAGE_SIZE_2M);
