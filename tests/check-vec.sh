@@ -12,5 +12,14 @@ for o in "$@"; do
 		echo "check-vec: ${o#"$root"/} calls$used; use l0/base/mem_ops.h, or a _cold.c file"
 		bad=1
 	fi
+	# A handler that calls the next operation (op[1].fn) instead of jumping to it grows the stack.
+	case $o in "$root"/l0/engine/*)
+		grown=$(objdump -d --no-show-raw-insn "$o" |
+			awk '/^[0-9a-f]+ </ {f = $2} /call +\*0x40\(/ {printf " %s", f}')
+		if [ -n "$grown" ]; then
+			echo "check-vec: ${o#"$root"/}$grown does not end in a sibling call"
+			bad=1
+		fi ;;
+	esac
 done
 exit $bad
