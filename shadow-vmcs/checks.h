@@ -68,11 +68,18 @@ bool check_passes(const struct check_ctx *c, u32 id);
 /* Exit qualification of a guest-state failure by check @id. */
 u64 check_qualification(u32 id);
 
+/* Does the check read guest memory, so that it needs c->mem? */
+static inline bool check_reads_memory(u32 id)
+{
+	return id == CHECK_TPR_THRESHOLD_VTPR || id == CHECK_GUEST_LINK_REVISION ||
+	       id == CHECK_GUEST_PDPTES_IN_MEMORY;
+}
+
 /* Fill the index in struct vmx_caps. */
 void checks_index_init(struct checks_index *index);
 
 /**
- * check_explain - one line of text: check, SDM title, field, value
+ * check_explain - one line of text: check, field, value, wrong bits of a control word, rule, SDM title
  * @buf: @size bytes, always terminated. Uses snprintf: the caller has parked the vector state.
  */
 void check_explain(const struct check_ctx *c, u32 id, char *buf, size_t size);
