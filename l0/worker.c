@@ -403,6 +403,19 @@ static bool is_over(struct host *h)
 	return h->stop || h->running == 0;
 }
 
+static __cold_path void emit_notes(struct worker *w)
+{
+	struct sched_note n;
+
+	while (sched_take_note(&w->host->sched, &n)) {
+		w->about.vcpu_id = n.vcpu_id;
+		w->about.level = 1;
+		TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
+			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
+			   .jitter_ns = n.jitter_ns, .confidence = n.confidence);
+	}
+}
+
 /* One step at most of each kind; *@blocked when the worker has nothing to do before @limit_ns. */
 static void step(struct worker *w, u64 limit_ns, bool *blocked)
 {
@@ -411,6 +424,8 @@ static void step(struct worker *w, u64 limit_ns, bool *blocked)
 
 	*blocked = false;
 	expire(h, now);
+	if (unlikely(h->sched.notes_in != h->sched.notes_out))
+		emit_notes(w);
 	if (w->vcpu && !still_runs(w, now))
 		return;
 	if (!w->vcpu) {

@@ -7,7 +7,7 @@
 #include "l0/base/assert.h"
 #include "l0/base/mem_ops.h"
 
-const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, NULL};
+const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, &sched_policy_qos, NULL};
 
 const struct sched_policy *sched_policy_lookup(const char *name)
 {
@@ -87,13 +87,19 @@ static void make_ready(struct sched *s, struct sched_vp *e, u64 now_ns, bool wok
 	pthread_cond_signal(&s->ready);
 }
 
-/* The first worker whose entity @e, now READY, should replace, or -1. Lock held. */
-static s32 worker_for(struct sched *s, const struct sched_vp *e, u64 now_ns)
+s32 sched_worker_for(struct sched *s, const struct sched_vp *e, u64 now_ns)
 {
-	for (u32 w = 0; w < s->workers; w++)
-		if (s->running[w] && s->policy->preempts(s, e, s->running[w], now_ns))
-			return (s32)w;
-	return -1;
+	s32 best = -1;
+
+	for (u32 w = 0; w < s->workers; w++) {
+		const struct sched_vp *r = s->running[w];
+		if (!r && s->workers > 1)
+			return -1; /* one is idle and will look by itself */
+		if (r && s->policy->preempts(s, e, r, now_ns) &&
+		    (best < 0 || s->policy->preempts(s, s->running[best], r, now_ns)))
+			best = (s32)w;
+	}
+	return best;
 }
 
 s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocked)
@@ -112,7 +118,7 @@ s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocke
 	case SCHED_BLOCKED:
 		e->n_wakes++;
 		make_ready(s, e, now_ns, true, false);
-		preempt = worker_for(s, e, now_ns);
+		preempt = sched_worker_for(s, e, now_ns);
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -193,4 +199,21 @@ s32 sched_transition(struct sched *s, const struct transition *t)
 	s32 preempt = s->policy->transition(s, t);
 	pthread_mutex_unlock(&s->lock);
 	return preempt;
+}
+
+void sched_tell(struct sched *s, const struct sched_note *note)
+{
+	if (s->notes_in - s->notes_out == SCHED_NOTES)
+		s->notes_out++;
+	s->note[s->notes_in++ % SCHED_NOTES] = *note;
+}
+
+bool sched_take_note(struct sched *s, struct sched_note *note)
+{
+	pthread_mutex_lock(&s->lock);
+	bool any = s->notes_in != s->notes_out;
+	if (any)
+		*note = s->note[s->notes_out++ % SCHED_NOTES];
+	pthread_mutex_unlock(&s->lock);
+	return any;
 }

@@ -72,6 +72,15 @@ struct sched_policy {
 	u64 kinds;
 };
 
+/* A decision of a policy, for the trace: the event sched_reserve. */
+struct sched_note {
+	u32 vcpu_id, entity; /* level-1 processor; vCPU inside that it is about */
+	u32 why;	     /* RESERVE_* of event_enums.def */
+	u32 confidence;
+	u64 r_ns, y_ns, x_ns, need_ns, limit_ns, jitter_ns;
+};
+#define SCHED_NOTES 64u
+
 struct sched_config {
 	const struct sched_policy *policy;
 	u32 workers;
@@ -87,9 +96,12 @@ struct sched {
 	u64 slice_ns;
 	struct sched_vp **running; /* by worker */
 	u32 n_ready, n_entities;
+	/* decisions not yet in the trace; beyond SCHED_NOTES the oldest is overwritten */
+	struct sched_note note[SCHED_NOTES];
+	u32 notes_in, notes_out;
 };
 
-extern const struct sched_policy sched_policy_rr, sched_policy_credit;
+extern const struct sched_policy sched_policy_rr, sched_policy_credit, sched_policy_qos;
 
 /* Policy by name, or NULL. sched_policies[] ends with NULL. */
 extern const struct sched_policy *const sched_policies[];
@@ -129,5 +141,13 @@ bool sched_contended(struct sched *s);
 
 /* Feed of the policy's kinds of transition. Return: the worker to be preempted, or -1. */
 s32 sched_transition(struct sched *s, const struct transition *t);
+
+/* A decision that is not in the trace yet: *@note is the oldest. Return: whether there is one. */
+bool sched_take_note(struct sched *s, struct sched_note *note);
+
+/* For policies, with the lock held: remember a decision ... */
+void sched_tell(struct sched *s, const struct sched_note *note);
+/* ... and the worker whose entity @e, READY, should replace: the least urgent one; -1: none. */
+s32 sched_worker_for(struct sched *s, const struct sched_vp *e, u64 now_ns);
 
 #endif

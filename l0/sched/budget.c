@@ -1,0 +1,64 @@
+#include "l0/sched/budget.h"
+
+#define DOWN_NUM 3u /* 3/25 = 0.12 */
+#define DOWN_DEN 25u
+#define MARGIN_NS (50 * NS_PER_US)
+
+static u64 clamp(u64 x, u64 limit_ns)
+{
+	return MAX(MIN(x, limit_ns), (u64)BUDGET_MIN_NS);
+}
+
+static void sort_out(struct budget *b, u64 c_ns)
+{
+	u32 i;
+
+	if (b->n == BUDGET_KEPT) {
+		u64 old = b->recent[b->at];
+		for (i = 0; b->sorted[i] != old; i++)
+			;
+		for (; i + 1 < b->n; i++)
+			b->sorted[i] = b->sorted[i + 1];
+		b->n--;
+	}
+	b->recent[b->at] = c_ns;
+	b->at = (b->at + 1) % BUDGET_KEPT;
+	for (i = b->n; i && b->sorted[i - 1] > c_ns; i--)
+		b->sorted[i] = b->sorted[i - 1];
+	b->sorted[i] = c_ns;
+	b->n++;
+}
+
+void budget_finished(struct budget *b, u64 c_ns, u64 limit_ns)
+{
+	sort_out(b, c_ns);
+	if (c_ns >= b->x_ns)
+		b->x_ns = c_ns;
+	else
+		b->x_ns -= (b->x_ns - c_ns) * DOWN_NUM / DOWN_DEN;
+	b->x_ns = clamp(b->x_ns, limit_ns);
+}
+
+void budget_unfinished(struct budget *b, u64 used_ns, u64 limit_ns)
+{
+	u64 x = MAX(b->x_ns, used_ns);
+
+	b->x_ns = clamp(x + x / 8, limit_ns);
+}
+
+u64 budget_median_ns(const struct budget *b)
+{
+	return b->n ? b->sorted[b->n / 2] : 0;
+}
+
+u64 budget_wanted_ns(const struct budget *b)
+{
+	return b->x_ns + b->x_ns / 10 + MARGIN_NS;
+}
+
+u64 budget_squeezed_ns(const struct budget *b)
+{
+	u64 median = budget_median_ns(b);
+
+	return (median ? median : b->x_ns) * 51 / 50;
+}

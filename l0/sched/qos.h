@@ -1,0 +1,108 @@
+/*
+ * Parts of the qos policy, private to l0/sched: what it knows of each level-1 processor and of the
+ * entities inside (guest vCPUs), and the functions by which its three files work together:
+ *   qos_infer.c    transitions -> arrivals, claims, jobs; period, budget, real-time or not
+ *   qos_reserve.c  shares by weight, admission, size of a reservation, its life
+ *   policy_qos.c   queues: earliest deadline first among reservations, fair for the rest
+ *
+ * A reservation (R, Y) has a phase: it is activated at the due time of an arrival that fits the grid of
+ * the entity, has the deadline due + Y, and is measured in CPU time of the whole processor: what c, from
+ * which R is learnt, is measured in, too. So the reservations of several entities on one processor run down
+ * together. Everything here runs under the scheduler's lock; nothing allocates after qos_add().
+ */
+#ifndef L0_SCHED_QOS_H
+#define L0_SCHED_QOS_H
+
+#include "l0/sched/budget.h"
+#include "l0/sched/fair.h"
+#include "l0/sched/period.h"
+#include "l0/sched/realtime.h"
+
+#define QOS_ENTITIES 8u /* by processor; beyond, the one that claimed longest ago is forgotten */
+#define QOS_ARRIVALS 4u
+#define PPM 1000000ull
+
+struct qos_arrival {
+	u64 due_ns, cpu_ns; /* when it was due, and CPU time of its processor then */
+	u32 serial;	    /* from 1 */
+};
+
+struct qos_entity {
+	u32 id; /* of the vCPU; EVENT_NO_ID: free */
+	struct period period;
+	struct budget budget;
+	struct realtime rt;
+	/* its job: from the claim to HLT */
+	u32 claimed; /* serial of the latest arrival that it claimed */
+	u64 claim_ns;
+	u64 job_due_ns, job_cpu_ns;
+	bool job_open, job_late; /* late: it began with the rest of an older one */
+	/* its reservation */
+	u64 r_ns; /* 0: none */
+	bool active, extended, used_up;
+	bool awaited; /* activated, its arrival not claimed yet */
+	u64 end_cpu_ns, deadline_ns;
+	u64 told_r_ns;
+	u32 told_why;
+};
+
+struct qos_vp {
+	struct list_node node; /* in qos.vps */
+	struct sched_vp *e;
+	struct qos_entity entity[QOS_ENTITIES];
+	struct qos_entity *last; /* looked up last */
+	bool has_guests;	 /* some entity is a guest: its own halts say nothing */
+	struct qos_arrival arrival[QOS_ARRIVALS];
+	u32 n_arrivals;
+	bool on_edf; /* queue, while READY */
+	/* share */
+	u64 share_ppm;	 /* of one worker that its reservations may take */
+	u64 old_share_ppm;
+	u64 demand_ppm;	 /* what it used lately; PPM and more: backlogged */
+	u64 window_busy_ns, window_ran_ns;
+	bool satisfied;
+};
+
+struct qos {
+	struct fair fair;
+	struct runq edf;
+	struct list_node by_age; /* fair class, in order of waiting */
+	struct list_node vps;
+	u64 next_refresh_ns, window_start_ns;
+};
+
+/* CPU time of @e up to @now_ns. */
+static inline u64 qos_cpu(const struct sched_vp *e, u64 now_ns)
+{
+	u64 running = e->state == SCHED_RUNNING && now_ns > e->run_start_ns ? now_ns - e->run_start_ns : 0;
+
+	return e->ran_ns + running;
+}
+
+static inline struct qos_vp *qos_of(const struct sched_vp *e)
+{
+	return e->policy_data;
+}
+
+/* The active reservation of @v with the earliest deadline that has CPU time left at @cpu_ns, or NULL. */
+struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns);
+
+/* An arrival of @x is due: its reservation is full again. */
+void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns);
+
+/* Reservations that are used up: extended once, or over. */
+void qos_settle(struct qos_vp *v, u64 cpu_ns);
+
+/* Size of @x's reservation, from all that is known now; decisions become notes. */
+void qos_resize(struct sched *s, struct qos_vp *v, struct qos_entity *x);
+
+/* Shares anew, silent sources dropped: ten times a second. O(processors). */
+void qos_refresh(struct sched *s, u64 now_ns);
+
+/* Move @e, READY, to the queue where it belongs now. */
+void qos_requeue(struct sched *s, struct sched_vp *e, u64 now_ns);
+
+/* The policy's feed. */
+s32 qos_transition(struct sched *s, const struct transition *t);
+
+#endif

@@ -1,0 +1,224 @@
+#include "l0/arch/events.h"
+#include "l0/arch/vmexit.h"
+#include "l0/sched/qos.h"
+
+
+/* --- who is it about --- */
+
+static struct qos_entity *entity_lookup(struct qos_vp *v, u32 id)
+{
+	if (v->last && v->last->id == id)
+		return v->last;
+	for (u32 i = 0; i < QOS_ENTITIES; i++)
+		if (v->entity[i].id == id)
+			return v->last = &v->entity[i];
+	return NULL;
+}
+
+static struct qos_entity *entity_get(struct qos_vp *v, u32 id)
+{
+	struct qos_entity *x = entity_lookup(v, id), *old = &v->entity[0];
+
+	if (x)
+		return x;
+	for (u32 i = 0; i < QOS_ENTITIES && old->id != EVENT_NO_ID; i++)
+		if (v->entity[i].id == EVENT_NO_ID || v->entity[i].claim_ns < old->claim_ns)
+			old = &v->entity[i];
+	*old = (struct qos_entity){.id = id};
+	return v->last = old;
+}
+
+/* A processor by its own number or by that of a guest vCPU it runs. */
+static struct qos_vp *vp_lookup(struct sched *s, const struct transition *t)
+{
+	struct sched_vp *running = t->worker < s->workers ? s->running[t->worker] : NULL;
+	struct qos *q = s->policy_data;
+	struct qos_vp *v;
+
+	if (running && (running->vcpu_id == t->vcpu_id || entity_lookup(qos_of(running), t->vcpu_id)))
+		return qos_of(running);
+	list_for_each(v, &q->vps, node)
+		if (v->e->vcpu_id == t->vcpu_id || (t->level > 1 && entity_lookup(v, t->vcpu_id)))
+			return v;
+	return NULL;
+}
+
+static struct qos_vp *vp_running(struct sched *s, const struct transition *t)
+{
+	struct sched_vp *e = t->worker < s->workers ? s->running[t->worker] : NULL;
+
+	return e ? qos_of(e) : NULL;
+}
+
+/* --- arrivals --- */
+
+static bool is_periodic_source(u64 source)
+{
+	return source != INTR_SOURCE_IPI && source != INTR_SOURCE_NMI;
+}
+
+/* An interrupt of @v is due: remember it for the entity that will claim it, and start reservations. */
+static s32 arrival_due(struct sched *s, struct qos_vp *v, u64 due_ns, u64 now_ns)
+{
+	struct qos_arrival *a = &v->arrival[v->n_arrivals++ % QOS_ARRIVALS];
+	u64 cpu_ns = qos_cpu(v->e, now_ns);
+	bool activated = false;
+
+	*a = (struct qos_arrival){.due_ns = due_ns, .cpu_ns = cpu_ns, .serial = v->n_arrivals};
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (!x->r_ns || !period_expects(&x->period, due_ns))
+			continue;
+		qos_activate(v, x, due_ns, cpu_ns);
+		activated = true;
+	}
+	if (!activated || v->e->state != SCHED_READY)
+		return -1;
+	qos_requeue(s, v->e, now_ns);
+	return sched_worker_for(s, v->e, now_ns);
+}
+
+/* Which arrival does @x take? One on its grid if there is, else the newest; NULL: all are taken. */
+static const struct qos_arrival *arrival_for(const struct qos_vp *v, const struct qos_entity *x)
+{
+	const struct qos_arrival *newest = NULL;
+
+	for (u32 i = 0; i < QOS_ARRIVALS; i++) {
+		const struct qos_arrival *a = &v->arrival[i];
+		if (a->serial <= x->claimed)
+			continue;
+		if (period_expects(&x->period, a->due_ns) && (!newest || a->due_ns > newest->due_ns ||
+							      !period_expects(&x->period, newest->due_ns)))
+			newest = a;
+		else if (!newest || (a->serial > newest->serial && !period_expects(&x->period, newest->due_ns)))
+			newest = a;
+	}
+	return newest;
+}
+
+/* --- jobs --- */
+
+/* The next arrival finds the job open. */
+static void job_unfinished(struct qos_entity *x, u64 cpu_ns)
+{
+	u64 used = cpu_ns - x->job_cpu_ns, budget;
+
+	/* Nothing is learnt from a job that did not get what was reserved for it. */
+	if (!x->r_ns || x->used_up)
+		realtime_job(&x->rt, false);
+	if (x->used_up && x->rt.is_rt)
+		budget_unfinished(&x->budget, used, x->period.y_ns);
+	if (!x->rt.is_rt && x->period.y_ns)
+		realtime_trial(&x->rt, used, x->period.y_ns, &budget);
+	x->job_late = true;
+}
+
+/* @x gets an interrupt: its next job begins. */
+static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
+{
+	const struct qos_arrival *a = arrival_for(v, x);
+	u64 cpu_ns = qos_cpu(v->e, now_ns);
+	u64 due_ns = a ? a->due_ns : now_ns;
+
+	if (x->job_open)
+		job_unfinished(x, cpu_ns);
+	x->job_open = true;
+	x->job_due_ns = due_ns;
+	x->job_cpu_ns = a ? a->cpu_ns : cpu_ns;
+	x->claim_ns = now_ns;
+	x->awaited = false;
+	if (a)
+		x->claimed = a->serial;
+	enum period_match match = period_arrival(&x->period, due_ns);
+	if (match == PERIOD_LOCKED || (x->rt.trial && !x->r_ns))
+		qos_resize(s, v, x);
+}
+
+static s32 job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
+{
+	struct qos *q = s->policy_data;
+	bool had_server = x->active;
+
+	if (!x->job_open)
+		return -1;
+	x->job_open = false;
+	x->active = false;
+	realtime_job(&x->rt, true);
+	if (!x->job_late)
+		budget_finished(&x->budget, qos_cpu(v->e, now_ns) - x->job_cpu_ns,
+				x->period.y_ns ? x->period.y_ns : PERIOD_MAX_NS);
+	x->job_late = false;
+	qos_resize(s, v, x);
+	x->active = false;
+	/* What is left of the reservation is everybody's again. */
+	const struct sched_vp *next = runq_first(&q->edf) ? runq_first(&q->edf) : runq_first(&q->fair.queue);
+	return had_server && next ? sched_worker_for(s, next, now_ns) : -1;
+}
+
+/* --- the feed --- */
+
+static s32 on_entry(struct sched *s, const struct transition *t)
+{
+	u64 info = transition_payload(t, vm_entry)->intr_info;
+	struct qos_vp *v;
+
+	if (likely(!(info & INTR_INFO_VALID)) ||
+	    (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT != INTR_KIND_EXTERNAL)
+		return -1;
+	v = vp_running(s, t);
+	if (v) {
+		v->has_guests = true;
+		claim(s, v, entity_get(v, t->vcpu_id), t->vtime_ns);
+	}
+	return -1;
+}
+
+static s32 on_exit(struct sched *s, const struct transition *t)
+{
+	const struct ev_vm_exit *x = transition_payload(t, vm_exit);
+	struct qos_vp *v;
+
+	if (likely(x->exit_reason != EXIT_REASON_HLT && x->exit_reason != EXIT_REASON_MWAIT) || t->level < 2)
+		return -1;
+	v = vp_running(s, t);
+	struct qos_entity *e = v ? entity_lookup(v, t->vcpu_id) : NULL;
+	return e ? job_finished(s, v, e, t->vtime_ns) : -1;
+}
+
+/* A machine without guests of its own: its processor is the entity. */
+static s32 on_injected(struct sched *s, const struct transition *t)
+{
+	struct qos_vp *v = vp_running(s, t);
+
+	if (v && t->level == 1 && !v->has_guests && transition_payload(t, intr_injected)->kind == INTR_KIND_EXTERNAL)
+		claim(s, v, entity_get(v, v->e->vcpu_id), t->vtime_ns);
+	return -1;
+}
+
+static s32 on_halt(struct sched *s, const struct transition *t)
+{
+	struct qos_vp *v = vp_running(s, t);
+	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
+
+	return x ? job_finished(s, v, x, t->vtime_ns) : -1;
+}
+
+static s32 on_due(struct sched *s, const struct transition *t)
+{
+	const struct ev_intr_due *d = transition_payload(t, intr_due);
+	struct qos_vp *v = is_periodic_source(d->source) ? vp_lookup(s, t) : NULL;
+
+	return v ? arrival_due(s, v, d->due_ns, t->vtime_ns) : -1;
+}
+
+s32 qos_transition(struct sched *s, const struct transition *t)
+{
+	switch (t->kind) {
+	case TRANSITION_vm_entry: return on_entry(s, t);
+	case TRANSITION_vm_exit: return on_exit(s, t);
+	case TRANSITION_intr_due: return on_due(s, t);
+	case TRANSITION_intr_injected: return on_injected(s, t);
+	case TRANSITION_halt: return on_halt(s, t);
+	default: return -1;
+	}
+}

@@ -1,0 +1,215 @@
+#include "l0/arch/events.h"
+#include "l0/sched/qos.h"
+
+#define REFRESH_NS (100 * NS_PER_MS)
+#define BACKLOGGED (~0ull)
+/* A processor that is blocked less than this part of a window is backlogged. */
+#define IDLE_PPM 20000u
+#define MAX_USE_PPM 950000u
+
+struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
+{
+	struct qos_entity *first = NULL;
+
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (x->active && cpu_ns < x->end_cpu_ns && (!first || x->deadline_ns < first->deadline_ns))
+			first = x;
+	}
+	return first;
+}
+
+void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns)
+{
+	(void)v;
+	x->active = true;
+	x->extended = false;
+	x->used_up = false;
+	x->awaited = true;
+	x->end_cpu_ns = cpu_ns + x->r_ns;
+	x->deadline_ns = due_ns + x->period.y_ns;
+}
+
+/* What the reservations of @v's other entities leave of its share, for @x's period. */
+static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
+{
+	u64 left = MIN(v->share_ppm, MAX_USE_PPM);
+
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		const struct qos_entity *o = &v->entity[i];
+		if (o == x || !o->r_ns || !o->period.y_ns)
+			continue;
+		u64 use = o->r_ns * PPM / o->period.y_ns;
+		left = left > use ? left - use : 0;
+	}
+	return x->period.y_ns * left / PPM;
+}
+
+void qos_settle(struct qos_vp *v, u64 cpu_ns)
+{
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (!x->active || cpu_ns < x->end_cpu_ns)
+			continue;
+		u64 limit = limit_of(v, x);
+		if ((x->job_open || x->awaited) && !x->extended && limit > x->r_ns) {
+			x->end_cpu_ns += MIN(x->r_ns / 2, limit - x->r_ns);
+			x->extended = true;
+		}
+		if (cpu_ns >= x->end_cpu_ns) {
+			x->active = false;
+			x->used_up = true;
+		}
+	}
+}
+
+static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, u32 why, u64 need, u64 limit)
+{
+	u64 change = x->r_ns > x->told_r_ns ? x->r_ns - x->told_r_ns : x->told_r_ns - x->r_ns;
+
+	if (why == x->told_why && change <= x->told_r_ns / 8)
+		return;
+	x->told_why = why;
+	x->told_r_ns = x->r_ns;
+	const struct sched_note note = {
+		.vcpu_id = v->e->vcpu_id,
+		.entity = x->id,
+		.why = why,
+		.r_ns = x->r_ns,
+		.y_ns = x->period.y_ns,
+		.x_ns = x->budget.x_ns,
+		.need_ns = need,
+		.limit_ns = limit,
+		.jitter_ns = x->period.jitter_ns,
+		.confidence = x->period.confidence,
+	};
+	sched_tell(s, &note);
+}
+
+void qos_resize(struct sched *s, struct qos_vp *v, struct qos_entity *x)
+{
+	u64 y = x->period.y_ns, limit = limit_of(v, x);
+	u64 wanted = budget_wanted_ns(&x->budget), squeezed = budget_squeezed_ns(&x->budget);
+	u32 why;
+
+	if (!y || (!x->rt.is_rt && !x->rt.trial)) {
+		x->r_ns = 0;
+		x->active = false;
+		if (x->told_r_ns)
+			tell(s, v, x, RESERVE_DROPPED, 0, limit);
+		return;
+	}
+	if (!x->rt.is_rt) {
+		x->r_ns = MIN(x->rt.trial_ns, limit);
+		why = RESERVE_TRIAL;
+	} else if (wanted <= limit) {
+		x->r_ns = wanted;
+		why = RESERVE_ADMITTED;
+	} else if (squeezed <= limit) {
+		x->r_ns = limit;
+		why = RESERVE_SQUEEZED;
+	} else {
+		x->r_ns = 0;
+		x->active = false;
+		why = y * v->share_ppm / PPM < squeezed ? RESERVE_REFUSED_SHARE : RESERVE_REFUSED_SIBLINGS;
+	}
+	tell(s, v, x, why, squeezed, limit);
+}
+
+/* --- shares --- */
+
+static u64 busy_ns(const struct sched_vp *e, u64 now_ns)
+{
+	u64 busy = e->ran_ns + e->waited_ns;
+
+	if (e->state == SCHED_RUNNING && now_ns > e->run_start_ns)
+		busy += now_ns - e->run_start_ns;
+	if (e->state == SCHED_READY && now_ns > e->ready_since_ns)
+		busy += now_ns - e->ready_since_ns;
+	return busy;
+}
+
+static void measure_demand(struct qos_vp *v, u64 now_ns, u64 window_ns)
+{
+	u64 busy = busy_ns(v->e, now_ns), ran = qos_cpu(v->e, now_ns);
+	u64 reserved = 0;
+
+	for (u32 i = 0; i < QOS_ENTITIES; i++)
+		if (v->entity[i].r_ns && v->entity[i].period.y_ns)
+			reserved += v->entity[i].r_ns * PPM / v->entity[i].period.y_ns;
+	u64 used = MIN(ran - v->window_ran_ns, window_ns) * PPM / window_ns;
+	u64 open = MIN(busy - v->window_busy_ns, window_ns) * PPM / window_ns;
+	v->demand_ppm = open > PPM - IDLE_PPM ? BACKLOGGED : MAX(used, reserved);
+	v->window_busy_ns = busy;
+	v->window_ran_ns = ran;
+}
+
+/*
+ * Max-min fair by weight: who needs less than its share leaves the rest to the others. A processor's
+ * share is what it could claim at the final level, whether it does or not.
+ */
+static void share_out(struct sched *s, struct qos *q)
+{
+	u64 room = s->workers * PPM, weights = 0;
+	struct qos_vp *v;
+	bool moved;
+
+	list_for_each(v, &q->vps, node) {
+		v->satisfied = false;
+		weights += v->e->weight;
+	}
+	do {
+		u64 level_room = room, level_weights = weights;
+		moved = false;
+		list_for_each(v, &q->vps, node) {
+			u64 fair = level_room * v->e->weight / level_weights;
+			if (v->satisfied || MIN(v->demand_ppm, PPM) > fair)
+				continue;
+			v->satisfied = moved = true;
+			room -= MIN(MIN(v->demand_ppm, PPM), room);
+			weights -= v->e->weight;
+		}
+	} while (moved && weights);
+	list_for_each(v, &q->vps, node) {
+		u64 demand = MIN(v->demand_ppm, PPM);
+		u64 share = weights ? room * v->e->weight / weights : demand + room;
+		share = MIN(MAX(share, v->satisfied ? demand : 0), PPM);
+		v->share_ppm = share;
+	}
+}
+
+static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now_ns)
+{
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (x->id == EVENT_NO_ID)
+			continue;
+		if (!x->job_open && period_is_silent(&x->period, now_ns)) {
+			period_drop(&x->period);
+			x->rt = (struct realtime){0};
+			x->budget = (struct budget){0};
+		}
+		if (v->share_ppm > old_share + old_share / 5)
+			realtime_retry(&x->rt);
+		qos_resize(s, v, x);
+	}
+}
+
+void qos_refresh(struct sched *s, u64 now_ns)
+{
+	struct qos *q = s->policy_data;
+	u64 window_ns = now_ns - q->window_start_ns;
+	struct qos_vp *v;
+
+	q->next_refresh_ns = now_ns + REFRESH_NS;
+	if (window_ns) {
+		list_for_each(v, &q->vps, node)
+			measure_demand(v, now_ns, window_ns);
+		q->window_start_ns = now_ns;
+	}
+	list_for_each(v, &q->vps, node)
+		v->old_share_ppm = v->share_ppm;
+	share_out(s, q);
+	list_for_each(v, &q->vps, node)
+		refresh_vp(s, v, v->old_share_ppm, now_ns);
+}
