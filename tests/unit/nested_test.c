@@ -187,6 +187,20 @@ static void msr_loading_fails_the_entry(void **state)
 	}
 }
 
+static void a_list_that_is_too_long_fails(void **state)
+{
+	vmxfix_current(f);
+	for (u32 i = 0; i < 600; i++) {
+		sysfix_poke(f->sys, 0x200000 + 16 * i, MSR_IA32_CSTAR, 8);
+		sysfix_poke(f->sys, 0x200008 + 16 * i, i, 8);
+	}
+	V->vm_entry_msr_load_addr = 0x200000;
+	V->vm_entry_msr_load_count = 0xffffffff;
+	expect_exit(true, EXIT_REASON_MSR_LOADING | EXIT_REASON_ENTRY_FAILURE);
+	assert_int_equal(V->exit_qualification, 513);
+	assert_int_equal(f->nv.last_check, CHECK_MSR_LOAD_COUNT);
+}
+
 static void an_msr_list_that_cannot_be_left_aborts(void **state)
 {
 	vmxfix_current(f);
@@ -734,6 +748,7 @@ int main(void)
 		cmocka_unit_test(failures_by_group),
 		cmocka_unit_test(msr_lists),
 		cmocka_unit_test(msr_loading_fails_the_entry),
+		cmocka_unit_test(a_list_that_is_too_long_fails),
 		cmocka_unit_test(an_msr_list_that_cannot_be_left_aborts),
 		cmocka_unit_test(events_are_injected),
 		cmocka_unit_test(pending_mtf_is_injected),
