@@ -151,8 +151,10 @@ static enum exit_action exit_hlt(struct vp *vp, struct nvmx *nv)
 /* SDM 3C "Other Causes of VM Exits": blocked in VMX root operation, a reset outside it. */
 static enum exit_action exit_init_signal(struct vp *vp, struct nvmx *nv)
 {
-	if (vp->vmxon)
+	if (vp->vmxon) {
+		nv->init_blocked = true;
 		return EXIT_ACTION_RUN;
+	}
 	exit_emit(vp, nv, false);
 	if (nv->hooks->init_signal) {
 		nv->hooks->init_signal(vp);
@@ -267,6 +269,7 @@ void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init)
 	nv->vmxon_ptr = VMX_NO_POINTER;
 	nv->preemption_deadline = NESTED_NO_DEADLINE;
 	nv->dirty = VMCS12_DIRTY_ALL;
+	nv->init_blocked = false;
 	vp->vmxon = false;
 	vp->in_l2 = false;
 	vp->ctl = nv->ctl01;

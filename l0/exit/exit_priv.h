@@ -75,6 +75,8 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv);
 /* Make the cached vmcs12 go back to memory; there is no current VMCS after it. */
 void nested_release_vmcs(struct vp *vp, struct nvmx *nv);
 
+/* VMX root operation ends, for L2 or for good: an INIT that it blocked is pending again. */
+void nested_unblock_init(struct vp *vp, struct nvmx *nv);
 /* nv->current_vmptr changed: where VMREAD and VMWRITE of L1 go. */
 void nested_current_changed(struct vp *vp, struct nvmx *nv);
 /* Would VM entry take this EPT pointer? */

@@ -9,6 +9,14 @@
 #include "shadow-vmcs/vmcs02.h"
 #include "shadow-vmcs/vmcs12.h"
 
+void nested_unblock_init(struct vp *vp, struct nvmx *nv)
+{
+	if (likely(!nv->init_blocked))
+		return;
+	nv->init_blocked = false;
+	vp_request(vp, VP_ATTN_INIT);
+}
+
 /* --- success and failure of VMX instructions, SDM 3C "Conventions" ------------------------------
  */
 
@@ -257,6 +265,7 @@ static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 	if (v->vm_entry_intr_info_field & INTR_INFO_VALID)
 		inject(vp, v);
 	timer_start(vp, nv);
+	nested_unblock_init(vp, nv);
 	if (launch)
 		v->launch_state = VMCS12_LAUNCHED;
 	nv->count.entries++;

@@ -58,6 +58,7 @@ struct nvmx {
 	u64 preemption_deadline;   /* TSC value, NESTED_NO_DEADLINE when off */
 	u64 charge_ns;		   /* virtual time to charge; the worker takes it */
 	u64 tsc_adjust;		   /* added to the machine's count by vp->ops->tsc */
+	bool init_blocked;	   /* INIT came in VMX root operation: held back until it ends */
 	struct exit_pending pending;
 	bool no_vmcs_shadowing; /* exit_set_vmcs_shadowing() */
 	bool measure_cost;	/* the worker's choice: vm_exit says what handling cost the host */

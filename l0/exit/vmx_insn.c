@@ -104,6 +104,7 @@ enum exit_action exit_vmxoff(struct vp *vp, struct nvmx *nv)
 		return EXIT_ACTION_RUN;
 	nested_release_vmcs(vp, nv);
 	vp->vmxon = false;
+	nested_unblock_init(vp, nv);
 	exit_emit(vp, nv, false);
 	VP_TRANSITION(vp, vmx_off, .region = nv->vmxon_ptr);
 	if (nv->track)

@@ -284,6 +284,24 @@ static void nmi_exits_and_blocks(void **state)
 	assert_int_equal(CPU->interruptibility & INTERRUPTIBILITY_NMI, INTERRUPTIBILITY_NMI);
 }
 
+/* INIT waits for the end of VMX root operation: an exit of the next L2, or the reset after VMXOFF.
+ */
+static void init_is_blocked_in_root_operation(void **state)
+{
+	vmxfix_current(f);
+	L2(l2_loop);
+	vp_request(f->vp, VP_ATTN_INIT);
+	expect_exit(true, EXIT_REASON_INIT_SIGNAL);
+	assert_int_equal(V->guest_rip, AT_L2);
+
+	vmxfix_current(f);
+	vp_request(f->vp, VP_ATTN_INIT);
+	vmxfix_do(f, (const u8 *)"\x90\x0f\x01\xc4\x90\xf4",
+		  (const u8 *)"\x90\x0f\x01\xc4\x90\xf4" + 6);
+	assert_false(f->vp->vmxon);
+	assert_false(CPU->cr0 & CR0_PE); /* the reset that was held back */
+}
+
 static void the_preemption_timer(void **state)
 {
 	u64 deadline;
@@ -754,6 +772,7 @@ int main(void)
 		cmocka_unit_test(pending_mtf_is_injected),
 		cmocka_unit_test(an_external_interrupt_exits_and_is_acknowledged),
 		cmocka_unit_test(nmi_exits_and_blocks),
+		cmocka_unit_test(init_is_blocked_in_root_operation),
 		cmocka_unit_test(the_preemption_timer),
 		cmocka_unit_test(an_injected_event_comes_before_the_timer),
 		cmocka_unit_test(what_l1_does_not_want_is_kept),
