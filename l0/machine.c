@@ -11,6 +11,7 @@
 #include "l0/arch/vmx.h"
 #include "l0/arch/x86.h"
 #include "l0/base/assert.h"
+#include "l0/base/mem_ops.h"
 #include "l0/cmd/exit_codes.h"
 #include "l0/dev/board.h"
 #include "l0/dev/chardev.h"
@@ -394,7 +395,7 @@ static int create_parts(struct machine *m, int *status)
 	m->vcpu = aligned_alloc(64, ALIGN_UP(sizeof(*m->vcpu) * m->nvcpus, 64));
 	if (!m->track || !m->vcpu)
 		return -ENOMEM;
-	memset(m->vcpu, 0, sizeof(*m->vcpu) * m->nvcpus);
+	nm_set(m->vcpu, 0, sizeof(*m->vcpu) * m->nvcpus);
 	err = create_devices(m);
 	for (u32 i = 0; i < m->nvcpus && !err; i++)
 		err = create_vcpu(m, i);
