@@ -53,6 +53,18 @@ static void loop_cc(struct vp *vp, const struct op *op)
 	NEXT(vp, op);
 }
 
+/* LOOP whose target was found good by the decoder. */
+#define DEF_LOOP(S) \
+	static void loop_flat##S(struct vp *vp, const struct op *op) \
+	{ \
+		SET_REG##S(vp, RCX, REG##S(vp, RCX) - 1); \
+		if (REG##S(vp, RCX)) \
+			return chain_fixed(vp, op); \
+		NEXT(vp, op); \
+	}
+DEF_LOOP(4)
+DEF_LOOP(8)
+
 /* ---- flat stack and code: 64-bit mode, and 32-bit mode without segmentation ---- */
 
 #define DEF_FLAT(B, S, T) \
@@ -167,6 +179,15 @@ static bool pick_indirect(struct decode *d, op_fn r64, op_fn r32, op_fn any)
 	return pick(d, by_flat(d, r64, r32, any), true);
 }
 
+static op_fn loop_fast(const struct decode *d)
+{
+	u64 target = d->rip + d->op->len + d->op->imm;
+	bool good = (d->mode & VP_MODE_SIZE) == VP_MODE_64 ? is_canonical_va(d->vp, target)
+							    : d->mode & VP_MODE_CSFLAT;
+
+	return !good || d->op->asize < 4 ? loop_cc : d->op->asize == 8 ? loop_flat8 : loop_flat4;
+}
+
 bool op_branch_pick(struct decode *d)
 {
 	struct op *op = d->op;
@@ -193,6 +214,8 @@ bool op_branch_pick(struct decode *d)
 		op->imm = (u16)op->imm;
 		return pick(d, by_flat(d, ret64, ret32, ret_any), true);
 	case ZYDIS_MNEMONIC_LOOP:
+		op->aux = opcode & 3;
+		return pick_rel(d, loop_fast(d), false);
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE: op->aux = opcode & 3; return pick_rel(d, loop_cc, false);
 	case ZYDIS_MNEMONIC_JCXZ:
