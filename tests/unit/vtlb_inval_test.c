@@ -703,7 +703,7 @@ static void end(void)
 
 static u32 n_steps(void)
 {
-	return getenv("NESTOR_LONG") ? 1000000 : 15000;
+	return getenv("NESTOR_LONG") ? 150000 : 15000;
 }
 
 static void run(u32 n_vps, struct vtlb_config cfg)
