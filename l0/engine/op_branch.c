@@ -183,7 +183,7 @@ static op_fn loop_fast(const struct decode *d)
 {
 	u64 target = d->rip + d->op->len + d->op->imm;
 	bool good = (d->mode & VP_MODE_SIZE) == VP_MODE_64 ? is_canonical_va(d->vp, target)
-							    : d->mode & VP_MODE_CSFLAT;
+							   : d->mode & VP_MODE_CSFLAT;
 
 	return !good || d->op->asize < 4 ? loop_cc : d->op->asize == 8 ? loop_flat8 : loop_flat4;
 }
@@ -213,9 +213,7 @@ bool op_branch_pick(struct decode *d)
 			op->imm = 0;
 		op->imm = (u16)op->imm;
 		return pick(d, by_flat(d, ret64, ret32, ret_any), true);
-	case ZYDIS_MNEMONIC_LOOP:
-		op->aux = opcode & 3;
-		return pick_rel(d, loop_fast(d), false);
+	case ZYDIS_MNEMONIC_LOOP: op->aux = opcode & 3; return pick_rel(d, loop_fast(d), false);
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE: op->aux = opcode & 3; return pick_rel(d, loop_cc, false);
 	case ZYDIS_MNEMONIC_JCXZ:

@@ -29,6 +29,7 @@
 #include "l0/engine/engine.h"
 #include "l0/engine/vec.h"
 #include "l0/mem/mem.h"
+#include "tests/unit/engine_tier.h"
 #include "trace/transition.h"
 
 #define CODE 0x5a340000ull
@@ -51,6 +52,7 @@ enum { CODE64, CODE32, CODE16 };
 struct state {
 	u64 gpr[16], rflags, rip; /* rip: offset from the start of the sequence */
 	s32 vector;		  /* -1: ran to its end */
+	u64 count;		  /* engine: instructions */
 };
 
 static u64 seed;
@@ -296,6 +298,8 @@ static void create_guest(void)
 	vp->trace = vp->tlb.trace = &trace;
 	assert_int_equal(vtlb_vp_init(vtlb, &vp->tlb, 0), 0);
 	assert_int_equal(engine_vp_init(vp, 2 * MIB), 0);
+	if (tier_is_jit())
+		assert_true(tier_attach(vp, 1));
 	engine_reset(vp, false);
 	map_page(CODE, GPA_CODE);
 	map_page(DATA, GPA_DATA);
@@ -342,6 +346,7 @@ static void run_engine(int mode, const u8 *code, u32 len, const struct state *in
 	set_mode(mode);
 	engine_state_changed(vp);
 	out->vector = 3000;
+	u64 begin = vp->insns;
 	for (u64 end = vp->insns + 100000; vp->insns < end;) {
 		enum engine_stop why = engine_run(vp, step ? vp->insns + step : end);
 
@@ -355,6 +360,7 @@ static void run_engine(int mode, const u8 *code, u32 len, const struct state *in
 	memcpy(out->gpr, vp->cpu.gpr, sizeof(out->gpr));
 	out->rflags = vp->cpu.rflags;
 	out->rip = vp->cpu.rip - start;
+	out->count = vp->insns - begin;
 	if (out->vector == VECTOR_GP && out->rip == len)
 		out->vector = -1;
 }
@@ -619,7 +625,7 @@ static u32 compare_one(int mode, u32 shown)
 	memcpy(guest, ctx->data, DATA_BYTES);
 	run_engine(mode, s.bytes, s.len, &in, &stepped, 1);
 	ok = same(mode, &got, &stepped, RFLAGS_ARITH | RFLAGS_DF) &&
-	     !memcmp(kept, guest, DATA_BYTES);
+	     !memcmp(kept, guest, DATA_BYTES) && got.count == stepped.count;
 	if (!ok && shown < SHOWN_MAX)
 		show(mode, &s, &in, &stepped, &got, "by steps / at full speed");
 	if (!ok)
