@@ -7,7 +7,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "l0/arch/ports.h"
 #include "l0/cmd/exit_codes.h"
+#include "l0/cmd/run_report.h"
 #include "l0/dev/chardev.h"
 #include "l0/engine/vec.h"
 #include "l0/host_view.h"
@@ -333,6 +335,73 @@ static int status_of(struct host *h)
 	return m && m->stopped && m->stop_cause == STOP_DEBUG_EXIT ? (int)(m->stop_status & 0xff) : EXIT_CODE_OK;
 }
 
+/* --- the report --- */
+
+static void start_report(struct host *h)
+{
+	struct run_report *r = h->opts->report;
+
+	if (!r)
+		return;
+	*r = (struct run_report){.workers = h->nworkers, .nmachines = h->nmachines};
+	for (u32 i = 0; i < h->nmachines; i++) {
+		const struct machine_desc *d = h->machine[i]->desc;
+		snprintf(r->machine[i].name, sizeof(r->machine[i].name), "%s", d->name);
+		r->machine[i].weight = d->weight ? d->weight : SCHED_WEIGHT_DEFAULT;
+	}
+}
+
+void host_count_deadline(struct machine *m, u32 value)
+{
+	struct run_report_guest *g =
+		&m->host->opts->report->machine[m->id].guest[value >> DEADLINE_GUEST_SHIFT & DEADLINE_GUEST_MASK];
+	u32 count = value >> DEADLINE_COUNT_SHIFT;
+
+	switch (value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK) {
+	case DEADLINE_KIND_MISSES:
+		g->misses = count;
+		if (worker_now(worker_self) < RUN_REPORT_SETTLED_NS)
+			g->early_misses = count;
+		break;
+	case DEADLINE_KIND_JOBS: g->jobs = count; break;
+	case DEADLINE_KIND_LATE_US: g->late_us = count; break;
+	case DEADLINE_KIND_WORK: g->work = count; break;
+	default: break;
+	}
+}
+
+void host_count_decision(struct host *h, const struct sched_note *note)
+{
+	u32 machine = note->vcpu_id >> 16;
+
+	if (machine >= h->nmachines)
+		return;
+	struct run_report_machine *r = &h->opts->report->machine[machine];
+	r->r_ns = note->r_ns;
+	r->x_ns = note->x_ns;
+	r->y_ns = note->y_ns;
+	r->reason = note->why;
+	r->refusals += note->why == RESERVE_REFUSED_SHARE || note->why == RESERVE_REFUSED_SIBLINGS;
+}
+
+static void finish_report(struct host *h)
+{
+	struct run_report *r = h->opts->report;
+
+	if (!r)
+		return;
+	for (u32 i = 0; i < h->nworkers; i++)
+		r->ran_for_ns = MAX(r->ran_for_ns, worker_now(&h->worker[i]));
+	for (u32 i = 0; i < h->nmachines; i++)
+		for (u32 v = 0; v < h->machine[i]->nvcpus; v++) {
+			const struct sched_vp *e = &h->machine[i]->vcpu[v].sched;
+			r->machine[i].ran_ns += e->ran_ns;
+			r->machine[i].waited_ns += e->waited_ns;
+			r->machine[i].switches += e->n_switches;
+			r->machine[i].longest_wait_ns = MAX(r->machine[i].longest_wait_ns, e->longest_wait_ns);
+		}
+}
+
 static void tear_down(struct host *h)
 {
 	for (u32 i = 0; i < h->nworkers; i++)
@@ -377,6 +446,7 @@ int machine_run(const struct run_options *opts)
 		status = start_machine(h, i);
 	if (status != EXIT_CODE_OK)
 		goto out;
+	start_report(h);
 	host_view_start(h);
 	if (start_gdb(h)) {
 		status = EXIT_CODE_HOST;
@@ -390,6 +460,7 @@ int machine_run(const struct run_options *opts)
 	if (h->gdb)
 		gdb_wait(h->gdb);
 	run(h);
+	finish_report(h);
 	status = status_of(h);
 out:
 	tear_down(h);

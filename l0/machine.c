@@ -137,6 +137,8 @@ static void bus_guest_deadline(void *machine, u32 value)
 	TRANSITION(&c->trace, guest_deadline, .kind = value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK,
 		   .guest = value >> DEADLINE_GUEST_SHIFT & DEADLINE_GUEST_MASK,
 		   .count = value >> DEADLINE_COUNT_SHIFT, .child = track_active_child(&c->track));
+	if (unlikely(c->machine->host->opts->report))
+		host_count_deadline(c->machine, value);
 }
 
 static void bus_memory_changed(void *machine)

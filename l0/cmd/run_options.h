@@ -24,6 +24,8 @@ enum run_phase {
 	RUN_PHASE_LEAVES, /* a signal ended it: the viewer leaves, too */
 };
 
+struct run_report;
+
 struct run_options {
 	struct machine_desc machines[RUN_MAX_MACHINES];
 	unsigned nmachines;
@@ -45,6 +47,8 @@ struct run_options {
 	int (*show_live)(const char *url, enum run_phase (*phase)(void *arg), void (*quit)(void *arg),
 			 void *arg);
 	const char *output; /* folder; NULL: ./nestor-trace-N, made when something is written */
+
+	struct run_report *report; /* filled at the end, for sched-compare; NULL: not wanted */
 
 	enum run_engine engine;
 	enum run_tlb tlb;

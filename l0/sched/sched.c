@@ -156,8 +156,11 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 		e->state = SCHED_RUNNING;
 		e->worker = (s32)worker;
 		e->wake_pending = false;
-		if (now_ns > e->ready_since_ns)
-			e->waited_ns += now_ns - e->ready_since_ns;
+		if (now_ns > e->ready_since_ns) {
+			u64 waited_ns = now_ns - e->ready_since_ns;
+			e->waited_ns += waited_ns;
+			e->longest_wait_ns = MAX(e->longest_wait_ns, waited_ns);
+		}
 		e->n_switches++;
 		e->run_start_ns = now_ns;
 		s->running[worker] = e;

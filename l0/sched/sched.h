@@ -42,7 +42,7 @@ struct sched_vp {
 	u64 run_start_ns;  /* of the slice that it runs */
 	u64 vruntime_ns;   /* fair.h: time it ran by weight */
 	void *policy_data; /* the policy's, from add to remove */
-	u64 ran_ns, waited_ns, n_switches, n_wakes;
+	u64 ran_ns, waited_ns, longest_wait_ns, n_switches, n_wakes;
 	void *owner;
 };
 #define SCHED_WEIGHT_DEFAULT 1024u
