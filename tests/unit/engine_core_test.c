@@ -191,6 +191,60 @@ static void accesses_cross_pages(void **state)
 	}
 }
 
+/* ---- fetching ---- */
+
+static u32 fault_of(u64 at, const char *bytes, u32 n)
+{
+	long_mode(at);
+	sysfix_bytes(f, at, bytes, n);
+	f->vp.ctl.exception_bitmap = ~0u;
+	engine_state_changed(&f->vp);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	return f->vp.exit.intr_info & 0xff;
+}
+
+static void bad_instructions(void **state)
+{
+	static const char prefixes[16] =
+		"\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90";
+
+	assert_int_equal(fault_of(AT_CODE, prefixes, 16), VECTOR_GP);
+	assert_int_equal(fault_of(AT_CODE, "\xf0\x89\x07", 3), VECTOR_UD); /* lock mov [rdi], eax */
+	assert_int_equal(fault_of(AT_CODE, "\xf0\x01\xc0", 3), VECTOR_UD); /* lock add eax, eax */
+	assert_int_equal(fault_of(AT_CODE, "\x06", 1), VECTOR_UD);	   /* push es */
+	assert_int_equal(f->vp.cpu.rip, AT_CODE);
+}
+
+/* The page after an instruction's first byte is not there: #PF at it, after those before it. */
+static void fetch_faults_in_second_page(void **state)
+{
+	long_mode(4 * MIB - 3);
+	sysfix_bytes(f, 4 * MIB - 3, "\xff\xc0\xb0", 3); /* inc eax; mov al, … */
+	sysfix_poke(f, AT_PD + 8 * 2, 0, 8);
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_PF;
+	engine_state_changed(&f->vp);
+	u64 start = f->vp.insns;
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.qualification, 4 * MIB);
+	assert_int_equal(f->vp.cpu.rip, 4 * MIB - 1);
+	assert_int_equal(gpr()[RAX], 1);
+	assert_int_equal(f->vp.insns - start, 1);
+}
+
+/* An instruction that the code segment's limit cuts. */
+static void fetch_ends_at_the_limit(void **state)
+{
+	sysfix_reset(f);
+	sysfix_real(f, 0x1000, 0xfffe);
+	sysfix_bytes(f, 0x1fffe, "\x40\xb8", 2); /* inc ax; mov ax, … */
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_GP;
+	engine_state_changed(&f->vp);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.intr_info & 0xff, VECTOR_GP);
+	assert_int_equal(f->vp.cpu.rip, 0xffff);
+	assert_int_equal((u16)gpr()[RAX], 1);
+}
+
 /* ---- REP ---- */
 
 GUEST(rep_movsb, 64, "rep movsb; hlt");
@@ -369,6 +423,9 @@ int main(void)
 		cmocka_unit_test(modified_from_outside),
 		cmocka_unit_test(cache_overflows),
 		cmocka_unit_test(accesses_cross_pages),
+		cmocka_unit_test(bad_instructions),
+		cmocka_unit_test(fetch_faults_in_second_page),
+		cmocka_unit_test(fetch_ends_at_the_limit),
 		cmocka_unit_test(rep_counts),
 		cmocka_unit_test(rep_compares),
 		cmocka_unit_test(rep_overlaps),
