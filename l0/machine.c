@@ -25,6 +25,7 @@
 #include "l0/dev/rtc.h"
 #include "l0/dev/uart16550.h"
 #include "l0/host.h"
+#include "l0/jit/jit.h"
 
 #define CODE_CACHE_BYTES (16 * MIB)
 #define VTLB_BYTES (16 * MIB)
@@ -330,6 +331,13 @@ static int create_devices(struct machine *m)
 	return 0;
 }
 
+static int attach_tier(const struct machine *m, struct vp *vp)
+{
+	struct jit_config cfg = {.off = m->host->opts->jit_off};
+
+	return m->host->opts->engine == RUN_ENGINE_JIT ? jit_attach(vp, &cfg) : 0;
+}
+
 static int create_vcpu(struct machine *m, u32 i)
 {
 	struct vcpu *c = &m->vcpu[i];
@@ -351,6 +359,9 @@ static int create_vcpu(struct machine *m, u32 i)
 	if (err)
 		return err;
 	err = engine_vp_init(vp, CODE_CACHE_BYTES);
+	if (err)
+		return err;
+	err = attach_tier(m, vp);
 	if (err)
 		return err;
 	exit_vp_init(&c->nv, vp, &m->profile, &exit_hooks, &c->track, i);
@@ -472,6 +483,7 @@ void machine_destroy(struct machine *m)
 	for (u32 i = 0; m->vcpu && i < m->nvcpus; i++) {
 		if (!m->vcpu[i].machine)
 			continue;
+		jit_detach(&m->vcpu[i].vp);
 		engine_vp_fini(&m->vcpu[i].vp);
 		vtlb_vp_fini(&m->vcpu[i].vp.tlb);
 		trace_ctx_fini(&m->vcpu[i].trace);

@@ -9,6 +9,7 @@
 #include "l0/base/log.h"
 #include "l0/cmd/run_check.h"
 #include "l0/cmd/value.h"
+#include "l0/jit/jit.h"
 #include "l0/lab/lab.h"
 
 enum {
@@ -27,6 +28,7 @@ enum {
 	KEY_TIMEOUT,
 	KEY_SEED,
 	KEY_TRACE_EXEC,
+	KEY_JIT_OFF,
 	KEY_GDB,
 	KEY_ENGINE,
 	KEY_TLB,
@@ -266,7 +268,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 
 static bool apply_debug(struct parse *p, const char *name, int key, const char *value, bool *known)
 {
-	static const char *const engines[] = {"interp"};
+	static const char *const engines[] = {"interp", "jit"};
 	static const char *const tlbs[] = {"normal", "audit", "adversarial", "strict"};
 	struct run_options *o = p->opts;
 	const char *bad;
@@ -278,8 +280,11 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 	case KEY_ENGINE:
 		if (!take_word(p, name, value, engines, ARRAY_SIZE(engines), &i))
 			return false;
-		o->engine = RUN_ENGINE_INTERP;
+		o->engine = (enum run_engine)i;
 		return true;
+	case KEY_JIT_OFF:
+		bad = jit_parse_groups(value, &o->jit_off);
+		return bad ? bad_value(p, name, "no group of instructions is called '%s'", bad) : true;
 	case KEY_TLB:
 		if (!take_word(p, name, value, tlbs, ARRAY_SIZE(tlbs), &i))
 			return false;

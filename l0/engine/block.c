@@ -19,7 +19,8 @@
 #define BLOCK_MAX_BYTES \
 	(sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
 
-static struct mem_frame no_frame; /* of code that lies in no RAM: such blocks are never found again */
+static struct mem_frame
+	no_frame; /* of code that lies in no RAM: such blocks are never found again */
 struct block block_unlinked = {.n = 1ull << 63, .frame = &no_frame};
 
 struct code_cache *code_cache_create(u64 bytes)
@@ -29,7 +30,8 @@ struct code_cache *code_cache_create(u64 bytes)
 	if (!c)
 		return NULL;
 	c->bytes = MAX(bytes, 16 * BLOCK_MAX_BYTES);
-	c->arena = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	c->arena = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (c->arena == MAP_FAILED) {
 		free(c);
 		return NULL;
@@ -52,8 +54,11 @@ void code_cache_flush(struct vp *vp)
 	nm_zero(c->bucket, sizeof(c->bucket));
 	c->used = 0;
 	c->epoch++;
+	c->drop = false;
 	vp->link_from = NULL;
 	vp->cur_block = &block_unlinked;
+	if (vp->tier)
+		vp->tier->cache_flushed(vp);
 }
 
 /* ---- code fetch ---- */
@@ -73,7 +78,8 @@ static struct fetch fetch_page(struct vp *vp, u64 lin)
 	if (st == VTLB_PAGE_FAULT)
 		vp_page_fault(vp, NULL, lin, f.error_code);
 	if (st == VTLB_EPT_VIOLATION || st == VTLB_EPT_MISCONFIG) {
-		vp->exit = (struct vmexit){.gla = f.gla, .gpa = f.gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
+		vp->exit = (struct vmexit){
+			.gla = f.gla, .gpa = f.gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
 		if (st == VTLB_EPT_VIOLATION) {
 			vp->exit.reason = EXIT_REASON_EPT_VIOLATION;
 			vp->exit.qualification = f.qualification;
@@ -88,7 +94,8 @@ static struct fetch fetch_page(struct vp *vp, u64 lin)
 
 static u64 code_linear(const struct vp *vp, u64 rip)
 {
-	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ? rip : (u32)(vp->cpu.seg[SEG_CS].base + rip);
+	return (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ? rip
+						       : (u32)(vp->cpu.seg[SEG_CS].base + rip);
 }
 
 /* Bytes up to @want at @f, never beyond its page. */
@@ -173,7 +180,9 @@ static void fuse_pairs(struct block *b, const struct note *notes)
 {
 	for (u32 i = 0; i + 1 < b->n_ops; i++) {
 		int cc = notes[i].fuse != FUSE_NONE ? jcc_condition(&b->ops[i + 1]) : -1;
-		op_fn fn = cc >= 0 ? op_fused_lookup(notes[i].fuse, notes[i].si, notes[i].flat64, (u32)cc) : NULL;
+		op_fn fn = cc >= 0 ? op_fused_lookup(notes[i].fuse, notes[i].si, notes[i].flat64,
+						     (u32)cc)
+				   : NULL;
 
 		if (fn)
 			b->ops[i].fn = fn;
@@ -207,8 +216,12 @@ static u16 killed_flags(const struct decode *d)
 
 static void take_note(struct note *n, const struct decode *d)
 {
-	*n = (struct note){.noflags = d->noflags, .fuse = d->fuse, .si = (u8)d->si, .flat64 = d->flat64,
-			   .may_leave = d->may_leave, .read = (u16)d->flags_read,
+	*n = (struct note){.noflags = d->noflags,
+			   .fuse = d->fuse,
+			   .si = (u8)d->si,
+			   .flat64 = d->flat64,
+			   .may_leave = d->may_leave,
+			   .read = (u16)d->flags_read,
 			   .written = (u16)d->flags_written};
 	if (d->flags_written)
 		n->killed = killed_flags(d);
@@ -227,7 +240,9 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, co
 {
 	struct op *end = &b->ops[n_ops];
 
-	*end = (struct op){.fn = op_block_end, .rip_off = (u16)bytes, .idx = (u8)n_ops,
+	*end = (struct op){.fn = op_block_end,
+			   .rip_off = (u16)bytes,
+			   .idx = (u8)n_ops,
 			   .link = {&block_unlinked}};
 	end->imm = (vp->mode & VP_MODE_SIZE) == VP_MODE_64 ? b->rip + bytes : (u32)(b->rip + bytes);
 	b->n_ops = (u16)n_ops;
@@ -240,8 +255,8 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, co
 }
 
 /* An instruction in two pages: alone in its block, checked against both frames. */
-static void make_straddling(struct vp *vp, struct decode *d, struct block *b, const struct fetch *f, u64 lin,
-			    u64 limit_bytes)
+static void make_straddling(struct vp *vp, struct decode *d, struct block *b, const struct fetch *f,
+			    u64 lin, u64 limit_bytes)
 {
 	u8 bytes[16];
 	u32 first = copy_code(vp, f, bytes, 15), more;
@@ -276,12 +291,13 @@ static bool is_new_line(const struct fetch *at, u32 want)
 {
 	u64 line = at->gpa / CODE_LINE_BYTES;
 
-	return (at->gpa + want - 1) / CODE_LINE_BYTES != line || (at->gpa - 1) / CODE_LINE_BYTES != line;
+	return (at->gpa + want - 1) / CODE_LINE_BYTES != line ||
+	       (at->gpa - 1) / CODE_LINE_BYTES != line;
 }
 
 /* Instructions until one ends the block; @limit_bytes: what the page and the segment hold. */
-static void make_run(struct vp *vp, struct decode *d, struct block *b, const struct fetch *f, u64 lin,
-		     u64 limit_bytes)
+static void make_run(struct vp *vp, struct decode *d, struct block *b, const struct fetch *f,
+		     u64 lin, u64 limit_bytes)
 {
 	struct note notes[BLOCK_MAX_OPS];
 	u32 off = 0, n = 0, max = b->mode & VP_MODE_ONE || !f->hva ? 1 : BLOCK_MAX_OPS;
@@ -336,7 +352,8 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 		vp_fault(vp, NULL, VECTOR_GP, 0);
 	vp_vec_park(vp);
 	b = alloc_block(vp);
-	*b = (struct block){.rip = vp->cpu.rip, .hva = f->hva, .gpa = f->gpa, .mode = mode, .frame = &no_frame};
+	*b = (struct block){
+		.rip = vp->cpu.rip, .hva = f->hva, .gpa = f->gpa, .mode = mode, .frame = &no_frame};
 	if (f->hva)
 		b->frame = mem_frame(vp->mem, f->gpa);
 	make_run(vp, &d, b, f, lin, left);
@@ -346,11 +363,13 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 		b->next = *head;
 		*head = b;
 	}
+	if (vp->tier)
+		vp->tier->block_made(vp, b);
 	return b;
 }
 
-/* A stale block whose bytes are what they were lives on under the new generation. The lines are marked
- * first: a write after the comparison makes it stale again. */
+/* A stale block whose bytes are what they were lives on under the new generation. The lines are
+ * marked first: a write after the comparison makes it stale again. */
 static bool revive(struct vp *vp, struct block *b)
 {
 	struct fetch f = {.hva = b->hva, .gpa = b->gpa};
@@ -376,7 +395,8 @@ static bool second_page_is_same(struct vp *vp, const struct block *b, u64 lin)
 	p = softtlb_exec(vp, next);
 	if (!p)
 		p = fetch_page(vp, next).hva;
-	return p == b->hva2 && b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED);
+	return p == b->hva2 &&
+	       b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED);
 }
 
 struct block *block_get(struct vp *vp, u32 mode)
@@ -384,6 +404,8 @@ struct block *block_get(struct vp *vp, u32 mode)
 	u64 rip = vp->cpu.rip, lin = code_linear(vp, rip);
 	struct fetch f = {.hva = softtlb_exec(vp, lin)};
 
+	if (unlikely(vp->code->drop))
+		code_cache_flush(vp);
 	if (unlikely(!f.hva)) {
 		vp->cpu.rflags = vp_rflags(vp);
 		if ((mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(vp, lin))
@@ -404,7 +426,8 @@ struct block *block_get(struct vp *vp, u32 mode)
 				vp->n_block_kills++;
 				break;
 			}
-			if (unlikely(!(mode & VP_MODE_CSFLAT) && b->bytes > segment_bytes_left(vp, rip)))
+			if (unlikely(!(mode & VP_MODE_CSFLAT) &&
+				     b->bytes > segment_bytes_left(vp, rip)))
 				break;
 			return b;
 		}
@@ -425,7 +448,8 @@ void block_stop_if_stale(struct vp *vp)
 	if (!b || b == &block_unlinked)
 		return;
 	stale = !block_is_fresh(b) ||
-		(b->frame2 && b->gen2 != __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
+		(b->frame2 &&
+		 b->gen2 != __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
 	if (likely(!stale) || revive(vp, b))
 		return;
 	/* Take it out of the cache: what follows the running operation is overwritten. */

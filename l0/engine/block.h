@@ -1,14 +1,14 @@
 /*
  * The operation cache of one virtual processor: blocks of decoded operations, found by the host
- * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is one
- * bounded arena, emptied as a whole when it is full. A block is stale when the code generation of its
- * frame moved on (struct mem_frame): it is not entered, and when it is looked up again its bytes are
- * compared: it lives on when they are the same, since the write was for its neighbours.
+ * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is
+ * one bounded arena, emptied as a whole when it is full. A block is stale when the code generation
+ * of its frame moved on (struct mem_frame): it is not entered, and when it is looked up again its
+ * bytes are compared: it lives on when they are the same, since the write was for its neighbours.
  *
  * A block is a straight run of operations with side exits: a conditional branch that is not taken
  * goes on inside it. It ends at a page end, at an unconditional transfer, at an operation that may
- * change the mode, at BLOCK_MAX_OPS. An instruction that straddles two pages is a block alone and is
- * checked against both frames. Used by the worker that runs the VP; nothing here is shared.
+ * change the mode, at BLOCK_MAX_OPS. An instruction that straddles two pages is a block alone and
+ * is checked against both frames. Used by the worker that runs the VP; nothing here is shared.
  */
 #ifndef L0_ENGINE_BLOCK_H
 #define L0_ENGINE_BLOCK_H
@@ -25,14 +25,16 @@ struct block {
 	u64 gpa;		 /* the same, machine physical */
 	u8 *code;		 /* the bytes it was decoded from, behind the operations */
 	struct mem_frame *frame; /* of the first byte's page */
-	u64 n;			 /* instructions when it runs to its end; the unlinked block: huge */
-	u32 gen;		 /* frame->code_gen when it was decoded */
-	u32 mode;		 /* VP_MODE_* | VP_MODE_ONE */
-	struct block *next;	 /* same bucket */
+	u64 n;		    /* instructions when it runs to its end; the unlinked block: huge */
+	u32 gen;	    /* frame->code_gen when it was decoded */
+	u32 mode;	    /* VP_MODE_* | VP_MODE_ONE */
+	struct block *next; /* same bucket */
 	struct mem_frame *frame2; /* straddling instruction: second page, else NULL */
 	u8 *hva2;
 	u32 gen2;
 	u16 bytes, n_ops; /* without the closing operation */
+	u32 heat;	  /* vp->tier: entries until it is translated, */
+	op_fn first;	  /* and the handler of ops[0] itself */
 	struct op ops[];
 };
 
@@ -40,6 +42,7 @@ struct code_cache {
 	u8 *arena;
 	u64 bytes, used;
 	u32 epoch; /* incremented when everything is dropped */
+	bool drop; /* the tier wants that before the next look-up */
 	struct block *bucket[BLOCK_BUCKETS];
 };
 

@@ -1,9 +1,9 @@
 /*
  * The interpreter: engine_run(), the ends of blocks, and the ways out of an operation.
  *
- * A fault or exit in mid-operation leaves by longjmp to engine_run(), with vp->cpu completed from the
- * operation (RIP, count, flags); event delivery goes on from there. Asynchronous work is looked at
- * where a block is entered: by one load of vp->attn.
+ * A fault or exit in mid-operation leaves by longjmp to engine_run(), with vp->cpu completed from
+ * the operation (RIP, count, flags); event delivery goes on from there. Asynchronous work is looked
+ * at where a block is entered: by one load of vp->attn.
  */
 #include <setjmp.h>
 #include "l0/engine/engine.h"
@@ -97,8 +97,8 @@ _Noreturn void vp_restart(struct vp *vp)
 	escape(vp, ESCAPE_RESTART);
 }
 
-/* Go on at @target (checked) with the count @start: in its block when it is known and nothing is due,
- * else by way of the run loop. */
+/* Go on at @target (checked) with the count @start: in its block when it is known and nothing is
+ * due, else by way of the run loop. */
 static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
 {
 	u64 lin = is_code64(vp) ? target : (u32)(vp->cpu.seg[SEG_CS].base + target);
@@ -107,8 +107,8 @@ static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
 	if (likely(p)) {
 		struct block *b = vp->code->bucket[block_hash(p)];
 
-		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode && !b->frame2 &&
-			   (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start)))
+		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode &&
+			   !b->frame2 && (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start)))
 			RUN_BLOCK(vp, b, start);
 	}
 	vp->cpu.rip = target;
@@ -171,8 +171,8 @@ void op_block_end(struct vp *vp, const struct op *op)
 
 void check_branch_target(struct vp *vp, const struct op *op, u64 target)
 {
-	bool ok = is_code64(vp) ? is_canonical_va(vp, target) :
-				  vp->mode & VP_MODE_CSFLAT || target <= vp->cpu.seg[SEG_CS].limit;
+	bool ok = is_code64(vp) ? is_canonical_va(vp, target)
+				: vp->mode & VP_MODE_CSFLAT || target <= vp->cpu.seg[SEG_CS].limit;
 
 	if (unlikely(!ok))
 		vp_fault(vp, op, VECTOR_GP, 0);
@@ -202,7 +202,10 @@ static void run_block(struct vp *vp, struct block *b)
 	vp->cur_block = b;
 	vp->block_insns = vp->insns;
 #if ENGINE_SIBLING_CALLS
-	op->fn(vp, op);
+	if (vp->tier)
+		vp->tier->enter(vp, op);
+	else
+		op->fn(vp, op);
 #else
 	do {
 		op->fn(vp, op);
@@ -221,10 +224,12 @@ static void link_blocks(struct vp *vp, struct op *from, struct block *b)
 {
 	const struct block *a = vp->cur_block;
 
-	if (a == &block_unlinked || !b->hva || b->frame2 || a->frame2 || !(b->mode & VP_MODE_CSFLAT) ||
+	if (a == &block_unlinked || !b->hva || b->frame2 || a->frame2 ||
+	    !(b->mode & VP_MODE_CSFLAT) ||
 	    ((a->rip ^ b->rip) | ((u64)a->hva ^ (u64)b->hva)) & PAGE_MASK)
 		return;
-	/* With a segment base that is no multiple of the page size, equal RIP pages are not enough. */
+	/* With a segment base that is no multiple of the page size, equal RIP pages are not enough.
+	 */
 	if (!is_code64(vp) && vp->cpu.seg[SEG_CS].base % PAGE_SIZE)
 		return;
 	from->link[0] = b;
@@ -260,7 +265,8 @@ static enum engine_stop run(struct vp *vp)
 		bool due = vp->insns >= vp->until;
 
 		/* What an entry injects and whether it is halted do not wait for an instruction. */
-		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE && !(attn & VP_ATTN_INJECT))
+		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE &&
+		    !(attn & VP_ATTN_INJECT))
 			return finish(vp, ENGINE_STOP_COUNT);
 		if (unlikely(attn)) {
 			bool stop = false;
@@ -277,7 +283,8 @@ static enum engine_stop run(struct vp *vp)
 			return finish(vp, ENGINE_STOP_HALT);
 		if (unlikely(due))
 			return finish(vp, ENGINE_STOP_COUNT);
-		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec && !vp->ops->trace_exec(vp))
+		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec &&
+		    !vp->ops->trace_exec(vp))
 			return finish(vp, ENGINE_STOP_REQUEST);
 		run_block(vp, find_block(vp, attn));
 	}
@@ -299,10 +306,8 @@ enum engine_stop engine_run(struct vp *vp, u64 until)
 		if (event_deliver_fault(vp))
 			return ENGINE_STOP_EXIT;
 		break;
-	case ESCAPE_EXIT:
-		return ENGINE_STOP_EXIT;
-	default:
-		break;
+	case ESCAPE_EXIT: return ENGINE_STOP_EXIT;
+	default: break;
 	}
 	vp->arith = arith_from_rflags(vp->cpu.rflags);
 	return run(vp);

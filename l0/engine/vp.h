@@ -26,20 +26,20 @@ struct cpu_features;
 struct vp;
 
 /* Reasons to look up at the next instruction boundary (event_boundary() in event.c). */
-#define VP_ATTN_REQUEST 0x0001u	    /* another thread, or the worker, wants engine_run() to return */
-#define VP_ATTN_INTR 0x0002u	    /* INTR line: an interrupt controller has a vector for this VP */
+#define VP_ATTN_REQUEST 0x0001u /* another thread, or the worker, wants engine_run() to return */
+#define VP_ATTN_INTR 0x0002u	/* INTR line: an interrupt controller has a vector for this VP */
 #define VP_ATTN_NMI 0x0004u
 #define VP_ATTN_INIT 0x0008u
 #define VP_ATTN_SIPI 0x0010u
 #define VP_ATTN_INTR_WINDOW 0x0020u /* "interrupt-window exiting" is 1 */
 #define VP_ATTN_NMI_WINDOW 0x0040u
 #define VP_ATTN_MTF 0x0080u
-#define VP_ATTN_STEP 0x0100u	    /* RFLAGS.TF, a shadow (STI, MOV SS), pending debug exceptions */
-#define VP_ATTN_SAFE_POINT 0x0200u  /* the virtual TLB wants vtlb_safe_point() */
-#define VP_ATTN_INJECT 0x0400u	    /* VM entry: deliver @inject first */
-#define VP_ATTN_VIRQ 0x0800u	    /* virtual-interrupt delivery has to evaluate */
-#define VP_ATTN_WATCH 0x1000u	    /* DR7 has enabled breakpoints: run by single steps where needed */
-#define VP_ATTN_TRACE 0x2000u	    /* --trace-exec */
+#define VP_ATTN_STEP 0x0100u	   /* RFLAGS.TF, a shadow (STI, MOV SS), pending debug exceptions */
+#define VP_ATTN_SAFE_POINT 0x0200u /* the virtual TLB wants vtlb_safe_point() */
+#define VP_ATTN_INJECT 0x0400u	   /* VM entry: deliver @inject first */
+#define VP_ATTN_VIRQ 0x0800u	   /* virtual-interrupt delivery has to evaluate */
+#define VP_ATTN_WATCH 0x1000u /* DR7 has enabled breakpoints: run by single steps where needed */
+#define VP_ATTN_TRACE 0x2000u /* --trace-exec */
 
 /* What the machine gives the engine. All may be called in mid-instruction; none blocks. */
 struct vp_ops {
@@ -50,11 +50,19 @@ struct vp_ops {
 	u64 (*tsc)(struct vp *vp);
 	void (*set_tpr)(struct vp *vp, u8 tpr); /* MOV CR8: TPR[7:4] in bits 7:4 */
 	u8 (*get_tpr)(struct vp *vp);
-	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return: false:
-	 * do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
+	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return:
+	 * false: do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
 	bool (*trace_exec)(struct vp *vp);
 	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
 	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
+};
+
+/* A faster tier (l0/jit) that replaces handlers of cached operations by code of its own. */
+struct engine_tier {
+	/* Call op->fn, which may destroy every register but the stack pointer. */
+	void (*enter)(struct vp *vp, const struct op *op);
+	void (*block_made)(struct vp *vp, struct block *b);
+	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
 };
 
 #define SOFTTLB_ENTRIES 256u
@@ -68,7 +76,7 @@ struct softtlb_entry {
 };
 
 struct softtlb {
-	u64 gen; /* 1..4095 */
+	u64 gen;      /* 1..4095 */
 	u64 last_gen; /* given out; what older ones tagged stays until it is overwritten */
 	u64 epoch;    /* marks of before are void */
 	/* Slots that may hold a write tag; too many to list: count > the array */
@@ -84,35 +92,37 @@ struct vp {
 	bool vmxon; /* L1 is in VMX operation: CR0/CR4 fixed bits are enforced by the engine */
 
 	/* --- engine, hot --- */
-	u64 insns;	      /* retired instructions; exact at every return and in every callback */
+	u64 insns; /* retired instructions; exact at every return and in every callback */
 	u64 until;
-	u64 next_rip;	      /* slow operations: RIP after this instruction, may be overwritten */
-	u32 arith;	      /* flags as LAHF (bits 15:8) and SETO (bit 0) leave them in AX */
-	u32 mode;	      /* key of the decoding mode: VP_MODE_* */
-	u32 mmu_mode;	      /* index into softtlb.e for explicit data accesses */
+	u64 next_rip; /* slow operations: RIP after this instruction, may be overwritten */
+	u32 arith;    /* flags as LAHF (bits 15:8) and SETO (bit 0) leave them in AX */
+	u32 mode;     /* key of the decoding mode: VP_MODE_* */
+	u32 mmu_mode; /* index into softtlb.e for explicit data accesses */
 	u32 cpl;
 	u64 ea_base[SEG_COUNT + 1]; /* segment bases by use: 0 for ES..DS in 64-bit mode; [8] = 0 */
-	_Atomic u32 attn;     /* VP_ATTN_* */
+	_Atomic u32 attn;	    /* VP_ATTN_* */
 	struct softtlb_entry *tlb_e; /* tlb_soft.e[mmu_mode] */
 	const struct op *cur; /* operation whose slow path runs: gives RIP and count of a fault */
 	struct block *cur_block;
-	u64 block_insns;      /* @insns at the start of cur_block */
-	const struct op *next_op;   /* builds without sibling calls: what the run loop calls next */
-	const struct op *link_from; /* branch that left its block and wants to be chained, or NULL */
-	u32 va_bits;	      /* linear-address width: 48, or 57 with CR4.LA57 */
+	u64 block_insns;	  /* @insns at the start of cur_block */
+	const struct op *next_op; /* builds without sibling calls: what the run loop calls next */
+	const struct op
+		*link_from; /* branch that left its block and wants to be chained, or NULL */
+	u32 va_bits;	    /* linear-address width: 48, or 57 with CR4.LA57 */
 	/* A read-modify-write that the soft TLB did not serve, see access_rmw_begin(). */
 	u64 rmw_value[2], rmw_lin, rmw_gpa;
 	u8 rmw_kind, rmw_size;
-	bool host_watch;      /* show every data access to ops->watch */
-	bool vec_live;	      /* the guest's vector state is in the host's registers */
-	bool delivering;      /* an event is being delivered: faults become double faults */
+	bool host_watch; /* show every data access to ops->watch */
+	bool vec_live;	 /* the guest's vector state is in the host's registers */
+	bool delivering; /* an event is being delivered: faults become double faults */
 
 	/* --- results --- */
 	struct vmexit exit;
 	u32 fault_vector, fault_error;
 	bool fault_has_error;
 	u64 fault_cr2;
-	/* Event to inject at VM entry (VP_ATTN_INJECT), VM-entry interruption-information layout. */
+	/* Event to inject at VM entry (VP_ATTN_INJECT), VM-entry interruption-information layout.
+	 */
 	u32 inject_info, inject_error, inject_len;
 	/* The event whose delivery is in progress, for IDT-vectoring information. */
 	u32 idtv_info, idtv_error, idtv_len;
@@ -134,22 +144,25 @@ struct vp {
 		bool step_armed;	  /* TF was 1 before the instruction that runs now */
 		bool shadow_armed;	  /* a shadow or RF was there before it */
 		bool intr_taken;	  /* an interrupt was delivered just before it */
-		bool mtf_armed, mtf_due;  /* the instruction after VM entry runs; exit at the boundary */
-		bool iret_unblocked;	  /* the running IRET ended blocking by NMI */
-		u64 fault_insns;	  /* count at the last fault delivered, */
-		u32 faults;		  /* and how many there were since without progress */
-		u64 fault_dr6;		  /* bits for DR6 of a #DB in fault_vector */
-		u64 ple_first, ple_last;  /* PAUSE-loop exiting: time-stamp counter values */
-		bool monitor_armed;	  /* MONITOR was executed, MWAIT not yet */
-		u64 io_rip, io_rcx;	  /* REP INS/OUTS cut short within a counted group: where, */
-		u8 io_group;		  /* and the bytes of the group that are done */
-		u64 rng;		  /* RDRAND and RDSEED; 0: seeded from the VP's number */
+		bool mtf_armed,
+			mtf_due;     /* the instruction after VM entry runs; exit at the boundary */
+		bool iret_unblocked; /* the running IRET ended blocking by NMI */
+		u64 fault_insns;     /* count at the last fault delivered, */
+		u32 faults;	     /* and how many there were since without progress */
+		u64 fault_dr6;	     /* bits for DR6 of a #DB in fault_vector */
+		u64 ple_first, ple_last; /* PAUSE-loop exiting: time-stamp counter values */
+		bool monitor_armed;	 /* MONITOR was executed, MWAIT not yet */
+		u64 io_rip, io_rcx;	 /* REP INS/OUTS cut short within a counted group: where, */
+		u8 io_group;		 /* and the bytes of the group that are done */
+		u64 rng;		 /* RDRAND and RDSEED; 0: seeded from the VP's number */
 	} ev;
 
 	/* x87: the guest's own last instruction, operand and opcode, see vec.h */
 	u64 fpu_ip, fpu_dp;
 	u16 fpu_op;
 	struct vec_stubs *stubs;
+	const struct engine_tier *tier; /* or NULL: handlers alone */
+	void *tier_data;
 	u8 vec_buf[64] __attribute__((aligned(64))); /* operand that is no plain RAM in one page */
 
 	/* engine counters (engine.def prints them) */
@@ -166,26 +179,28 @@ struct vp {
 #define VP_MODE_CPL3 0x08u
 #define VP_MODE_REAL 0x10u /* CR0.PE = 0 */
 #define VP_MODE_V86 0x20u
-#define VP_MODE_FLAT 0x40u /* ES, CS, SS, DS: base 0, limit 4 GiB - 1, usable, writable data: no checks */
+#define VP_MODE_FLAT \
+	0x40u /* ES, CS, SS, DS: base 0, limit 4 GiB - 1, usable, writable data: no checks */
 #define VP_MODE_LMA 0x80u
-#define VP_MODE_AC 0x100u  /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
+#define VP_MODE_AC 0x100u     /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
 #define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
-#define VP_MODE_ONE 0x400u /* key of blocks of one instruction; never set in @mode itself */
+#define VP_MODE_ONE 0x400u    /* key of blocks of one instruction; never set in @mode itself */
 
 /*
  * What the processor model offers to the engine: decides #UD, #GP and reserved bits. Filled from
  * the model's CPUID by l0/exit (cpu_features_fill()).
  */
 struct cpu_features {
-	u64 cr4_valid;	 /* CR4 bits that may be 1 */
+	u64 cr4_valid; /* CR4 bits that may be 1 */
 	u64 efer_valid;
 	u64 xcr0_valid;
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1; /* in VMX operation */
 	u32 maxphyaddr, linaddr_bits;
-	bool has_syscall, has_nx, has_1g, has_pcid, has_invpcid, has_rdtscp, has_fsgsbase, has_smep, has_smap,
-		has_umip, has_rdrand, has_rdseed, has_xsave, has_avx, has_avx2, has_bmi1, has_bmi2, has_lzcnt,
-		has_popcnt, has_movbe, has_adx, has_aes, has_pclmul, has_sha, has_sse3, has_ssse3, has_sse41,
-		has_sse42, has_cx16, has_vmx, has_monitor, has_clflushopt, has_rdpid, has_fma, has_f16c;
+	bool has_syscall, has_nx, has_1g, has_pcid, has_invpcid, has_rdtscp, has_fsgsbase, has_smep,
+		has_smap, has_umip, has_rdrand, has_rdseed, has_xsave, has_avx, has_avx2, has_bmi1,
+		has_bmi2, has_lzcnt, has_popcnt, has_movbe, has_adx, has_aes, has_pclmul, has_sha,
+		has_sse3, has_ssse3, has_sse41, has_sse42, has_cx16, has_vmx, has_monitor,
+		has_clflushopt, has_rdpid, has_fma, has_f16c;
 };
 
 /* Any thread. Makes engine_run() look up within a block. */

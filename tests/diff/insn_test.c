@@ -20,6 +20,7 @@
 #include "l0/engine/vec.h"
 #include "l0/mem/mem.h"
 #include "tests/diff/oracle.h"
+#include "tests/unit/engine_tier.h"
 #include "trace/transition.h"
 
 #define CASES_DEFAULT 150000u
@@ -35,6 +36,7 @@ static struct vtlb *vtlb;
 static struct vp *vp;
 static struct cpu_features features;
 static ZydisDecoder decoder;
+static bool translated; /* the instruction runs as a translated block that ends in UD2 */
 
 static u32 rnd(u32 n)
 {
@@ -124,6 +126,7 @@ static void create_guest(void)
 	vp->trace = vp->tlb.trace = &ctx;
 	assert_int_equal(vtlb_vp_init(vtlb, &vp->tlb, 0), 0);
 	assert_int_equal(engine_vp_init(vp, 4 * MIB), 0);
+	translated = tier_is_jit() && tier_attach(vp, 1);
 	engine_reset(vp, false);
 	map_page(ORACLE_CODE, GPA_CODE);
 	map_page(ORACLE_DATA, GPA_DATA);
@@ -378,7 +381,12 @@ static void random_state(struct oracle_state *s)
 
 static void run_engine(const struct insn *x, const struct oracle_state *in, struct oracle_state *out)
 {
-	mem_write(mem, GPA_CODE + (ORACLE_INSN & 0xfff), x->bytes, x->in.length);
+	u8 code[20];
+
+	memcpy(code, x->bytes, 16);
+	if (translated)
+		nm_store16(code + x->in.length, 0x0b0f);
+	mem_write(mem, GPA_CODE + (ORACLE_INSN & 0xfff), code, x->in.length + 2u);
 	memcpy(vp->cpu.gpr, in->gpr, sizeof(in->gpr));
 	vp->cpu.rflags = in->rflags;
 	vp->cpu.rip = ORACLE_INSN;
@@ -391,7 +399,9 @@ static void run_engine(const struct insn *x, const struct oracle_state *in, stru
 	engine_state_changed(vp);
 	out->vector = -1;
 	for (u32 i = 0; i < 1000 && vp->cpu.rip == ORACLE_INSN; i++) {
-		if (engine_run(vp, vp->insns + 1) == ENGINE_STOP_EXIT) {
+		if (engine_run(vp, vp->insns + (translated ? 1000 : 1)) == ENGINE_STOP_EXIT) {
+			if (translated && vp->cpu.rip == ORACLE_INSN + x->in.length)
+				break;
 			out->vector = vp->exit.reason == EXIT_REASON_EXCEPTION_NMI
 					      ? (s32)(vp->exit.intr_info & 0xff)
 					      : (s32)(1000 + vp->exit.reason);

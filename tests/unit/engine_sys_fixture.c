@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tests/unit/engine_sys_fixture.h"
+#include "tests/unit/engine_tier.h"
 #include "l0/engine/vec.h"
 
 #define RAM_BYTES (8 * MIB)
@@ -110,12 +111,15 @@ struct sysfix *sysfix_create(void)
 	f->vp.tlb.trace = &f->trace;
 	if (vtlb_vp_init(f->vtlb, &f->vp.tlb, 0) || engine_vp_init(&f->vp, 1 * MIB))
 		abort();
+	if (tier_is_jit())
+		(void)tier_attach(&f->vp, 0);
 	sysfix_reset(f);
 	return f;
 }
 
 void sysfix_destroy(struct sysfix *f)
 {
+	jit_detach(&f->vp);
 	engine_vp_fini(&f->vp);
 	vtlb_vp_fini(&f->vp.tlb);
 	vtlb_destroy(f->vtlb);

@@ -1,0 +1,46 @@
+/*
+ * The translator tier: hot blocks of the operation cache become host code. Attached to a VP beside
+ * its operation cache; engine_run() is the same. Whatever it does not translate, the handlers of
+ * l0/engine execute: a translated block is entered through the handler pointer of its first
+ * operation and leaves to a handler wherever something is not simple, so both tiers mix freely.
+ * docs/jit.md says how. Used by the worker that runs the VP.
+ */
+#ifndef L0_JIT_JIT_H
+#define L0_JIT_JIT_H
+
+#include "l0/engine/vp.h"
+
+/* Groups of instructions that can be switched off, jit_groups.def. */
+enum jit_group {
+#define GROUP(id, name, text) JIT_GROUP_##id,
+#include "l0/jit/jit_groups.def"
+#undef GROUP
+	JIT_GROUPS
+};
+
+struct jit_config {
+	u64 arena_bytes; /* 0: default */
+	u32 heat;	 /* entries before a block is translated; 0: default */
+	u32 off;	 /* bit n: group n goes to the interpreter */
+};
+
+/**
+ * jit_attach - give @vp the translator tier; after engine_vp_init()
+ * Return: 0; -ENOMEM; -ENOTSUP in builds whose handlers cannot be mixed with host code (debugging);
+ * other -errno when the host forbids executable pages.
+ */
+int jit_attach(struct vp *vp, const struct jit_config *cfg);
+/* Before engine_vp_fini(). Nothing when no tier is attached. */
+void jit_detach(struct vp *vp);
+
+/**
+ * jit_parse_groups - "mov,alu" → bits of jit_config.off
+ * Return: NULL, or the name that is no group.
+ */
+const char *jit_parse_groups(const char *list, u32 *off);
+
+/* Blocks that were translated so far, and how often the arena was emptied. */
+u64 jit_translated(const struct vp *vp);
+u64 jit_flushes(const struct vp *vp);
+
+#endif

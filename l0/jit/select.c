@@ -1,0 +1,405 @@
+#include "l0/jit/select.h"
+
+#define RUN_MIN 3u /* shorter runs between handlers do not pay for loading registers */
+
+static u32 bit(u32 r)
+{
+	return r < GPR_COUNT ? 1u << r : 0;
+}
+
+static bool is_high_byte(const struct op *op, u32 size, u32 r)
+{
+	(void)op;
+	return size == 1 && r & 0x80;
+}
+
+/* Only these are decoded again: no vector instruction, whose decoding would make a stub. */
+static bool is_candidate(u32 m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_MOV: case ZYDIS_MNEMONIC_XCHG: case ZYDIS_MNEMONIC_BSWAP: case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_CBW: case ZYDIS_MNEMONIC_CWDE: case ZYDIS_MNEMONIC_CDQE: case ZYDIS_MNEMONIC_MOVZX:
+	case ZYDIS_MNEMONIC_MOVSX: case ZYDIS_MNEMONIC_MOVSXD: case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_OR: case ZYDIS_MNEMONIC_ADC: case ZYDIS_MNEMONIC_SBB: case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_SUB: case ZYDIS_MNEMONIC_XOR: case ZYDIS_MNEMONIC_CMP: case ZYDIS_MNEMONIC_TEST:
+	case ZYDIS_MNEMONIC_INC: case ZYDIS_MNEMONIC_DEC: case ZYDIS_MNEMONIC_NEG: case ZYDIS_MNEMONIC_NOT:
+	case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR: case ZYDIS_MNEMONIC_ROL:
+	case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_IMUL:
+	case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEAVE: case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL: case ZYDIS_MNEMONIC_RET:
+	case ZYDIS_MNEMONIC_CMOVB: case ZYDIS_MNEMONIC_CMOVBE: case ZYDIS_MNEMONIC_CMOVL: case ZYDIS_MNEMONIC_CMOVLE:
+	case ZYDIS_MNEMONIC_CMOVNB: case ZYDIS_MNEMONIC_CMOVNBE: case ZYDIS_MNEMONIC_CMOVNL:
+	case ZYDIS_MNEMONIC_CMOVNLE: case ZYDIS_MNEMONIC_CMOVNO: case ZYDIS_MNEMONIC_CMOVNP:
+	case ZYDIS_MNEMONIC_CMOVNS: case ZYDIS_MNEMONIC_CMOVNZ: case ZYDIS_MNEMONIC_CMOVO: case ZYDIS_MNEMONIC_CMOVP:
+	case ZYDIS_MNEMONIC_CMOVS: case ZYDIS_MNEMONIC_CMOVZ:
+	case ZYDIS_MNEMONIC_SETB: case ZYDIS_MNEMONIC_SETBE: case ZYDIS_MNEMONIC_SETL: case ZYDIS_MNEMONIC_SETLE:
+	case ZYDIS_MNEMONIC_SETNB: case ZYDIS_MNEMONIC_SETNBE: case ZYDIS_MNEMONIC_SETNL: case ZYDIS_MNEMONIC_SETNLE:
+	case ZYDIS_MNEMONIC_SETNO: case ZYDIS_MNEMONIC_SETNP: case ZYDIS_MNEMONIC_SETNS: case ZYDIS_MNEMONIC_SETNZ:
+	case ZYDIS_MNEMONIC_SETO: case ZYDIS_MNEMONIC_SETP: case ZYDIS_MNEMONIC_SETS: case ZYDIS_MNEMONIC_SETZ:
+	case ZYDIS_MNEMONIC_JB: case ZYDIS_MNEMONIC_JBE: case ZYDIS_MNEMONIC_JL: case ZYDIS_MNEMONIC_JLE:
+	case ZYDIS_MNEMONIC_JNB: case ZYDIS_MNEMONIC_JNBE: case ZYDIS_MNEMONIC_JNL: case ZYDIS_MNEMONIC_JNLE:
+	case ZYDIS_MNEMONIC_JNO: case ZYDIS_MNEMONIC_JNP: case ZYDIS_MNEMONIC_JNS: case ZYDIS_MNEMONIC_JNZ:
+	case ZYDIS_MNEMONIC_JO: case ZYDIS_MNEMONIC_JP: case ZYDIS_MNEMONIC_JS: case ZYDIS_MNEMONIC_JZ:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Memory operand that the inline look-up serves; notes the address registers. */
+static bool take_mem(const struct decode *d, struct jit_op *j)
+{
+	const struct op *op = d->op;
+	bool code64 = (d->mode & VP_MODE_SIZE) == VP_MODE_64;
+
+	if (op->flags & (OP_SEGCHECK | OP_LOCK) || op->asize < 4 || (code64 ? op->seg > SEG_GS : op->seg >= SEG_FS))
+		return false;
+	if (op->asize == 8 && (s64)(s32)op->disp != op->disp && (op->base != OP_NO_REG || op->index != OP_NO_REG))
+		return false;
+	j->use |= bit(op->base) | bit(op->index);
+	j->mem = true;
+	return true;
+}
+
+/* Explicit operands by form. */
+static bool take_operands(const struct decode *d, struct jit_op *j, bool dst_read, bool dst_written)
+{
+	const struct op *op = d->op;
+	bool reg_dst = d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RI || d->form == FORM_RM;
+	bool reg_src = d->form == FORM_RR || d->form == FORM_MR;
+
+	(void)dst_read;
+	if (d->form == FORM_NONE || d->form == FORM_I || d->form == FORM_OTHER || op->flags & OP_LOCK)
+		return false;
+	if ((reg_dst && is_high_byte(op, op->size, op->dst)) ||
+	    (reg_src && is_high_byte(op, j->src_size ? j->src_size : op->size, op->src)))
+		return false;
+	if ((reg_dst && op->dst > 0x8f) || (reg_src && op->src > 0x8f))
+		return false;
+	if (reg_dst) {
+		j->use |= bit(op->dst);
+		j->wr |= dst_written ? bit(op->dst) : 0;
+	}
+	if (reg_src)
+		j->use |= bit(op->src);
+	j->form = (u8)d->form;
+	return !(op->flags & OP_MEM) || take_mem(d, j);
+}
+
+static bool take_alu(const struct decode *d, struct jit_op *j, u32 digit, bool writes)
+{
+	j->kind = J_ALU;
+	j->sub = (u8)digit;
+	j->written = j->killed = RFLAGS_ARITH;
+	j->read = digit == 2 || digit == 3 ? RFLAGS_CF : 0;
+	return take_operands(d, j, true, writes);
+}
+
+static bool take_unary(const struct decode *d, struct jit_op *j, u32 digit, bool step)
+{
+	j->kind = J_UNARY;
+	j->sub = (u8)digit; /* F6/F7 digit; INC, DEC: FE/FF */
+	j->by_cl = step;
+	if (digit != 2 || step)
+		j->written = j->killed = step ? RFLAGS_ARITH & ~RFLAGS_CF : RFLAGS_ARITH;
+	return (d->form == FORM_R || d->form == FORM_M) && take_operands(d, j, true, true);
+}
+
+/* Undefined flags and counts of 0 leave older flags: nothing is killed. */
+static bool take_shift(const struct decode *d, struct jit_op *j, u32 digit)
+{
+	struct op *op = d->op;
+
+	j->kind = J_SHIFT;
+	j->sub = (u8)digit;
+	j->by_cl = op->aux & 1;
+	j->written = digit < 4 ? RFLAGS_CF | RFLAGS_OF : RFLAGS_ARITH;
+	j->read = digit == 2 || digit == 3 ? RFLAGS_CF : 0;
+	if (op->flags & OP_LOCK)
+		return false;
+	if (op->flags & OP_MEM) {
+		j->form = FORM_MI;
+		if (!take_mem(d, j))
+			return false;
+	} else {
+		j->form = FORM_RI;
+		if (op->dst > 15)
+			return false;
+		j->use |= bit(op->dst);
+		j->wr |= bit(op->dst);
+	}
+	j->use |= j->by_cl ? bit(RCX) : 0;
+	return true;
+}
+
+static bool take_extend(const struct decode *d, struct jit_op *j, u32 opc8)
+{
+	j->kind = J_EXTEND;
+	j->src_size = (u8)(d->opr[1].size / 8);
+	j->opc = (u16)(j->src_size == 4 ? 0x63 : j->src_size == 2 ? opc8 + 1 : opc8);
+	return (d->form == FORM_RR || d->form == FORM_RM) && take_operands(d, j, false, true);
+}
+
+static bool take_imul(const struct decode *d, struct jit_op *j)
+{
+	j->kind = J_IMUL;
+	j->written = RFLAGS_ARITH;
+	j->has_imm = d->insn.operand_count_visible == 3;
+	return d->insn.operand_count_visible > 1 && (d->form == FORM_RR || d->form == FORM_RM) &&
+	       take_operands(d, j, true, true);
+}
+
+/* PUSH, POP, LEAVE, CALL, RET on a flat stack. */
+static bool take_stack(const struct decode *d, struct jit_op *j, u32 kind)
+{
+	const struct op *op = d->op;
+
+	j->kind = (u8)kind;
+	j->form = (u8)d->form;
+	j->mem = true;
+	j->use = j->wr = bit(RSP);
+	if (!decode_flat_stack(d))
+		return false;
+	switch (kind) {
+	case J_PUSH:
+		j->use |= d->form == FORM_R ? bit(op->src) : 0;
+		return (d->form == FORM_R && op->src < 16) || d->form == FORM_I;
+	case J_POP:
+		j->use |= bit(op->dst);
+		j->wr |= bit(op->dst);
+		return d->form == FORM_R && op->dst < 16;
+	case J_LEAVE:
+		j->use = j->wr = bit(RSP) | bit(RBP);
+		return true;
+	case J_CALL: return d->insn.opcode == 0xe8 && (u64)((s64)(op->imm << 16) >> 16) == op->imm;
+	case J_RET: return d->insn.opcode == 0xc2 || d->insn.opcode == 0xc3;
+	default: return false;
+	}
+}
+
+/* Where a direct branch goes inside its own block. A block that a bound of the cache cut short is left
+ * out: there the interpreter's block from the target on would end elsewhere. */
+static void find_target(const struct block *b, const struct op *op, struct jit_op *j)
+{
+	if (b->n_ops >= BLOCK_MAX_OPS || b->bytes + 16u > 256)
+		return;
+	for (u32 i = 0; i < b->n_ops; i++)
+		if (b->rip + b->ops[i].rip_off == op->imm)
+			j->target = (u8)i;
+}
+
+static bool take_branch(const struct decode *d, const struct block *b, struct jit_op *j, u32 off)
+{
+	u32 opcode = d->insn.opcode;
+	bool jcc = (d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x70) ||
+		   (d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (opcode & 0xf0) == 0x80);
+
+	if (!jcc && (opcode != 0xe9 && opcode != 0xeb))
+		return false;
+	if (!jcc && (d->mode & VP_MODE_SIZE) == VP_MODE_64 && (u64)((s64)(d->op->imm << 16) >> 16) != d->op->imm)
+		return false;
+	j->kind = jcc ? J_JCC : J_JMP;
+	j->sub = (u8)(opcode & 15);
+	j->read = jcc ? RFLAGS_ARITH : 0;
+	if (!(off & 1u << JIT_GROUP_LOOP))
+		find_target(b, d->op, j);
+	return true;
+}
+
+static bool take_condition(const struct decode *d, struct jit_op *j)
+{
+	u32 opcode = d->insn.opcode;
+
+	if (d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || d->insn.opcode_map != ZYDIS_OPCODE_MAP_0F)
+		return false;
+	j->sub = (u8)(opcode & 15);
+	j->read = RFLAGS_ARITH;
+	if ((opcode & 0xf0) == 0x40) {
+		j->kind = J_CMOV;
+		return (d->form == FORM_RR || d->form == FORM_RM) && take_operands(d, j, true, true);
+	}
+	j->kind = J_SETCC;
+	return (opcode & 0xf0) == 0x90 && d->op->size == 1 && (d->form == FORM_R || d->form == FORM_M) &&
+	       take_operands(d, j, true, true);
+}
+
+static bool take_mov(const struct decode *d, struct jit_op *j)
+{
+	j->kind = J_MOV;
+	return d->form != FORM_R && d->form != FORM_M && take_operands(d, j, false, true);
+}
+
+/* Return: is it native; @group its group. */
+static bool take(const struct decode *d, const struct block *b, u32 off, struct jit_op *j, u32 *group)
+{
+	*group = JIT_GROUP_MOV;
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV: return take_mov(d, j);
+	case ZYDIS_MNEMONIC_NOP: j->kind = J_NOP; return !(d->op->flags & (OP_LOCK | OP_REP));
+	case ZYDIS_MNEMONIC_XCHG:
+		j->kind = J_XCHG;
+		j->wr = bit(d->op->src);
+		return d->form == FORM_RR && take_operands(d, j, true, true);
+	case ZYDIS_MNEMONIC_BSWAP:
+		j->kind = J_BSWAP;
+		return d->op->size >= 4 && d->form == FORM_R && take_operands(d, j, true, true);
+	case ZYDIS_MNEMONIC_CBW:
+	case ZYDIS_MNEMONIC_CWDE:
+	case ZYDIS_MNEMONIC_CDQE:
+		j->kind = J_SIGN_RAX;
+		j->sub = d->insn.mnemonic == ZYDIS_MNEMONIC_CBW ? 2 : d->insn.mnemonic == ZYDIS_MNEMONIC_CWDE ? 4 : 8;
+		j->use = j->wr = bit(RAX);
+		return true;
+	case ZYDIS_MNEMONIC_MOVZX: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fb6);
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_MOVSXD: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fbe);
+	case ZYDIS_MNEMONIC_LEA:
+		*group = JIT_GROUP_LEA;
+		j->kind = J_LEA;
+		j->use = bit(d->op->base) | bit(d->op->index) | bit(d->op->dst);
+		j->wr = bit(d->op->dst);
+		return (d->op->size == 8 ? d->op->asize == 8 : d->op->size == 4 && d->op->asize >= 4) &&
+		       d->op->dst < 16 &&
+		       ((s64)(s32)d->op->disp == d->op->disp || d->op->size == 4 ||
+			(d->op->base == OP_NO_REG && d->op->index == OP_NO_REG));
+	default: break;
+	}
+	*group = JIT_GROUP_ALU;
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_ADD: return take_alu(d, j, 0, true);
+	case ZYDIS_MNEMONIC_OR: return take_alu(d, j, 1, true);
+	case ZYDIS_MNEMONIC_ADC: return take_alu(d, j, 2, true);
+	case ZYDIS_MNEMONIC_SBB: return take_alu(d, j, 3, true);
+	case ZYDIS_MNEMONIC_AND: return take_alu(d, j, 4, true);
+	case ZYDIS_MNEMONIC_SUB: return take_alu(d, j, 5, true);
+	case ZYDIS_MNEMONIC_XOR: return take_alu(d, j, 6, true);
+	case ZYDIS_MNEMONIC_CMP: return take_alu(d, j, 7, false);
+	case ZYDIS_MNEMONIC_TEST:
+		j->kind = J_TEST;
+		j->written = j->killed = RFLAGS_ARITH;
+		return d->form != FORM_RM && take_operands(d, j, true, false);
+	case ZYDIS_MNEMONIC_INC: return take_unary(d, j, 0, true);
+	case ZYDIS_MNEMONIC_DEC: return take_unary(d, j, 1, true);
+	case ZYDIS_MNEMONIC_NOT: return take_unary(d, j, 2, false);
+	case ZYDIS_MNEMONIC_NEG: return take_unary(d, j, 3, false);
+	default: break;
+	}
+	*group = JIT_GROUP_SHIFT;
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_ROL: return take_shift(d, j, 0);
+	case ZYDIS_MNEMONIC_ROR: return take_shift(d, j, 1);
+	case ZYDIS_MNEMONIC_RCL: return take_shift(d, j, 2);
+	case ZYDIS_MNEMONIC_RCR: return take_shift(d, j, 3);
+	case ZYDIS_MNEMONIC_SHL: return take_shift(d, j, 4);
+	case ZYDIS_MNEMONIC_SHR: return take_shift(d, j, 5);
+	case ZYDIS_MNEMONIC_SAR: return take_shift(d, j, 7);
+	case ZYDIS_MNEMONIC_IMUL: *group = JIT_GROUP_IMUL; return take_imul(d, j);
+	case ZYDIS_MNEMONIC_PUSH: *group = JIT_GROUP_STACK; return take_stack(d, j, J_PUSH);
+	case ZYDIS_MNEMONIC_POP: *group = JIT_GROUP_STACK; return take_stack(d, j, J_POP);
+	case ZYDIS_MNEMONIC_LEAVE: *group = JIT_GROUP_STACK; return take_stack(d, j, J_LEAVE);
+	case ZYDIS_MNEMONIC_CALL: *group = JIT_GROUP_CALL; return take_stack(d, j, J_CALL);
+	case ZYDIS_MNEMONIC_RET: *group = JIT_GROUP_CALL; return take_stack(d, j, J_RET);
+	default: break;
+	}
+	*group = JIT_GROUP_BRANCH;
+	if (take_branch(d, b, j, off))
+		return true;
+	*group = JIT_GROUP_COND;
+	*j = (struct jit_op){.target = JIT_NO_TARGET};
+	return take_condition(d, j);
+}
+
+static void make_slow(struct jit_op *j)
+{
+	*j = (struct jit_op){.kind = J_SLOW, .target = JIT_NO_TARGET};
+}
+
+/* Short runs of native operations between handlers go to the handlers too. */
+static void drop_short_runs(struct jit_op *j, u32 n, u32 min)
+{
+	for (u32 i = 0, end; i < n; i = end + 1) {
+		bool loops = false;
+
+		for (end = i; end < n && j[end].kind != J_SLOW; end++)
+			loops |= j[end].target != JIT_NO_TARGET;
+		if (end - i < min && !loops)
+			for (u32 k = i; k < end; k++)
+				make_slow(&j[k]);
+	}
+}
+
+/* Branches to operations that handlers execute leave the block. */
+static void drop_targets(struct jit_op *j, u32 n)
+{
+	for (u32 i = 0; i < n; i++)
+		if (j[i].target != JIT_NO_TARGET && j[j[i].target].kind == J_SLOW)
+			j[i].target = JIT_NO_TARGET;
+}
+
+/* What leaves shows all flags; what does not overwrites some. */
+static void find_live(struct jit_op *j, u32 n)
+{
+	u32 live = RFLAGS_ARITH;
+
+	for (u32 i = n; i-- > 0;) {
+		struct jit_op *o = &j[i];
+
+		o->after = live;
+		if (o->kind == J_SLOW || o->mem || o->kind == J_JCC || o->kind == J_JMP)
+			live = RFLAGS_ARITH;
+		else
+			live = (live & ~o->killed) | o->read;
+		o->before = live;
+	}
+}
+
+/* More registers than are pinned: the rarest go to the handlers with the operations that use them. */
+static void limit_registers(struct jit_op *j, u32 n, u32 max)
+{
+	u32 count[GPR_COUNT] = {0}, chosen = 0;
+
+	for (u32 i = 0; i < n; i++)
+		for (u32 r = 0; j[i].kind != J_SLOW && r < GPR_COUNT; r++)
+			count[r] += (j[i].use | j[i].wr) >> r & 1;
+	for (u32 k = 0; k < max; k++) {
+		u32 best = GPR_COUNT;
+
+		for (u32 r = 0; r < GPR_COUNT; r++)
+			if (count[r] && (best == GPR_COUNT || count[r] > count[best]))
+				best = r;
+		if (best == GPR_COUNT)
+			break;
+		chosen |= 1u << best;
+		count[best] = 0;
+	}
+	for (u32 i = 0; i < n; i++)
+		if ((j[i].use | j[i].wr) & ~chosen)
+			make_slow(&j[i]);
+}
+
+u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct jit_op *j)
+{
+	struct op scratch;
+	struct decode d = {.vp = vp, .mode = b->mode, .op = &scratch};
+	u32 native = 0, off = tier->off;
+
+	for (u32 i = 0; i < b->n_ops; i++) {
+		const struct op *op = &b->ops[i];
+		u32 group;
+
+		make_slow(&j[i]);
+		if (!is_candidate(op->mnemonic) || (i ? op->fn : b->first) == op_slow)
+			continue;
+		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||
+		    !take(&d, b, off, &j[i], &group) || off & 1u << group ||
+		    (j[i].mem && off & 1u << JIT_GROUP_MEM))
+			make_slow(&j[i]);
+	}
+	limit_registers(j, b->n_ops, JIT_PINNED);
+	drop_short_runs(j, b->n_ops, tier->heat == 1 ? 1 : RUN_MIN); /* heat 1: tests want everything */
+	drop_targets(j, b->n_ops);
+	find_live(j, b->n_ops);
+	for (u32 i = 0; i < b->n_ops; i++)
+		native += j[i].kind != J_SLOW;
+	return native;
+}

@@ -1,0 +1,428 @@
+/*
+ * The translator against the interpreter: two virtual processors run the same random programs, with
+ * loops, calls, faults, page straddles and stores into their own code, and are compared wherever both
+ * stop, at random instruction counts. Again with a tiny arena and with each group of instructions
+ * left out. Seeds are printed; NESTOR_SEED, NESTOR_CASES.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "l0/arch/vmx.h"
+#include "l0/arch/x86.h"
+#include "l0/base/hash.h"
+#include "l0/base/mem_ops.h"
+#include "l0/engine/engine.h"
+#include "l0/jit/jit.h"
+#include "l0/mem/mem.h"
+#include "tests/unit/engine_tier.h"
+#include "trace/transition.h"
+
+#define CASES_DEFAULT 3000u
+#define CODE 0x20000000ull
+#define DATA 0x10000000ull
+#define GPA_TABLES 0x10000u
+#define GPA_CODE 0x100000u
+#define GPA_DATA 0x200000u
+#define DATA_BYTES 0x2000u
+#define CODE_BYTES 0x2000u
+#define RUN_INSNS 3000u
+
+struct side {
+	struct mem *mem;
+	struct vtlb *vtlb;
+	struct vp *vp;
+	u64 next_table;
+	struct trace_hub hub;
+	struct trace_ctx trace;
+};
+
+static u64 seed;
+static struct cpu_features features = {.cr4_valid = ~0ull, .efer_valid = ~0ull, .maxphyaddr = 40,
+				       .linaddr_bits = 48, .has_cx16 = true};
+
+static u32 rnd(u32 n)
+{
+	return (u32)(rng_next(&seed) % n);
+}
+
+static u64 no_tsc(struct vp *v)
+{
+	return v->insns;
+}
+
+static const struct vp_ops ops = {.tsc = no_tsc};
+
+static void map_page(struct side *s, u64 gva, u64 gpa)
+{
+	u64 *ram = (u64 *)mem_ram_base(s->mem), table = GPA_TABLES;
+
+	for (int shift = 39; shift > 12; shift -= 9) {
+		u64 *e = &ram[table / 8 + (gva >> shift & 511)];
+
+		if (!*e) {
+			*e = s->next_table | 7;
+			s->next_table += 0x1000;
+		}
+		table = *e & ~0xfffull;
+	}
+	ram[table / 8 + (gva >> 12 & 511)] = gpa | 0x67;
+}
+
+static void create(struct side *s)
+{
+	struct vtlb_config cfg = {.max_bytes = MIB, .max_vps = 1, .maxphyaddr = 40};
+	struct vp *vp;
+	int err;
+
+	s->mem = mem_create(4 * MIB, &err);
+	s->vtlb = vtlb_create(s->mem, &cfg, &err);
+	assert_non_null(s->vtlb);
+	s->next_table = GPA_TABLES + 0x1000;
+	vp = s->vp = aligned_alloc(64, ALIGN_UP(sizeof(*vp), 64));
+	memset(vp, 0, sizeof(*vp));
+	trace_hub_init(&s->hub);
+	trace_ctx_init(&s->trace, &s->hub, NULL, 0, 1, NULL, NULL);
+	vp->mem = s->mem;
+	vp->features = &features;
+	vp->ops = &ops;
+	vp->trace = vp->tlb.trace = &s->trace;
+	assert_int_equal(vtlb_vp_init(s->vtlb, &vp->tlb, 0), 0);
+	assert_int_equal(engine_vp_init(vp, 2 * MIB), 0);
+	engine_reset(vp, false);
+	for (u64 o = 0; o < CODE_BYTES; o += PAGE_SIZE)
+		map_page(s, CODE + o, GPA_CODE + o);
+	for (u64 o = 0; o < DATA_BYTES; o += PAGE_SIZE)
+		map_page(s, DATA + o, GPA_DATA + o);
+	vp->cpu.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+	vp->cpu.cr3 = GPA_TABLES;
+	vp->cpu.cr4 = CR4_PAE;
+	vp->cpu.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+	vp->ctl.exception_bitmap = ~0u;
+}
+
+/* ---- programs ---- */
+
+struct program {
+	u8 code[CODE_BYTES];
+	u32 len, starts[400], n;
+	bool code64;
+};
+
+static void put(struct program *p, u64 v, u32 bytes)
+{
+	for (u32 i = 0; i < bytes; i++)
+		p->code[p->len++] = (u8)(v >> 8 * i);
+}
+
+/* Registers that hold no address: RBX, RBP, RSP, RSI, RDI do, and RCX counts. */
+static u32 value_reg(const struct program *p)
+{
+	static const u8 r[] = {0, 2, 8, 9, 10, 11, 12, 13, 14, 15};
+
+	return r[rnd(p->code64 ? ARRAY_SIZE(r) : 2)];
+}
+
+/* Prefixes, opcode and ModRM for register @reg and a register or memory operand. */
+static void operation(struct program *p, u32 opc, u32 reg, bool mem, bool wide)
+{
+	static const u8 bases[] = {3, 5, 6, 7};
+	u32 rm = mem ? bases[rnd(4)] : value_reg(p);
+	bool w = wide && p->code64 && rnd(2);
+
+	if (wide && rnd(8) == 0)
+		put(p, 0x66, 1);
+	if (p->code64 && (w || reg > 7 || rm > 7 || rnd(4) == 0))
+		put(p, 0x40 | w << 3 | (reg > 7) << 2 | (rm > 7), 1);
+	if (opc > 0xff)
+		put(p, opc >> 8, 1);
+	put(p, opc & 0xff, 1);
+	if (!mem) {
+		put(p, 0xc0 | (reg & 7) << 3 | (rm & 7), 1);
+	} else if (rnd(3)) {
+		put(p, 0x40 | (reg & 7) << 3 | rm, 1);
+		put(p, rnd(256), 1);
+	} else { /* index RCX */
+		put(p, 0x44 | (reg & 7) << 3, 1);
+		put(p, rnd(4) << 6 | 1 << 3 | rm, 1);
+		put(p, rnd(256), 1);
+	}
+}
+
+static void immediate_op(struct program *p)
+{
+	u32 at = p->len;
+
+	operation(p, 0x81, rnd(8), rnd(3) == 0, true);
+	bool half = p->code[at] == 0x66;
+	put(p, rng_next(&seed), half && !(p->code64 && (p->code[at + 1] & 0xf8) == 0x48) ? 2 : 4);
+}
+
+static void branch_to(struct program *p, u32 opc, u32 target)
+{
+	put(p, opc, opc > 0xff ? 2 : 1);
+	put(p, target - (p->len + 4), 4);
+}
+
+/* Backward branches end: each counts RCX down. */
+static void random_branch(struct program *p)
+{
+	u32 t = p->starts[p->n > 1 ? p->n - 1 - rnd(MIN(p->n - 1, 12u)) : 0];
+
+	switch (rnd(4)) {
+	case 0: /* forward over a few bytes of harmless operations */
+		put(p, 0x70 | rnd(16), 1);
+		put(p, 6, 1);
+		put(p, 0x01c883, 3); /* or eax, 1 */
+		put(p, 0x07f283, 3); /* xor edx, 7 */
+		break;
+	case 1:
+		if (p->code64)
+			put(p, 0x48, 1);
+		put(p, 0x01e983, 3); /* sub ecx, 1; ja back */
+		branch_to(p, 0x870f, t);
+		break;
+	default:
+		put(p, 0x8d, 1); /* lea ecx, [rcx - 1]; jecxz out; jcc back */
+		put(p, 0xff49, 2);
+		put(p, 0xe3, 1);
+		put(p, 6, 1);
+		branch_to(p, 0x800f | rnd(16) << 8, t);
+	}
+}
+
+static void store_into_code(struct program *p)
+{
+	u32 at = p->starts[rnd(p->n)] & 0xfff;
+
+	/* mov byte [code + at], prefix-like NOP: 90 */
+	put(p, 0x2504c6, 3);
+	put(p, (u32)CODE + at, 4);
+	put(p, 0x90, 1);
+}
+
+static void random_insn(struct program *p)
+{
+	u32 r = value_reg(p);
+
+	switch (rnd(26)) {
+	case 0: case 1: case 2: case 3: operation(p, rnd(8) * 8 + (rnd(2) ? 1 : 3), r, rnd(2), true); break;
+	case 4: operation(p, rnd(8) * 8 + (rnd(2) ? 0 : 2), r, rnd(2), false); break;
+	case 5: case 6: operation(p, rnd(2) ? 0x89 : 0x8b, r, rnd(4), true); break;
+	case 7: operation(p, rnd(2) ? 0x88 : 0x8a, r, rnd(4), false); break;
+	case 8: case 9: immediate_op(p); break;
+	case 10: operation(p, rnd(2) ? 0x85 : 0x84, r, rnd(2), false); break;
+	case 11: operation(p, 0xff, rnd(2), rnd(3) == 0, true); break;
+	case 12: operation(p, 0xf7, 2 + rnd(2), rnd(3) == 0, true); break;
+	case 13: operation(p, 0xd1, rnd(4) ? 4 : rnd(8), rnd(4) == 0, true); break;
+	case 14: case 15: {
+		static const u8 digits[] = {0, 1, 2, 3, 4, 5, 7};
+		operation(p, 0xc1, digits[rnd(7)], rnd(4) == 0, true);
+		put(p, rnd(256), 1);
+		break;
+	}
+	case 16: operation(p, 0xd3, rnd(2) ? 4 : 5, rnd(4) == 0, true); break;
+	case 17: operation(p, 0x0fb6 + rnd(2) + 8 * rnd(2), r, rnd(2), true); break;
+	case 18: operation(p, 0x0f40 | rnd(16), r, rnd(2), true); break;
+	case 19: operation(p, 0x0f90 | rnd(16), 0, rnd(2), false); break;
+	case 20: operation(p, 0x8d, r, true, true); break;
+	case 21: put(p, 0x50 | (value_reg(p) & 7), 1); put(p, 0x58 | (rnd(2) ? 2 : 0), 1); break;
+	case 22: put(p, 0x99 - rnd(2), 1); break; /* cdq, cwde */
+	case 23: operation(p, 0x87, r, false, true); break;
+	case 24: put(p, 0xe8, 1); put(p, 0, 4); put(p, 0x58, 1); break; /* call next; pop */
+	default:
+		if (rnd(12) == 0)
+			store_into_code(p);
+		else
+			random_branch(p);
+	}
+}
+
+static void generate(struct program *p, bool code64)
+{
+	memset(p, 0, sizeof(*p));
+	p->code64 = code64;
+	memset(p->code, 0x90, sizeof(p->code));
+	u32 n = 3 + rnd(60);
+	p->len = rnd(3) ? 0x100 : 0x1000 - rnd(120); /* some cross into the second page */
+	for (p->n = 0; p->n < n;) {
+		p->starts[p->n++] = p->len;
+		random_insn(p);
+	}
+	put(p, 0xf4, 1);
+}
+
+/* ---- comparison ---- */
+
+static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rflags, const u8 *data)
+{
+	struct vp *vp = s->vp;
+
+	mem_write(s->mem, GPA_CODE, p->code, sizeof(p->code));
+	mem_write(s->mem, GPA_DATA, data, DATA_BYTES);
+	memcpy(vp->cpu.gpr, gpr, 16 * sizeof(u64));
+	vp->cpu.rflags = rflags;
+	vp->cpu.rip = CODE + p->starts[0];
+	vp->cpu.activity = ACTIVITY_ACTIVE;
+	for (u32 i = SEG_ES; i <= SEG_GS; i++)
+		vp->cpu.seg[i] = (struct seg){.sel = 0x2b, .ar = 0xc0f3, .limit = ~0u};
+	vp->cpu.seg[SEG_CS] = (struct seg){.sel = 0x33, .ar = p->code64 ? 0xa0fb : 0xc0fb, .limit = ~0u};
+	engine_state_changed(vp);
+}
+
+static bool same(struct side *a, struct side *b)
+{
+	const struct vp *x = a->vp, *y = b->vp;
+
+	return !memcmp(x->cpu.gpr, y->cpu.gpr, 16 * sizeof(u64)) && x->cpu.rip == y->cpu.rip &&
+	       x->cpu.rflags == y->cpu.rflags && x->insns == y->insns;
+}
+
+static bool same_memory(struct side *a, struct side *b)
+{
+	return !memcmp(mem_ram_hva(a->mem, GPA_DATA, DATA_BYTES), mem_ram_hva(b->mem, GPA_DATA, DATA_BYTES),
+		       DATA_BYTES) &&
+	       !memcmp(mem_ram_hva(a->mem, GPA_CODE, CODE_BYTES), mem_ram_hva(b->mem, GPA_CODE, CODE_BYTES),
+		       CODE_BYTES);
+}
+
+static void show(const struct program *p, const struct side *a, const struct side *b)
+{
+	const struct vp *x = a->vp, *y = b->vp;
+
+	printf("differ (%s): rip %#llx/%#llx insns %llu/%llu flags %#llx/%#llx\n", p->code64 ? "64" : "32",
+	       (unsigned long long)x->cpu.rip, (unsigned long long)y->cpu.rip, (unsigned long long)x->insns,
+	       (unsigned long long)y->insns, (unsigned long long)x->cpu.rflags, (unsigned long long)y->cpu.rflags);
+	for (u32 i = 0; i < 16; i++)
+		if (x->cpu.gpr[i] != y->cpu.gpr[i])
+			printf("  gpr%u %#llx/%#llx\n", i, (unsigned long long)x->cpu.gpr[i],
+			       (unsigned long long)y->cpu.gpr[i]);
+	printf("  code at %#x:", p->starts[0]);
+	for (u32 i = p->starts[0]; i < p->len; i++)
+		printf(" %02x", p->code[i]);
+	printf("\n");
+}
+
+static u64 address(void)
+{
+	return rnd(4) ? DATA + 0x200 + rnd(0x900) : DATA + 0x1000 - rnd(200) + (rnd(3) ? 0 : 0x1000);
+}
+
+/* Both run to their end or RUN_INSNS; they stop at the same random counts. */
+static bool one_case(struct side *interp, struct side *jit, bool code64)
+{
+	static struct program p;
+	u8 data[DATA_BYTES];
+	u64 gpr[16], flags = 0x202 | (rng_next(&seed) & RFLAGS_ARITH), start;
+
+	generate(&p, code64);
+	for (u32 i = 0; i < DATA_BYTES; i += 8)
+		nm_store64(data + i, rng_next(&seed));
+	for (u32 i = 0; i < 16; i++)
+		gpr[i] = rnd(3) ? rng_next(&seed) : rnd(256);
+	gpr[RBX] = address();
+	gpr[RBP] = address();
+	gpr[RSI] = address();
+	gpr[RDI] = address();
+	gpr[RSP] = DATA + 0x1800;
+	gpr[RCX] = rnd(60);
+	load(interp, &p, gpr, flags, data);
+	load(jit, &p, gpr, flags, data);
+	start = interp->vp->insns;
+	while (interp->vp->insns < start + RUN_INSNS) {
+		u64 until = interp->vp->insns + 1 + rnd(rnd(3) ? 400 : 12);
+		enum engine_stop a = engine_run(interp->vp, until), b = engine_run(jit->vp, until);
+
+		if (a != b || !same(interp, jit) || !same_memory(interp, jit)) {
+			show(&p, interp, jit);
+			return false;
+		}
+		if (a == ENGINE_STOP_EXIT) {
+			assert_int_equal(interp->vp->exit.reason, jit->vp->exit.reason);
+			assert_int_equal(interp->vp->exit.intr_info, jit->vp->exit.intr_info);
+			assert_int_equal(interp->vp->exit.qualification, jit->vp->exit.qualification);
+			break;
+		}
+	}
+	return true;
+}
+
+static struct side interp, jit;
+
+static void run_cases(const struct jit_config *cfg, u32 cases, const char *what)
+{
+	u32 bad = 0;
+	u64 translated;
+	int err;
+
+	jit_detach(jit.vp);
+	err = jit_attach(jit.vp, cfg);
+	if (err == -ENOTSUP) {
+		print_message("skip: handlers of this build cannot be mixed with translated code\n");
+		skip();
+	}
+	assert_int_equal(err, 0);
+	for (u32 i = 0; i < cases && bad < 5; i++)
+		bad += !one_case(&interp, &jit, i & 1);
+	translated = jit_translated(jit.vp);
+	printf("%s: %u programs, %llu blocks translated, %llu flushes, %u differ\n", what, cases,
+	       (unsigned long long)translated, (unsigned long long)jit_flushes(jit.vp), bad);
+	assert_int_equal(bad, 0);
+	assert_true(translated > 0);
+}
+
+static u32 cases(void)
+{
+	const char *s = getenv("NESTOR_CASES");
+
+	return s ? (u32)atoi(s) : getenv("NESTOR_LONG") ? CASES_DEFAULT * 20 : CASES_DEFAULT;
+}
+
+static void both_agree(void **state)
+{
+	(void)state;
+	run_cases(&(struct jit_config){.heat = 1}, cases(), "all translated");
+	run_cases(&(struct jit_config){.heat = 4}, cases(), "when warm");
+}
+
+static void tiny_arena_is_emptied(void **state)
+{
+	(void)state;
+	run_cases(&(struct jit_config){.heat = 1, .arena_bytes = PAGE_SIZE}, cases() / 2, "tiny arena");
+	assert_true(jit_flushes(jit.vp) > 0);
+}
+
+static void groups_can_be_switched_off(void **state)
+{
+	(void)state;
+	for (u32 g = 0; g < JIT_GROUPS; g++)
+		run_cases(&(struct jit_config){.heat = 1, .off = 1u << g}, cases() / 20 + 1, "a group off");
+}
+
+static void group_names(void **state)
+{
+	u32 off;
+
+	(void)state;
+	assert_null(jit_parse_groups("mov,loop", &off));
+	assert_int_equal(off, 1u << JIT_GROUP_MOV | 1u << JIT_GROUP_LOOP);
+	assert_string_equal(jit_parse_groups("alu,nothing", &off), "nothing");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree), cmocka_unit_test(tiny_arena_is_emptied),
+					   cmocka_unit_test(groups_can_be_switched_off),
+					   cmocka_unit_test(group_names)};
+
+	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261121;
+	printf("seed %llu\n", (unsigned long long)seed);
+	create(&interp);
+	create(&jit);
+	return cmocka_run_group_tests_name("jit", tests, NULL, NULL);
+}
