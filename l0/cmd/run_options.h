@@ -51,6 +51,7 @@ struct run_options {
 	struct run_report *report; /* filled at the end, for sched-compare; NULL: not wanted */
 
 	enum run_engine engine;
+	unsigned jit_off; /* groups of instructions (enum jit_group) left to the interpreter */
 	enum run_tlb tlb;
 	bool no_vmcs_shadowing;
 	unsigned gdb_port;	/* 0: no debugger */
