@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# The demonstration in short under both engines: every architectural event is the same, at the same
+# virtual time; and a wrong name of a group is refused.
+set -u
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+images=$NESTOR_BUILD/l1-child
+bad=0
+
+fail() {
+	echo "$*"
+	bad=1
+}
+
+record() {
+	timeout 100 "$NESTOR" record "${@:2}" --clock virtual --workers 1 --for 300ms -o "$work/$1" \
+		"$images/child.elf" --name A --append 'guest=rt,period=10ms,work=2ms guest=batch run=250ms' \
+		"$images/child64.elf" --name B --append 'guest=batch guest=idle guest=procs run=250ms' \
+		>"$work/$1.out" 2>&1 || { fail "record $1 ended with $?:"; cat "$work/$1.out"; }
+	babeltrace2 "$work/$1" 2>"$work/$1.err" |
+		sed 's/^[^{]*nestor:/nestor:/; s/{ cpu_id = [0-9]* }, //; s/, host_[a-z_]* = [0-9]*//g' |
+		grep -v -E '^nestor:(tlb_fill|tlb_flush|code_invalidate|tlb_stats|lost|exit_summary|time_summary):' \
+			>"$work/$1.arch"
+}
+
+case ${NESTOR_MODE:-rel} in
+rel) ;;
+*)
+	echo "# skip: this build has no translator"
+	exit 77
+	;;
+esac
+record interp --engine interp
+for off in '' alu,shift mem,loop; do
+	record "jit$off" --engine jit ${off:+--jit-off "$off"}
+	cmp "$work/interp.arch" "$work/jit$off.arch" || {
+		fail "the engines differ (off: $off):"
+		diff "$work/interp.arch" "$work/jit$off.arch" | head -6
+	}
+done
+[ "$(wc -l <"$work/interp.arch")" -gt 1000 ] || fail "hardly any events"
+"$NESTOR" run --engine jit --jit-off nothing "$images/child.elf" >"$work/out" 2>&1 && fail "a wrong group was accepted"
+grep -q "nothing" "$work/out" || fail "the message does not name the group"
+exit $bad
