@@ -52,6 +52,7 @@ static int qos_add(struct sched *s, struct sched_vp *e)
 	if (!v)
 		return -ENOMEM;
 	v->e = e;
+	v->inside = EVENT_NO_ID;
 	for (u32 i = 0; i < QOS_ENTITIES; i++)
 		v->entity[i].id = EVENT_NO_ID;
 	v->demand_ppm = ~0ull;

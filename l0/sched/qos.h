@@ -51,6 +51,7 @@ struct qos_vp {
 	struct sched_vp *e;
 	struct qos_entity entity[QOS_ENTITIES];
 	struct qos_entity *last; /* looked up last */
+	u32 inside;		 /* guest vCPU that it entered last, EVENT_NO_ID: none */
 	bool has_guests;	 /* some entity is a guest: its own halts say nothing */
 	struct qos_arrival arrival[QOS_ARRIVALS];
 	u32 n_arrivals;

@@ -28,17 +28,17 @@ static struct qos_entity *entity_get(struct qos_vp *v, u32 id)
 	return v->last = old;
 }
 
-/* A processor by its own number or by that of a guest vCPU it runs. */
+/* A processor by its own number or by that of the guest vCPU that it entered last. */
 static struct qos_vp *vp_lookup(struct sched *s, const struct transition *t)
 {
 	struct sched_vp *running = t->worker < s->workers ? s->running[t->worker] : NULL;
 	struct qos *q = s->policy_data;
 	struct qos_vp *v;
 
-	if (running && (running->vcpu_id == t->vcpu_id || entity_lookup(qos_of(running), t->vcpu_id)))
+	if (running && (running->vcpu_id == t->vcpu_id || qos_of(running)->inside == t->vcpu_id))
 		return qos_of(running);
 	list_for_each(v, &q->vps, node)
-		if (v->e->vcpu_id == t->vcpu_id || (t->level > 1 && entity_lookup(v, t->vcpu_id)))
+		if (v->e->vcpu_id == t->vcpu_id || v->inside == t->vcpu_id)
 			return v;
 	return NULL;
 }
@@ -160,12 +160,13 @@ static s32 job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x,
 static s32 on_entry(struct sched *s, const struct transition *t)
 {
 	u64 info = transition_payload(t, vm_entry)->intr_info;
-	struct qos_vp *v;
+	struct qos_vp *v = vp_running(s, t);
 
+	if (v)
+		v->inside = t->vcpu_id;
 	if (likely(!(info & INTR_INFO_VALID)) ||
 	    (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT != INTR_KIND_EXTERNAL)
 		return -1;
-	v = vp_running(s, t);
 	if (v) {
 		v->has_guests = true;
 		claim(s, v, entity_get(v, t->vcpu_id), t->vtime_ns);
