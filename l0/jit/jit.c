@@ -146,6 +146,16 @@ void jit_detach(struct vp *vp)
 	free(j);
 }
 
+/* Is @word the first @n characters of @list? (No libc: see check-vec.) */
+static bool is_word(const char *list, size_t n, const char *word)
+{
+	size_t i = 0;
+
+	while (i < n && word[i] && word[i] == list[i])
+		i++;
+	return i == n && !word[i];
+}
+
 const char *jit_parse_groups(const char *list, u32 *off)
 {
 	static const char *const names[] = {
@@ -156,10 +166,13 @@ const char *jit_parse_groups(const char *list, u32 *off)
 
 	*off = 0;
 	while (*list) {
-		size_t n = strcspn(list, ",");
+		size_t n = 0;
 		u32 i = 0;
 
-		while (i < JIT_GROUPS && (strlen(names[i]) != n || strncmp(names[i], list, n)))
+		while (list[n] && list[n] != ',')
+			n++;
+
+		while (i < JIT_GROUPS && !is_word(list, n, names[i]))
 			i++;
 		if (i == JIT_GROUPS)
 			return list;
