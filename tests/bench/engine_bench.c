@@ -263,6 +263,9 @@ static void bench_kernel(struct sysfix *f, const struct kernel *k)
 GUEST(loop_empty, 64, "1: dec %ecx; jnz 1b; hlt");
 GUEST(loop_int, 64, "1: int $0x30; dec %ecx; jnz 1b; hlt");
 GUEST(handler_iret, 64, "iretq");
+/* The handler skips the load that faulted (3 bytes). */
+GUEST(loop_fault, 64, "1: mov (%rsi), %rax; dec %ecx; jnz 1b; hlt");
+GUEST(handler_skip, 64, "add $8, %rsp; addq $3, (%rsp); iretq");
 GUEST(loop_invlpg, 64, "1: invlpg (%rdi); mov (%rdi), %rax; dec %ecx; jnz 1b; hlt");
 GUEST(loop_cr3, 64,
       "1: mov %cr3, %rax; mov %rax, %cr3; lea (%rdi), %rdx; mov $16, %ebx;"
@@ -283,9 +286,11 @@ static void bench_event(struct sysfix *f, const char *name, const u8 *begin, con
 	sysfix_reset(f);
 	sysfix_code(f, AT_CODE, begin, end);
 	LOAD(f, AT_HANDLERS + 0x300, handler_iret);
+	LOAD(f, AT_HANDLERS + 16 * VECTOR_PF, handler_skip);
 	sysfix_long(f, AT_CODE);
 	f->vp.cpu.gpr[RCX] = rounds;
 	f->vp.cpu.gpr[RDI] = AT_WORK;
+	f->vp.cpu.gpr[RSI] = 0x8000000000; /* not mapped */
 	f->vp.cpu.gpr[RSP] = STACK_TOP;
 	t = cpu_ns();
 	run_to_halt(f);
@@ -313,6 +318,7 @@ int main(int argc, char **argv)
 	EVENT("empty loop", loop_empty, 5000000);
 	EVENT("CALL + RET", loop_call, 2000000);
 	EVENT("INT + IRET", loop_int, 2000000);
+	EVENT("page fault, handler and back", loop_fault, 1000000);
 	EVENT("OUT", loop_out, 1000000);
 	EVENT("INVLPG + touch", loop_invlpg, 2000000);
 	EVENT("CR3 load + 16 touches", loop_cr3, 300000);
