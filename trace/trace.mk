@@ -20,3 +20,6 @@ $(B)/prov/trace/provider.o: $(BUILD)/gen/provider_enums.h
 
 all: $(BUILD)/docs/events.md
 test-programs: $(B)/tests/trace/emit
+
+# The page of report --html is part of the program.
+$(call obj,trace/bt2/export_html.c): trace/bt2/timeline.html

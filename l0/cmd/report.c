@@ -1,146 +1,166 @@
-/* nestor report: what a recorded trace says, on one page. */
-#include <signal.h>
+/* nestor report: what a recorded trace says, as text or in another format. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 #include "l0/cmd/cmd.h"
+#include "l0/cmd/trace_read.h"
+#include "l0/cmd/value.h"
+#include "trace/bt2/export.h"
 #include "trace/bt2/reader.h"
-#include "trace/bt2/report.h"
 
-enum { KEY_JSON = CMD_KEY_LONG };
+enum { KEY_FROM = CMD_KEY_LONG, KEY_TO, KEY_FORMAT };
+
+#define MAX_TRACES 64
 
 static const struct cmd_option report_options[] = {
-	{"json", KEY_JSON, NULL, "Print one JSON object instead of text."},
+	{NULL, 0, NULL, "Formats:"},
+#define X(name, picture, fields, several, begin, event, end, help) \
+	{#name, KEY_FORMAT + EXPORT_##name, NULL, help},
+#include "trace/bt2/export_formats.def"
+#undef X
+	{NULL, 0, NULL, "What and where to:"},
+	{"output", 'o', "FILE", "Write to FILE instead of standard output."},
+	{"from", KEY_FROM, "TIME", "Draw from this virtual time on (--svg, --html, --perfetto)."},
+	{"to", KEY_TO, "TIME", "Draw up to this virtual time."},
 };
 
-#define PROGRESS_AFTER_NS (1000 * NS_PER_MS)
-#define PROGRESS_EVERY_EVENTS 65536u
-
-/* A line that is written over, on a terminal, once the work takes more than a second. */
-struct progress {
-	u64 start_ns, events;
-	bool is_shown, is_on;
+struct report_args {
+	const struct export_class *class;
+	const char *output;
+	const char *sources[MAX_TRACES];
+	u32 nsources;
+	u64 from_ns, to_ns;
 };
 
-struct reading {
-	struct model *model;
-	struct progress progress;
-};
-
-static u64 host_ns(void)
+static void take_stretch(void *arg, const struct model_stretch *s)
 {
-	struct timespec ts;
+	struct export *x = arg;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
-}
-
-static void show_progress(struct progress *p)
-{
-	if (!p->is_on || host_ns() - p->start_ns < PROGRESS_AFTER_NS)
-		return;
-	p->is_shown = true;
-	fprintf(stderr, "\rreading: %llu events ", (unsigned long long)p->events);
-}
-
-static void end_progress(struct progress *p)
-{
-	if (p->is_shown)
-		fprintf(stderr, "\r%40s\r", "");
+	picture_stretch(x->picture, s);
 }
 
 static void take_event(void *arg, const struct transition *t)
 {
-	struct reading *r = arg;
+	struct export *x = arg;
 
-	model_feed(r->model, t);
-	if (++r->progress.events % PROGRESS_EVERY_EVENTS == 0)
-		show_progress(&r->progress);
+	if (x->picture)
+		picture_event(x->picture, t);
+	if (x->class->event)
+		x->class->event(x, t);
 }
 
-static void take_lost(void *arg, u64 n)
+static int report_one(const struct cmd *cmd, const struct report_args *a, const char *source,
+		      FILE *out)
 {
-	struct reading *r = arg;
+	const struct model_config cfg = {.drills_down = a->class->needs_all_fields};
+	struct export x = {.out = out, .from_ns = a->from_ns, .to_ns = a->to_ns};
+	struct trace_read r = {.cmd = cmd,
+			       .source = source,
+			       .wants_all_fields = a->class->needs_all_fields,
+			       .arg = &x};
+	int code = EXIT_CODE_HOST;
 
-	model_note_lost(r->model, n);
-}
-
-static int report(const struct cmd *cmd, const char *source, bool as_json)
-{
-	static const struct bt_reader_ops ops = {take_event, take_lost};
-	struct reading r = {.progress = {.start_ns = host_ns(), .is_on = isatty(STDERR_FILENO)}};
-	struct report_info info = {.source = source};
-	enum bt_reader_status status;
-	struct bt_reader *reader;
-	int code = EXIT_CODE_OK;
-	char why[512];
-
-	r.model = model_create(NULL);
-	if (!r.model)
-		return cmd_error(cmd, EXIT_CODE_HOST, "out of memory");
-	model_expect_all(r.model);
-	reader = bt_reader_open(source, &ops, &r, why, sizeof(why));
-	if (!reader) {
-		model_destroy(r.model);
-		return cmd_error(cmd, EXIT_CODE_BAD_TRACE, "%s", why);
+	x.info.source = source;
+	x.class = a->class;
+	x.model = r.model = model_create(&cfg);
+	if (a->class->needs_picture)
+		x.picture = picture_create(a->from_ns, a->to_ns);
+	if (!x.model || (a->class->needs_picture && !x.picture)) {
+		cmd_error(cmd, code, "out of memory");
+		goto out;
 	}
-	bt_reader_for_model(reader);
-	do
-		status = bt_reader_step(reader);
-	while (status == BT_READER_MORE || status == BT_READER_WAIT);
-	end_progress(&r.progress);
-	if (status == BT_READER_ERROR)
-		code = cmd_error(cmd, EXIT_CODE_BAD_TRACE,
-				 "%s: %s; the report covers what came before", source,
-				 bt_reader_why(reader));
-	info.foreign = bt_reader_foreign(reader);
-	bt_reader_close(reader);
-	if (!model_totals(r.model)->events) {
-		if (code == EXIT_CODE_OK)
-			code = cmd_error(cmd, EXIT_CODE_BAD_TRACE, "%s: %s", source,
-					 info.foreign ? "a trace of another program"
-						      : "the trace is empty");
-	} else {
-		model_settle(r.model);
-		if (as_json)
-			report_print_json(stdout, r.model, &info);
-		else
-			report_print_text(stdout, r.model, &info);
-	}
-	model_destroy(r.model);
+	if (x.picture)
+		model_on_stretch(x.model, take_stretch, &x);
+	if (x.picture || a->class->event)
+		r.event = take_event;
+	if (a->class->begin)
+		a->class->begin(&x);
+	code = trace_read(&r);
+	x.info.foreign = r.foreign;
+	if (!model_totals(x.model)->events)
+		goto out;
+	if (x.picture)
+		picture_end(x.picture);
+	a->class->end(&x);
+out:
+	picture_destroy(x.picture);
+	model_destroy(x.model);
 	return code;
+}
+
+static int report(const struct cmd *cmd, const struct report_args *a)
+{
+	FILE *out = stdout;
+	int code = EXIT_CODE_OK, one;
+
+	if (a->output) {
+		out = fopen(a->output, "we");
+		if (!out)
+			return cmd_error(cmd, EXIT_CODE_HOST, "%s: %s", a->output, strerror(errno));
+	}
+	for (u32 i = 0; i < a->nsources; i++) {
+		if (i)
+			fputc('\n', out);
+		one = report_one(cmd, a, a->sources[i], out);
+		code = code ? code : one;
+	}
+	if (a->output && (ferror(out) | fclose(out)) && !code)
+		code = cmd_error(cmd, EXIT_CODE_HOST, "%s: cannot write it: %s", a->output,
+				 strerror(errno));
+	return code;
+}
+
+static int check_args(const struct cmd *cmd, const struct report_args *a)
+{
+	if (!a->nsources)
+		return cmd_usage_error(cmd, "no trace given");
+	for (u32 i = 0; i < a->nsources; i++)
+		if (bt_reader_is_live(a->sources[i]))
+			return cmd_usage_error(cmd, "%s is a live session; nestor view shows it",
+					       a->sources[i]);
+	if (a->nsources > 1 && !a->class->takes_several)
+		return cmd_usage_error(cmd, "--%s: one trace at a time", a->class->name);
+	if (a->from_ns >= a->to_ns)
+		return cmd_usage_error(cmd, "--from is not before --to");
+	return EXIT_CODE_OK;
 }
 
 static int report_main(const struct cmd *cmd, int argc, char **argv)
 {
-	const char *source = NULL;
+	struct report_args a = {.class = &export_classes[EXPORT_text], .to_ns = ~0ull};
 	struct cmd_args args;
-	bool as_json = false;
-	int key;
+	int key, code;
 
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		switch (key) {
-		case KEY_JSON: as_json = true; break;
-		case CMD_POSITIONAL:
-			if (source)
-				return cmd_usage_error(cmd, "one trace at a time");
-			source = args.value;
+		case 'o': a.output = args.value; break;
+		case KEY_FROM:
+		case KEY_TO:
+			if (value_parse_time_ns(args.value, key == KEY_FROM ? &a.from_ns : &a.to_ns))
+				return cmd_usage_error(cmd, "%s is no time; use 250ms, 1.5s",
+						       args.value);
 			break;
-		default: return cmd_args_status(key);
+		case CMD_POSITIONAL:
+			if (a.nsources == MAX_TRACES)
+				return cmd_usage_error(cmd, "at most %u traces", MAX_TRACES);
+			a.sources[a.nsources++] = args.value;
+			break;
+		default:
+			if (key < KEY_FORMAT)
+				return cmd_args_status(key);
+			a.class = &export_classes[key - KEY_FORMAT];
 		}
 	}
-	if (!source)
-		return cmd_usage_error(cmd, "no trace given");
-	if (bt_reader_is_live(source))
-		return cmd_usage_error(cmd, "%s is a live session; nestor view shows it", source);
-	return cmd_finish_output(report(cmd, source, as_json));
+	code = check_args(cmd, &a);
+	if (code)
+		return code;
+	return cmd_finish_output(report(cmd, &a));
 }
 
 const struct cmd cmd_report = {
 	.name = "report",
-	.synopsis = "[--json] TRACE",
+	.synopsis = "[--FORMAT] [-o FILE] TRACE...",
 	.brief = "Tell the story of a recorded trace",
 	.details =
 		"TRACE is the output folder of a recording, or any folder with a trace in it.\n\n"
@@ -148,11 +168,15 @@ const struct cmd cmd_report = {
 		"guest's VMM "
 		"or kept by L0, and what they cost: virtual time charged and host time spent, "
 		"apart), "
-		"switches, processes, the guests' own counts of missed deadlines, and lost "
+		"what one exit of a guest costs in exits of its VMM, switches, processes, the "
+		"guests' own counts of missed deadlines, and lost "
 		"events.\n\n"
 		"The same is in the babeltrace2 plugin as sink.nestor.summary.",
 	.examples = "nestor report build/demo-trace\n"
-		    "nestor report --json build/demo-trace | jq .exits",
+		    "nestor report --json build/demo-trace | jq .exits\n"
+		    "nestor report --html -o demo.html build/demo-trace\n"
+		    "nestor report --svg --from 100ms --to 200ms build/demo-trace >schedule.svg\n"
+		    "nestor report --perfetto -o demo.json build/demo-trace",
 	.options = report_options,
 	.noptions = ARRAY_SIZE(report_options),
 	.run = report_main,

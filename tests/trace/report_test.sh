@@ -21,7 +21,7 @@ streams() { find "$work/bad" -name 'events_*' ! -path '*index*'; }
 expect 0 "Lost      none" "$work/good"
 expect 0 "Exits by reason" "$work/good"
 expect 2 "no trace given"
-expect 2 "one trace at a time" "$work/good" "$work/good"
+expect 2 "one trace at a time" --svg "$work/good" "$work/good"
 expect 2 "live session" net://localhost/host/a/b
 expect 10 "No such file" "$work/missing"
 expect 10 "not a folder" "$work/out"

@@ -6,6 +6,9 @@
 #define MAX_EXIT_ROWS 512
 #define MAX_PROCESSES_SHOWN 8
 #define MAX_TREE_DEPTH 8
+#define MAX_TREE_KIDS 6
+#define MAX_TREE_ROWS 40
+#define MAX_PLACES 8
 
 /* --- numbers for people --- */
 struct text {
@@ -261,6 +264,14 @@ static void print_vms(FILE *out, const struct model *m)
 	}
 }
 
+/* Quantile of the host cost, "-" when exits were not counted one by one. */
+static struct text cost_text(const struct model *m, const struct model_exit *x, u32 permille)
+{
+	u64 ns = model_exit_cost(m, EVENT_NO_ID, x->level, x->reason, permille);
+
+	return ns ? duration(ns) : (struct text){"-"};
+}
+
 static void print_exits(FILE *out, const struct model *m)
 {
 	static const char none[] = "  none\n";
@@ -273,16 +284,17 @@ static void print_exits(FILE *out, const struct model *m)
 	fprintf(out, "\nExits by reason                                                 virtual    "
 		     " host cost\n");
 	fprintf(out, "  level reason                    count  reflected       kept     charge     "
-		     "    total     mean      max\n");
+		     "    total     mean      p99      max\n");
 	n = MIN(model_exits_by_level(m, EVENT_NO_ID, rows, MAX_EXIT_ROWS), (u32)MAX_EXIT_ROWS);
 	for (u32 i = 0; i < n; i++) {
 		const struct model_exit *x = &rows[i];
 		u64 mean = x->count ? x->host_cost_ns / x->count : 0;
 
-		fprintf(out, "  %5u %-20s %10s %10s %10s %10s %13s %8s %8s\n", x->level,
+		fprintf(out, "  %5u %-20s %10s %10s %10s %10s %13s %8s %8s %8s\n",
+			x->level,
 			event_exit_reason_text(x->reason), grouped(x->count).s,
 			grouped(x->reflected).s, grouped(x->count - x->reflected).s,
-			duration(x->charge_ns).s, duration(x->host_cost_ns).s, duration(mean).s,
+			duration(x->charge_ns).s, duration(x->host_cost_ns).s, duration(mean).s, cost_text(m, x, 990).s,
 			x->host_cost_max_ns ? duration(x->host_cost_max_ns).s : "-");
 		sum.count += x->count;
 		sum.reflected += x->reflected;
@@ -298,6 +310,117 @@ static void print_exits(FILE *out, const struct model *m)
 			duration(sum.host_cost_ns).s,
 			duration(sum.host_cost_ns / MAX(sum.count, (u64)1)).s);
 	free(rows);
+}
+
+/* --- the exit-multiplication tree --- */
+struct tree_print {
+	FILE *out;
+	const struct model *m;
+	const struct model_exit_node *nodes;
+	u32 n, rows;
+};
+
+/* The next largest child of @parent below (@count, @after), or EVENT_NO_ID. */
+static u32 next_node(const struct tree_print *p, u32 parent, u64 count, u32 after)
+{
+	u32 best = EVENT_NO_ID;
+
+	for (u32 i = 0; i < p->n; i++) {
+		const struct model_exit_node *x = &p->nodes[i];
+
+		if (x->parent != parent || x->count > count || (x->count == count && i <= after))
+			continue;
+		if (best == EVENT_NO_ID || x->count > p->nodes[best].count)
+			best = i;
+	}
+	return best;
+}
+
+static void print_node(struct tree_print *p, u32 index, u32 depth, u64 of)
+{
+	const struct model_exit_node *x = &p->nodes[index];
+	u64 each = x->count ? x->handled_ns / x->count : 0;
+	u64 count = ~0ull;
+	char name[64], per[24] = "";
+	u32 i = EVENT_NO_ID;
+
+	snprintf(name, sizeof(name), "L%u %s", x->level, event_exit_reason_text(x->reason));
+	if (of)
+		snprintf(per, sizeof(per), "%llu.%02llu each",
+			 (unsigned long long)(x->count / of),
+			 (unsigned long long)(x->count * 100 / of % 100));
+	fprintf(p->out, "  %*s%-*s %12s %14s %13s %13s\n", (int)(2 * depth), "",
+		(int)(34 - 2 * depth), name, grouped(x->count).s, per,
+		x->handled_ns ? duration(each).s : "",
+		duration(x->count ? x->host_cost_ns / x->count : 0).s);
+	p->rows++;
+	for (u32 kids = 0; depth < MAX_TREE_DEPTH && kids < MAX_TREE_KIDS; kids++) {
+		i = next_node(p, index, count, i);
+		if (i == EVENT_NO_ID)
+			break;
+		count = p->nodes[i].count;
+		print_node(p, i, depth + 1, x->count);
+	}
+}
+
+/* Exits of a child VM that its VMM got, with what these exits made the VMM do. */
+static void print_child_tree(struct tree_print *p, const struct model_child *c)
+{
+	u64 count = ~0ull;
+	u32 i = EVENT_NO_ID, shown = 0;
+	char name[64];
+
+	while (shown < MAX_TREE_KIDS && (i = next_node(p, EVENT_NO_ID, count, i)) != EVENT_NO_ID) {
+		const struct model_exit_node *x = &p->nodes[i];
+
+		count = x->count;
+		if (x->child != c->id || !x->reflected || p->rows > MAX_TREE_ROWS)
+			continue;
+		if (!p->rows)
+			fprintf(p->out, "\nWhat one exit of a guest costs            count     in "
+					"others   handled in  L0, each of it\n");
+		if (!shown++)
+			fprintf(p->out, " %s\n",
+				model_child_name(p->m, c->id, name, sizeof(name)));
+		print_node(p, i, 0, 0);
+	}
+}
+
+static void print_tree(FILE *out, const struct model *m)
+{
+	struct tree_print p = {.out = out, .m = m};
+	const struct model_child *c;
+	u32 n;
+
+	p.nodes = model_exit_tree(m, &p.n);
+	c = model_children(m, &n);
+	for (u32 i = 0; i < n; i++)
+		print_child_tree(&p, &c[i]);
+}
+
+/* --- the virtual TLB --- */
+static void print_vtlb(FILE *out, const struct model *m)
+{
+	const struct event_info *info = &event_infos[TRANSITION_tlb_stats];
+	const struct model_vcpu *v;
+	bool has_head = false;
+	char name[96];
+	u32 n;
+
+	v = model_vcpus(m, &n);
+	for (u32 i = 0; i < n; i++, v++) {
+		const u64 *words = (const u64 *)(const void *)&v->tlb;
+
+		if (!v->has_tlb_stats)
+			continue;
+		if (!has_head)
+			fprintf(out, "\nVirtual TLB, by processor of L0's machines\n");
+		has_head = true;
+		fprintf(out, "  %s\n", model_vcpu_name(m, v->id, name, sizeof(name)));
+		for (u32 f = 0; f < info->nfields; f++)
+			fprintf(out, "    %-14s %14s  %s\n", info->fields[f].name,
+				grouped(words[f]).s, info->fields[f].doc);
+	}
 }
 
 static void print_switches(FILE *out, const struct model *m)
@@ -333,6 +456,68 @@ static void print_failures(FILE *out, const struct model *m)
 		fprintf(out, "  %-28s %11s  %17s\n",
 			model_vcpu_name(m, v->id, name, sizeof(name)), grouped(v->entry_failures).s,
 			grouped(v->insn_failures).s);
+	}
+}
+
+/* --- details: where exits come from, and what was delivered --- */
+static void print_places(FILE *out, const struct model *m)
+{
+	struct model_exit *rows = malloc(sizeof(*rows) * MAX_EXIT_ROWS);
+	struct model_place places[MAX_PLACES];
+	bool has_head = false;
+	u32 n, count;
+	char name[64];
+
+	if (!rows)
+		return;
+	n = MIN(model_exits_by_level(m, EVENT_NO_ID, rows, MAX_EXIT_ROWS), (u32)MAX_EXIT_ROWS);
+	for (u32 i = 0; i < n; i++) {
+		count = model_places(m, EVENT_NO_ID, rows[i].level, rows[i].reason, places,
+				     MAX_PLACES);
+		if (count && !has_head)
+			fprintf(out, "\nWhere exits come from                   count    at least   "
+				     "L0, each of it\n");
+		has_head |= count != 0;
+		if (count)
+			fprintf(out, " level %u  %s\n", rows[i].level,
+				event_exit_reason_text(rows[i].reason));
+		for (u32 k = 0; k < count; k++) {
+			const struct model_place *p = &places[k];
+
+			if (p->child == EVENT_NO_ID)
+				snprintf(name, sizeof(name), "%s",
+					 model_vm(m, p->vm) ? model_vm(m, p->vm)->name : "?");
+			else
+				model_child_name(m, p->child, name, sizeof(name));
+			fprintf(out, "  %#-20llx %-12s %10s %11s %13s\n",
+				(unsigned long long)p->guest_rip, name, grouped(p->count).s,
+				grouped(p->count - MIN(p->over, p->count)).s,
+				duration(p->host_cost_ns / MAX(p->count, (u64)1)).s);
+		}
+	}
+	free(rows);
+}
+
+static void print_intrs(FILE *out, const struct model *m)
+{
+	const struct model_intr *r;
+	char name[96];
+	u32 n;
+
+	r = model_intrs(m, &n);
+	if (n)
+		fprintf(out, "\nDelivered events                vector kind                  count  "
+			     "due to delivered: mean          max\n");
+	for (u32 i = 0; i < n; i++, r++) {
+		/* its second field is the kind */
+		const char *kind = event_enum_text(event_infos[TRANSITION_intr_injected].fields[1].enumeration,
+						   r->kind);
+
+		fprintf(out, "  %-30s %5u %-18s %9s %23s %12s\n",
+			model_vcpu_name(m, r->vcpu, name, sizeof(name)), r->vector,
+			kind ? kind : "?", grouped(r->count).s,
+			r->timed ? duration(r->late_ns / r->timed).s : "-",
+			r->timed ? duration(r->late_max_ns).s : "-");
 	}
 }
 
@@ -394,8 +579,16 @@ void report_print_text(FILE *out, const struct model *m, const struct report_inf
 		print_vms(out, m);
 	if (parts & REPORT_EXITS)
 		print_exits(out, m);
+	if (parts & REPORT_TREE)
+		print_tree(out, m);
+	if (parts & REPORT_PLACES)
+		print_places(out, m);
+	if (parts & REPORT_INTRS)
+		print_intrs(out, m);
 	if (parts & REPORT_SWITCHES)
 		print_switches(out, m);
+	if (parts & REPORT_VTLB)
+		print_vtlb(out, m);
 	if (parts & REPORT_FAILURES)
 		print_failures(out, m);
 	if (parts & REPORT_DEADLINES)

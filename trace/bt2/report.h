@@ -18,7 +18,11 @@ enum report_part {
 	REPORT_SWITCHES = 16, /* of workers, VMMs and guests */
 	REPORT_DEADLINES = 32,
 	REPORT_FAILURES = 64, /* VM entries and VMX instructions that failed */
-	REPORT_ALL = 127,
+	REPORT_TREE = 128,    /* what one exit costs in others */
+	REPORT_VTLB = 256,    /* the virtual TLB's counters */
+	REPORT_PLACES = 512,  /* where exits come from; the model must drill down */
+	REPORT_INTRS = 1024,  /* events delivered; the model must drill down */
+	REPORT_ALL = 511,
 };
 
 struct report_info {

@@ -1,82 +1,9 @@
 /* The report as JSON; see report.h. */
 #include <stdlib.h>
+#include "trace/bt2/json.h"
 #include "trace/bt2/report.h"
 
 #define MAX_EXIT_ROWS 512
-
-/* A writer that knows where commas go. */
-struct json {
-	FILE *out;
-	bool needs_comma;
-};
-
-static void json_text(struct json *j, const char *s)
-{
-	fputc('"', j->out);
-	for (; *s; s++) {
-		u8 c = (u8)*s;
-
-		if (c == '"' || c == '\\')
-			fprintf(j->out, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			fprintf(j->out, "\\u%04x", c); /* bytes of unknown coding: as Latin-1 */
-		else
-			fputc(c, j->out);
-	}
-	fputc('"', j->out);
-}
-
-static void json_key(struct json *j, const char *key)
-{
-	if (j->needs_comma)
-		fputc(',', j->out);
-	j->needs_comma = true;
-	if (key) {
-		json_text(j, key);
-		fputc(':', j->out);
-	}
-}
-
-static void json_open(struct json *j, const char *key, char bracket)
-{
-	json_key(j, key);
-	fputc(bracket, j->out);
-	j->needs_comma = false;
-}
-
-static void json_close(struct json *j, char bracket)
-{
-	fputc(bracket, j->out);
-	j->needs_comma = true;
-}
-
-static void json_number(struct json *j, const char *key, u64 n)
-{
-	json_key(j, key);
-	fprintf(j->out, "%llu", (unsigned long long)n);
-}
-
-/* A number of an entity, or null. */
-static void json_id(struct json *j, const char *key, u32 id)
-{
-	json_key(j, key);
-	if (id == EVENT_NO_ID)
-		fputs("null", j->out);
-	else
-		fprintf(j->out, "%u", id);
-}
-
-static void json_string(struct json *j, const char *key, const char *s)
-{
-	json_key(j, key);
-	json_text(j, s);
-}
-
-static void json_hex(struct json *j, const char *key, u64 n)
-{
-	json_key(j, key);
-	fprintf(j->out, "\"%#llx\"", (unsigned long long)n);
-}
 
 static void write_totals(struct json *j, const struct model *m)
 {
@@ -106,7 +33,7 @@ static void write_totals(struct json *j, const struct model *m)
 	json_close(j, '}');
 }
 
-static void write_exit(struct json *j, const struct model_exit *x)
+static void write_exit(struct json *j, const struct model *m, const struct model_exit *x)
 {
 	json_open(j, NULL, '{');
 	json_number(j, "level", x->level);
@@ -117,6 +44,10 @@ static void write_exit(struct json *j, const struct model_exit *x)
 	json_number(j, "kept", x->count - x->reflected);
 	json_number(j, "charge_ns", x->charge_ns);
 	json_number(j, "host_cost_ns", x->host_cost_ns);
+	json_number(j, "host_cost_p50_ns",
+		    model_exit_cost(m, EVENT_NO_ID, x->level, x->reason, 500));
+	json_number(j, "host_cost_p99_ns",
+		    model_exit_cost(m, EVENT_NO_ID, x->level, x->reason, 990));
 	json_number(j, "host_cost_max_ns", x->host_cost_max_ns);
 	json_close(j, '}');
 }
@@ -128,9 +59,46 @@ static void write_exits(struct json *j, const struct model *m)
 
 	json_open(j, "exits", '[');
 	for (u32 i = 0; i < MIN(n, (u32)MAX_EXIT_ROWS); i++)
-		write_exit(j, &rows[i]);
+		write_exit(j, m, &rows[i]);
 	json_close(j, ']');
 	free(rows);
+}
+
+static void write_exit_tree(struct json *j, const struct model *m)
+{
+	const struct model_exit_node *x;
+	u32 n;
+
+	x = model_exit_tree(m, &n);
+	json_open(j, "exit_tree", '[');
+	for (u32 i = 0; i < n; i++, x++) {
+		json_open(j, NULL, '{');
+		json_id(j, "parent", x->parent);
+		json_id(j, "vm", x->vm);
+		json_id(j, "child", x->child);
+		json_number(j, "level", x->level);
+		json_string(j, "reason", event_exit_reason_text(x->reason));
+		json_number(j, "count", x->count);
+		json_number(j, "reflected", x->reflected);
+		json_number(j, "charge_ns", x->charge_ns);
+		json_number(j, "host_cost_ns", x->host_cost_ns);
+		json_number(j, "handled_ns", x->handled_ns);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void write_tlb(struct json *j, const struct model_vcpu *v)
+{
+	const struct event_info *info = &event_infos[TRANSITION_tlb_stats];
+	const u64 *words = (const u64 *)(const void *)&v->tlb;
+
+	if (!v->has_tlb_stats)
+		return;
+	json_open(j, "tlb", '{');
+	for (u32 i = 0; i < info->nfields; i++)
+		json_number(j, info->fields[i].name, words[i]);
+	json_close(j, '}');
 }
 
 static void write_vms(struct json *j, const struct model *m)
@@ -206,6 +174,12 @@ static void write_vcpus(struct json *j, const struct model *m)
 		json_number(j, "host_cost_ns", v->host_cost_ns);
 		json_number(j, "entry_failures", v->entry_failures);
 		json_number(j, "instruction_failures", v->insn_failures);
+		json_number(j, "ready_ns", v->ready_ns);
+		json_number(j, "wakes", v->wakes);
+		json_number(j, "wake_runs", v->wake_runs);
+		json_number(j, "wake_ns", v->wake_ns);
+		json_number(j, "wake_max_ns", v->wake_max_ns);
+		write_tlb(j, v);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -269,6 +243,7 @@ void report_print_json(FILE *out, const struct model *m, const struct report_inf
 	write_vcpus(&j, m);
 	write_processes(&j, m);
 	write_exits(&j, m);
+	write_exit_tree(&j, m);
 	write_deadlines(&j, m);
 	json_close(&j, '}');
 	fputc('\n', out);

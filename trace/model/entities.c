@@ -149,6 +149,7 @@ struct model_vcpu *model_get_vcpu(struct model *m, u32 id)
 		return v;
 	memset(model_vcpu_priv(m, v), 0, sizeof(struct vcpu_priv));
 	model_vcpu_priv(m, v)->halted_since = ~0ull;
+	model_vcpu_priv(m, v)->ready_since = ~0ull;
 	model_vcpu_priv(m, v)->loaded = EVENT_NO_ID;
 	v->child = v->parent = v->process = EVENT_NO_ID;
 	v->vm = id < EVENT_ID_TRACKED ? id >> 16 : EVENT_NO_ID;
@@ -180,9 +181,14 @@ static struct model_exit *exit_row(struct model *m, struct model_vcpu *v, u32 re
 	if (p->exit_slot[reason])
 		return &p->exits[p->exit_slot[reason] - 1];
 	if (v->nexits == p->exits_room) {
+		struct exit_priv *privs;
 		struct model_exit *exits;
 
 		room = p->exits_room ? p->exits_room * 2 : 8;
+		privs = realloc(p->exit_privs, room * sizeof(*privs));
+		if (!privs)
+			return NULL;
+		p->exit_privs = privs;
 		exits = realloc(p->exits, room * sizeof(*exits));
 		if (!exits)
 			return NULL;
@@ -191,11 +197,12 @@ static struct model_exit *exit_row(struct model *m, struct model_vcpu *v, u32 re
 		v->exits = exits;
 	}
 	p->exits[v->nexits] = (struct model_exit){.reason = reason, .level = level};
+	p->exit_privs[v->nexits] = (struct exit_priv){NULL, NULL};
 	p->exit_slot[reason] = (u8)++v->nexits;
 	return &p->exits[v->nexits - 1];
 }
 
-void model_exit_add(struct model *m, struct model_vcpu *v, u64 now, const struct model_exit *add)
+u32 model_exit_add(struct model *m, struct model_vcpu *v, u64 now, const struct model_exit *add)
 {
 	struct model_exit *row = exit_row(m, v, add->reason, add->level);
 	struct model_counters *b = model_history_at(m, v, now);
@@ -221,6 +228,7 @@ void model_exit_add(struct model *m, struct model_vcpu *v, u64 now, const struct
 		b->reflected += add->reflected;
 		b->halts += halts;
 	}
+	return row ? (u32)(row - v->exits) : EVENT_NO_ID;
 }
 
 /* --- state events --- */
@@ -429,6 +437,18 @@ static void feed_wake(struct model *m, const struct transition *t)
 	if (p->halted_since != ~0ull && t->vtime_ns > p->halted_since)
 		v->halted_ns += t->vtime_ns - p->halted_since;
 	p->halted_since = ~0ull;
+	p->ready_since = t->vtime_ns;
+	p->is_woken = true;
+}
+
+static void feed_tlb_stats(struct model *m, const struct transition *t)
+{
+	struct model_vcpu *v = model_get_vcpu(m, t->vcpu_id);
+
+	if (!v)
+		return;
+	v->has_tlb_stats = true;
+	v->tlb = *transition_payload(t, tlb_stats);
 }
 
 static void feed_exit_summary(struct model *m, const struct transition *t)
@@ -469,7 +489,11 @@ void model_entities_feed(struct model *m, const struct transition *t)
 	case TRANSITION_wake: feed_wake(m, t); break;
 	case TRANSITION_exit_summary: feed_exit_summary(m, t); break;
 	case TRANSITION_spin: COUNT(spins); break;
-	case TRANSITION_intr_injected: COUNT(injected); break;
+	case TRANSITION_intr_injected:
+		COUNT(injected);
+		model_intr_feed(m, t);
+		break;
+	case TRANSITION_tlb_stats: feed_tlb_stats(m, t); break;
 	case TRANSITION_entry_failure: COUNT(entry_failures); break;
 	case TRANSITION_vm_insn_fail: COUNT(insn_failures); break;
 	case TRANSITION_lost: m->totals.lost += transition_payload(t, lost)->count; break;

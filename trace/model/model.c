@@ -37,11 +37,20 @@ struct model *model_create(const struct model_config *cfg)
 	err |= model_table_init(&m->deadlines, sizeof(struct model_deadline), MODEL_MAX_DEADLINES);
 	m->worker_priv = calloc(MODEL_MAX_WORKERS, sizeof(*m->worker_priv));
 	m->vcpu_priv = calloc(m->cfg.max_vcpus, sizeof(*m->vcpu_priv));
-	if (err || !m->worker_priv || !m->vcpu_priv) {
+	m->tree = model_tree_create();
+	if (m->cfg.drills_down)
+		m->intrs = model_intrs_create();
+	if (err || !m->worker_priv || !m->vcpu_priv || !m->tree ||
+	    (m->cfg.drills_down && !m->intrs)) {
 		model_destroy(m);
 		return NULL;
 	}
 	return m;
+}
+
+static const struct model_vcpu *model_vcpu_at(const struct model *m, u32 i)
+{
+	return (const struct model_vcpu *)(const void *)m->vcpus.items + i;
 }
 
 void model_destroy(struct model *m)
@@ -49,6 +58,7 @@ void model_destroy(struct model *m)
 	if (!m)
 		return;
 	for (u32 i = 0; m->vcpu_priv && i < m->vcpus.count; i++) {
+		model_exit_priv_free(&m->vcpu_priv[i], m->vcpu_priv[i].exits ? model_vcpu_at(m, i)->nexits : 0);
 		free(m->vcpu_priv[i].exits);
 		free(m->vcpu_priv[i].history);
 	}
@@ -60,6 +70,8 @@ void model_destroy(struct model *m)
 	model_table_fini(&m->vcpus);
 	model_table_fini(&m->processes);
 	model_table_fini(&m->deadlines);
+	model_tree_destroy(m->tree);
+	model_intrs_destroy(m->intrs);
 	free(m->worker_priv);
 	free(m->vcpu_priv);
 	free(m);

@@ -21,6 +21,9 @@
 #define MODEL_LEVELS 8u /* deeper ones count as the last */
 #define MODEL_HISTORY_BUCKETS 512u
 #define MODEL_DEADLINE_KINDS 5u
+#define MODEL_PLACES 16u
+#define MODEL_EXIT_NODES 8192u
+#define MODEL_INTRS 16384u
 
 struct model;
 
@@ -31,6 +34,7 @@ struct model_config {
 	u32 max_processes;	  /* 0: 65536 */
 	u32 lane_segments;	  /* kept a worker, rounded up to a power of two; 0: 65536 */
 	enum model_detail detail; /* MODEL_UNKNOWN: exact, until a summary shows that it is not */
+	bool drills_down;	  /* keep places of exits and interrupts: needs events with all fields */
 };
 
 /* Exits of one vCPU (or, summed up, of a level) for one reason. */
@@ -41,6 +45,38 @@ struct model_exit {
 	u64 charge_ns;	      /* virtual time charged */
 	u64 host_cost_ns;     /* host time that L0 spent */
 	u64 host_cost_max_ns; /* of one exit; 0 in live streams */
+};
+
+/* Exits of one reason at one guest address. */
+struct model_place {
+	u64 guest_rip;
+	u32 vm, child; /* whose address it is; child EVENT_NO_ID: the machine's own code */
+	u64 count;     /* at most; less @over at least */
+	u64 over;
+	u64 host_cost_ns;
+};
+
+/*
+ * What one exit costs: a tree of exits, the children of a node being the exits that happened while
+ * a VMM handled it, from the reflected exit to the next VM entry at its level.
+ */
+struct model_exit_node {
+	u32 parent;    /* index in the table, EVENT_NO_ID: a root */
+	u32 vm, child; /* whose exit; child EVENT_NO_ID: the machine's own */
+	u32 level, reason;
+	u64 count, reflected;
+	u64 charge_ns, host_cost_ns; /* of these exits alone */
+	u64 handled_ns; /* virtual time from the exits to the entries that followed */
+};
+
+/* Interrupts and other events delivered to a vCPU, by vector and kind. */
+struct model_intr {
+	u32 vcpu;
+	u32 vector;
+	u32 kind; /* enum intr_kind */
+	u64 count;
+	u64 timed;	/* of these, with a known due time */
+	u64 late_ns, late_max_ns; /* from due to delivered, of the timed ones */
 };
 
 /* Counters that add up; what a history bucket holds, too. */
@@ -95,6 +131,10 @@ struct model_vcpu {
 	u64 halted_ns, wakes, spins, injected;
 	u64 process_switches;
 	u64 entry_failures, insn_failures;
+	u64 ready_ns; /* level 1: it was ready and waited for a worker */
+	u64 wake_runs, wake_ns, wake_max_ns; /* level 1: from wake to running */
+	bool has_tlb_stats;
+	struct ev_tlb_stats tlb; /* the newest, when it has them */
 	const struct model_exit *exits; /* by reason, in the order of appearance */
 	u32 nexits;
 	const struct model_history *history;
@@ -187,6 +227,30 @@ const struct model_process *model_process(const struct model *m, u32 id);
  * Return: how many there are (at most @max are written).
  */
 u32 model_exits_by_level(const struct model *m, u32 vm, struct model_exit *out, u32 max);
+
+/**
+ * model_exit_cost - quantile of the host cost of exits
+ * @vm: EVENT_NO_ID: all machines
+ * @level, @reason: which exits
+ * @permille: 500 is the median, 990 the 99th percentile
+ * Return: an upper bound in ns, at most 25 % too high; 0: none counted one by one.
+ */
+u64 model_exit_cost(const struct model *m, u32 vm, u32 level, u32 reason, u32 permille);
+
+/**
+ * model_places - where exits come from, the most frequent first
+ * @out: room for @max
+ * Return: how many were written. Only when the model drills down; each vCPU and reason keeps the
+ * most frequent MODEL_PLACES addresses (Metwally et al., space saving).
+ */
+u32 model_places(const struct model *m, u32 vm, u32 level, u32 reason, struct model_place *out,
+		 u32 max);
+
+/* The exit-multiplication tree: parents come before their children. Empty in live streams. */
+const struct model_exit_node *model_exit_tree(const struct model *m, u32 *n);
+
+/* Delivered events by vCPU, vector and kind. Only when the model drills down. */
+const struct model_intr *model_intrs(const struct model *m, u32 *n);
 
 /**
  * model_lane - segments of a worker that touch [from_ns, to_ns), oldest first

@@ -20,11 +20,30 @@ struct table {
 	u32 hash_size;
 };
 
+/* What an exit row of a vCPU holds besides its sums. */
+struct exit_priv {
+	u32 *costs;		   /* MODEL_COST_BUCKETS, or NULL */
+	struct model_place *places; /* MODEL_PLACES, or NULL */
+};
+
+/* A reflected exit whose VMM has not entered a guest of its level again. */
+struct open_exit {
+	u32 node, level;
+	u64 since_ns;
+};
+
+#define MODEL_COST_BUCKETS 128u
+
 struct vcpu_priv {
 	u64 halted_since; /* ~0: not halted */
+	u64 ready_since;  /* level 1; ~0: not waiting for a worker */
+	bool is_woken;	  /* it waits since a wake */
+	u32 nopen;	  /* level 1 */
+	struct open_exit open[MODEL_LEVELS];
 	u32 loaded;	  /* level 1: the guest vCPU it ran last */
 	u32 exits_room;
 	struct model_exit *exits;
+	struct exit_priv *exit_privs;
 	u8 exit_slot[128]; /* reason → index + 1 in exits */
 	struct model_history *history;
 };
@@ -46,6 +65,8 @@ struct model {
 	struct model_config cfg;
 	struct model_totals totals;
 	struct table workers, vms, children, vcpus, processes, deadlines;
+	struct exit_tree *tree;
+	struct intr_table *intrs; /* NULL: does not drill down */
 	struct worker_priv *worker_priv; /* by index, MODEL_MAX_WORKERS */
 	struct vcpu_priv *vcpu_priv;	 /* by index, cfg.max_vcpus */
 	bool expects_all;
@@ -84,7 +105,20 @@ static inline struct worker_priv *model_worker_priv(const struct model *m,
 
 /* Feeds of state events. */
 void model_entities_feed(struct model *m, const struct transition *t);
-void model_exit_add(struct model *m, struct model_vcpu *v, u64 now, const struct model_exit *add);
+/* Return: number of the row in v->exits, EVENT_NO_ID: memory is short. */
+u32 model_exit_add(struct model *m, struct model_vcpu *v, u64 now, const struct model_exit *add);
+
+/* --- exits.c --- */
+struct exit_tree *model_tree_create(void);
+void model_tree_destroy(struct exit_tree *tree);
+struct intr_table *model_intrs_create(void);
+void model_intrs_destroy(struct intr_table *t);
+/* An exit one by one, of row @slot of @v (exit_row()'s); @carrier: the level-1 processor. */
+void model_exit_one(struct model *m, struct model_vcpu *v, u32 slot, u32 carrier,
+		    const struct transition *t);
+void model_exits_entry(struct model *m, u32 carrier, const struct transition *t);
+void model_intr_feed(struct model *m, const struct transition *t);
+void model_exit_priv_free(struct vcpu_priv *p, u32 nexits);
 
 /* --- history.c --- */
 /* Bucket for @now, or NULL when memory is short. */

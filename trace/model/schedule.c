@@ -146,6 +146,23 @@ static void set_loaded(struct model *m, struct model_worker *w, u64 now, u32 vcp
 }
 
 /* --- events --- */
+static void end_wait(struct model *m, struct model_vcpu *v, u64 now)
+{
+	struct vcpu_priv *p = model_vcpu_priv(m, v);
+	u64 waited = now > p->ready_since ? now - p->ready_since : 0;
+
+	if (p->ready_since == ~0ull)
+		return;
+	v->ready_ns += waited;
+	if (p->is_woken) {
+		v->wake_runs++;
+		v->wake_ns += waited;
+		v->wake_max_ns = MAX(v->wake_max_ns, waited);
+	}
+	p->ready_since = ~0ull;
+	p->is_woken = false;
+}
+
 static void feed_scheduled(struct model *m, struct model_worker *w, const struct transition *t)
 {
 	const struct ev_vm_scheduled *e = transition_payload(t, vm_scheduled);
@@ -157,10 +174,14 @@ static void feed_scheduled(struct model *m, struct model_worker *w, const struct
 	m->totals.vm_switches++;
 	w->switches++;
 	v = model_get_vcpu(m, (u32)e->prev);
-	if (v && v->state == RUN_STATE_RUNNING)
+	if (v && v->state == RUN_STATE_RUNNING) {
 		v->state = e->reason == SWITCH_HALT ? RUN_STATE_HALTED : RUN_STATE_READY;
+		if (v->state == RUN_STATE_READY && e->reason != SWITCH_STOPPED)
+			model_vcpu_priv(m, v)->ready_since = t->vtime_ns;
+	}
 	v = model_get_vcpu(m, (u32)e->next);
 	if (v) {
+		end_wait(m, v, t->vtime_ns);
 		v->state = RUN_STATE_RUNNING;
 		v->total.switches++;
 		b = model_history_at(m, v, t->vtime_ns);
@@ -196,6 +217,7 @@ static void feed_entry(struct model *m, struct model_worker *w, const struct tra
 		v->level = t->level;
 		v->cr3 = transition_payload(t, vm_entry)->cr3;
 	}
+	model_exits_entry(m, l1, t);
 	run(m, w, t->vtime_ns, l1, t->vcpu_id, t->level);
 	if (model_worker_priv(m, w)->loaded != t->vcpu_id || w->current.vcpu != l1) {
 		set_loaded(m, w, t->vtime_ns, l1, t->vcpu_id);
@@ -216,10 +238,12 @@ static void feed_exit(struct model *m, struct model_worker *w, const struct tran
 				       .host_cost_max_ns = e->host_cost_ns};
 
 	struct worker_priv *p = model_worker_priv(m, w);
+	u32 row;
 
 	m->has_exits = true;
 	if (v) {
-		model_exit_add(m, v, t->vtime_ns, &add);
+		row = model_exit_add(m, v, t->vtime_ns, &add);
+		model_exit_one(m, v, row, t->level <= 1 ? t->vcpu_id : carrier(m, w, t->vcpu_id), t);
 		v->level = t->level;
 	}
 	if (t->level <= 1) {
