@@ -1,6 +1,7 @@
 /* nestor report: what a recorded trace says, as text or in another format. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "l0/cmd/cmd.h"
 #include "l0/cmd/trace_read.h"
@@ -47,6 +48,25 @@ static void take_event(void *arg, const struct transition *t)
 		picture_event(x->picture, t);
 	if (x->class->event)
 		x->class->event(x, t);
+}
+
+/* A folder with several traces in it stands for each of them. Return: false: too many. */
+static bool add_source(struct report_args *a, const char *source)
+{
+	char **paths = NULL, why[256];
+	u32 n = bt_reader_is_live(source) ? 0 : bt_reader_find(source, &paths, why, sizeof(why));
+	bool ok = a->nsources + MAX(n, 1u) <= MAX_TRACES;
+
+	for (u32 i = 0; i < n; i++) {
+		if (ok && n > 1)
+			a->sources[a->nsources++] = paths[i]; /* for as long as the program runs */
+		else
+			free(paths[i]);
+	}
+	free(paths);
+	if (ok && n <= 1) /* trace_read() says what is wrong with it */
+		a->sources[a->nsources++] = source;
+	return ok;
 }
 
 static int report_one(const struct cmd *cmd, const struct report_args *a, const char *source,
@@ -142,9 +162,8 @@ static int report_main(const struct cmd *cmd, int argc, char **argv)
 						       args.value);
 			break;
 		case CMD_POSITIONAL:
-			if (a.nsources == MAX_TRACES)
+			if (!add_source(&a, args.value))
 				return cmd_usage_error(cmd, "at most %u traces", MAX_TRACES);
-			a.sources[a.nsources++] = args.value;
 			break;
 		default:
 			if (key < KEY_FORMAT)

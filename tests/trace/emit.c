@@ -88,6 +88,26 @@ static void emit_state(struct emitter *e, bool first)
 			   .next_inner = EVENT_NO_ID, .next_level = 1);
 }
 
+/* One of each that the rounds do not have, so that every part of the report has something. */
+static void emit_rest(struct emitter *e)
+{
+	e->now_ns += 100;
+	TRANSITION(&e->vp, intr_injected, .vector = 48, .kind = INTR_KIND_EXTERNAL,
+		   .due_ns = e->now_ns - 40);
+	TRANSITION(&e->vp, guest_deadline, .kind = DEADLINE_JOBS, .count = 10,
+		   .child = e->worker.id + 100);
+	TRANSITION(&e->vp, guest_deadline, .kind = DEADLINE_MISSES, .count = 3,
+		   .child = e->worker.id + 100);
+	TRANSITION(&e->vp, guest_deadline, .kind = DEADLINE_LATE_US, .count = 250,
+		   .child = e->worker.id + 100);
+	e->vp.vcpu_id = EVENT_VCPU_ID(e->worker.id, 0);
+	e->vp.level = 1;
+	TRANSITION(&e->vp, vm_insn_fail, .insn = EXIT_REASON_VMLAUNCH, .error = 7);
+	TRANSITION(&e->vp, entry_failure, .check = 1, .field = 0x4000, .value = 0);
+	TRANSITION(&e->vp, tlb_stats, .translates = 4000, .hits = 3000, .fills = 900, .walks = 1000,
+		   .faults = 100, .invals = 5, .flushes = 2);
+}
+
 static void *emitter_main(void *arg)
 {
 	struct emitter *e = arg;
@@ -115,6 +135,7 @@ static void *emitter_main(void *arg)
 			usleep((useconds_t)e->pause_us);
 		}
 	}
+	emit_rest(e);
 	TRANSITION(&e->worker.ctx, vm_stop, .vm = e->worker.id, .cause = STOP_DEBUG_EXIT,
 		   .status = (u64)-1ll);
 	trace_summary_flush(&e->worker);

@@ -78,4 +78,6 @@ import json, sys
 rows = json.load(sys.stdin)["figures"]
 assert any(r["name"] == "virtual time" and r["b"] > r["a"] for r in rows)' || fail "diff --json"
 "$NESTOR" diff "$work/a" 2>&1 | grep -q "give two traces" || fail "one trace"
+"$NESTOR" report "$work" | grep -c '^Trace ' | grep -qx 3 || fail "a folder of three runs"
+"$NESTOR" diff "$work" "$work/a" 2>&1 | grep -q "3 traces in it; give one" || fail "diff of a folder of three"
 "$NESTOR" report "$work/a" "$work/c" | grep -c '^Trace ' | grep -qx 2 || fail "two reports"

@@ -1,8 +1,9 @@
 /*
- * The babeltrace2 plugin "nestor": sinks that stock babeltrace2 loads, like
+ * The babeltrace2 plugin "nestor": a filter and sinks that stock babeltrace2 loads, like
  *   babeltrace2 --plugin-path=build/rel TRACE --component=sink.nestor.summary
  * Each class is a struct sink_class (sink.c); here are babeltrace2's methods around it.
  */
+#include "trace/bt2/flt_levels.h"
 #include "trace/bt2/sink.h"
 
 static bt_component_class_initialize_method_status
@@ -57,8 +58,7 @@ static bt_component_class_sink_consume_method_status consume(bt_self_component_s
 	switch (bt_message_iterator_next(s->iterator, &messages, &count)) {
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_OK: break;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_END:
-		model_settle(s->model);
-		s->class->end(s);
+		sink_end(s);
 		return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_END;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_AGAIN:
 		return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_AGAIN;
@@ -67,10 +67,11 @@ static bt_component_class_sink_consume_method_status consume(bt_self_component_s
 	default: return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_ERROR;
 	}
 	for (uint64_t i = 0; i < count; i++) {
-		sink_message(s, messages[i]);
+		s->failed |= !sink_message(s, messages[i]);
 		bt_message_put_ref(messages[i]);
 	}
-	return BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_OK;
+	return s->failed ? BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_MEMORY_ERROR
+			 : BT_COMPONENT_CLASS_SINK_CONSUME_METHOD_STATUS_OK;
 }
 
 BT_PLUGIN_MODULE();
@@ -101,3 +102,16 @@ SINK(deadlines, "The guests' own counts of missed deadlines")
 SINK(events,
      "Architectural events, a line each, in the order of virtual time, without what depends on the "
      "host: equal for equal runs; all=yes adds the engine's events")
+SINK(vtlb, "The virtual TLB's counters")
+SINK(failures, "VM entries and VMX instructions that failed")
+
+BT_PLUGIN_FILTER_COMPONENT_CLASS(levels, levels_iterator_next);
+BT_PLUGIN_FILTER_COMPONENT_CLASS_INITIALIZE_METHOD(levels, levels_initialize);
+BT_PLUGIN_FILTER_COMPONENT_CLASS_FINALIZE_METHOD(levels, levels_finalize);
+BT_PLUGIN_FILTER_COMPONENT_CLASS_MESSAGE_ITERATOR_CLASS_INITIALIZE_METHOD(levels,
+									  levels_iterator_initialize);
+BT_PLUGIN_FILTER_COMPONENT_CLASS_MESSAGE_ITERATOR_CLASS_FINALIZE_METHOD(levels,
+									levels_iterator_finalize);
+BT_PLUGIN_FILTER_COMPONENT_CLASS_DESCRIPTION(
+	levels, "level_begin and level_end events: who ran when and at which level, a stream for each "
+		"worker, in virtual time");

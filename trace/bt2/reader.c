@@ -143,6 +143,23 @@ static bool find_traces(struct bt_reader *r, const char *source, struct found_tr
 	return f->count && f->count < MAX_TRACES;
 }
 
+u32 bt_reader_find(const char *folder, char ***paths, char *why, size_t why_bytes)
+{
+	struct bt_reader r = {.why = ""};
+	struct found_traces f = {.count = 0};
+
+	*paths = NULL;
+	if (find_traces(&r, folder, &f))
+		*paths = calloc(f.count, sizeof(**paths));
+	if (!*paths) {
+		snprintf(why, why_bytes, "%s", r.why[0] ? r.why : "out of memory");
+		forget_found(&f);
+		return 0;
+	}
+	memcpy(*paths, f.path, f.count * sizeof(**paths));
+	return f.count;
+}
+
 /*
  * libbabeltrace2 2.0 reads a metadata file that ends within a packet for ever, so look first.
  * Packets (CTF 1.8, 7.1) begin with a magic number; content and packet sizes in bits are at 24
@@ -277,6 +294,11 @@ static bool build_saved(struct bt_reader *r, const bt_plugin *ctf, const bt_comp
 	const bt_component_source *source;
 	char name[32];
 
+	if (f->count > 1) {
+		snprintf(r->why, sizeof(r->why), "%u traces in it; give one, like %s", f->count,
+			 f->path[0]);
+		return false;
+	}
 	if (!add_muxer(r))
 		return false;
 	for (u32 i = 0; i < f->count; i++) {

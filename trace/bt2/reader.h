@@ -1,8 +1,8 @@
 /*
  * reader: a trace (a folder, or a live session) as a stream of struct transition
  *
- * Builds the babeltrace2 graph in the process: source.ctf.fs for each trace found under a folder,
- * with a muxer, or source.ctf.lttng-live for a URL. Used by nestor report and by the viewer's
+ * Builds the babeltrace2 graph in the process: source.ctf.fs for the trace found under a folder,
+ * with a muxer for its streams, or source.ctf.lttng-live for a URL. Used by nestor report and by the viewer's
  * sources, which run it in a thread of their own: a live step can stall for 100 ms. Order: as
  * recorded; of one worker, by time; of several, a batch may come late.
  */
@@ -35,6 +35,15 @@ enum bt_reader_status {
 struct bt_reader *bt_reader_open(const char *source, const struct bt_reader_ops *ops, void *arg,
 				 char *why, size_t why_bytes) __must_check;
 void bt_reader_close(struct bt_reader *r);
+
+/**
+ * bt_reader_find - the traces at or below a folder, in the order of their names
+ * Return: how many (@paths[i] is the caller's to free, and @paths); 0: @why says it in one line.
+ *
+ * Entities are numbered in each trace by itself: a reader of several at once gives one stream in
+ * which they cannot be told apart, so open them one by one.
+ */
+u32 bt_reader_find(const char *folder, char ***paths, char *why, size_t why_bytes);
 
 /* Read only what model_feed() looks at: faster. Before the first step. */
 void bt_reader_for_model(struct bt_reader *r);

@@ -346,7 +346,7 @@ static void print_node(struct tree_print *p, u32 index, u32 depth, u64 of)
 
 	snprintf(name, sizeof(name), "L%u %s", x->level, event_exit_reason_text(x->reason));
 	if (of)
-		snprintf(per, sizeof(per), "%llu.%02llu each",
+		snprintf(per, sizeof(per), "%llu.%02llu",
 			 (unsigned long long)(x->count / of),
 			 (unsigned long long)(x->count * 100 / of % 100));
 	fprintf(p->out, "  %*s%-*s %12s %14s %13s %13s\n", (int)(2 * depth), "",
@@ -377,8 +377,8 @@ static void print_child_tree(struct tree_print *p, const struct model_child *c)
 		if (x->child != c->id || !x->reflected || p->rows > MAX_TREE_ROWS)
 			continue;
 		if (!p->rows)
-			fprintf(p->out, "\nWhat one exit of a guest costs            count     in "
-					"others   handled in  L0, each of it\n");
+			fprintf(p->out, "\nWhat one exit of a guest costs            count       per "
+					"exit   handled in  L0, each of it\n");
 		if (!shown++)
 			fprintf(p->out, " %s\n",
 				model_child_name(p->m, c->id, name, sizeof(name)));

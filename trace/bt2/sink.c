@@ -62,19 +62,26 @@ struct sink *sink_create(const struct sink_class *class, const bt_value *params,
 		return NULL;
 	s->class = class;
 	s->decoder = bt_decoder_create();
-	s->model = model_create(NULL);
-	if (!s->decoder || !s->model) {
+	if (!s->decoder) {
 		sink_destroy(s);
 		return NULL;
 	}
 	if (!class->event)
 		bt_decoder_for_model(s->decoder);
 	bt_value_map_foreach_entry_const(params, read_entry, &r);
-	if (!r.ok || (class->begin && !class->begin(s))) {
+	if (!r.ok) {
 		sink_destroy(s);
 		return NULL;
 	}
 	return s;
+}
+
+static void trace_destroy(struct sink_trace *t)
+{
+	bt_trace_put_ref(t->trace);
+	model_destroy(t->model);
+	merge_destroy(t->merge);
+	free(t);
 }
 
 void sink_destroy(struct sink *s)
@@ -83,83 +90,157 @@ void sink_destroy(struct sink *s)
 		return;
 	bt_message_iterator_put_ref(s->iterator);
 	bt_decoder_destroy(s->decoder);
-	model_destroy(s->model);
-	merge_destroy(s->merge);
+	for (u32 i = 0; i < s->ntraces; i++)
+		trace_destroy(s->traces[i]);
 	free(s);
 }
 
-static void take_event(struct sink *s, const struct transition *t)
+/* --- the traces of the input --- */
+static void set_label(struct sink_trace *t)
 {
-	model_feed(s->model, t);
-	if (s->class->event)
-		s->class->event(s, t);
+	const bt_value *host =
+		bt_trace_borrow_environment_entry_value_by_name_const(t->trace, "hostname");
+	const char *name = bt_trace_get_name(t->trace);
+
+	snprintf(t->label, sizeof(t->label), "%s%s%s", name ? name : "trace",
+		 host && bt_value_is_string(host) ? " on " : "",
+		 host && bt_value_is_string(host) ? bt_value_string_get(host) : "");
 }
 
-void sink_message(struct sink *s, const bt_message *msg)
+static struct sink_trace *trace_create(struct sink *s, const bt_trace *trace)
 {
-	struct transition t;
+	struct sink_trace *t = s->ntraces < SINK_TRACES ? calloc(1, sizeof(*t)) : NULL;
+
+	if (!t)
+		return NULL;
+	t->sink = s;
+	t->number = s->ntraces;
+	t->trace = trace;
+	bt_trace_get_ref(trace);
+	set_label(t);
+	t->model = model_create(NULL);
+	if (!t->model || (s->class->begin && !s->class->begin(t))) {
+		trace_destroy(t);
+		return NULL;
+	}
+	s->traces[s->ntraces++] = t;
+	return t;
+}
+
+static struct sink_trace *trace_of(struct sink *s, const bt_stream *stream)
+{
+	const bt_trace *trace = bt_stream_borrow_trace_const(stream);
+
+	for (u32 i = 0; i < s->ntraces; i++)
+		if (s->traces[i]->trace == trace)
+			return s->traces[i];
+	return trace_create(s, trace);
+}
+
+static bool take_event(struct sink *s, const bt_event *event)
+{
+	struct sink_trace *t;
+	struct transition e;
+
+	if (!bt_decode(s->decoder, event, &e)) {
+		s->foreign++;
+		return true;
+	}
+	t = trace_of(s, bt_event_borrow_stream_const(event));
+	if (!t)
+		return false;
+	model_feed(t->model, &e);
+	if (s->class->event)
+		s->class->event(t, &e);
+	return true;
+}
+
+static const bt_stream *stream_of_loss(const bt_message *msg)
+{
+	return bt_message_get_type(msg) == BT_MESSAGE_TYPE_DISCARDED_EVENTS
+		       ? bt_message_discarded_events_borrow_stream_const(msg)
+		       : bt_message_discarded_packets_borrow_stream_const(msg);
+}
+
+bool sink_message(struct sink *s, const bt_message *msg)
+{
+	struct sink_trace *t;
 	u64 lost;
 
-	if (bt_message_get_type(msg) == BT_MESSAGE_TYPE_EVENT) {
-		if (bt_decode(s->decoder, bt_message_event_borrow_event_const(msg), &t))
-			take_event(s, &t);
-		else
-			s->foreign++;
-		return;
-	}
+	if (bt_message_get_type(msg) == BT_MESSAGE_TYPE_EVENT)
+		return take_event(s, bt_message_event_borrow_event_const(msg));
 	lost = bt_decode_discarded(msg);
-	if (lost)
-		model_note_lost(s->model, lost);
+	if (!lost)
+		return true;
+	t = trace_of(s, stream_of_loss(msg));
+	if (t)
+		model_note_lost(t->model, lost);
+	return t != NULL;
 }
 
-/* --- the sinks that print a part of the report --- */
-static void print_parts(struct sink *s, u32 parts)
+void sink_end(struct sink *s)
 {
-	const struct report_info info = {.foreign = s->foreign, .parts = parts};
-
-	if (s->as_json)
-		report_print_json(stdout, s->model, &info);
-	else
-		report_print_text(stdout, s->model, &info);
+	for (u32 i = 0; i < s->ntraces; i++) {
+		model_settle(s->traces[i]->model);
+		s->class->end(s->traces[i]);
+	}
 	fflush(stdout);
 }
 
-static void end_summary(struct sink *s)
+/* Before a line that is printed as it comes: whose it is, when it is not the first trace's. */
+static void print_number(const struct sink_trace *t)
 {
-	print_parts(s, REPORT_ALL);
-}
-static void end_exits(struct sink *s)
-{
-	print_parts(s, REPORT_EXITS);
-}
-static void end_switches(struct sink *s)
-{
-	print_parts(s, REPORT_VMS | REPORT_SWITCHES);
-}
-static void end_deadlines(struct sink *s)
-{
-	print_parts(s, REPORT_DEADLINES);
+	if (t->number && !t->sink->as_json)
+		printf("[%u] ", t->number);
 }
 
-const struct sink_class sink_summary = {.end = end_summary};
-const struct sink_class sink_exits = {.end = end_exits};
-const struct sink_class sink_switches = {.end = end_switches};
-const struct sink_class sink_deadlines = {.end = end_deadlines};
+/* --- the sinks that print a part of the report --- */
+static void print_parts(struct sink_trace *t, u32 parts)
+{
+	const struct sink *s = t->sink;
+	const struct report_info info = {.source = s->ntraces > 1 ? t->label : NULL,
+					 .foreign = t->number ? 0 : s->foreign,
+					 .parts = parts};
+
+	if (s->as_json) {
+		report_print_json(stdout, t->model, &info);
+		return;
+	}
+	if (s->ntraces > 1)
+		printf("%s=== %s ===\n", t->number ? "\n" : "", t->label);
+	report_print_text(stdout, t->model, &info);
+}
+
+#define PARTS_SINK(name, parts) \
+	static void end_##name(struct sink_trace *t) \
+	{ \
+		print_parts(t, parts); \
+	} \
+	const struct sink_class sink_##name = {.end = end_##name};
+
+PARTS_SINK(summary, REPORT_ALL)
+PARTS_SINK(exits, REPORT_EXITS | REPORT_TREE)
+PARTS_SINK(switches, REPORT_VMS | REPORT_SWITCHES)
+PARTS_SINK(deadlines, REPORT_DEADLINES)
+PARTS_SINK(vtlb, REPORT_VTLB)
+PARTS_SINK(failures, REPORT_FAILURES)
 
 /* --- the schedule, stretch by stretch --- */
 static void print_stretch(void *arg, const struct model_stretch *st)
 {
-	struct sink *s = arg;
+	struct sink_trace *t = arg;
+	const struct sink *s = t->sink;
 	u32 who = st->level > 1 ? st->inner : st->vcpu;
 	char name[96];
 
 	if (st->end_ns - st->start_ns < s->min_ns)
 		return;
-	model_vcpu_name(s->model, st->level ? who : EVENT_NO_ID, name, sizeof(name));
+	model_vcpu_name(t->model, st->level ? who : EVENT_NO_ID, name, sizeof(name));
+	print_number(t);
 	if (s->as_json)
-		printf("{\"start_ns\":%llu,\"end_ns\":%llu,\"worker\":%u,\"level\":%u,\"vcpu\":%u,"
-		       "\"name\":\"%s\"}\n",
-		       (unsigned long long)st->start_ns, (unsigned long long)st->end_ns, st->worker,
+		printf("{\"trace\":%u,\"start_ns\":%llu,\"end_ns\":%llu,\"worker\":%u,"
+		       "\"level\":%u,\"vcpu\":%u,\"name\":\"%s\"}\n",
+		       t->number, (unsigned long long)st->start_ns, (unsigned long long)st->end_ns, st->worker,
 		       st->level, who, name);
 	else
 		printf("%llu.%09llu %12llu ns  worker %u  level %u  %s\n",
@@ -169,15 +250,14 @@ static void print_stretch(void *arg, const struct model_stretch *st)
 		       name);
 }
 
-static bool begin_schedule(struct sink *s)
+static bool begin_schedule(struct sink_trace *t)
 {
-	model_on_stretch(s->model, print_stretch, s);
+	model_on_stretch(t->model, print_stretch, t);
 	return true;
 }
 
-static void end_schedule(struct sink *s)
+static void end_schedule(struct sink_trace *t)
 {
-	fflush(stdout);
 }
 
 const struct sink_class sink_schedule = {.begin = begin_schedule, .end = end_schedule};
@@ -211,9 +291,11 @@ static void print_field(const struct event_field *f, const u64 *words)
 
 static void print_event(void *arg, const struct transition *t)
 {
+	const struct sink_trace *from = arg;
 	const struct event_info *info = &event_infos[t->kind];
 	const u64 *words = t->p;
 
+	print_number(from);
 	printf("%llu.%09llu %u:%llu ", (unsigned long long)(t->vtime_ns / NS_PER_SEC),
 	       (unsigned long long)(t->vtime_ns % NS_PER_SEC), t->worker,
 	       (unsigned long long)t->seq);
@@ -229,22 +311,21 @@ static void print_event(void *arg, const struct transition *t)
 	putchar('\n');
 }
 
-static bool begin_events(struct sink *s)
+static bool begin_events(struct sink_trace *t)
 {
-	s->merge = merge_create(0, print_event, s);
-	return s->merge != NULL;
+	t->merge = merge_create(0, print_event, t);
+	return t->merge != NULL;
 }
 
-static void take_for_print(struct sink *s, const struct transition *t)
+static void take_for_print(struct sink_trace *t, const struct transition *e)
 {
-	if (s->all || event_infos[t->kind].sort == EVENT_SORT_ARCH)
-		merge_feed(s->merge, t);
+	if (t->sink->all || event_infos[e->kind].sort == EVENT_SORT_ARCH)
+		merge_feed(t->merge, e);
 }
 
-static void end_events(struct sink *s)
+static void end_events(struct sink_trace *t)
 {
-	merge_flush(s->merge);
-	fflush(stdout);
+	merge_flush(t->merge);
 }
 
 const struct sink_class sink_events = {

@@ -129,6 +129,12 @@ void model_on_stretch(struct model *m, model_stretch_fn fn, void *arg)
 	m->stretch_arg = arg;
 }
 
+void model_on_begin(struct model *m, model_stretch_fn fn, void *arg)
+{
+	m->on_begin = fn;
+	m->begin_arg = arg;
+}
+
 const struct model_totals *model_totals(const struct model *m)
 {
 	return &m->totals;

@@ -281,4 +281,8 @@ struct model_stretch {
 typedef void (*model_stretch_fn)(void *arg, const struct model_stretch *s);
 void model_on_stretch(struct model *m, model_stretch_fn fn, void *arg);
 
+/* The same when a stretch begins: its end is not known yet (end_ns is 0). Always followed by the
+ * call at its end, but for one that takes no time. */
+void model_on_begin(struct model *m, model_stretch_fn fn, void *arg);
+
 #endif

@@ -71,8 +71,8 @@ struct model {
 	struct vcpu_priv *vcpu_priv;	 /* by index, cfg.max_vcpus */
 	bool expects_all;
 	bool has_exits; /* the source has events that come once an exit */
-	model_stretch_fn on_stretch;
-	void *stretch_arg;
+	model_stretch_fn on_stretch, on_begin;
+	void *stretch_arg, *begin_arg;
 };
 
 /* --- entities.c --- */

@@ -63,16 +63,21 @@ static void pass_time(struct model *m, struct model_worker *w, u64 now)
 	w->current.end_ns = now;
 }
 
+static struct model_stretch stretch_of(const struct worker_priv *p, const struct model_worker *w)
+{
+	return (struct model_stretch){.start_ns = p->stretch_ns,
+				      .worker = w->id,
+				      .vcpu = p->vcpu,
+				      .inner = p->level > 1 ? p->inner : EVENT_NO_ID,
+				      .level = p->vcpu == EVENT_NO_ID ? 0 : p->level};
+}
+
 static void end_stretch(struct model *m, struct model_worker *w, u64 now)
 {
 	struct worker_priv *p = model_worker_priv(m, w);
-	struct model_stretch s = {p->stretch_ns,
-				  now,
-				  w->id,
-				  p->vcpu,
-				  p->level > 1 ? p->inner : EVENT_NO_ID,
-				  p->vcpu == EVENT_NO_ID ? 0 : p->level};
+	struct model_stretch s = stretch_of(p, w);
 
+	s.end_ns = now;
 	if (m->on_stretch && p->is_known && now > p->stretch_ns)
 		m->on_stretch(m->stretch_arg, &s);
 }
@@ -126,6 +131,11 @@ static void run(struct model *m, struct model_worker *w, u64 now, u32 vcpu, u32 
 	p->stretch_ns = now;
 	p->is_known = true;
 	w->level = level;
+	if (m->on_begin) {
+		const struct model_stretch s = stretch_of(p, w);
+
+		m->on_begin(m->begin_arg, &s);
+	}
 }
 
 static u32 loaded_of(struct model *m, u32 vcpu)
