@@ -2,10 +2,11 @@
  * emit - a synthetic run: two machines, one with nested guests, on one or more workers, emitted as
  * fast as it goes through rings and the trace session. For the tests of the trace path.
  *
- *   emit [-n ROUNDS] [-w WORKERS] [-p PAUSE_US] [-l] [-k] [-b] OUTPUT_FOLDER
+ *   emit [-n ROUNDS] [-w WORKERS] [-p PAUSE_US] [-l] [-k] [-b] [-r] OUTPUT_FOLDER
  *     -p  pause after each batch of 64 rounds, to last longer
  *     -l  with a live session; prints its URL
  *     -k  end without tidying up, as a crash would
+ *     -r  at the end also one event of each kind that the rounds do not have
  *     -b  no session: measure what emitting into the ring alone costs
  *   emit -W PID: a live session for the run of that process; prints its URL, ends at the end of
  * input
@@ -31,6 +32,7 @@ struct emitter {
 	struct trace_ctx vp;
 	u64 now_ns;
 	u64 rounds, pause_us;
+	bool with_rest;
 	double cpu_seconds;
 	pthread_t thread;
 };
@@ -135,7 +137,8 @@ static void *emitter_main(void *arg)
 			usleep((useconds_t)e->pause_us);
 		}
 	}
-	emit_rest(e);
+	if (e->with_rest)
+		emit_rest(e);
 	TRANSITION(&e->worker.ctx, vm_stop, .vm = e->worker.id, .cause = STOP_DEBUG_EXIT,
 		   .status = (u64)-1ll);
 	trace_summary_flush(&e->worker);
@@ -198,20 +201,21 @@ int main(int argc, char **argv)
 	struct trace_session_config cfg = {0};
 	struct trace_session_result result = {0};
 	struct trace_session *session = NULL;
-	bool crash = false, bare = false;
+	bool crash = false, bare = false, with_rest = false;
 	u64 rounds = 1000, pause_us = 0, events = 0;
 	struct trace_hub hub;
 	struct emitter *e;
 	u32 workers = 1;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:w:p:lkbW:")) != -1) {
+	while ((opt = getopt(argc, argv, "n:w:p:lkbrW:")) != -1) {
 		switch (opt) {
 		case 'n': rounds = strtoull(optarg, NULL, 0); break;
 		case 'w': workers = (u32)strtoul(optarg, NULL, 0); break;
 		case 'p': pause_us = strtoull(optarg, NULL, 0); break;
 		case 'l': cfg.live = true; break;
 		case 'k': crash = true; break;
+		case 'r': with_rest = true; break;
 		case 'b': bare = true; break;
 		case 'W': return watch((pid_t)atoi(optarg));
 		default: return 2;
@@ -232,6 +236,8 @@ int main(int argc, char **argv)
 	memset(e, 0, sizeof(*e) * workers);
 	if (emitters_init(e, workers, &hub, session, rounds, pause_us))
 		return 1;
+	for (u32 i = 0; i < workers; i++)
+		e[i].with_rest = with_rest;
 	double begin = seconds();
 	for (u32 i = 1; i < workers; i++)
 		pthread_create(&e[i].thread, NULL, emitter_main, &e[i]);
@@ -242,7 +248,7 @@ int main(int argc, char **argv)
 	for (u32 i = 0; i < workers; i++)
 		cpu += e[i].cpu_seconds;
 	for (u32 i = 0; i < workers; i++)
-		events += e[i].worker.seq[EVENT_SORT_ARCH];
+		events += e[i].worker.seq[EVENT_SORT_ARCH] + (with_rest ? 1 : 0); /* tlb_stats */
 	if (crash)
 		_exit(99);
 	for (u32 i = 0; i < workers; i++)

@@ -4,8 +4,8 @@
 . "${0%/*}/lib.sh"
 golden=$NESTOR_SRC/tests/trace/golden
 mkdir "$work/a" "$work/b"
-"$emit" -n 40 "$work/a" >"$work/log" 2>&1 || fail "emit: $(cat "$work/log")"
-"$emit" -n 7 "$work/b" >"$work/log" 2>&1 || fail "emit: $(cat "$work/log")"
+"$emit" -r -n 40 "$work/a" >"$work/log" 2>&1 || fail "emit: $(cat "$work/log")"
+"$emit" -r -n 7 "$work/b" >"$work/log" 2>&1 || fail "emit: $(cat "$work/log")"
 
 # golden NAME: standard input, without what names this host
 golden() {
