@@ -2,6 +2,9 @@
 #ifndef VIEWER_HELP_H
 #define VIEWER_HELP_H
 
-void help_draw(void);
+#include "l0/base/types.h"
+
+/* @top: the first line shown, kept within bounds. */
+void help_draw(u32 *top);
 
 #endif

@@ -5,7 +5,7 @@
 #include "viewer/keys.h"
 #include "viewer/screen.h"
 
-#define MAX_KEYS 4
+#define MAX_KEYS 9
 
 static const struct {
 	const char *help;
@@ -47,7 +47,10 @@ static void name_key(int key, char *buf, size_t bytes)
 		{KEY_CODE_PAGE_DOWN, "PgDn"},
 		{KEY_CODE_HOME, "Home"},
 		{KEY_CODE_END, "End"},
+		{KEY_CODE_ENTER, "Enter"},
 		{KEY_CODE_F1, "F1"},
+		{KEY_CODE_F3, "F3"},
+		{KEY_CODE_F4, "F4"},
 		{KEY_CODE_F10, "F10"},
 	};
 

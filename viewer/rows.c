@@ -4,6 +4,8 @@
 
 #include "viewer/rows.h"
 
+#define ROWS_BLOCK 256u /* a machine with more rows than this stays where it is */
+
 struct collector {
 	const struct model *m;
 	const struct cast *c;
@@ -77,6 +79,13 @@ static void sum_vcpus(const struct collector *k, struct table_row *row, bool is_
 		if (!own)
 			continue;
 		add_counters(&row->own, &counters);
+		row->ready_ns += v[i].ready_ns;
+		row->wake_runs += v[i].wake_runs;
+		row->wake_ns += v[i].wake_ns;
+		row->wake_max_ns = MAX(row->wake_max_ns, v[i].wake_max_ns);
+		row->spins += v[i].spins;
+		if (model_reserve_back(&v[i], 0))
+			row->reserve = model_reserve_back(&v[i], 0);
 		if (!is_vm && is_inside(k->m, v[i].id))
 			state = busier(state, RUN_STATE_RUNNING);
 		else if (is_vm ||
@@ -103,6 +112,55 @@ static struct table_row *new_row(struct collector *k, enum row_kind kind, u32 me
 				  .level = k->c->member[member].level,
 				  .state = ""};
 	return row;
+}
+
+/* --- order of siblings --- */
+static u64 sort_key(const struct table_row *r, enum table_sort sort)
+{
+	switch (sort) {
+	case SORT_CPU: return r->ran_ns;
+	case SORT_EXITS: return r->own.exits;
+	case SORT_SWITCHES: return r->own.switches;
+	case SORT_MISSED: return r->own.misses;
+	default: return 0;
+	}
+}
+
+/* Does @a come before @b? Largest first; names by the alphabet; else as they were made. */
+static bool comes_before(const struct rows_config *cfg, const struct table_row *a,
+			 const struct table_row *b)
+{
+	s64 order = 0;
+
+	if (cfg->sort == SORT_NAME)
+		order = strcmp(b->name, a->name);
+	else if (sort_key(a, cfg->sort) != sort_key(b, cfg->sort))
+		order = sort_key(a, cfg->sort) > sort_key(b, cfg->sort) ? 1 : -1;
+	return cfg->reverses ? order < 0 : order > 0;
+}
+
+/* Siblings at @depth in [first, k->count), each with the rows below it: by insertion, stable. */
+static void sort_siblings(struct collector *k, u32 first, u32 depth)
+{
+	struct table_row moved[ROWS_BLOCK];
+
+	if (k->cfg->sort == SORT_NUMBER && !k->cfg->reverses)
+		return;
+	for (u32 at = first; at < k->count;) {
+		u32 end = at + 1, to = first;
+
+		while (end < k->count && k->out[end].depth > depth)
+			end++;
+		while (to < at && (k->out[to].depth > depth ||
+				   !comes_before(k->cfg, &k->out[at], &k->out[to])))
+			to++;
+		if (to < at && end - at <= ROWS_BLOCK) {
+			memcpy(moved, &k->out[at], (end - at) * sizeof(*moved));
+			memmove(&k->out[to + end - at], &k->out[to], (at - to) * sizeof(*moved));
+			memcpy(&k->out[to], moved, (end - at) * sizeof(*moved));
+		}
+		at = end;
+	}
 }
 
 static void add_processes(struct collector *k, u32 member, u32 depth)
@@ -134,6 +192,7 @@ static void add_member(struct collector *k, u32 member, u32 depth)
 	const struct cast_member *x = &k->c->member[member];
 	struct table_row *row = new_row(k, x->is_vm ? ROW_VM : ROW_CHILD, member, depth);
 	const struct model_vm *vm = model_vm(k->m, x->vm);
+	u32 first = k->count;
 
 	if (!row)
 		return;
@@ -149,6 +208,30 @@ static void add_member(struct collector *k, u32 member, u32 depth)
 			add_member(k, i, depth + 1);
 	if (k->cfg->processes)
 		add_processes(k, member, depth + 1);
+	row->has_inside = k->count > first;
+	row->is_folded = row->has_inside && k->cfg->folds && k->cfg->folds[member];
+	if (row->is_folded)
+		k->count = first;
+	else
+		sort_siblings(k, first, depth + 1);
+}
+
+/* Keep the rows that have the filter's text, and those that they are in. */
+static void keep_filtered(struct collector *k)
+{
+	u32 kept = k->count, want = 0;
+
+	/* from the end: @want is the depth under which ancestors are kept */
+	for (u32 i = k->count; i-- > 0;) {
+		const struct table_row *r = &k->out[i];
+
+		if (!strcasestr(r->name, k->cfg->filter) && r->depth >= want)
+			continue;
+		want = r->depth;
+		k->out[--kept] = *r;
+	}
+	memmove(k->out, k->out + kept, (k->count - kept) * sizeof(*k->out));
+	k->count -= kept;
 }
 
 /* The machine with the lowest number from @id on. */
@@ -172,6 +255,9 @@ u32 rows_collect(const struct model *m, const struct cast *c, const struct rows_
 	/* machines by their numbers, as they were named on the command line */
 	for (u64 id = 0; (i = next_vm(c, id)) != CAST_NONE; id = (u64)c->member[i].id + 1)
 		add_member(&k, i, 0);
+	sort_siblings(&k, 0, 0);
+	if (cfg->filter && cfg->filter[0])
+		keep_filtered(&k);
 	return k.count;
 }
 

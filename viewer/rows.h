@@ -11,6 +11,17 @@
 #include "trace/model/model.h"
 #include "viewer/cast.h"
 
+/* Which order siblings are in. */
+enum table_sort {
+	SORT_NUMBER, /* as they were made */
+	SORT_CPU,
+	SORT_EXITS,
+	SORT_SWITCHES,
+	SORT_MISSED,
+	SORT_NAME,
+	SORT_COUNT
+};
+
 enum row_kind { ROW_VM, ROW_CHILD, ROW_PROCESS };
 
 struct table_row {
@@ -25,12 +36,21 @@ struct table_row {
 	bool has_counts; /* the rest is known: not of processes */
 	/* of its own vCPUs, without its guests' */
 	struct model_counters own;
+	/* since the begin, of its own vCPUs, of machines: */
+	u64 ready_ns; /* ready, waiting for a worker */
+	u64 wake_runs, wake_ns, wake_max_ns, spins;
+	const struct model_reserve *reserve; /* the newest of its vCPUs', or NULL */
+	bool is_folded, has_inside; /* what is below is hidden; there is something */
 };
 
 /* @from_ns, @to_ns: the interval; both 0: since the begin. */
 struct rows_config {
 	u64 from_ns, to_ns;
 	bool processes;
+	enum table_sort sort;
+	bool reverses;
+	const bool *folds;  /* by cast member; NULL: none */
+	const char *filter; /* only rows whose name has it, and what they are in; NULL: all */
 };
 
 /**

@@ -264,6 +264,8 @@ int screen_open(const struct screen_options *opts, char *why, size_t why_bytes)
 	keypad(stdscr, TRUE);
 	leaveok(stdscr, TRUE);
 	curs_set(0);
+	mouseinterval(0);
+	mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
 	set_up_colours(opts);
 	prepare_restore();
 	scr.is_open = true;
@@ -459,6 +461,8 @@ static int translate(wint_t c)
 		{KEY_HOME, KEY_CODE_HOME},     {KEY_END, KEY_CODE_END},
 		{KEY_BTAB, KEY_CODE_BACK_TAB}, {KEY_ENTER, KEY_CODE_ENTER},
 		{KEY_F(1), KEY_CODE_F1},       {KEY_F(10), KEY_CODE_F10},
+		{KEY_F(3), KEY_CODE_F3},       {KEY_F(4), KEY_CODE_F4},
+		{KEY_MOUSE, KEY_CODE_MOUSE},   {KEY_BACKSPACE, KEY_CODE_BACKSPACE},
 		{KEY_RESIZE, KEY_CODE_RESIZE},
 	};
 
@@ -474,6 +478,25 @@ static bool hung_up(void)
 	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
 
 	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+bool screen_mouse(struct screen_mouse *m)
+{
+	MEVENT e;
+
+	if (getmouse(&e) != OK)
+		return false;
+	m->row = e.y;
+	m->col = e.x;
+	if (e.bstate & BUTTON4_PRESSED)
+		m->kind = MOUSE_WHEEL_UP;
+	else if (e.bstate & BUTTON5_PRESSED)
+		m->kind = MOUSE_WHEEL_DOWN;
+	else if (e.bstate & BUTTON1_PRESSED)
+		m->kind = MOUSE_CLICK;
+	else
+		return false;
+	return true;
 }
 
 int screen_key(int ms)

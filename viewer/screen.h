@@ -61,6 +61,10 @@ enum screen_key {
 	KEY_CODE_END,
 	KEY_CODE_BACK_TAB,
 	KEY_CODE_F1,
+	KEY_CODE_F3,
+	KEY_CODE_F4,
+	KEY_CODE_BACKSPACE,
+	KEY_CODE_MOUSE, /* screen_mouse() says what */
 	KEY_CODE_F10,
 	KEY_CODE_RESIZE,
 	KEY_CODE_HANGUP, /* the terminal is gone */
@@ -135,6 +139,15 @@ void screen_flush(void);
 
 /* The next key, waiting at most @ms; KEY_CODE_NONE: there was none. */
 int screen_key(int ms);
+
+enum screen_mouse_kind { MOUSE_CLICK, MOUSE_WHEEL_UP, MOUSE_WHEEL_DOWN };
+struct screen_mouse {
+	enum screen_mouse_kind kind;
+	int row, col;
+};
+
+/* After KEY_CODE_MOUSE. Return: false: nothing of use. */
+bool screen_mouse(struct screen_mouse *m);
 
 /* Columns that UTF-8 @text takes. */
 int screen_width(const char *text);

@@ -10,12 +10,19 @@
 #include "trace/model/model.h"
 #include "viewer/cast.h"
 #include "viewer/keys.h"
+#include "viewer/list.h"
+#include "viewer/log.h"
+#include "viewer/rows.h"
 #include "viewer/screen.h"
 #include "viewer/stretches.h"
 #include "viewer/timeline.h"
 
 /* What the numbers of the table are of. */
 enum view_interval { INTERVAL_SECOND, INTERVAL_VISIBLE, INTERVAL_ALL, INTERVAL_COUNT };
+
+#define VIEW_TEXT_BYTES 96
+
+enum exits_mode { EXITS_REASONS, EXITS_TREE, EXITS_PLACES, EXITS_MODES };
 
 struct view_state {
 	const struct model *model;
@@ -27,8 +34,19 @@ struct view_state {
 	u32 lane, top_lane; /* the selected one; the first on the screen */
 	/* table */
 	enum view_interval interval;
-	bool hides_processes;
+	bool hides_processes, shows_waits; /* the second set of columns */
+	enum table_sort sort;
+	bool reverses;
 	u32 row, top_row;
+	bool folds[CAST_MAX]; /* by cast member */
+	/* the lists */
+	struct list exits, vtlb, intrs, infer, log_list, failures;
+	enum exits_mode exits_mode;
+	u32 place_level, place_reason; /* of EXITS_PLACES */
+	struct event_log log;
+	bool is_busy; /* set while drawing: there is more to show, draw again */
+	/* what the user typed; empty: nothing */
+	char search[VIEW_TEXT_BYTES], filter[VIEW_TEXT_BYTES];
 };
 
 struct view {
@@ -37,9 +55,16 @@ struct view {
 	void (*draw)(struct view_state *st, int row, int rows);
 	/* Return: the action was this view's. */
 	bool (*act)(struct view_state *st, enum key_action action);
+	/* A click at line @below its first, @col. May be NULL. */
+	void (*click)(struct view_state *st, int below, int col);
+	/* Select what st->search is in, @step on or back. Return: found. NULL: cannot search. */
+	bool (*search)(struct view_state *st, int step);
+	/* What st->filter does here; NULL: nothing. */
+	const char *filters;
 };
 
-extern const struct view view_schedule, view_table;
+extern const struct view view_schedule, view_table, view_exits, view_vtlb, view_intrs, view_infer,
+	view_log, view_failures;
 
 /* Columns of a schedule lane on this screen, for the timeline. */
 u32 view_schedule_cols(void);

@@ -454,4 +454,16 @@ static bool act(struct view_state *st, enum key_action action)
 	}
 }
 
-const struct view view_schedule = {.name = "Schedule", .draw = draw, .act = act};
+/* The first line is the axis. */
+static void click(struct view_state *st, int below, int col)
+{
+	int at = col - (screen_cols() - (int)st->time.cols);
+
+	if (at >= 0)
+		timeline_move(&st->time, at - (s64)timeline_cursor_col(&st->time));
+	if (below >= 1 && st->top_lane + (u32)below - 1 < lane_count(st))
+		st->lane = st->top_lane + (u32)below - 1;
+}
+
+const struct view view_schedule = {
+	.name = "Schedule", .draw = draw, .act = act, .click = click};

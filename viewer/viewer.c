@@ -18,13 +18,24 @@
 #define RATE_NS NS_PER_SEC
 #define SEGMENTS_KEPT (1u << 18)
 
-static const struct view *const views[] = {&view_schedule, &view_table};
+static const struct view *const views[] = {&view_schedule, &view_table, &view_exits,
+					   &view_vtlb,	   &view_intrs, &view_infer,
+					   &view_log,	   &view_failures};
+
+/* What is being typed on the bottom line. */
+enum prompt { PROMPT_NONE, PROMPT_SEARCH, PROMPT_FILTER };
 
 struct viewer {
 	const struct viewer_config *cfg;
 	struct model *model;
 	struct view_state st;
 	u32 view;
+	int tab_col[ARRAY_SIZE(views) + 1]; /* where the tabs are */
+	enum prompt prompt;
+	char typed[VIEW_TEXT_BYTES];
+	char filters[ARRAY_SIZE(views)][VIEW_TEXT_BYTES]; /* each view has its own */
+	const char *note;				     /* for the status line, until a key */
+	u32 help_top;
 	bool shows_help, leaves, run_ended, fitted, has_summaries;
 	struct source_status source;
 	bool changed; /* since the last picture */
@@ -51,21 +62,33 @@ static u64 host_now(void)
 
 /* --- pictures --- */
 
+static void draw_tabs(struct viewer *v)
+{
+	int col;
+
+	screen_fill(0, 0, screen_cols(), LOOK(INK_DEFAULT, INK_BAR, 0));
+	col = screen_cols() < 92 ? 0
+				 : screen_text(0, 0, -1, LOOK(INK_DEFAULT, INK_BAR, ATTR_BOLD),
+					       " nestor ");
+	for (u32 i = 0; i < ARRAY_SIZE(views); i++) {
+		v->tab_col[i] = col;
+		col = screen_printf(
+			0, v->tab_col[i], -1,
+			LOOK(INK_DEFAULT, INK_BAR, i == v->view ? ATTR_REVERSE | ATTR_BOLD : 0),
+			"%u%s%s ", i + 1, i == v->view ? " " : ".", views[i]->name);
+	}
+	v->tab_col[ARRAY_SIZE(views)] = col;
+}
+
 static void draw_title(const struct viewer *v)
 {
 	const struct screen_look bar = {INK_DEFAULT, INK_BAR, 0};
 	const struct timeline *t = &v->st.time;
 	char from[TIMELINE_TEXT_BYTES], to[TIMELINE_TEXT_BYTES], col_text[TIMELINE_TEXT_BYTES],
 		right[128];
-	int col, width;
+	int width;
 
-	screen_fill(0, 0, screen_cols(), bar);
-	col = screen_text(0, 0, -1, LOOK(INK_DEFAULT, INK_BAR, ATTR_BOLD), " nestor ");
-	for (u32 i = 0; i < ARRAY_SIZE(views); i++)
-		col = screen_printf(
-			0, col + 1, -1,
-			LOOK(INK_DEFAULT, INK_BAR, i == v->view ? ATTR_REVERSE | ATTR_BOLD : 0),
-			" %s ", views[i]->name);
+	screen_fill(1, 0, screen_cols(), bar);
 	snprintf(right, sizeof(right), "%s to %s  %s a column  %s ",
 		 timeline_text(t->from_ns, t->col_ns, from),
 		 timeline_text(timeline_to(t), t->col_ns, to), timeline_length(t->col_ns, col_text),
@@ -73,8 +96,8 @@ static void draw_title(const struct viewer *v)
 		 : t->follows ? "follows"
 			      : "stays");
 	width = screen_width(right);
-	screen_text(0, MAX(screen_cols() - width, col + 1), -1, bar, right);
-	screen_text(0, col + 2, screen_cols() - width - col - 4, bar, v->cfg->source->title);
+	screen_text(1, MAX(screen_cols() - width, 1), -1, bar, right);
+	screen_text(1, 1, screen_cols() - width - 3, bar, v->cfg->source->title);
 }
 
 static const char *source_text(const struct viewer *v)
@@ -120,8 +143,26 @@ static void draw_status(const struct viewer *v, int row)
 			    timeline_text(v->st.time.last_ns, NS_PER_MS, clock));
 	if (tot->detail == MODEL_LIVE)
 		col = screen_text(row, col + 2, -1, LOOK(INK_FAINT), "summaries");
+	if (v->note)
+		col = screen_text(row, col + 2, -1, LOOK(INK_WARN), v->note);
+	else if (v->st.filter[0])
+		col = screen_printf(row, col + 2, -1, LOOK(INK_HEAD), "filter: %s", v->st.filter);
 	if (v->source.why[0])
 		screen_printf(row, col + 2, -1, LOOK(INK_BAD), "%s", v->source.why);
+}
+
+static void draw_prompt(const struct viewer *v, int row)
+{
+	const struct screen_look look = {INK_DEFAULT, INK_BAR, 0};
+	int col;
+
+	screen_fill(row, 0, screen_cols(), look);
+	if (v->prompt == PROMPT_SEARCH)
+		col = screen_printf(row, 0, -1, look, " search: %s", v->typed);
+	else
+		col = screen_printf(row, 0, -1, look, " filter %s (empty: all): %s",
+				    views[v->view]->filters, v->typed);
+	screen_mark(row, MIN(col, screen_cols() - 1));
 }
 
 static void draw_keys(int row)
@@ -130,10 +171,10 @@ static void draw_keys(int row)
 		enum key_action action;
 		const char *text;
 	} shown[] = {{ACTION_HELP, "Help"},	{ACTION_NEXT_VIEW, "View"},
+		     {ACTION_SEARCH, "Find"},	{ACTION_FILTER, "Filter"},
 		     {ACTION_PAUSE, "Hold"},	{ACTION_ZOOM_IN, "Zoom"},
 		     {ACTION_ZOOM_OUT, ""},	{ACTION_FIT, "Fit"},
-		     {ACTION_FOLLOW, "Follow"}, {ACTION_LEFT, ""},
-		     {ACTION_RIGHT, "Cursor"},	{ACTION_QUIT, "Quit"}};
+		     {ACTION_FOLLOW, "Follow"}, {ACTION_QUIT, "Quit"}};
 	char names[KEYS_NAME_BYTES];
 	int col = 0;
 
@@ -176,31 +217,131 @@ static void draw(struct viewer *v)
 	else if (!v->has_summaries)
 		v->st.known_ns = tot->last_ns;
 	v->has_summaries |= tot->by_kind[TRANSITION_time_summary] > 0;
+	draw_tabs(v);
 	draw_title(v);
-	views[v->view]->draw(&v->st, 1, rows - 3);
+	v->st.is_busy = false;
+	views[v->view]->draw(&v->st, 2, rows - 4);
+	v->changed |= v->st.is_busy;
 	draw_status(v, rows - 2);
-	draw_keys(rows - 1);
+	if (v->prompt)
+		draw_prompt(v, rows - 1);
+	else
+		draw_keys(rows - 1);
 	if (v->shows_help)
-		help_draw();
+		help_draw(&v->help_top);
 	screen_flush();
 }
 
 /* --- keys --- */
 
-static void act(struct viewer *v, enum key_action action)
+static void show_view(struct viewer *v, u32 view)
+{
+	memcpy(v->filters[v->view], v->st.filter, sizeof(v->st.filter));
+	v->view = view;
+	memcpy(v->st.filter, v->filters[view], sizeof(v->st.filter));
+}
+
+static void open_prompt(struct viewer *v, enum prompt prompt)
+{
+	if (prompt == PROMPT_FILTER && !views[v->view]->filters)
+		v->note = "nothing to filter in this view";
+	else if (prompt == PROMPT_SEARCH && !views[v->view]->search)
+		v->note = "nothing to search in this view";
+	else
+		v->prompt = prompt;
+	v->typed[0] = 0;
+	if (v->prompt == PROMPT_FILTER)
+		memcpy(v->typed, v->st.filter, sizeof(v->typed));
+}
+
+static void search(struct viewer *v, int step)
+{
+	if (!v->st.search[0] || !views[v->view]->search)
+		v->note = "nothing to search for";
+	else if (!views[v->view]->search(&v->st, step))
+		v->note = "not found";
+}
+
+static void close_prompt(struct viewer *v)
+{
+	enum prompt prompt = v->prompt;
+
+	v->prompt = PROMPT_NONE;
+	if (prompt == PROMPT_FILTER) {
+		memcpy(v->st.filter, v->typed, sizeof(v->st.filter));
+		return;
+	}
+	if (v->typed[0])
+		memcpy(v->st.search, v->typed, sizeof(v->st.search));
+	search(v, 1);
+}
+
+/* The last character, all its bytes. */
+static void rub_out(char *text)
+{
+	size_t n = strlen(text);
+
+	while (n && ((u8)text[n - 1] & 0xc0) == 0x80)
+		n--;
+	text[n ? n - 1 : 0] = 0;
+}
+
+static void type(struct viewer *v, int key)
+{
+	size_t n = strlen(v->typed);
+
+	switch (key) {
+	case KEY_CODE_ENTER: close_prompt(v); return;
+	case 3: /* Ctrl-C */
+	case KEY_CODE_ESC: v->prompt = PROMPT_NONE; return;
+	case KEY_CODE_BACKSPACE:
+	case 8:
+	case 127: rub_out(v->typed); return;
+	case 21: v->typed[0] = 0; return; /* Ctrl-U */
+	default: break;
+	}
+	if (key >= ' ' && key < 127 && n + 1 < sizeof(v->typed)) {
+		v->typed[n] = (char)key;
+		v->typed[n + 1] = 0;
+	}
+}
+
+static void quit(struct viewer *v)
+{
+	if (v->shows_help)
+		v->shows_help = false;
+	else
+		v->leaves = true;
+}
+
+/* Keys of the help window. Return: it was one. */
+static bool act_on_help(struct viewer *v, enum key_action action)
 {
 	switch (action) {
-	case ACTION_QUIT:
-		if (v->shows_help)
-			v->shows_help = false;
-		else
-			v->leaves = true;
+	case ACTION_UP: v->help_top -= v->help_top > 0; return true;
+	case ACTION_DOWN: v->help_top++; return true;
+	case ACTION_PAGE_BACK: v->help_top -= MIN(v->help_top, 10u); return true;
+	case ACTION_PAGE_ON: v->help_top += 10; return true;
+	default: return false;
+	}
+}
+
+static void act(struct viewer *v, enum key_action action, int key)
+{
+	if (v->shows_help && act_on_help(v, action))
 		return;
+	switch (action) {
+	case ACTION_QUIT: quit(v); return;
 	case ACTION_HELP: v->shows_help = !v->shows_help; return;
-	case ACTION_NEXT_VIEW: v->view = (v->view + 1) % ARRAY_SIZE(views); return;
+	case ACTION_VIEW: show_view(v, (u32)(key - '1')); return;
+	case ACTION_NEXT_VIEW: show_view(v, (v->view + 1) % ARRAY_SIZE(views)); return;
 	case ACTION_PREV_VIEW:
-		v->view = (v->view + ARRAY_SIZE(views) - 1) % ARRAY_SIZE(views);
+		show_view(v, (v->view + ARRAY_SIZE(views) - 1) % ARRAY_SIZE(views));
 		return;
+	case ACTION_SEARCH: open_prompt(v, PROMPT_SEARCH); return;
+	case ACTION_SEARCH_ON: search(v, 1); return;
+	case ACTION_SEARCH_BACK: search(v, -1); return;
+	case ACTION_FILTER: open_prompt(v, PROMPT_FILTER); return;
 	case ACTION_REDRAW: screen_redraw(); return;
 	default: break;
 	}
@@ -215,6 +356,31 @@ static void act(struct viewer *v, enum key_action action)
 	}
 }
 
+static void handle_mouse(struct viewer *v)
+{
+	const struct view *view = views[v->view];
+	struct screen_mouse m;
+
+	if (!screen_mouse(&m))
+		return;
+	if (m.kind != MOUSE_CLICK) {
+		bool up = m.kind == MOUSE_WHEEL_UP;
+
+		if (view == &view_schedule)
+			act(v, up ? ACTION_ZOOM_IN : ACTION_ZOOM_OUT, 0);
+		for (u32 i = 0; i < 3 && view != &view_schedule; i++)
+			act(v, up ? ACTION_UP : ACTION_DOWN, 0);
+		return;
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(views) && m.row == 0; i++)
+		if (m.col >= v->tab_col[i] && m.col < v->tab_col[i + 1])
+			show_view(v, i);
+	if (m.row >= 2 && m.row < screen_rows() - 2 && view->click) {
+		v->fitted = true;
+		view->click(&v->st, m.row - 2, m.col);
+	}
+}
+
 static void handle_key(struct viewer *v, int key)
 {
 	if (key == KEY_CODE_HANGUP) {
@@ -222,10 +388,15 @@ static void handle_key(struct viewer *v, int key)
 		return;
 	}
 	v->changed = true;
-	if (key == KEY_CODE_ESC)
+	v->note = NULL;
+	if (key == KEY_CODE_MOUSE)
+		handle_mouse(v);
+	else if (v->prompt)
+		type(v, key);
+	else if (key == KEY_CODE_ESC)
 		v->shows_help = false;
 	else if (keys_action(key) != ACTION_NONE)
-		act(v, keys_action(key));
+		act(v, keys_action(key), key);
 }
 
 /* Wait at most @ms for a key, then take all that are there. */
@@ -330,7 +501,8 @@ static int set_up(struct viewer *v, char *why, size_t why_bytes)
 {
 	const struct model_config mc = {.lane_segments = SEGMENTS_KEPT,
 					.detail = v->cfg->source->is_live ? MODEL_LIVE
-									  : MODEL_UNKNOWN};
+									  : MODEL_UNKNOWN,
+					.drills_down = true};
 	char source_why[SOURCE_WHY_BYTES] = "";
 	int err;
 
@@ -340,6 +512,9 @@ static int set_up(struct viewer *v, char *why, size_t why_bytes)
 		return -ENOMEM;
 	}
 	v->st.model = v->model;
+	if (log_init(&v->st.log))
+		model_on_event(v->model, log_add, &v->st.log);
+	v->st.log_list.follows = true;
 	if (!v->cfg->source->is_live)
 		model_on_stretch(v->model, stretches_add, &v->st.stretches);
 	timeline_init(&v->st.time, v->cfg->source->is_live);
@@ -375,6 +550,7 @@ int viewer_show(const struct viewer_config *cfg, char *why, size_t why_bytes)
 	}
 	model_destroy(v->model);
 	stretches_fini(&v->st.stretches);
+	log_fini(&v->st.log);
 	free(v);
 	return err;
 }

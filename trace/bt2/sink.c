@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trace/bt2/sink.h"
+#include "trace/model/text.h"
 
 /* --- parameters: the same for all sinks --- */
 static bool read_param(struct sink *s, const char *key, const bt_value *value, char *why,
@@ -263,52 +264,13 @@ static void end_schedule(struct sink_trace *t)
 const struct sink_class sink_schedule = {.begin = begin_schedule, .end = end_schedule};
 
 /* --- the events themselves, in the order of the trace and without what depends on the host --- */
-static void print_field(const struct event_field *f, const u64 *words)
-{
-	char text[EVENT_NAME_BYTES];
-	const char *name;
-
-	switch (f->type) {
-	case EVENT_TYPE_hex:
-	case EVENT_TYPE_addr:
-	case EVENT_TYPE_hex32: printf(" %s=%#llx", f->name, (unsigned long long)*words); break;
-	case EVENT_TYPE_text: printf(" %s=\"%s\"", f->name, event_text_get(words, text)); break;
-	case EVENT_TYPE_sdec: printf(" %s=%lld", f->name, (long long)*words); break;
-	case EVENT_TYPE_enum:
-		name = event_enum_text(f->enumeration, *words);
-		if (name)
-			printf(" %s=%s", f->name, name);
-		else
-			printf(" %s=%llu", f->name, (unsigned long long)*words);
-		break;
-	default:
-		if (*words == EVENT_NO_ID)
-			printf(" %s=-", f->name);
-		else
-			printf(" %s=%llu", f->name, (unsigned long long)*words);
-	}
-}
-
 static void print_event(void *arg, const struct transition *t)
 {
 	const struct sink_trace *from = arg;
-	const struct event_info *info = &event_infos[t->kind];
-	const u64 *words = t->p;
+	char line[TRANSITION_TEXT_BYTES];
 
 	print_number(from);
-	printf("%llu.%09llu %u:%llu ", (unsigned long long)(t->vtime_ns / NS_PER_SEC),
-	       (unsigned long long)(t->vtime_ns % NS_PER_SEC), t->worker,
-	       (unsigned long long)t->seq);
-	if (t->vcpu_id == EVENT_NO_ID)
-		printf("- %s", info->name);
-	else
-		printf("L%u/%#x %s", t->level, t->vcpu_id, info->name);
-	for (u32 i = 0; i < info->nfields; i++) {
-		if (strncmp(info->fields[i].name, "host_", 5))
-			print_field(&info->fields[i], words);
-		words += event_type_words(info->fields[i].type);
-	}
-	putchar('\n');
+	puts(transition_text(t, false, line));
 }
 
 static bool begin_events(struct sink_trace *t)

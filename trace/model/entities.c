@@ -466,6 +466,49 @@ static void feed_exit_summary(struct model *m, const struct transition *t)
 		model_exit_add(m, v, t->vtime_ns, &add);
 }
 
+/* --- failures and reservations: the newest, as they came --- */
+static void feed_failure(struct model *m, const struct transition *t)
+{
+	if (!m->failures)
+		m->failures = malloc(sizeof(*m->failures) * MODEL_FAILURES);
+	if (m->failures)
+		m->failures[m->nfailures++ % MODEL_FAILURES] = *t;
+}
+
+u32 model_failures(const struct model *m, struct transition *out, u32 max)
+{
+	u32 n = (u32)MIN(MIN(m->nfailures, (u64)MODEL_FAILURES), (u64)max);
+
+	for (u32 i = 0; i < n; i++)
+		out[i] = m->failures[(m->nfailures - n + i) % MODEL_FAILURES];
+	return n;
+}
+
+static void feed_reserve(struct model *m, const struct transition *t)
+{
+	const struct ev_sched_reserve *e = transition_payload(t, sched_reserve);
+	struct model_vcpu *v = model_get_vcpu(m, (u32)e->entity);
+	struct vcpu_priv *p;
+
+	if (!v)
+		return;
+	p = model_vcpu_priv(m, v);
+	if (!p->reserves) {
+		p->reserves = malloc(sizeof(*p->reserves) * MODEL_RESERVES);
+		if (!p->reserves)
+			return;
+		v->reserves = p->reserves;
+	}
+	p->reserves[v->nreserves++ % MODEL_RESERVES] = (struct model_reserve){t->vtime_ns, *e};
+}
+
+const struct model_reserve *model_reserve_back(const struct model_vcpu *v, u32 back)
+{
+	if (!v->reserves || back >= MIN(v->nreserves, (u64)MODEL_RESERVES))
+		return NULL;
+	return &v->reserves[(v->nreserves - 1 - back) % MODEL_RESERVES];
+}
+
 #define COUNT(member) \
 	do { \
 		struct model_vcpu *counted_ = model_get_vcpu(m, t->vcpu_id); \
@@ -494,8 +537,16 @@ void model_entities_feed(struct model *m, const struct transition *t)
 		model_intr_feed(m, t);
 		break;
 	case TRANSITION_tlb_stats: feed_tlb_stats(m, t); break;
-	case TRANSITION_entry_failure: COUNT(entry_failures); break;
-	case TRANSITION_vm_insn_fail: COUNT(insn_failures); break;
+	case TRANSITION_entry_failure:
+		COUNT(entry_failures);
+		feed_failure(m, t);
+		break;
+	case TRANSITION_vm_insn_fail:
+		COUNT(insn_failures);
+		feed_failure(m, t);
+		break;
+	case TRANSITION_vm_entry_failed: feed_failure(m, t); break;
+	case TRANSITION_sched_reserve: feed_reserve(m, t); break;
 	case TRANSITION_lost: m->totals.lost += transition_payload(t, lost)->count; break;
 	default: break;
 	}

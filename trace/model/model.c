@@ -61,6 +61,7 @@ void model_destroy(struct model *m)
 		model_exit_priv_free(&m->vcpu_priv[i], m->vcpu_priv[i].exits ? model_vcpu_at(m, i)->nexits : 0);
 		free(m->vcpu_priv[i].exits);
 		free(m->vcpu_priv[i].history);
+		free(m->vcpu_priv[i].reserves);
 	}
 	for (u32 i = 0; m->worker_priv && i < m->workers.count; i++)
 		free(m->worker_priv[i].ring);
@@ -70,6 +71,7 @@ void model_destroy(struct model *m)
 	model_table_fini(&m->vcpus);
 	model_table_fini(&m->processes);
 	model_table_fini(&m->deadlines);
+	free(m->failures);
 	model_tree_destroy(m->tree);
 	model_intrs_destroy(m->intrs);
 	free(m->worker_priv);
@@ -105,6 +107,14 @@ void model_feed(struct model *m, const struct transition *t)
 		model_schedule_feed(m, w, t);
 	}
 	model_entities_feed(m, t);
+	if (unlikely(m->on_event != NULL))
+		m->on_event(m->event_arg, t);
+}
+
+void model_on_event(struct model *m, model_event_fn fn, void *arg)
+{
+	m->on_event = fn;
+	m->event_arg = arg;
 }
 
 void model_note_lost(struct model *m, u64 n)

@@ -79,6 +79,17 @@ struct model_intr {
 	u64 late_ns, late_max_ns; /* from due to delivered, of the timed ones */
 };
 
+/* A VM entry or VMX instruction that failed: the event as it came, of kind entry_failure,
+ * vm_entry_failed or vm_insn_fail. */
+#define MODEL_FAILURES 256u /* the newest are kept */
+
+/* A reservation as it changed: an sched_reserve event. */
+#define MODEL_RESERVES 64u /* the newest of each vCPU are kept */
+struct model_reserve {
+	u64 at_ns;
+	struct ev_sched_reserve event;
+};
+
 /* Counters that add up; what a history bucket holds, too. */
 struct model_counters {
 	u64 ran_ns; /* its own code ran */
@@ -133,6 +144,8 @@ struct model_vcpu {
 	u64 entry_failures, insn_failures;
 	u64 ready_ns; /* level 1: it was ready and waited for a worker */
 	u64 wake_runs, wake_ns, wake_max_ns; /* level 1: from wake to running */
+	u64 nreserves;			       /* changes so far */
+	const struct model_reserve *reserves; /* ring of MODEL_RESERVES; NULL: none */
 	bool has_tlb_stats;
 	struct ev_tlb_stats tlb; /* the newest, when it has them */
 	const struct model_exit *exits; /* by reason, in the order of appearance */
@@ -249,6 +262,12 @@ u32 model_places(const struct model *m, u32 vm, u32 level, u32 reason, struct mo
 /* The exit-multiplication tree: parents come before their children. Empty in live streams. */
 const struct model_exit_node *model_exit_tree(const struct model *m, u32 *n);
 
+/* The newest failures, oldest first: @out has room for @max. Return: how many. */
+u32 model_failures(const struct model *m, struct transition *out, u32 max);
+
+/* Of a vCPU's changes of reservation, the one @back before the newest; NULL: not kept. */
+const struct model_reserve *model_reserve_back(const struct model_vcpu *v, u32 back);
+
 /* Delivered events by vCPU, vector and kind. Only when the model drills down. */
 const struct model_intr *model_intrs(const struct model *m, u32 *n);
 
@@ -268,6 +287,10 @@ struct model_counters model_window(const struct model_vcpu *v, u64 from_ns, u64 
  */
 const char *model_vcpu_name(const struct model *m, u32 vcpu, char *buf, size_t bytes);
 const char *model_child_name(const struct model *m, u32 child, char *buf, size_t bytes);
+
+/* Each event, after the model has had it. */
+typedef void (*model_event_fn)(void *arg, const struct transition *t);
+void model_on_event(struct model *m, model_event_fn fn, void *arg);
 
 /*
  * Every change of who runs, as exactly as the source says: one call for each stretch once it is

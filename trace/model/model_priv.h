@@ -44,6 +44,7 @@ struct vcpu_priv {
 	u32 exits_room;
 	struct model_exit *exits;
 	struct exit_priv *exit_privs;
+	struct model_reserve *reserves;
 	u8 exit_slot[128]; /* reason → index + 1 in exits */
 	struct model_history *history;
 };
@@ -71,6 +72,10 @@ struct model {
 	struct vcpu_priv *vcpu_priv;	 /* by index, cfg.max_vcpus */
 	bool expects_all;
 	bool has_exits; /* the source has events that come once an exit */
+	struct transition *failures; /* ring of MODEL_FAILURES, made with the first */
+	u64 nfailures;
+	model_event_fn on_event;
+	void *event_arg;
 	model_stretch_fn on_stretch, on_begin;
 	void *stretch_arg, *begin_arg;
 };

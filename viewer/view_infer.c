@@ -1,0 +1,119 @@
+/*
+ * Inference: what L0 thinks that guests need, and how it came to that: the newest estimate of each
+ * guest with a reservation, and below it the changes of the selected one.
+ */
+#include <stdio.h>
+
+#include "viewer/text.h"
+#include "viewer/view.h"
+
+#define ROWS_MAX 512u
+
+static u32 entities[ROWS_MAX];
+static u32 nrows;
+
+static const char *reason_text(u64 reason)
+{
+	const struct event_info *info = &event_infos[TRANSITION_sched_reserve];
+	const char *text = event_enum_text(info->fields[0].enumeration, reason);
+
+	return text ? text : "?";
+}
+
+static void reserve_text(const struct model_reserve *r, const char *who, char *out, size_t bytes)
+{
+	const struct ev_sched_reserve *e = &r->event;
+	char y[TEXT_BYTES], x[TEXT_BYTES], budget[TEXT_BYTES], need[TEXT_BYTES], limit[TEXT_BYTES],
+		jitter[TEXT_BYTES];
+
+	snprintf(out, bytes, " %-20.20s %7s %7s %7s %7s %7s %6s %3llu%% %s", who,
+		 text_duration(e->period_ns, y), text_duration(e->estimate_ns, x),
+		 text_duration(e->budget_ns, budget), text_duration(e->need_ns, need),
+		 text_duration(e->limit_ns, limit), text_duration(e->jitter_ns, jitter),
+		 (unsigned long long)e->confidence, reason_text(e->reason));
+}
+
+static void make_line(void *arg, u32 i, struct list_line *line)
+{
+	const struct view_state *st = arg;
+	const struct model_vcpu *v = model_vcpu(st->model, entities[i]);
+	const struct model_reserve *r = model_reserve_back(v, 0);
+	char name[96];
+
+	model_vcpu_name(st->model, v->id, name, sizeof(name));
+	if (r->event.reason >= RESERVE_DROPPED)
+		line->look = LOOK(INK_WARN);
+	reserve_text(r, name, line->text, sizeof(line->text));
+}
+
+static void collect(const struct view_state *st)
+{
+	const struct model_vcpu *v;
+	char name[96];
+	u32 n;
+
+	nrows = 0;
+	v = model_vcpus(st->model, &n);
+	for (u32 i = 0; i < n && nrows < ROWS_MAX; i++, v++)
+		if (v->nreserves &&
+		    list_holds(model_vcpu_name(st->model, v->id, name, sizeof(name)), st->filter))
+			entities[nrows++] = v->id;
+}
+
+/* The changes of the selected one, the newest first. */
+static void draw_changes(const struct view_state *st, int row, int rows)
+{
+	const struct model_vcpu *v = model_vcpu(st->model, entities[st->infer.row]);
+	char text[256], at[TIMELINE_TEXT_BYTES], name[96];
+
+	screen_printf(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD), " %s: %llu changes",
+		      model_vcpu_name(st->model, v->id, name, sizeof(name)),
+		      (unsigned long long)v->nreserves);
+	for (int i = 0; i + 1 < rows; i++) {
+		const struct model_reserve *r = model_reserve_back(v, (u32)i);
+
+		if (!r)
+			return;
+		reserve_text(r, timeline_text(r->at_ns, NS_PER_US, at), text, sizeof(text));
+		screen_text(row + 1 + i, 0, -1, LOOK(INK_DEFAULT), text);
+	}
+}
+
+static void draw(struct view_state *st, int row, int rows)
+{
+	int below = MAX(rows / 2, 4);
+
+	collect(st);
+	screen_text(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD),
+		    " guest                period    work reserve    need   limit jitter conf what "
+		    "became of it");
+	if (!nrows) {
+		screen_text(row + 1, 0, -1, LOOK(INK_FAINT),
+			    " no reservation: the qos policies (--sched qos) infer periods and work");
+		return;
+	}
+	list_draw(&st->infer, row + 1, rows - below - 1, nrows, make_line, st);
+	draw_changes(st, row + rows - below, below);
+}
+
+static bool act(struct view_state *st, enum key_action action)
+{
+	return list_act(&st->infer, action);
+}
+
+static void click(struct view_state *st, int below, int col)
+{
+	list_click(&st->infer, below - 1);
+}
+
+static bool search(struct view_state *st, int step)
+{
+	return list_search(&st->infer, st->search, step, make_line, st);
+}
+
+const struct view view_infer = {.name = "Inference",
+				.draw = draw,
+				.act = act,
+				.click = click,
+				.search = search,
+				.filters = "guests"};

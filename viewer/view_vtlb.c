@@ -1,0 +1,91 @@
+/* The virtual TLB's counters, by processor. */
+#include <stdio.h>
+
+#include "viewer/rows.h"
+#include "viewer/text.h"
+#include "viewer/view.h"
+
+#define ROWS_MAX 1024u
+
+/* A processor's heading (field EVENT_NO_ID) or one of its counters. */
+static struct vtlb_row {
+	u32 vcpu, field;
+} vtlb_rows[ROWS_MAX];
+static u32 nrows;
+
+static const struct event_info *info(void)
+{
+	return &event_infos[TRANSITION_tlb_stats];
+}
+
+static void make_line(void *arg, u32 i, struct list_line *line)
+{
+	const struct view_state *st = arg;
+	const struct vtlb_row *r = &vtlb_rows[i];
+	const struct model_vcpu *v = model_vcpu(st->model, r->vcpu);
+	const u64 *words = (const u64 *)(const void *)&v->tlb;
+	char name[96], count[TEXT_BYTES], rate[TEXT_BYTES];
+
+	if (r->field == EVENT_NO_ID) {
+		line->look = LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD);
+		snprintf(line->text, sizeof(line->text), " %s: %.2f %% of the soft TLB's misses are "
+							 "answered without a walk",
+			 model_vcpu_name(st->model, v->id, name, sizeof(name)),
+			 rows_percent(v->tlb.hits, v->tlb.translates));
+		return;
+	}
+	snprintf(line->text, sizeof(line->text), "   %-14s %16s %9s/s  %s",
+		 info()->fields[r->field].name, text_count(words[r->field], count),
+		 text_rate(rows_rate(words[r->field], model_totals(st->model)->last_ns), rate),
+		 info()->fields[r->field].doc);
+}
+
+static void collect(const struct view_state *st)
+{
+	const struct model_vcpu *v;
+	char name[96];
+	u32 n;
+
+	nrows = 0;
+	v = model_vcpus(st->model, &n);
+	for (u32 i = 0; i < n; i++, v++) {
+		if (!v->has_tlb_stats || nrows + info()->nfields + 1 > ROWS_MAX ||
+		    !list_holds(model_vcpu_name(st->model, v->id, name, sizeof(name)), st->filter))
+			continue;
+		vtlb_rows[nrows++] = (struct vtlb_row){v->id, EVENT_NO_ID};
+		for (u32 f = 0; f < info()->nfields; f++)
+			vtlb_rows[nrows++] = (struct vtlb_row){v->id, f};
+	}
+}
+
+static void draw(struct view_state *st, int row, int rows)
+{
+	collect(st);
+	screen_text(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD),
+		    " counter                   since start    mean");
+	if (!nrows)
+		screen_text(row + 1, 0, -1, LOOK(INK_FAINT), " no counters yet");
+	list_draw(&st->vtlb, row + 1, rows - 1, nrows, make_line, st);
+}
+
+static bool act(struct view_state *st, enum key_action action)
+{
+	return list_act(&st->vtlb, action);
+}
+
+static void click(struct view_state *st, int below, int col)
+{
+	list_click(&st->vtlb, below - 1);
+}
+
+static bool search(struct view_state *st, int step)
+{
+	return list_search(&st->vtlb, st->search, step, make_line, st);
+}
+
+const struct view view_vtlb = {.name = "vTLB",
+			       .draw = draw,
+			       .act = act,
+			       .click = click,
+			       .search = search,
+			       .filters = "processors"};
