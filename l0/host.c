@@ -173,6 +173,10 @@ static void start_session(struct host *h)
 		return;
 	const struct trace_session_config cfg = {
 		.output = h->opts->record ? h->opts->output : NULL,
+		.flight = {.bytes = h->opts->flight_bytes,
+			   .kinds = h->opts->flight_kinds,
+			   .wants = h->opts->flight_on ? h->opts->flight_wants : NULL,
+			   .wants_arg = (void *)h->opts->flight_on},
 		.live = h->opts->view, /* nestor view makes a live session of its own */
 	};
 	if (trace_session_start(&cfg, &h->session))

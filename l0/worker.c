@@ -410,6 +410,11 @@ static __cold_path void emit_notes(struct worker *w)
 	while (sched_take_note(&w->host->sched, &n)) {
 		w->about.vcpu_id = n.vcpu_id;
 		w->about.level = 1;
+		if (n.is_miss) {
+			TRANSITION(&w->about, deadline_miss, .entity = n.entity, .due_ns = n.due_ns,
+				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns, .used_ns = n.used_ns);
+			continue;
+		}
 		TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
 			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
 			   .jitter_ns = n.jitter_ns, .confidence = n.confidence);

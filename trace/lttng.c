@@ -10,6 +10,7 @@
 #define SUBBUF_WANTED (4 * MIB)
 #define SUBBUF_WANTED_LIVE (512 * KIB)
 #define SUBBUF_LEAST (64 * KIB)
+#define FLIGHT_SUBBUF_LEAST (16 * KIB)
 #define NSUBBUFS 8u
 #define BLOCKING_TIMEOUT_US 100000 /* an event waits this long for room before it counts as lost \
 				    */
@@ -51,6 +52,17 @@ struct trace_buffers trace_buffers_choose(bool live)
 	return b;
 }
 
+/* A power of two for each CPU's sub-buffers, so that all together stay within @bytes. */
+static struct trace_buffers flight_buffers(u64 bytes)
+{
+	struct trace_buffers b = {SUBBUF_WANTED, NSUBBUFS, false};
+
+	while (b.subbuf_bytes > FLIGHT_SUBBUF_LEAST &&
+	       b.subbuf_bytes * b.nsubbufs * possible_cpus() > bytes)
+		b.subbuf_bytes /= 2;
+	return b;
+}
+
 static int create_session(struct trace_lttng *l, const char *output,
 			  const struct trace_relay *relay)
 {
@@ -58,7 +70,9 @@ static int create_session(struct trace_lttng *l, const char *output,
 	char control[64], data[64];
 	enum lttng_error_code code;
 
-	if (output) {
+	if (l->flight_bytes) {
+		desc = lttng_session_descriptor_snapshot_local_create(l->name, output);
+	} else if (output) {
 		desc = lttng_session_descriptor_local_create(l->name, output);
 	} else {
 		snprintf(control, sizeof(control), "tcp://127.0.0.1:%u", relay->control_port);
@@ -76,19 +90,21 @@ static int create_session(struct trace_lttng *l, const char *output,
 static int enable_channel(struct trace_lttng *l, struct lttng_domain *domain)
 {
 	struct lttng_channel *ch = lttng_channel_create(domain);
-	struct trace_buffers b = trace_buffers_choose(l->is_live);
+	struct trace_buffers b = l->flight_bytes ? flight_buffers(l->flight_bytes)
+						 : trace_buffers_choose(l->is_live);
 	int code;
 
 	if (!ch)
 		return LTTNG_ERR_NOMEM;
 	snprintf(ch->name, sizeof(ch->name), TRACE_CHANNEL_NAME);
 	ch->enabled = 1;
-	ch->attr.overwrite = 0;
+	ch->attr.overwrite = l->flight_bytes != 0;
 	ch->attr.subbuf_size = b.subbuf_bytes;
 	ch->attr.num_subbuf = b.nsubbufs;
 	ch->attr.output = LTTNG_EVENT_MMAP;
-	ch->attr.switch_timer_interval = l->is_live ? 0 : SWITCH_TIMER_US;
-	lttng_channel_set_blocking_timeout(ch, BLOCKING_TIMEOUT_US);
+	ch->attr.switch_timer_interval = l->is_live || l->flight_bytes ? 0 : SWITCH_TIMER_US;
+	if (!l->flight_bytes) /* the newest overwrite the oldest: nothing waits */
+		lttng_channel_set_blocking_timeout(ch, BLOCKING_TIMEOUT_US);
 	code = -lttng_enable_channel(l->handle, ch);
 	lttng_channel_destroy(ch);
 	return code;
@@ -145,7 +161,7 @@ static int set_up(struct trace_lttng *l, struct lttng_domain *domain, pid_t pid,
 {
 	int code;
 
-	if (!l->is_live)
+	if (!l->is_live && !l->flight_bytes)
 		enable_metadata_timer(l, domain);
 	code = enable_channel(l, domain);
 	if (code > 0)
@@ -161,30 +177,40 @@ static int set_up(struct trace_lttng *l, struct lttng_domain *domain, pid_t pid,
 	return code > 0 ? code : 0;
 }
 
-int trace_lttng_create(struct trace_lttng *l, const char *name, const char *output,
-		       const struct trace_relay *relay, pid_t pid, u64 kinds_not, char *why,
+int trace_lttng_create(struct trace_lttng *l, const struct trace_lttng_spec *spec, char *why,
 		       size_t why_bytes)
 {
 	struct lttng_domain domain = {.type = LTTNG_DOMAIN_UST, .buf_type = LTTNG_BUFFER_PER_UID};
 	int code;
 
 	memset(l, 0, sizeof(*l));
-	snprintf(l->name, sizeof(l->name), "%s", name);
-	l->is_live = !output;
-	code = create_session(l, output, relay);
+	snprintf(l->name, sizeof(l->name), "%s", spec->name);
+	l->is_live = !spec->output;
+	l->flight_bytes = spec->flight_bytes;
+	code = create_session(l, spec->output, spec->relay);
 	if (code) {
-		snprintf(why, why_bytes, "LTTng session %s: %s", name, lttng_strerror(-code));
+		snprintf(why, why_bytes, "LTTng session %s: %s", spec->name, lttng_strerror(-code));
 		l->name[0] = 0;
 		return -EIO;
 	}
 	l->handle = lttng_create_handle(l->name, &domain);
-	code = l->handle ? set_up(l, &domain, pid, kinds_not) : LTTNG_ERR_NOMEM;
+	code = l->handle ? set_up(l, &domain, spec->pid, spec->kinds_not) : LTTNG_ERR_NOMEM;
 	if (code) {
-		snprintf(why, why_bytes, "LTTng session %s: %s", name, lttng_strerror(-code));
+		snprintf(why, why_bytes, "LTTng session %s: %s", spec->name, lttng_strerror(-code));
 		trace_lttng_destroy(l, TRACE_SICK);
 		return -EIO;
 	}
 	return 0;
+}
+
+int trace_lttng_snapshot(const struct trace_lttng *l, char *why, size_t why_bytes)
+{
+	int code = lttng_snapshot_record(l->name, NULL, 0);
+
+	if (code >= 0)
+		return 0;
+	snprintf(why, why_bytes, "LTTng session %s: %s", l->name, lttng_strerror(code));
+	return -EIO;
 }
 
 static u64 count_discarded(struct trace_lttng *l)

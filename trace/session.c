@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "trace/flight.h"
 #include "trace/provider.h"
 #include "trace/session.h"
 #include "trace/session_priv.h"
@@ -35,6 +36,7 @@ struct trace_session {
 	struct trace_daemon daemon;
 	struct trace_relay relay;
 	struct trace_lttng record, live;
+	struct trace_flight flight;
 	const struct trace_provider *provider;
 	struct outlet outlets[MAX_OUTLETS];
 	char url[512];
@@ -225,10 +227,39 @@ static void watchdog_stop(struct trace_session *s)
 
 /* --- start and end --- */
 
-static int start_record(struct trace_session *s, const char *output)
+static void say_of_flight(void *arg, const char *line)
+{
+	say(arg, "flight recorder: %s", line);
+}
+
+static void emit_for_flight(void *arg, const struct transition *t, u32 count)
+{
+	struct trace_session *s = arg;
+	u64 done = 0;
+
+	s->provider->emit(t, count, &s->dead, &done);
+}
+
+static void start_flight(struct trace_session *s, const struct trace_flight_config *cfg)
+{
+	s->flight.record = &s->record;
+	s->flight.cfg = *cfg;
+	s->flight.say = say_of_flight;
+	s->flight.say_arg = s;
+	s->flight.emit = emit_for_flight;
+	pthread_mutex_init(&s->flight.lock, NULL);
+}
+
+static int start_record(struct trace_session *s, const char *output,
+			const struct trace_flight_config *flight)
 {
 	char path[PATH_MAX], name[sizeof(s->daemon.run_name) + 8], why[512];
 	struct trace_buffers b = trace_buffers_choose(false);
+	const struct trace_lttng_spec spec = {.name = name,
+					      .output = path,
+					      .pid = getpid(),
+					      .kinds_not = event_mask_summary,
+					      .flight_bytes = flight->bytes};
 	int err;
 
 	if (!realpath(output, path)) {
@@ -236,16 +267,17 @@ static int start_record(struct trace_session *s, const char *output)
 		say(s, "no trace: output folder %s: %s", output, strerror(errno));
 		return err;
 	}
-	if (b.is_cut)
+	if (b.is_cut && !flight->bytes)
 		say(s,
 		    "little shared memory: trace buffers are cut to %llu KiB a CPU; events may be "
 		    "lost",
 		    (unsigned long long)(b.subbuf_bytes * b.nsubbufs / KIB));
 	snprintf(name, sizeof(name), "%s-record", s->daemon.run_name);
-	err = trace_lttng_create(&s->record, name, path, NULL, getpid(), event_mask_summary, why,
-				 sizeof(why));
+	err = trace_lttng_create(&s->record, &spec, why, sizeof(why));
 	if (err)
 		say(s, "no trace: %s", why);
+	else if (flight->bytes)
+		start_flight(s, flight);
 	return err;
 }
 
@@ -253,6 +285,10 @@ static int start_record(struct trace_session *s, const char *output)
 static void start_live(struct trace_session *s)
 {
 	char name[sizeof(s->daemon.run_name) + 8], why[512];
+	const struct trace_lttng_spec spec = {.name = name,
+					      .relay = &s->relay,
+					      .pid = getpid(),
+					      .kinds_not = event_mask_exit};
 	int err = trace_relay_start(&s->relay, &s->daemon);
 
 	if (err) {
@@ -261,8 +297,7 @@ static void start_live(struct trace_session *s)
 		return;
 	}
 	snprintf(name, sizeof(name), "%s-live", s->daemon.run_name);
-	err = trace_lttng_create(&s->live, name, NULL, &s->relay, getpid(), event_mask_exit, why,
-				 sizeof(why));
+	err = trace_lttng_create(&s->live, &spec, why, sizeof(why));
 	if (err) {
 		say(s, "no live view: %s", why);
 		trace_relay_stop(&s->relay);
@@ -277,7 +312,7 @@ static int start_sessions(struct trace_session *s, const struct trace_session_co
 	int err;
 
 	if (cfg->output) {
-		err = start_record(s, cfg->output);
+		err = start_record(s, cfg->output, &cfg->flight);
 		if (err)
 			return err;
 		kinds |= TRACE_ALL_KINDS & ~event_mask_summary;
@@ -338,6 +373,8 @@ void trace_session_drain(void *session, const struct transition *t, u32 count)
 		__atomic_store_n(&o->busy, true, __ATOMIC_RELAXED);
 		sent = s->provider->emit(t, count, &s->dead, &o->done);
 		__atomic_store_n(&o->busy, false, __ATOMIC_RELAXED);
+		if (unlikely(s->flight.cfg.bytes != 0))
+			trace_flight_look(&s->flight, t, sent);
 	}
 	o->dropped += count - sent;
 }
@@ -383,6 +420,8 @@ void trace_session_stop(struct trace_session *s, struct trace_session_result *re
 	health = !trace_daemon_is_alive(&s->daemon) ? TRACE_GONE
 		 : s->dead			    ? TRACE_SICK
 						    : TRACE_HEALTHY;
+	if (s->flight.cfg.bytes && health == TRACE_HEALTHY)
+		trace_flight_end(&s->flight);
 	r.discarded_live = trace_lttng_destroy(&s->live, health);
 	r.discarded = trace_lttng_destroy(&s->record, health);
 	trace_relay_stop(&s->relay);

@@ -20,8 +20,18 @@
 
 struct trace_session;
 
+/* The flight recorder: keep the newest events, write them when something happens. */
+struct trace_flight_config {
+	u64 bytes; /* memory for what is kept; 0: record everything instead */
+	u64 kinds; /* kinds that @wants is asked about, BIT(TRANSITION_…) */
+	/* Is this what is waited for? NULL: the end of the run is. Any worker's thread. */
+	bool (*wants)(void *arg, const struct transition *t);
+	void *wants_arg;
+};
+
 struct trace_session_config {
 	const char *output;   /* folder of the recording, must exist; NULL: no recording */
+	struct trace_flight_config flight;
 	bool live;	      /* also a live session, for a viewer */
 	const char *provider; /* libnestor-provider.so; NULL: looked for beside the program */
 	trace_say_fn say;     /* messages; NULL: stderr, after "nestor: " */

@@ -51,6 +51,8 @@ static int choose_run(const struct trace_daemon *d, pid_t pid, pid_t *found, cha
 static int watch_start(struct trace_watch *w, pid_t pid, char *why, size_t why_bytes)
 {
 	char name[sizeof(w->daemon.run_name) + 8];
+	struct trace_lttng_spec spec = {
+		.name = name, .relay = &w->relay, .kinds_not = event_mask_exit};
 	int err = choose_run(&w->daemon, pid, &pid, why, why_bytes);
 
 	if (err)
@@ -63,8 +65,8 @@ static int watch_start(struct trace_watch *w, pid_t pid, char *why, size_t why_b
 		return err;
 	}
 	snprintf(name, sizeof(name), "%s-live", w->daemon.run_name);
-	err = trace_lttng_create(&w->live, name, NULL, &w->relay, pid, event_mask_exit, why,
-				 why_bytes);
+	spec.pid = pid;
+	err = trace_lttng_create(&w->live, &spec, why, why_bytes);
 	if (!err)
 		trace_lttng_url(&w->live, &w->relay, w->url, sizeof(w->url));
 	return err;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "trace/model/text.h"
-#include "viewer/filter.h"
+#include "trace/model/filter.h"
 #include "viewer/log.h"
 
 #define LOOK_AT_MOST 20000u /* events for each picture, some 20 ms */

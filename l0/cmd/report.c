@@ -56,15 +56,17 @@ static bool add_source(struct report_args *a, const char *source)
 	char **paths = NULL, why[256];
 	u32 n = bt_reader_is_live(source) ? 0 : bt_reader_find(source, &paths, why, sizeof(why));
 	bool ok = a->nsources + MAX(n, 1u) <= MAX_TRACES;
+	u32 before = a->nsources;
 
 	for (u32 i = 0; i < n; i++) {
-		if (ok && n > 1)
+		/* a flight recorder's snapshot by its own name, too */
+		if (ok && (n > 1 || strstr(paths[i], "/snapshot-")))
 			a->sources[a->nsources++] = paths[i]; /* for as long as the program runs */
 		else
 			free(paths[i]);
 	}
 	free(paths);
-	if (ok && n <= 1) /* trace_read() says what is wrong with it */
+	if (ok && a->nsources == before) /* trace_read() says what is wrong with it */
 		a->sources[a->nsources++] = source;
 	return ok;
 }

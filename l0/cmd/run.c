@@ -1,5 +1,8 @@
 /* nestor run, nestor record: boot child VMMs. */
+#include <string.h>
 #include "l0/cmd/run_parse.h"
+#include "trace/model/filter.h"
+#include "trace/model/text.h"
 #include "viewer/viewer.h"
 
 /* The run's viewer in the words of the viewer, which knows nothing of runs. */
@@ -34,6 +37,25 @@ static int show_live(const char *url, enum run_phase (*phase)(void *arg), void (
 	return viewer_run_live(url, shown_state, shown_quit, &r);
 }
 
+/* --- the flight recorder's condition --- */
+static bool flight_wants(void *expression, const struct transition *t)
+{
+	char text[TRANSITION_TEXT_BYTES];
+
+	return filter_takes(expression, t, transition_text(t, true, text));
+}
+
+/* The kinds that the expression names; when it names none it is asked about every event. */
+static u64 flight_kinds(const char *expression)
+{
+	u64 kinds = 0;
+
+	for (u32 k = 0; k < TRANSITION_COUNT; k++)
+		if (strstr(expression, event_infos[k].name))
+			kinds |= 1ull << k;
+	return kinds ? kinds : (1ull << TRANSITION_COUNT) - 1;
+}
+
 static int run_main(const struct cmd *cmd, int argc, char **argv)
 {
 	static struct run_options opts;
@@ -42,6 +64,9 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 	if (status != RUN_PARSE_OK)
 		return status;
 	opts.show_live = show_live;
+	opts.flight_wants = flight_wants;
+	if (opts.flight_on)
+		opts.flight_kinds = flight_kinds(opts.flight_on);
 	return cmd_finish_output(machine_run(&opts));
 }
 

@@ -25,6 +25,7 @@ enum run_phase {
 };
 
 struct run_report;
+struct transition;
 
 struct run_options {
 	struct machine_desc machines[RUN_MAX_MACHINES];
@@ -41,6 +42,10 @@ struct run_options {
 	u64 seed;	    /* of everything random */
 
 	bool record;	    /* a lossless local LTTng session in output */
+	u64 flight_bytes;   /* record only the newest events, in so much memory; 0: all of them */
+	const char *flight_on; /* what to write them for; NULL: the end of the run */
+	u64 flight_kinds;      /* kinds of events that flight_wants() is asked about */
+	bool (*flight_wants)(void *expression, const struct transition *t); /* set by the command */
 	bool view;	    /* the live viewer in this terminal */
 	/* Shows the live session at @url until the user leaves (viewer_run_live()); called on a thread
 	 * of its own. quit() is called when that is before the end. Set by the command. */

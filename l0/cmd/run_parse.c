@@ -27,6 +27,8 @@ enum {
 	KEY_FOR,
 	KEY_TIMEOUT,
 	KEY_SEED,
+	KEY_FLIGHT,
+	KEY_ON,
 	KEY_TRACE_EXEC,
 	KEY_JIT_OFF,
 	KEY_GDB,
@@ -106,6 +108,13 @@ static bool take_time(struct parse *p, const char *name, const char *value, u64 
 	if (value_parse_time_ns(value, out) || !*out)
 		return bad_value(p, name, "'%s' is not a time above 0, as 10s, 500ms or 20us",
 				 value);
+	return true;
+}
+
+static bool take_flight(struct parse *p, const char *name, const char *value, u64 *out)
+{
+	if (value_parse_size(value, out) || *out < 256 * KIB || *out > 16 * GIB)
+		return bad_value(p, name, "'%s' is not a size from 256K to 16G", value);
 	return true;
 }
 
@@ -329,6 +338,8 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 	case KEY_TIMEOUT: return take_time(p, name, value, &o->timeout_ns);
 	case KEY_SEED: return take_number(p, name, value, 0, UINT64_MAX, &o->seed);
 	case 'r': o->record = true; return true;
+	case KEY_FLIGHT: return take_flight(p, name, value, &o->flight_bytes);
+	case KEY_ON: o->flight_on = value; return true;
 	case 'v': o->view = true; return true;
 	case 'o': o->output = lab_relative(p, value); return true;
 	}

@@ -113,12 +113,27 @@ static void job_unfinished(struct qos_entity *x, u64 cpu_ns)
 	x->job_late = true;
 }
 
+/* The job that was due at @due_ns is open, and the next arrival is on the grid. */
+static void tell_miss(struct sched *s, const struct qos_vp *v, const struct qos_entity *x, u64 due_ns, u64 used_ns)
+{
+	const struct sched_note note = {.is_miss = true,
+					.vcpu_id = v->e->vcpu_id,
+					.entity = x->id,
+					.y_ns = x->period.y_ns,
+					.due_ns = due_ns,
+					.next_due_ns = x->job_due_ns,
+					.used_ns = used_ns};
+	sched_tell(s, &note);
+}
+
 /* @x gets an interrupt: its next job begins. */
 static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
 {
 	const struct qos_arrival *a = arrival_for(v, x);
 	u64 cpu_ns = qos_cpu(v->e, now_ns);
 	u64 due_ns = a ? a->due_ns : now_ns;
+	u64 open_due_ns = x->job_due_ns, open_used_ns = cpu_ns - x->job_cpu_ns;
+	bool is_miss = x->job_open && x->rt.is_rt;
 
 	if (x->job_open)
 		job_unfinished(x, cpu_ns);
@@ -130,6 +145,8 @@ static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 n
 	if (a)
 		x->claimed = a->serial;
 	enum period_match match = period_arrival(&x->period, due_ns);
+	if (is_miss && match == PERIOD_ON_GRID)
+		tell_miss(s, v, x, open_due_ns, open_used_ns);
 	if (match == PERIOD_LOCKED || (x->rt.trial && !x->r_ns))
 		qos_resize(s, v, x);
 }

@@ -72,8 +72,10 @@ struct sched_policy {
 	u64 kinds;
 };
 
-/* A decision of a policy, for the trace: the event sched_reserve. */
+/* A decision of a policy, for the trace: the event sched_reserve; or what it saw: deadline_miss. */
 struct sched_note {
+	bool is_miss; /* of it: due_ns, next_due_ns, y_ns, used_ns */
+	u64 due_ns, next_due_ns, used_ns;
 	u32 vcpu_id, entity; /* level-1 processor; vCPU inside that it is about */
 	u32 why;	     /* RESERVE_* of event_enums.def */
 	u32 confidence;

@@ -39,7 +39,7 @@ static struct model *start(void)
 
 	assert_non_null(m);
 	memset(next_seq, 0, sizeof(next_seq));
-	model_expect_all(m);
+	model_expect_all(m, true);
 	FEED(m, 0, 0, NONE, 0, vm_start, .name = event_text("alpha"), .vm = 3, .memory_bytes = MIB,
 	     .vcpus = 1);
 	FEED(m, 0, 0, NONE, 0, vm_start, .name = event_text("beta"), .vm = 4, .memory_bytes = MIB,

@@ -164,6 +164,7 @@ void picture_stretch(struct picture *p, const struct model_stretch *whole)
 /* --- marks --- */
 static const char *const mark_texts[] = {
 	[MARK_MISS] = "deadline missed",
+	[MARK_INFERRED_MISS] = "deadline missed, by L0's inference",
 	[MARK_ENTRY_FAILURE] = "VM entry failed",
 	[MARK_INSN_FAILURE] = "VMX instruction failed",
 	[MARK_RESERVE] = "reservation",
@@ -193,6 +194,9 @@ void picture_event(struct picture *p, const struct transition *t)
 	case TRANSITION_guest_deadline:
 		if (transition_payload(t, guest_deadline)->kind == DEADLINE_MISSES)
 			mark(p, t, MARK_MISS, transition_payload(t, guest_deadline)->count);
+		break;
+	case TRANSITION_deadline_miss:
+		mark(p, t, MARK_INFERRED_MISS, transition_payload(t, deadline_miss)->used_ns);
 		break;
 	case TRANSITION_entry_failure:
 		mark(p, t, MARK_ENTRY_FAILURE, transition_payload(t, entry_failure)->check);

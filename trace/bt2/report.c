@@ -528,6 +528,24 @@ static void print_deadline_head(FILE *out)
 		"  who                          (its own)  (its own)  (its own)   (inferred)\n");
 }
 
+/* L0's count for the guest, or "-" when nothing was inferred about it. */
+static struct text inferred_misses(const struct model *m, u32 child)
+{
+	const struct model_vcpu *v;
+	bool is_known = false;
+	u64 sum = 0;
+	u32 n;
+
+	v = model_vcpus(m, &n);
+	for (u32 i = 0; i < n; i++, v++) {
+		if (v->child != child || child == EVENT_NO_ID)
+			continue;
+		sum += v->inferred_misses;
+		is_known |= v->nreserves != 0;
+	}
+	return is_known ? grouped(sum) : (struct text){"-"};
+}
+
 static void print_deadline(FILE *out, const struct model *m, const struct model_deadline *d)
 {
 	char name[96], buf[64];
@@ -544,7 +562,8 @@ static void print_deadline(FILE *out, const struct model *m, const struct model_
 		snprintf(name, sizeof(name), "%s", buf);
 	fprintf(out, "  %-28s %9s  %9s  %9s  %11s\n", name, grouped(d->count[DEADLINE_JOBS]).s,
 		grouped(d->count[DEADLINE_MISSES]).s,
-		duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s, "-");
+		duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s,
+		inferred_misses(m, d->child).s);
 }
 
 static void print_deadlines(FILE *out, const struct model *m)

@@ -174,6 +174,7 @@ static void write_vcpus(struct json *j, const struct model *m)
 		json_number(j, "host_cost_ns", v->host_cost_ns);
 		json_number(j, "entry_failures", v->entry_failures);
 		json_number(j, "instruction_failures", v->insn_failures);
+		json_number(j, "inferred_misses", v->inferred_misses);
 		json_number(j, "ready_ns", v->ready_ns);
 		json_number(j, "wakes", v->wakes);
 		json_number(j, "wake_runs", v->wake_runs);
@@ -222,8 +223,6 @@ static void write_deadlines(struct json *j, const struct model *m)
 		json_number(j, "misses", d->count[DEADLINE_MISSES]);
 		json_number(j, "late_us", d->count[DEADLINE_LATE_US]);
 		json_number(j, "work", d->count[DEADLINE_WORK]);
-		json_key(j, "inferred_misses");
-		fputs("null", j->out);
 		json_close(j, '}');
 	}
 	json_close(j, ']');

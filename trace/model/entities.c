@@ -287,6 +287,22 @@ static void feed_child_state(struct model *m, const struct transition *t)
 	c->inferred = e->inferred != 0;
 }
 
+/* A reader that began in mid-run learns late where a vCPU belongs: what it ran so far counts there. */
+static void credit_late(struct model *m, const struct model_vcpu *v, u32 vm, u32 child)
+{
+	struct model_vm *owner = v->vm == EVENT_NO_ID ? model_get_vm(m, vm) : NULL;
+	struct model_child *c = v->child == EVENT_NO_ID && child != EVENT_NO_ID
+					? model_get_child(m, child)
+					: NULL;
+
+	if (owner) {
+		owner->ran_ns += v->total.ran_ns;
+		owner->children_ns += v->total.ran_ns;
+	}
+	if (c)
+		c->ran_ns += v->total.ran_ns;
+}
+
 static void feed_vcpu_state(struct model *m, const struct transition *t)
 {
 	const struct ev_vcpu_state *e = transition_payload(t, vcpu_state);
@@ -294,6 +310,7 @@ static void feed_vcpu_state(struct model *m, const struct transition *t)
 
 	if (!v)
 		return;
+	credit_late(m, v, (u32)e->vm, (u32)e->child);
 	v->vm = (u32)e->vm;
 	v->child = (u32)e->child;
 	v->index = (u32)e->index;
@@ -502,6 +519,14 @@ static void feed_reserve(struct model *m, const struct transition *t)
 	p->reserves[v->nreserves++ % MODEL_RESERVES] = (struct model_reserve){t->vtime_ns, *e};
 }
 
+static void feed_deadline_miss(struct model *m, const struct transition *t)
+{
+	struct model_vcpu *v = model_get_vcpu(m, (u32)transition_payload(t, deadline_miss)->entity);
+
+	if (v)
+		v->inferred_misses++;
+}
+
 const struct model_reserve *model_reserve_back(const struct model_vcpu *v, u32 back)
 {
 	if (!v->reserves || back >= MIN(v->nreserves, (u64)MODEL_RESERVES))
@@ -547,6 +572,7 @@ void model_entities_feed(struct model *m, const struct transition *t)
 		break;
 	case TRANSITION_vm_entry_failed: feed_failure(m, t); break;
 	case TRANSITION_sched_reserve: feed_reserve(m, t); break;
+	case TRANSITION_deadline_miss: feed_deadline_miss(m, t); break;
 	case TRANSITION_lost: m->totals.lost += transition_payload(t, lost)->count; break;
 	default: break;
 	}

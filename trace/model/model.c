@@ -82,9 +82,11 @@ void model_destroy(struct model *m)
 static void check_seq(struct model *m, struct model_worker *w, const struct transition *t)
 {
 	u32 sort = event_infos[t->kind].sort;
+	bool *is_known = &model_worker_priv(m, w)->seq_is_known[sort];
 
-	if (m->expects_all && sort == EVENT_SORT_ARCH && t->seq > w->seq_next[sort])
+	if (m->expects_all && (*is_known || m->expects_start) && sort == EVENT_SORT_ARCH && t->seq > w->seq_next[sort])
 		m->totals.gaps += t->seq - w->seq_next[sort];
+	*is_known = true;
 	w->seq_next[sort] = MAX(w->seq_next[sort], t->seq + 1);
 }
 
@@ -122,9 +124,10 @@ void model_note_lost(struct model *m, u64 n)
 	m->totals.lost += MAX(n, (u64)1);
 }
 
-void model_expect_all(struct model *m)
+void model_expect_all(struct model *m, bool from_start)
 {
 	m->expects_all = true;
+	m->expects_start = from_start;
 }
 
 void model_settle(struct model *m)

@@ -144,6 +144,7 @@ struct model_vcpu {
 	u64 entry_failures, insn_failures;
 	u64 ready_ns; /* level 1: it was ready and waited for a worker */
 	u64 wake_runs, wake_ns, wake_max_ns; /* level 1: from wake to running */
+	u64 inferred_misses; /* deadline_miss: L0's inference, apart from the guest's own count */
 	u64 nreserves;			       /* changes so far */
 	const struct model_reserve *reserves; /* ring of MODEL_RESERVES; NULL: none */
 	bool has_tlb_stats;
@@ -213,8 +214,9 @@ void model_feed(struct model *m, const struct transition *t);
 /* The source knows of @n lost events (0: of some). */
 void model_note_lost(struct model *m, u64 n);
 
-/* The source carries all kinds: missing sequence numbers are losses. Default: not checked. */
-void model_expect_all(struct model *m);
+/* The source carries all kinds: missing sequence numbers are losses. Default: not checked.
+ * @from_start: the first events, too; false for a flight recorder's snapshot. */
+void model_expect_all(struct model *m, bool from_start);
 
 /* Bring open stretches up to each worker's newest event: before reading times. */
 void model_settle(struct model *m);

@@ -70,7 +70,7 @@ struct model {
 	struct intr_table *intrs; /* NULL: does not drill down */
 	struct worker_priv *worker_priv; /* by index, MODEL_MAX_WORKERS */
 	struct vcpu_priv *vcpu_priv;	 /* by index, cfg.max_vcpus */
-	bool expects_all;
+	bool expects_all, expects_start;
 	bool has_exits; /* the source has events that come once an exit */
 	struct transition *failures; /* ring of MODEL_FAILURES, made with the first */
 	u64 nfailures;

@@ -10,8 +10,8 @@
  *   a|b           one of them does
  * Pure; called for each line of the log. Cost: some us a line.
  */
-#ifndef VIEWER_FILTER_H
-#define VIEWER_FILTER_H
+#ifndef TRACE_MODEL_FILTER_H
+#define TRACE_MODEL_FILTER_H
 
 #include "l0/arch/events.h"
 

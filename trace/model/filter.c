@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "viewer/filter.h"
+#include "trace/model/filter.h"
 
 #define TERM_BYTES 128
 
