@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trace/bt2/decode.h"
+#include "trace/bt2/flt_events.h"
 #include "trace/bt2/flt_levels.h"
 #include "trace/model/merge.h"
 #include "trace/model/model.h"
@@ -16,6 +17,8 @@ struct levels {
 	bt_trace_class *trace_class;
 	bt_stream_class *stream_class;
 	bt_event_class *begin_class, *end_class;
+	bool with_events; /* events=yes: nestor's own, too */
+	struct flt_events events;
 };
 
 struct levels_iterator;
@@ -97,8 +100,10 @@ static bool make_classes(struct levels *l, bt_self_component *self)
 	bt_clock_class_put_ref(clock);
 	if (!ok)
 		return false;
-	l->begin_class = make_event_class(l, "level_begin");
-	l->end_class = make_event_class(l, "level_end");
+	l->begin_class = make_event_class(l, "nestor:level_begin");
+	l->end_class = make_event_class(l, "nestor:level_end");
+	if (l->with_events && !flt_events_init(&l->events, l->trace_class, l->stream_class))
+		return false;
 	return l->begin_class && l->end_class;
 }
 
@@ -106,9 +111,21 @@ static void levels_destroy(struct levels *l)
 {
 	bt_event_class_put_ref(l->begin_class);
 	bt_event_class_put_ref(l->end_class);
+	flt_events_fini(&l->events);
 	bt_stream_class_put_ref(l->stream_class);
 	bt_trace_class_put_ref(l->trace_class);
 	free(l);
+}
+
+/* events=yes is all there is. */
+static bool read_params(struct levels *l, const bt_value *params)
+{
+	const bt_value *events = bt_value_map_borrow_entry_value_const(params, "events");
+
+	if (bt_value_map_get_size(params) > (events ? 1 : 0) || (events && !bt_value_is_bool(events)))
+		return false;
+	l->with_events = events && bt_value_bool_get(events);
+	return true;
 }
 
 bt_component_class_initialize_method_status
@@ -118,7 +135,13 @@ levels_initialize(bt_self_component_filter *self, bt_self_component_filter_confi
 	bt_self_component *component = bt_self_component_filter_as_self_component(self);
 	struct levels *l = calloc(1, sizeof(*l));
 
-	(void)cfg, (void)params, (void)data;
+	(void)cfg, (void)data;
+	if (l && !read_params(l, params)) {
+		bt_current_thread_error_append_cause_from_component(
+			component, __FILE__, __LINE__, "the one parameter is events=yes");
+		levels_destroy(l);
+		return BT_COMPONENT_CLASS_INITIALIZE_METHOD_STATUS_ERROR;
+	}
 	if (!l || !make_classes(l, component) ||
 	    bt_self_component_filter_add_input_port(self, "in", NULL, NULL) !=
 		    BT_SELF_COMPONENT_ADD_PORT_STATUS_OK ||
@@ -229,9 +252,19 @@ static void on_end(void *arg, const struct model_stretch *s)
 	emit(t, t->it->levels->end_class, s, s->end_ns);
 }
 
-static void feed_model(void *arg, const struct transition *t)
+/* An event: what it ends and begins, then itself. */
+static void take_in_order(void *arg, const struct transition *e)
 {
-	model_feed(arg, t);
+	struct levels_trace *t = arg;
+	bt_stream *stream;
+
+	model_feed(t->model, e);
+	if (!t->it->levels->with_events)
+		return;
+	stream = stream_of(t, e->worker);
+	if (stream)
+		queue_message(t->it, flt_events_message(&t->it->levels->events, t->it->self, stream,
+							e));
 }
 
 /* --- input traces --- */
@@ -258,7 +291,7 @@ static struct levels_trace *trace_create(struct levels_iterator *it, const bt_tr
 	bt_trace_get_ref(in);
 	t->out = bt_trace_create(it->levels->trace_class);
 	t->model = model_create(NULL);
-	t->merge = t->model ? merge_create(0, feed_model, t->model) : NULL;
+	t->merge = t->model ? merge_create(0, take_in_order, t) : NULL;
 	if (!t->out || !t->merge ||
 	    (name && bt_trace_set_name(t->out, name) != BT_TRACE_SET_NAME_STATUS_OK)) {
 		trace_destroy(t);
@@ -338,7 +371,8 @@ levels_iterator_initialize(bt_self_message_iterator *self,
 		free(it);
 		return BT_MESSAGE_ITERATOR_CLASS_INITIALIZE_METHOD_STATUS_ERROR;
 	}
-	bt_decoder_for_model(it->decoder);
+	if (!it->levels->with_events)
+		bt_decoder_for_model(it->decoder);
 	bt_self_message_iterator_set_data(self, it);
 	return BT_MESSAGE_ITERATOR_CLASS_INITIALIZE_METHOD_STATUS_OK;
 }

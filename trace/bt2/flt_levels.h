@@ -2,8 +2,9 @@
  * flt_levels: filter.nestor.levels, from transitions to intervals
  *
  * Takes nestor's events (from the muxer: several streams are one input) and emits level_begin and
- * level_end events, a stream for each worker, with the machines' virtual time as their clock. Other
- * messages are dropped. Several traces at once: each has its own streams. Memory: what the merger
+ * level_end events, a stream for each worker, with the machines' virtual time as their clock; with
+ * events=yes nestor's own events, too, in the same order and time, for tools that go by the clock.
+ * Other messages are dropped. Several traces at once: each has its own streams. Memory: what the merger
  * holds back (merge.h) and one batch of messages.
  */
 #ifndef TRACE_BT2_FLT_LEVELS_H
