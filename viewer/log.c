@@ -28,12 +28,9 @@ void log_fini(struct event_log *l)
 	l->shown = NULL;
 }
 
-void log_add(void *log, const struct transition *t)
+void log_add(struct event_log *l, const struct transition *t)
 {
-	struct event_log *l = log;
-
-	if (l->ring)
-		l->ring[l->count++ % EVENT_LOG_EVENTS] = *t;
+	l->ring[l->count++ % EVENT_LOG_EVENTS] = *t;
 }
 
 /* Those that the ring has lost since. */
@@ -54,8 +51,6 @@ bool log_update(struct event_log *l, const char *filter)
 	u64 first = l->count > EVENT_LOG_EVENTS ? l->count - EVENT_LOG_EVENTS : 0, until;
 	char text[TRANSITION_TEXT_BYTES];
 
-	if (!l->ring)
-		return true;
 	if (strcmp(filter, l->filter)) {
 		snprintf(l->filter, sizeof(l->filter), "%s", filter);
 		l->nshown = 0;

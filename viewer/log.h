@@ -12,7 +12,7 @@
 #define EVENT_LOG_EVENTS (1u << 16)
 
 struct event_log {
-	struct transition *ring; /* NULL: memory was short */
+	struct transition *ring;
 	u64 count;		 /* events so far */
 	/* what passes the filter: numbers of events, in order */
 	u64 *shown;
@@ -25,8 +25,7 @@ struct event_log {
 bool log_init(struct event_log *l);
 void log_fini(struct event_log *l);
 
-/* For model_on_event(). */
-void log_add(void *log, const struct transition *t);
+void log_add(struct event_log *l, const struct transition *t);
 
 /* Bring what is shown up to date with @filter. Return: it is; else call again. */
 bool log_update(struct event_log *l, const char *filter);

@@ -12,6 +12,7 @@
 #include "viewer/keys.h"
 #include "viewer/list.h"
 #include "viewer/log.h"
+#include "viewer/marks.h"
 #include "viewer/rows.h"
 #include "viewer/screen.h"
 #include "viewer/stretches.h"
@@ -21,6 +22,9 @@
 enum view_interval { INTERVAL_SECOND, INTERVAL_VISIBLE, INTERVAL_ALL, INTERVAL_COUNT };
 
 #define VIEW_TEXT_BYTES 96
+
+/* What the schedule has lanes for. */
+enum lanes_mode { LANES_WORKERS, LANES_TREE, LANES_CHILDREN, LANES_MODES };
 
 enum exits_mode { EXITS_REASONS, EXITS_TREE, EXITS_PLACES, EXITS_MODES };
 
@@ -32,6 +36,8 @@ struct view_state {
 	u64 known_ns; /* from here on shares and exits are known: a live stream's first summary */
 	/* schedule */
 	u32 lane, top_lane; /* the selected one; the first on the screen */
+	enum lanes_mode lanes;
+	struct marks marks;
 	/* table */
 	enum view_interval interval;
 	bool hides_processes, shows_waits; /* the second set of columns */

@@ -1,6 +1,7 @@
 /*
  * The schedule: for each worker a lane with the machine it runs, and below it one lane a level with
- * whose code runs there; a time axis, a cursor and the facts of the stretch under it.
+ * whose code runs there; or a lane for each machine and child VM. A time axis, a line of marks, a
+ * cursor and the facts of the stretch under it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static struct {
 	struct model_stretch *stretches;
 	struct lane_span *spans;
 	struct lane_cell *cells;
+	enum mark_kind *marks;
 	u32 ncells;
 } room;
 
@@ -35,10 +37,12 @@ static bool make_room(u32 cols)
 		room.spans = malloc(SEGMENTS_MAX * sizeof(*room.spans));
 	if (room.ncells < cols) {
 		free(room.cells);
+		free(room.marks);
 		room.cells = malloc(cols * sizeof(*room.cells));
-		room.ncells = room.cells ? cols : 0;
+		room.marks = malloc(cols * sizeof(*room.marks));
+		room.ncells = room.cells && room.marks ? cols : 0;
 	}
-	return room.segments && room.stretches && room.spans && room.cells;
+	return room.segments && room.stretches && room.spans && room.ncells;
 }
 
 u32 view_schedule_cols(void)
@@ -80,10 +84,36 @@ static u32 worker_id(const struct view_state *st, u32 index)
 	return id;
 }
 
+/* --- lanes of machines and child VMs, in the order of the table --- */
+
+static u32 tree_members(const struct view_state *st, u32 parent, u32 *out, u32 n, u32 depth)
+{
+	for (u32 i = 0; i < st->cast.count && depth < MODEL_LEVELS; i++) {
+		const struct cast_member *x = &st->cast.member[i];
+
+		if (x->parent != parent)
+			continue;
+		if (st->lanes == LANES_TREE || !x->is_vm)
+			out[n++] = i;
+		n = tree_members(st, i, out, n, depth + 1);
+	}
+	return n;
+}
+
+/* The member that a lane is of. */
+static u32 lane_member(const struct view_state *st, u32 lane)
+{
+	u32 members[CAST_MAX], n = tree_members(st, CAST_NONE, members, 0, 0);
+
+	return lane < n ? members[lane] : CAST_NONE;
+}
+
 static u32 lane_count(const struct view_state *st)
 {
-	u32 n;
+	u32 n, members[CAST_MAX];
 
+	if (st->lanes != LANES_WORKERS)
+		return tree_members(st, CAST_NONE, members, 0, 0);
 	model_workers(st->model, &n);
 	return n * lanes_a_worker(st);
 }
@@ -183,6 +213,87 @@ static u32 spans_of_segments(const struct view_state *st, u32 worker, u32 level,
 	return n;
 }
 
+/* Append what a machine (when it has a worker) or a child VM (when it runs) had of @worker. */
+static u32 add_member_spans(const struct view_state *st, u32 member, u32 worker, u64 to, u32 n)
+{
+	const struct cast_member *x = &st->cast.member[member];
+	u32 count, who;
+
+	if (!x->is_vm && stretches_find(&st->stretches, worker, st->time.from_ns, to,
+					room.stretches, STRETCHES_SHOWN, &count)) {
+		for (u32 i = 0; i < count && n < SEGMENTS_MAX; i++) {
+			const struct model_stretch *s = &room.stretches[i];
+
+			if (s->level > 1 && cast_vcpu(&st->cast, st->model, s->inner) == member)
+				room.spans[n++] = (struct lane_span){
+					s->start_ns, MIN(s->end_ns, to),
+					MIN(s->end_ns, to) - s->start_ns, member};
+		}
+		return n;
+	}
+	count = model_lane(st->model, worker, st->time.from_ns, to, room.segments, SEGMENTS_MAX);
+	for (u32 i = 0; i < count && n < SEGMENTS_MAX; i++) {
+		const struct model_segment *s = &room.segments[i];
+		u64 end = MIN(s->end_ns, to);
+
+		who = s->vcpu == EVENT_NO_ID ? CAST_NONE
+					     : cast_vcpu(&st->cast, st->model,
+							 x->is_vm ? s->vcpu : s->inner);
+		if (who == member && end > s->start_ns)
+			room.spans[n++] = (struct lane_span){
+				s->start_ns, end,
+				x->is_vm || !s->inner_ns ? end - s->start_ns
+							 : MIN(s->inner_ns, end - s->start_ns),
+				member};
+	}
+	return n;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct lane_span *x = a, *y = b;
+
+	return x->start_ns < y->start_ns ? -1 : x->start_ns > y->start_ns;
+}
+
+/* On several workers at once it still runs once; between, nobody does. */
+static u32 fill_gaps(u32 n, u64 from, u64 to)
+{
+	u64 at = from;
+	u32 extra = 0;
+
+	qsort(room.spans, n, sizeof(*room.spans), by_start);
+	for (u32 i = 0; i < n; i++) {
+		struct lane_span *s = &room.spans[i];
+
+		s->start_ns = MAX(s->start_ns, at);
+		s->end_ns = MAX(s->end_ns, s->start_ns);
+		s->ran_ns = MIN(s->ran_ns, s->end_ns - s->start_ns);
+		if (s->start_ns > at && n + extra < SEGMENTS_MAX)
+			room.spans[n + extra++] =
+				(struct lane_span){at, s->start_ns, 0, LANE_NOBODY};
+		at = MAX(at, s->end_ns);
+	}
+	if (to > at && n + extra < SEGMENTS_MAX)
+		room.spans[n + extra++] = (struct lane_span){at, to, 0, LANE_NOBODY};
+	qsort(room.spans, n + extra, sizeof(*room.spans), by_start);
+	return n + extra;
+}
+
+static void lay_out_member(const struct view_state *st, u32 member)
+{
+	const struct timeline *t = &st->time;
+	u64 to = MIN(timeline_to(t), timeline_now(t)), from = MAX(t->from_ns, t->first_ns);
+	const struct model_worker *w;
+	u32 nworkers, n = 0;
+
+	w = model_workers(st->model, &nworkers);
+	for (u32 i = 0; i < nworkers; i++)
+		n = add_member_spans(st, member, w[i].id, to, n);
+	n = fill_gaps(n, from, to);
+	lanes_layout(room.spans, n, t->from_ns, t->col_ns, room.cells, t->cols);
+}
+
 static void lay_out(const struct view_state *st, u32 worker, u32 level)
 {
 	const struct timeline *t = &st->time;
@@ -279,8 +390,27 @@ static void draw_cells(const struct view_state *st, int row)
 	screen_mark(row, LABEL_COLS + (int)cursor);
 }
 
+static void draw_member_lane(const struct view_state *st, int row, u32 lane)
+{
+	u32 member = lane_member(st, lane), depth = 0;
+	const struct cast_member *x = &st->cast.member[member];
+	struct screen_look look = {.attrs = lane == st->lane ? ATTR_REVERSE : 0};
+
+	for (u32 p = x->parent; p != CAST_NONE && st->lanes == LANES_TREE; depth++)
+		p = st->cast.member[p].parent;
+	screen_fill(row, 0, LABEL_COLS - 1, look);
+	screen_printf(row, 0, LABEL_COLS - 1, look, "%*s%c %s", (int)MIN(depth, 4u), "", x->letter,
+		      x->name);
+	lay_out_member(st, member);
+	draw_cells(st, row);
+}
+
 static void draw_lane(const struct view_state *st, int row, u32 lane)
 {
+	if (st->lanes != LANES_WORKERS) {
+		draw_member_lane(st, row, lane);
+		return;
+	}
 	u32 worker = worker_id(st, lane / lanes_a_worker(st)), level = lane % lanes_a_worker(st);
 	struct screen_look look = {.attrs = lane == st->lane ? ATTR_REVERSE : 0};
 
@@ -310,6 +440,45 @@ static void draw_axis(const struct view_state *st, int row)
 			    timeline_text(ns, tick, text));
 	}
 	screen_mark(row, LABEL_COLS + (int)timeline_cursor_col(t));
+}
+
+/* In lanes of VMs: the marks of the selected one and of what is in it. */
+static bool is_of_lane(void *arg, const struct mark *mark)
+{
+	const struct view_state *st = arg;
+	u32 selected = lane_member(st, st->lane);
+	u32 member = mark->child == EVENT_NO_ID ? cast_vcpu(&st->cast, st->model, mark->vcpu)
+						: cast_child(&st->cast, mark->child);
+
+	while (member != CAST_NONE && member != selected)
+		member = st->cast.member[member].parent;
+	return member != CAST_NONE;
+}
+
+static void draw_marks(const struct view_state *st, int row)
+{
+	static const struct {
+		char letter;
+		u8 ink;
+	} shown[] = {[MARK_INTERRUPT] = {'i', INK_FAINT},
+		     [MARK_INFERRED] = {'?', INK_WARN},
+		     [MARK_MISSED] = {'!', INK_BAD},
+		     [MARK_FAILED] = {'x', INK_BAD}};
+	u32 cols = st->time.cols;
+
+	screen_text(row, 0, LABEL_COLS, LOOK(INK_FAINT), "marks");
+	marks_columns(&st->marks, st->time.from_ns, st->time.col_ns, cols,
+		      st->lanes == LANES_WORKERS ? NULL : is_of_lane, (void *)st, room.marks);
+	for (u32 i = 0; i < cols; i++) {
+		const char text[2] = {room.marks[i] ? shown[room.marks[i]].letter : 0, 0};
+
+		if (room.marks[i])
+			screen_text(row, LABEL_COLS + (int)i, 1,
+				    LOOK(shown[room.marks[i]].ink, INK_DEFAULT,
+					 room.marks[i] > MARK_INTERRUPT ? ATTR_BOLD : 0),
+				    text);
+	}
+	screen_mark(row, LABEL_COLS + (int)timeline_cursor_col(&st->time));
 }
 
 static void draw_legend(const struct view_state *st, int row)
@@ -389,11 +558,34 @@ static void draw_stretch(const struct view_state *st, int row, u32 worker)
 		timeline_length(s.end_ns - s.start_ns, length), timeline_text(s.start_ns, 1, from));
 }
 
+/* The worker that the selected lane is about at the cursor; of a VM: one that has it. */
+static u32 worker_at_cursor(const struct view_state *st)
+{
+	struct model_segment s;
+	const struct model_worker *w;
+	u32 n, member = lane_member(st, st->lane);
+
+	if (st->lanes == LANES_WORKERS)
+		return worker_id(st, st->lane / lanes_a_worker(st));
+	w = model_workers(st->model, &n);
+	for (u32 i = 0; i < n; i++)
+		if (segment_at_cursor(st, w[i].id, &s) && s.vcpu != EVENT_NO_ID &&
+		    (cast_vcpu(&st->cast, st->model, s.vcpu) == member ||
+		     cast_vcpu(&st->cast, st->model, s.inner) == member))
+			return w[i].id;
+	return EVENT_NO_ID;
+}
+
 static void draw_facts(const struct view_state *st, int row)
 {
-	u32 worker = worker_id(st, st->lane / lanes_a_worker(st));
+	u32 worker = worker_at_cursor(st);
 	struct model_segment s;
 
+	if (worker == EVENT_NO_ID) {
+		screen_printf(row, 0, -1, LOOK(INK_FAINT), " %s has no worker at this time",
+			      st->cast.member[lane_member(st, st->lane)].name);
+		return;
+	}
 	if (segment_at_cursor(st, worker, &s)) {
 		draw_segment(st, row, worker, &s);
 		draw_stretch(st, row + 1, worker);
@@ -418,8 +610,8 @@ static void draw(struct view_state *st, int row, int rows)
 		screen_text(row + 1, 0, -1, LOOK(INK_FAINT), " no events yet");
 		return;
 	}
-	/* axis, lanes, facts, legend; what is left is the table's */
-	shown = MIN(lanes, (u32)MAX(rows - 2 - FACT_ROWS - 1, 1));
+	/* axis, marks, lanes, facts, legend; what is left is the table's */
+	shown = MIN(lanes, (u32)MAX(rows - 3 - FACT_ROWS - 1, 1));
 	st->lane = MIN(st->lane, lanes - 1);
 	st->top_lane = MIN(st->top_lane, lanes - shown);
 	if (st->lane < st->top_lane)
@@ -427,9 +619,10 @@ static void draw(struct view_state *st, int row, int rows)
 	if (st->lane >= st->top_lane + shown)
 		st->top_lane = st->lane - shown + 1;
 	draw_axis(st, row);
+	draw_marks(st, row + 1);
 	for (u32 i = 0; i < shown; i++)
-		draw_lane(st, row + 1 + (int)i, st->top_lane + i);
-	below = row + 1 + (int)shown;
+		draw_lane(st, row + 2 + (int)i, st->top_lane + i);
+	below = row + 2 + (int)shown;
 	draw_facts(st, below);
 	draw_legend(st, below + FACT_ROWS);
 	below += FACT_ROWS + 2;
@@ -450,19 +643,23 @@ static bool act(struct view_state *st, enum key_action action)
 	case ACTION_END: timeline_end(&st->time); return true;
 	case ACTION_UP: st->lane -= st->lane > 0; return true;
 	case ACTION_DOWN: st->lane += st->lane + 1 < lanes; return true;
+	case ACTION_LANES:
+		st->lanes = (st->lanes + 1) % LANES_MODES;
+		st->lane = st->top_lane = 0;
+		return true;
 	default: return false;
 	}
 }
 
-/* The first line is the axis. */
+/* The first lines are the axis and the marks. */
 static void click(struct view_state *st, int below, int col)
 {
 	int at = col - (screen_cols() - (int)st->time.cols);
 
 	if (at >= 0)
 		timeline_move(&st->time, at - (s64)timeline_cursor_col(&st->time));
-	if (below >= 1 && st->top_lane + (u32)below - 1 < lane_count(st))
-		st->lane = st->top_lane + (u32)below - 1;
+	if (below >= 2 && st->top_lane + (u32)below - 2 < lane_count(st))
+		st->lane = st->top_lane + (u32)below - 2;
 }
 
 const struct view view_schedule = {

@@ -497,6 +497,14 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+static void take_event(void *arg, const struct transition *t)
+{
+	struct view_state *st = arg;
+
+	log_add(&st->log, t);
+	marks_add(&st->marks, t);
+}
+
 static int set_up(struct viewer *v, char *why, size_t why_bytes)
 {
 	const struct model_config mc = {.lane_segments = SEGMENTS_KEPT,
@@ -512,8 +520,11 @@ static int set_up(struct viewer *v, char *why, size_t why_bytes)
 		return -ENOMEM;
 	}
 	v->st.model = v->model;
-	if (log_init(&v->st.log))
-		model_on_event(v->model, log_add, &v->st.log);
+	if (!log_init(&v->st.log)) {
+		snprintf(why, why_bytes, "out of memory");
+		return -ENOMEM;
+	}
+	model_on_event(v->model, take_event, &v->st);
 	v->st.log_list.follows = true;
 	if (!v->cfg->source->is_live)
 		model_on_stretch(v->model, stretches_add, &v->st.stretches);
@@ -551,6 +562,7 @@ int viewer_show(const struct viewer_config *cfg, char *why, size_t why_bytes)
 	model_destroy(v->model);
 	stretches_fini(&v->st.stretches);
 	log_fini(&v->st.log);
+	marks_fini(&v->st.marks);
 	free(v);
 	return err;
 }

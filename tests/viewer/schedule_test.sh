@@ -46,6 +46,25 @@ keys 0
 wait_for '50 ms a column'
 keys q
 expect_left 0
+# lanes of machines and guests, of guests alone; marks are those of the selected lane
+start 100 30 "$film"
+wait_for 'read to its end'
+wait_for '^marks .*!'
+keys + + + + + + v
+wait_for '^A alpha +alpha +· *·.*alpha'
+wait_for '^ a rt +rt +·'
+wait_for '^ b batch +·+▎batch'
+
+wait_for '^B beta'
+keys 0 Down Down Down
+wait_for '^marks *$'
+keys v
+wait_for '^a rt '
+wait_gone '^A alpha +alpha'
+keys v
+wait_for '^worker 0'
+keys q
+expect_left 0
 # several workers: a group of lanes each, all of them reachable on a small screen
 start 80 24 "$film -w 8"
 wait_for 'read to its end'
