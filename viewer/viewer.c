@@ -15,6 +15,7 @@
 #define REDRAW_NS (50 * NS_PER_MS) /* 20 pictures a second at most */
 #define PUMP_NS (25 * NS_PER_MS)   /* of these so much time at most for events */
 #define PUMP_EVENTS 4096u
+#define BUSY_WAIT_MS 4
 #define RATE_NS NS_PER_SEC
 #define SEGMENTS_KEPT (1u << 18)
 
@@ -467,6 +468,17 @@ static void watch_run(struct viewer *v)
 	}
 }
 
+/* With more to read at once, only look for keys; while events come, be back before the queue is
+ * full, at whatever rate. */
+static int wait_ms(const struct viewer *v, u64 got, u64 since_ns)
+{
+	bool is_busy = !v->cfg->source->is_live && v->source.state <= SOURCE_READING;
+
+	if (got || is_busy)
+		return got >= PUMP_EVENTS ? 0 : BUSY_WAIT_MS;
+	return (int)((REDRAW_NS - MIN(since_ns, REDRAW_NS - NS_PER_MS)) / NS_PER_MS);
+}
+
 static void step(struct viewer *v)
 {
 	u64 got = take_events(v), since;
@@ -481,10 +493,7 @@ static void step(struct viewer *v)
 		draw(v);
 		since = 0;
 	}
-	/* with more to read at once, only look for keys */
-	take_keys(v, got >= PUMP_EVENTS
-			     ? 0
-			     : (int)((REDRAW_NS - MIN(since, REDRAW_NS - NS_PER_MS)) / NS_PER_MS));
+	take_keys(v, wait_ms(v, got, since));
 }
 
 static void catch_signals(void)
