@@ -337,11 +337,20 @@ static const exit_fn handlers[EXIT_REASON_COUNT] = {
 	[EXIT_REASON_XSETBV] = on_xsetbv,
 };
 
+/* What a timer that is armed anew all the time does; 0: disarmed, so nothing comes of it. */
+static void rearm_deadline(u32 times)
+{
+	while (times--)
+		cpu_wrmsr(MSR_IA32_TSC_DEADLINE, 0);
+}
+
 void exit_handle(struct vmm *vm, struct l2 *g, u32 reason)
 {
 	u32 basic = reason & 0xffff;
 
 	g->exits_total++;
+	if (vm->config.rearm)
+		rearm_deadline(vm->config.rearm);
 	if (basic < EXIT_REASON_COUNT && !(reason & EXIT_REASON_ENTRY_FAILURE)) {
 		g->exits[basic]++;
 		if (handlers[basic](vm, g))

@@ -39,3 +39,15 @@ expect 10 "of another program" "$work/bad"
 # fields that a future version has renamed or dropped read as 0
 copy; sed -i 's/host_cost_ns/hoso_cost_ns/g' "$(find "$work/bad" -name metadata)"
 expect 0 "Exits by reason" "$work/bad"
+
+# a recording that still grows: what is there so far, no error
+mkdir "$work/growing"
+"$emit" -n 20000 -p 10000 "$work/growing" >"$work/out2" 2>&1 &
+writer=$!
+limit=$((SECONDS + 30))
+until timeout 20 "$NESTOR" report "$work/growing" >"$work/stdout" 2>"$work/stderr"; do
+	[ $SECONDS -lt $limit ] || fail "a growing trace cannot be read: $(cat "$work/stderr")"
+done
+grep -q '^Events    [1-9]' "$work/stdout" || fail "a growing trace: $(head -n 4 "$work/stdout")"
+kill -0 $writer 2>/dev/null || fail "the writer was too fast for this test"
+wait $writer || fail "the writer: $(cat "$work/out2")"
