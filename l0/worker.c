@@ -63,7 +63,7 @@ static void sched_feed(void *arg, struct trace_worker *trace, const struct trans
 
 int worker_register_sinks(struct host *h)
 {
-	const struct transition_sink ring = {.kinds = TRACE_ALL_KINDS, .feed = ring_feed, .arg = &h->hub};
+	const struct transition_sink ring = {.kinds = h->session ? TRACE_ALL_KINDS : TRACE_ALL_KINDS & ~event_mask_exit, .feed = ring_feed, .arg = &h->hub};
 	const struct transition_sink cr3 = {.kinds = BIT(TRANSITION_cr3_load), .feed = machine_feed, .arg = h->machine};
 	const struct transition_sink summary = {
 		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed,
