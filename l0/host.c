@@ -111,6 +111,15 @@ static void print_events(FILE *out, const struct transition *t, u32 n)
 	}
 }
 
+/* Names of its own code only: of what runs inside, L0 has no symbols. */
+static void print_symbol(FILE *out, struct vcpu *c)
+{
+	char name[SYMBOLS_NAME_BYTES];
+
+	if (!c->vp.in_l2 && machine_symbol(c->machine, c->vp.cpu.rip, name))
+		fprintf(out, "  in %s\n", name);
+}
+
 void host_dump_vcpu(struct host *h, struct vcpu *c)
 {
 	(void)h;
@@ -118,6 +127,7 @@ void host_dump_vcpu(struct host *h, struct vcpu *c)
 	fprintf(stderr, "nestor: %s, processor %u: %s\n", c->machine->desc->name, c->vp.id,
 		c->nv.stop_text[0] ? c->nv.stop_text : "stopped");
 	exit_dump(&c->vp, &c->nv, stderr);
+	print_symbol(stderr, c);
 	if (worker_self) {
 		static struct transition last[DUMP_EVENTS];
 		u32 n = trace_ring_last(&worker_self->ring, last, DUMP_EVENTS, EVENT_NO_ID);
@@ -406,10 +416,30 @@ static void finish_report(struct host *h)
 		}
 }
 
+/* Where the readers of a recording find names. */
+static void leave_symbols(struct host *h)
+{
+	char path[TRACE_PATH_BYTES + 16];
+	bool any = false;
+	FILE *f;
+
+	for (u32 i = 0; i < h->nmachines; i++)
+		any |= h->machine[i]->desc->nsymbols != 0;
+	if (!any || !h->session || !h->opts->record)
+		return;
+	snprintf(path, sizeof(path), "%s/symbols", h->opts->output);
+	f = fopen(path, "we");
+	for (u32 i = 0; f && i < h->nmachines; i++)
+		machine_list_symbols(h->machine[i], f);
+	if (!f || fclose(f))
+		fprintf(stderr, "nestor: %s: cannot write it: %s\n", path, strerror(errno));
+}
+
 static void tear_down(struct host *h)
 {
 	for (u32 i = 0; i < h->nworkers; i++)
 		trace_ring_drain(&h->worker[i].ring);
+	leave_symbols(h);
 	host_view_finish(h);
 	gdb_close(h->gdb);
 	free(h->gdb_cpus);

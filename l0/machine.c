@@ -286,15 +286,19 @@ static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 val
 {
 	struct machine *m = arg;
 	const struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
+	char name[SYMBOLS_NAME_BYTES];
+	const char *symbol = NULL;
 
 	if (m->unclaimed_reports++ >= UNCLAIMED_REPORTS_MAX)
 		return;
 	if (c)
 		vp_vec_park((struct vp *)&c->vp);
-	fprintf(stderr, "nestor: %s: %s of %u bytes %s %s %#llx%s, rip %#llx: nothing is there%s\n", m->desc->name,
+	if (c && c->machine == m && !c->vp.in_l2)
+		symbol = machine_symbol(m, c->vp.cpu.rip, name);
+	fprintf(stderr, "nestor: %s: %s of %u bytes %s %s %#llx%s, rip %#llx%s%s: nothing is there%s\n", m->desc->name,
 		write ? "write" : "read", size, write ? "to" : "from", port ? "port" : "physical address",
 		(unsigned long long)addr, write ? "" : " gives all ones",
-		(unsigned long long)(c && c->machine == m ? c->vp.cpu.rip : 0),
+		(unsigned long long)(c && c->machine == m ? c->vp.cpu.rip : 0), symbol ? " in " : "", symbol ? symbol : "",
 		m->unclaimed_reports == UNCLAIMED_REPORTS_MAX ? " (last report of this kind)" : "");
 	(void)value;
 }
@@ -468,6 +472,8 @@ struct machine *machine_create(struct host *host, u32 id, const struct machine_d
 		return NULL;
 	}
 	err = load_image(m);
+	if (!err)
+		err = machine_load_symbols(m);
 	if (err) {
 		*status = EXIT_CODE_BAD_IMAGE;
 		machine_destroy(m);
@@ -495,6 +501,7 @@ void machine_destroy(struct machine *m)
 	if (m->mem)
 		mem_destroy(m->mem);
 	track_destroy(m->track);
+	machine_free_symbols(m);
 	free(m->vcpu);
 	free(m);
 }

@@ -12,6 +12,7 @@
 #include "l0/engine/engine.h"
 #include "l0/exit/exit.h"
 #include "l0/lab/machine_desc.h"
+#include "l0/symbols/symbols.h"
 #include "l0/sched/sched.h"
 #include "l0/track/track.h"
 
@@ -59,7 +60,20 @@ struct machine {
 	u32 unclaimed_reports;
 	struct timer_queue input; /* scripted terminal input */
 	u64 next_state_ns;	  /* when its full state is emitted again */
+	struct symbols *symbols[MACHINE_MAX_SYMBOLS]; /* of desc->symbols; NULL: not loaded */
 };
+
+/* --- machine_symbols.c; set-up and dumps only --- */
+
+/* Load what desc->symbols names. Return: 0; -errno: said in one line. */
+int machine_load_symbols(struct machine *m) __must_check;
+void machine_free_symbols(struct machine *m);
+
+/* "name+0x1f" for an address of its own code (level 1), into @buf of SYMBOLS_NAME_BYTES; or NULL. */
+const char *machine_symbol(struct machine *m, u64 address, char *buf);
+
+/* A line a file for a recording's readers (trace/model/names.h). */
+void machine_list_symbols(struct machine *m, FILE *out);
 
 /**
  * machine_create - build a machine and load its image

@@ -8,6 +8,7 @@
 #define VIEWER_VIEW_H
 
 #include "trace/model/model.h"
+#include "trace/model/names.h"
 #include "viewer/cast.h"
 #include "viewer/keys.h"
 #include "viewer/list.h"
@@ -30,6 +31,7 @@ enum exits_mode { EXITS_REASONS, EXITS_TREE, EXITS_PLACES, EXITS_MODES };
 
 struct view_state {
 	const struct model *model;
+	const struct names *names; /* or NULL */
 	struct cast cast;
 	struct timeline time;
 	struct stretches stretches; /* empty for a live source, which does not tell them */

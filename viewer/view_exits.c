@@ -158,16 +158,19 @@ static void place_line(void *arg, u32 i, struct list_line *line)
 {
 	const struct view_state *st = arg;
 	const struct model_place *p = &places[i];
-	char name[64], count[TEXT_BYTES], least[TEXT_BYTES], cost[TEXT_BYTES];
+	char name[64], count[TEXT_BYTES], least[TEXT_BYTES], cost[TEXT_BYTES],
+		text[SYMBOLS_NAME_BYTES];
+	const char *symbol =
+		st->names ? names_text(st->names, st->model, p->vm, p->child, p->guest_rip, text) : NULL;
 
 	if (p->child == EVENT_NO_ID)
 		snprintf(name, sizeof(name), "%s", vm_name(st, p->vm));
 	else
 		model_child_name(st->model, p->child, name, sizeof(name));
-	snprintf(line->text, sizeof(line->text), " %#-18llx %-24.24s %12s %12s %8s",
+	snprintf(line->text, sizeof(line->text), " %#-18llx %-16.16s %12s %12s %8s  %s",
 		 (unsigned long long)p->guest_rip, name, text_count(p->count, count),
 		 text_count(p->count - MIN(p->over, p->count), least),
-		 text_duration(p->host_cost_ns / MAX(p->count, 1ull), cost));
+		 text_duration(p->host_cost_ns / MAX(p->count, 1ull), cost), symbol ? symbol : "");
 }
 
 static void collect_places(const struct view_state *st)
@@ -189,8 +192,7 @@ static const struct {
 			" what one exit of a guest costs            count  for each handled in    L0 "
 			"each"},
 	[EXITS_PLACES] = {collect_places, place_line,
-			  " address            whose                           count     at least  "
-			  "L0 each"},
+			  " address            whose                   count     at least  L0 each"},
 };
 
 static void draw(struct view_state *st, int row, int rows)

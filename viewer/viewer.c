@@ -529,6 +529,7 @@ static int set_up(struct viewer *v, char *why, size_t why_bytes)
 		return -ENOMEM;
 	}
 	v->st.model = v->model;
+	v->st.names = v->cfg->names;
 	if (!log_init(&v->st.log)) {
 		snprintf(why, why_bytes, "out of memory");
 		return -ENOMEM;

@@ -9,11 +9,13 @@
 #ifndef VIEWER_VIEWER_H
 #define VIEWER_VIEWER_H
 
+#include "trace/model/names.h"
 #include "viewer/screen.h"
 #include "viewer/source.h"
 
 struct viewer_config {
 	struct source *source; /* stays the caller's */
+	const struct names *names; /* of guest addresses; NULL: none; stays the caller's */
 	struct screen_options screen;
 	int run_fd; /* of viewer_run_live(), from VIEWER_RUN_FD_VARIABLE; -1: none */
 };

@@ -9,7 +9,7 @@
 #include "trace/bt2/export.h"
 #include "trace/bt2/reader.h"
 
-enum { KEY_FROM = CMD_KEY_LONG, KEY_TO, KEY_FORMAT };
+enum { KEY_FROM = CMD_KEY_LONG, KEY_TO, KEY_SYMBOLS, KEY_FORMAT };
 
 #define MAX_TRACES 64
 
@@ -21,6 +21,9 @@ static const struct cmd_option report_options[] = {
 #undef X
 	{NULL, 0, NULL, "What and where to:"},
 	{"output", 'o', "FILE", "Write to FILE instead of standard output."},
+	{"symbols", KEY_SYMBOLS, "[VM=]FILE[@SLIDE]",
+	 "Names for guest addresses (--details), from an ELF file or System.map; VM is a machine or "
+	 "MACHINE/CHILD. What the recording was made with is known without it."},
 	{"from", KEY_FROM, "TIME", "Draw from this virtual time on (--svg, --html, --perfetto)."},
 	{"to", KEY_TO, "TIME", "Draw up to this virtual time."},
 };
@@ -31,6 +34,7 @@ struct report_args {
 	const char *sources[MAX_TRACES];
 	u32 nsources;
 	u64 from_ns, to_ns;
+	struct names names; /* --symbols */
 };
 
 static void take_stretch(void *arg, const struct model_stretch *s)
@@ -80,8 +84,11 @@ static int report_one(const struct cmd *cmd, const struct report_args *a, const 
 			       .source = source,
 			       .wants_all_fields = a->class->needs_all_fields,
 			       .arg = &x};
+	struct names names = a->names;
 	int code = EXIT_CODE_HOST;
 
+	names_add_recorded(&names, source);
+	x.info.names = &names;
 	x.info.source = source;
 	x.class = a->class;
 	x.model = r.model = model_create(&cfg);
@@ -105,6 +112,8 @@ static int report_one(const struct cmd *cmd, const struct report_args *a, const 
 		picture_end(x.picture);
 	a->class->end(&x);
 out:
+	for (u32 i = a->names.count; i < names.count; i++) /* the recording's own */
+		symbols_free(names.file[i].symbols);
 	picture_destroy(x.picture);
 	model_destroy(x.model);
 	return code;
@@ -151,12 +160,17 @@ static int report_main(const struct cmd *cmd, int argc, char **argv)
 {
 	struct report_args a = {.class = &export_classes[EXPORT_text], .to_ns = ~0ull};
 	struct cmd_args args;
+	char why[640];
 	int key, code;
 
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		switch (key) {
 		case 'o': a.output = args.value; break;
+		case KEY_SYMBOLS:
+			if (names_add(&a.names, args.value, why, sizeof(why)))
+				return cmd_usage_error(cmd, "--symbols %s", why);
+			break;
 		case KEY_FROM:
 		case KEY_TO:
 			if (value_parse_time_ns(args.value, key == KEY_FROM ? &a.from_ns : &a.to_ns))
@@ -176,7 +190,9 @@ static int report_main(const struct cmd *cmd, int argc, char **argv)
 	code = check_args(cmd, &a);
 	if (code)
 		return code;
-	return cmd_finish_output(report(cmd, &a));
+	code = cmd_finish_output(report(cmd, &a));
+	names_fini(&a.names);
+	return code;
 }
 
 const struct cmd cmd_report = {

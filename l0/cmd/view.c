@@ -11,13 +11,16 @@
 #include "trace/session.h"
 #include "viewer/viewer.h"
 
-enum { KEY_ASCII = CMD_KEY_LONG, KEY_NO_COLOUR };
+enum { KEY_ASCII = CMD_KEY_LONG, KEY_NO_COLOUR, KEY_SYMBOLS };
 
 static const struct cmd_option options[] = {
 	{"ascii", KEY_ASCII, NULL,
 	 "Draw with ASCII characters only, as in a locale without UTF-8."},
 	{"no-colour", KEY_NO_COLOUR, NULL,
 	 "Draw without colours, as with NO_COLOR in the environment."},
+	{"symbols", KEY_SYMBOLS, "[VM=]FILE[@SLIDE]",
+	 "Names for guest addresses, from an ELF file or System.map; VM is a machine or "
+	 "MACHINE/CHILD. What a recording was made with is known without it."},
 };
 
 /* --- trace/bt2's reader as the viewer wants it --- */
@@ -144,7 +147,9 @@ static int run_fd(void)
 
 static int run_view(const struct cmd *cmd, int argc, char **argv)
 {
-	struct viewer_config cfg = {0};
+	static struct names names;
+	struct viewer_config cfg = {.names = &names};
+	char why[640];
 	const char *what = NULL;
 	struct cmd_args args;
 	int key;
@@ -154,6 +159,10 @@ static int run_view(const struct cmd *cmd, int argc, char **argv)
 		switch (key) {
 		case KEY_ASCII: cfg.screen.ascii = true; break;
 		case KEY_NO_COLOUR: cfg.screen.no_colour = true; break;
+		case KEY_SYMBOLS:
+			if (names_add(&names, args.value, why, sizeof(why)))
+				return cmd_usage_error(cmd, "--symbols %s", why);
+			break;
 		case CMD_POSITIONAL:
 			if (what)
 				return cmd_usage_error(cmd, "one trace, URL or process at a time");
@@ -162,6 +171,8 @@ static int run_view(const struct cmd *cmd, int argc, char **argv)
 		default: return cmd_args_status(key);
 		}
 	}
+	if (what && !bt_reader_is_live(what))
+		names_add_recorded(&names, what);
 	cfg.run_fd = run_fd();
 	return show_named(cmd, &cfg, what);
 }

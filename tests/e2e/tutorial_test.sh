@@ -10,7 +10,7 @@ for run in good slow; do
 	faults=
 	[ $run = slow ] && faults=' rearm=20'
 	"$NESTOR" record --clock virtual --for 200ms -o $run "$l1/child.elf" --name A \
-		--append "guest=rt guest=batch$faults" >log 2>&1 || fail "record: $(cat log)"
+		--append "guest=rt guest=batch$faults" --symbols "$l1/child.elf" >log 2>&1 || fail "record: $(cat log)"
 done
 "$NESTOR" diff good slow >diff || fail diff
 grep -Eq '^  level 1 WRMSR +[0-9] +[0-9]{4,}' diff || fail "the difference is not told: $(cat diff)"
@@ -19,3 +19,10 @@ grep -Eq '^  level 1 WRMSR +[0-9] +[0-9]{4,}' diff || fail "the difference is no
 "$NESTOR" report --details slow | grep -A1 'level 1  WRMSR' >place || fail details
 address=$(awk 'NR == 2 { print $1 }' place)
 addr2line -fi -e "$l1/child.elf" "$address" | grep -q '^rearm_deadline$' || fail "not the place: $(cat place)"
+# the recording knows the name by itself, and so do files given to the report
+grep -Eq 'exit_handle\+0x[0-9a-f]+$' place || fail "no name: $(cat place)"
+rm slow/symbols
+"$NESTOR" report --details --symbols "A=$l1/child.elf" slow | grep -Eq 'exit_handle\+0x' || fail "no name by --symbols"
+"$NESTOR" report --details --symbols "B=$l1/child.elf" slow | grep -q 'exit_handle' && fail "a name for another machine"
+"$NESTOR" report --details --symbols /no/such/file slow 2>&1 | grep -q 'No such file' || fail "a missing file"
+exit 0

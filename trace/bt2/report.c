@@ -460,13 +460,14 @@ static void print_failures(FILE *out, const struct model *m)
 }
 
 /* --- details: where exits come from, and what was delivered --- */
-static void print_places(FILE *out, const struct model *m)
+static void print_places(FILE *out, const struct model *m, const struct names *names)
 {
 	struct model_exit *rows = malloc(sizeof(*rows) * MAX_EXIT_ROWS);
 	struct model_place places[MAX_PLACES];
+	char name[64], text[SYMBOLS_NAME_BYTES];
+	const char *symbol;
 	bool has_head = false;
 	u32 n, count;
-	char name[64];
 
 	if (!rows)
 		return;
@@ -489,10 +490,13 @@ static void print_places(FILE *out, const struct model *m)
 					 model_vm(m, p->vm) ? model_vm(m, p->vm)->name : "?");
 			else
 				model_child_name(m, p->child, name, sizeof(name));
-			fprintf(out, "  %#-20llx %-12s %10s %11s %13s\n",
+			symbol = names ? names_text(names, m, p->vm, p->child, p->guest_rip, text)
+				       : NULL;
+			fprintf(out, "  %#-20llx %-12s %10s %11s %13s  %s\n",
 				(unsigned long long)p->guest_rip, name, grouped(p->count).s,
 				grouped(p->count - MIN(p->over, p->count)).s,
-				duration(p->host_cost_ns / MAX(p->count, (u64)1)).s);
+				duration(p->host_cost_ns / MAX(p->count, (u64)1)).s,
+				symbol ? symbol : "");
 		}
 	}
 	free(rows);
@@ -601,7 +605,7 @@ void report_print_text(FILE *out, const struct model *m, const struct report_inf
 	if (parts & REPORT_TREE)
 		print_tree(out, m);
 	if (parts & REPORT_PLACES)
-		print_places(out, m);
+		print_places(out, m, info->names);
 	if (parts & REPORT_INTRS)
 		print_intrs(out, m);
 	if (parts & REPORT_SWITCHES)

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include "trace/model/model.h"
+#include "trace/model/names.h"
 
 enum report_part {
 	REPORT_HEAD = 1,      /* length, events, losses */
@@ -29,6 +30,7 @@ struct report_info {
 	const char *source; /* name of the trace, or NULL */
 	u64 foreign;	    /* events of other providers that were left out */
 	u32 parts;	    /* REPORT_*; 0: all */
+	const struct names *names; /* of guest addresses; NULL: none */
 };
 
 /* @m has been settled (model_settle()). */
