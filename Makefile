@@ -111,6 +111,7 @@ test: check-vec test-programs
 test-long: check-vec test-programs
 	@NESTOR_LONG=1 tests/run --build $(BUILD) --mode $(MODE) --timeout 1200 $(TEST_ARGS)
 	@tests/long/kvm.sh $(PROGRAM)
+	@tests/long/browser.sh $(PROGRAM)
 
 test-linux: all
 	@NESTOR=$(PROGRAM) tests/e2e/linux/run

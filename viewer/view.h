@@ -17,6 +17,7 @@
 #include "viewer/rows.h"
 #include "viewer/screen.h"
 #include "viewer/stretches.h"
+#include "viewer/switches.h"
 #include "viewer/timeline.h"
 
 /* What the numbers of the table are of. */
@@ -39,7 +40,9 @@ struct view_state {
 	/* schedule */
 	u32 lane, top_lane; /* the selected one; the first on the screen */
 	enum lanes_mode lanes;
+	bool shows_processes; /* lanes of processes, below those of machines and child VMs */
 	struct marks marks;
+	struct switches switches;
 	/* table */
 	enum view_interval interval;
 	bool hides_processes, shows_waits; /* the second set of columns */

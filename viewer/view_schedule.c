@@ -84,36 +84,68 @@ static u32 worker_id(const struct view_state *st, u32 index)
 	return id;
 }
 
-/* --- lanes of machines and child VMs, in the order of the table --- */
+/* --- lanes of machines, child VMs and processes, in the order of the table --- */
 
-static u32 tree_members(const struct view_state *st, u32 parent, u32 *out, u32 n, u32 depth)
+struct vm_lane {
+	u32 member;
+	u32 process; /* of that member; EVENT_NO_ID: the member itself */
+	u32 depth;
+};
+
+#define VM_LANES 1024u
+
+static u32 process_lanes(const struct view_state *st, u32 member, struct vm_lane *out, u32 n, u32 depth)
+{
+	const struct cast_member *x = &st->cast.member[member];
+	const struct model_process *p;
+	u32 count;
+
+	p = model_processes(st->model, &count);
+	for (u32 i = 0; i < count && n < VM_LANES; i++)
+		if (x->is_vm ? p[i].vm == x->id && p[i].child == EVENT_NO_ID : p[i].child == x->id)
+			out[n++] = (struct vm_lane){member, p[i].id, depth};
+	return n;
+}
+
+static u32 vm_lanes(const struct view_state *st, u32 parent, struct vm_lane *out, u32 n, u32 depth)
 {
 	for (u32 i = 0; i < st->cast.count && depth < MODEL_LEVELS; i++) {
 		const struct cast_member *x = &st->cast.member[i];
+		bool shown = st->lanes == LANES_TREE || !x->is_vm;
 
-		if (x->parent != parent)
+		if (x->parent != parent || n >= VM_LANES)
 			continue;
-		if (st->lanes == LANES_TREE || !x->is_vm)
-			out[n++] = i;
-		n = tree_members(st, i, out, n, depth + 1);
+		if (shown)
+			out[n++] = (struct vm_lane){i, EVENT_NO_ID,
+						    st->lanes == LANES_TREE ? depth : 0};
+		n = vm_lanes(st, i, out, n, depth + 1);
+		if (shown && st->shows_processes)
+			n = process_lanes(st, i, out, n, depth + 1);
 	}
 	return n;
+}
+
+static struct vm_lane vm_lane_at(const struct view_state *st, u32 lane)
+{
+	static struct vm_lane lanes[VM_LANES];
+	u32 n = vm_lanes(st, CAST_NONE, lanes, 0, 0);
+
+	return lane < n ? lanes[lane] : (struct vm_lane){CAST_NONE, EVENT_NO_ID, 0};
 }
 
 /* The member that a lane is of. */
 static u32 lane_member(const struct view_state *st, u32 lane)
 {
-	u32 members[CAST_MAX], n = tree_members(st, CAST_NONE, members, 0, 0);
-
-	return lane < n ? members[lane] : CAST_NONE;
+	return vm_lane_at(st, lane).member;
 }
 
 static u32 lane_count(const struct view_state *st)
 {
-	u32 n, members[CAST_MAX];
+	static struct vm_lane lanes[VM_LANES];
+	u32 n;
 
 	if (st->lanes != LANES_WORKERS)
-		return tree_members(st, CAST_NONE, members, 0, 0);
+		return vm_lanes(st, CAST_NONE, lanes, 0, 0);
 	model_workers(st->model, &n);
 	return n * lanes_a_worker(st);
 }
@@ -249,6 +281,48 @@ static u32 add_member_spans(const struct view_state *st, u32 member, u32 worker,
 	return n;
 }
 
+/* What a process had of @worker: its owner's stretches while it was the one that ran. */
+static u32 add_process_spans(const struct view_state *st, const struct vm_lane *lane, u32 vcpu,
+			     u32 worker, u64 to, u32 n)
+{
+	struct switches_walk walk;
+	u32 count;
+
+	if (!stretches_find(&st->stretches, worker, st->time.from_ns, to, room.stretches,
+			    STRETCHES_SHOWN, &count))
+		return n;
+	switches_begin(&walk, &st->switches, vcpu);
+	for (u32 i = 0; i < count; i++) {
+		const struct model_stretch *s = &room.stretches[i];
+		u64 at = s->start_ns, end = MIN(s->end_ns, to), until;
+
+		if (!s->level || (s->level > 1 ? s->inner : s->vcpu) != vcpu)
+			continue;
+		for (; at < end && n < SEGMENTS_MAX; at = MIN(until, end)) {
+			u32 process = switches_at(&walk, at, &until);
+			u64 stop = MIN(until, end);
+
+			if (process == lane->process)
+				room.spans[n++] = (struct lane_span){at, stop, stop - at,
+								     lane->member};
+		}
+	}
+	return n;
+}
+
+static u32 add_process(const struct view_state *st, const struct vm_lane *lane, u32 worker, u64 to,
+		       u32 n)
+{
+	const struct model_vcpu *v;
+	u32 count;
+
+	v = model_vcpus(st->model, &count);
+	for (u32 i = 0; i < count; i++)
+		if (cast_vcpu(&st->cast, st->model, v[i].id) == lane->member)
+			n = add_process_spans(st, lane, v[i].id, worker, to, n);
+	return n;
+}
+
 static int by_start(const void *a, const void *b)
 {
 	const struct lane_span *x = a, *y = b;
@@ -280,7 +354,7 @@ static u32 fill_gaps(u32 n, u64 from, u64 to)
 	return n + extra;
 }
 
-static void lay_out_member(const struct view_state *st, u32 member)
+static void lay_out_vm(const struct view_state *st, const struct vm_lane *lane)
 {
 	const struct timeline *t = &st->time;
 	u64 to = MIN(timeline_to(t), timeline_now(t)), from = MAX(t->from_ns, t->first_ns);
@@ -289,7 +363,9 @@ static void lay_out_member(const struct view_state *st, u32 member)
 
 	w = model_workers(st->model, &nworkers);
 	for (u32 i = 0; i < nworkers; i++)
-		n = add_member_spans(st, member, w[i].id, to, n);
+		n = lane->process == EVENT_NO_ID
+			    ? add_member_spans(st, lane->member, w[i].id, to, n)
+			    : add_process(st, lane, w[i].id, to, n);
 	n = fill_gaps(n, from, to);
 	lanes_layout(room.spans, n, t->from_ns, t->col_ns, room.cells, t->cols);
 }
@@ -390,25 +466,41 @@ static void draw_cells(const struct view_state *st, int row)
 	screen_mark(row, LABEL_COLS + (int)cursor);
 }
 
-static void draw_member_lane(const struct view_state *st, int row, u32 lane)
+static void label_vm_lane(const struct view_state *st, int row, const struct vm_lane *lane,
+			  struct screen_look look)
 {
-	u32 member = lane_member(st, lane), depth = 0;
-	const struct cast_member *x = &st->cast.member[member];
-	struct screen_look look = {.attrs = lane == st->lane ? ATTR_REVERSE : 0};
+	const struct cast_member *x = &st->cast.member[lane->member];
+	const struct model_process *p =
+		lane->process == EVENT_NO_ID ? NULL : model_process(st->model, lane->process);
+	int indent = (int)MIN(lane->depth, 4u);
 
-	for (u32 p = x->parent; p != CAST_NONE && st->lanes == LANES_TREE; depth++)
-		p = st->cast.member[p].parent;
 	screen_fill(row, 0, LABEL_COLS - 1, look);
-	screen_printf(row, 0, LABEL_COLS - 1, look, "%*s%c %s", (int)MIN(depth, 4u), "", x->letter,
-		      x->name);
-	lay_out_member(st, member);
+	if (!p)
+		screen_printf(row, 0, LABEL_COLS - 1, look, "%*s%c %s", indent, "", x->letter,
+			      x->name);
+	else if (p->name[0])
+		screen_printf(row, 0, LABEL_COLS - 1, look, "%*s%s", indent, "", p->name);
+	else
+		screen_printf(row, 0, LABEL_COLS - 1, look, "%*s%llx", indent, "",
+			      (unsigned long long)p->cr3);
+}
+
+static void draw_vm_lane(const struct view_state *st, int row, u32 lane)
+{
+	struct vm_lane x = vm_lane_at(st, lane);
+
+	if (x.member == CAST_NONE)
+		return;
+	label_vm_lane(st, row, &x,
+		      LOOK(INK_DEFAULT, INK_DEFAULT, lane == st->lane ? ATTR_REVERSE : 0));
+	lay_out_vm(st, &x);
 	draw_cells(st, row);
 }
 
 static void draw_lane(const struct view_state *st, int row, u32 lane)
 {
 	if (st->lanes != LANES_WORKERS) {
-		draw_member_lane(st, row, lane);
+		draw_vm_lane(st, row, lane);
 		return;
 	}
 	u32 worker = worker_id(st, lane / lanes_a_worker(st)), level = lane % lanes_a_worker(st);
@@ -643,6 +735,7 @@ static bool act(struct view_state *st, enum key_action action)
 	case ACTION_END: timeline_end(&st->time); return true;
 	case ACTION_UP: st->lane -= st->lane > 0; return true;
 	case ACTION_DOWN: st->lane += st->lane + 1 < lanes; return true;
+	case ACTION_PROCESSES: st->shows_processes = !st->shows_processes; return true;
 	case ACTION_LANES:
 		st->lanes = (st->lanes + 1) % LANES_MODES;
 		st->lane = st->top_lane = 0;

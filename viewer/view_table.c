@@ -9,6 +9,7 @@
 #define ROWS_MAX 1024u
 #define NAME_COLS_MIN 20
 #define NUMBER_COLS 60	  /* of everything to the right of the name */
+#define WIDE_COLS 12
 #define EXACT_BUCKETS 20u /* an interval of fewer history buckets is an estimate at its ends */
 
 static struct table_row all_rows[ROWS_MAX];
@@ -63,9 +64,15 @@ static bool is_estimate(const struct view_state *st, const struct span *s)
 
 /* --- drawing --- */
 
+/* Room for two more columns? */
+static bool is_wide(void)
+{
+	return screen_cols() >= NAME_COLS_MIN + NUMBER_COLS + WIDE_COLS;
+}
+
 static int name_cols(void)
 {
-	return MAX(screen_cols() - NUMBER_COLS, NAME_COLS_MIN);
+	return MAX(screen_cols() - NUMBER_COLS - (is_wide() ? WIDE_COLS : 0), NAME_COLS_MIN);
 }
 
 static void draw_span(const struct view_state *st, int row, enum view_interval interval,
@@ -93,6 +100,9 @@ static void draw_head(const struct view_state *st, int row)
 	if (st->shows_waits) {
 		screen_printf(row, name_cols(), -1, look, "%2s %-8s %6s %7s %7s %7s %7s %4s", "L",
 			      "now", "CPU %", "waited", "wake", "longest", "period", "conf");
+		if (is_wide())
+			screen_printf(row, name_cols() + 56, -1, look, "%7s %6s", "reserve",
+				      "spins");
 		return;
 	}
 	screen_printf(row, name_cols(), -1, look, "%2s %-8s %6s %9s %5s %8s %7s %6s", "L", "now",
@@ -121,6 +131,12 @@ static void draw_waits(int row, const struct table_row *r, const struct span *s,
 	}
 	screen_printf(row, name_cols(), -1, look, "%2u %-8.8s %6s %7s %7s %7s %7s %4s", r->level,
 		      r->state, cpu, waited, wake, longest, period, conf);
+	if (!is_wide() || !r->has_counts)
+		return;
+	if (r->reserve)
+		text_duration(r->reserve->event.budget_ns, period);
+	screen_printf(row, name_cols() + 56, -1, look, "%7s %6llu", r->reserve ? period : "",
+		      (unsigned long long)r->spins);
 }
 
 static void draw_numbers(int row, const struct table_row *r, const struct span *s,

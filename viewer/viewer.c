@@ -512,6 +512,7 @@ static void take_event(void *arg, const struct transition *t)
 
 	log_add(&st->log, t);
 	marks_add(&st->marks, t);
+	switches_add(&st->switches, t);
 }
 
 static int set_up(struct viewer *v, char *why, size_t why_bytes)
@@ -573,6 +574,7 @@ int viewer_show(const struct viewer_config *cfg, char *why, size_t why_bytes)
 	stretches_fini(&v->st.stretches);
 	log_fini(&v->st.log);
 	marks_fini(&v->st.marks);
+	switches_fini(&v->st.switches);
 	free(v);
 	return err;
 }

@@ -56,6 +56,12 @@ wait_for '^ a rt +rt +·'
 wait_for '^ b batch +·+▎batch'
 
 wait_for '^B beta'
+# and of their processes: work runs two, 5 and 4 ms
+keys p
+wait_for '^  10000 +·+work +·+'
+wait_for '^  20000 +·+work +·+'
+keys p
+wait_gone '^  10000'
 keys 0 Down Down Down
 wait_for '^marks *$'
 keys v

@@ -6,8 +6,8 @@
 #define MAX_EXIT_ROWS 512
 #define MAX_PROCESSES_SHOWN 8
 #define MAX_TREE_DEPTH 8
-#define MAX_TREE_KIDS 6
-#define MAX_TREE_ROWS 40
+#define MAX_TREE_KIDS 4
+#define MAX_TREE_ROWS 60
 #define MAX_PLACES 8
 
 /* --- numbers for people --- */
