@@ -417,7 +417,8 @@ static __cold_path void emit_notes(struct worker *w)
 		}
 		TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
 			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
-			   .jitter_ns = n.jitter_ns, .confidence = n.confidence);
+			   .jitter_ns = n.jitter_ns, .confidence = n.confidence, .arrival_ns = n.arrival_ns,
+			   .job_ns = n.job_ns, .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);
 		if (w->host->opts->report)
 			host_count_decision(w->host, &n);
 	}

@@ -60,22 +60,43 @@ static void collect(const struct view_state *st)
 			entities[nrows++] = v->id;
 }
 
+/* How X came about at a change: the arrival, the job that taught, the controller's correction. */
+static void change_text(const struct model_reserve *r, char *out, size_t bytes)
+{
+	const struct ev_sched_reserve *e = &r->event;
+	s64 correction = (s64)e->correction_ns;
+	char at[TIMELINE_TEXT_BYTES], arrival[TIMELINE_TEXT_BYTES], y[TEXT_BYTES], job[TEXT_BYTES],
+		by[TEXT_BYTES], x[TEXT_BYTES], median[TEXT_BYTES], budget[TEXT_BYTES];
+
+	snprintf(out, bytes, " %-13s %-13s %7s %7s %c%7s %7s %7s %7s %3llu%% %s",
+		 timeline_text(r->at_ns, NS_PER_US, at),
+		 timeline_text(e->arrival_ns, NS_PER_US, arrival), text_duration(e->period_ns, y),
+		 text_duration(e->job_ns, job), correction < 0 ? '-' : '+',
+		 text_duration(correction < 0 ? (u64)-correction : (u64)correction, by),
+		 text_duration(e->estimate_ns, x), text_duration(e->median_ns, median),
+		 text_duration(e->budget_ns, budget), (unsigned long long)e->confidence,
+		 reason_text(e->reason));
+}
+
 /* The changes of the selected one, the newest first. */
 static void draw_changes(const struct view_state *st, int row, int rows)
 {
 	const struct model_vcpu *v = model_vcpu(st->model, entities[st->infer.row]);
-	char text[256], at[TIMELINE_TEXT_BYTES], name[96];
+	char text[256], name[96];
 
 	screen_printf(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD), " %s: %llu changes",
 		      model_vcpu_name(st->model, v->id, name, sizeof(name)),
 		      (unsigned long long)v->nreserves);
-	for (int i = 0; i + 1 < rows; i++) {
+	screen_text(row + 1, 0, -1, LOOK(INK_HEAD),
+		    " at            arrival       period     job  correct.    work  median reserve "
+		    "conf");
+	for (int i = 0; i + 2 < rows; i++) {
 		const struct model_reserve *r = model_reserve_back(v, (u32)i);
 
 		if (!r)
 			return;
-		reserve_text(r, timeline_text(r->at_ns, NS_PER_US, at), text, sizeof(text));
-		screen_text(row + 1 + i, 0, -1, LOOK(INK_DEFAULT), text);
+		change_text(r, text, sizeof(text));
+		screen_text(row + 2 + i, 0, -1, LOOK(INK_DEFAULT), text);
 	}
 }
 

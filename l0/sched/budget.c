@@ -29,21 +29,31 @@ static void sort_out(struct budget *b, u64 c_ns)
 	b->n++;
 }
 
+static void note_change(struct budget *b, u64 c_ns, u64 before_ns)
+{
+	b->job_ns = c_ns;
+	b->correction_ns = (s64)(b->x_ns - before_ns);
+}
+
 void budget_finished(struct budget *b, u64 c_ns, u64 limit_ns)
 {
+	u64 before_ns = b->x_ns;
+
 	sort_out(b, c_ns);
 	if (c_ns >= b->x_ns)
 		b->x_ns = c_ns;
 	else
 		b->x_ns -= (b->x_ns - c_ns) * DOWN_NUM / DOWN_DEN;
 	b->x_ns = clamp(b->x_ns, limit_ns);
+	note_change(b, c_ns, before_ns);
 }
 
 void budget_unfinished(struct budget *b, u64 used_ns, u64 limit_ns)
 {
-	u64 x = MAX(b->x_ns, used_ns);
+	u64 x = MAX(b->x_ns, used_ns), before_ns = b->x_ns;
 
 	b->x_ns = clamp(x + x / 8, limit_ns);
+	note_change(b, used_ns, before_ns);
 }
 
 u64 budget_median_ns(const struct budget *b)

@@ -18,6 +18,9 @@ struct budget {
 	u64 x_ns; /* 0: nothing known */
 	u64 recent[BUDGET_KEPT], sorted[BUDGET_KEPT];
 	u32 n, at;
+	/* for those who look: the newest job that taught, and by how much X changed */
+	u64 job_ns;
+	s64 correction_ns;
 };
 
 /* A job took @c_ns; @limit_ns: what X may be at most. */

@@ -82,6 +82,10 @@ static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, 
 		.limit_ns = limit,
 		.jitter_ns = x->period.jitter_ns,
 		.confidence = x->period.confidence,
+		.arrival_ns = x->job_due_ns,
+		.job_ns = x->budget.job_ns,
+		.correction_ns = x->budget.correction_ns,
+		.median_ns = budget_median_ns(&x->budget),
 	};
 	sched_tell(s, &note);
 }

@@ -80,6 +80,8 @@ struct sched_note {
 	u32 why;	     /* RESERVE_* of event_enums.def */
 	u32 confidence;
 	u64 r_ns, y_ns, x_ns, need_ns, limit_ns, jitter_ns;
+	u64 arrival_ns, job_ns, median_ns;
+	s64 correction_ns;
 };
 #define SCHED_NOTES 64u
 

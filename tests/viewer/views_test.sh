@@ -107,4 +107,16 @@ wait_for 'Mouse: tabs'
 keys Escape
 keys q
 expect_left 0
+# inference: what the qos policy found out about a guest, and how
+"$NESTOR" record --clock virtual --workers 1 --for 600ms --sched qos -o "$work/qos" \
+	"$NESTOR_BUILD/l1-child/child.elf" --name A --append 'guest=rt,period=10ms,work=2ms guest=batch' \
+	"$NESTOR_BUILD/l1-child/child64.elf" --name B --append 'guest=batch' >"$work/log" 2>&1 || fail "record: $(cat "$work/log")"
+start 110 30 "$NESTOR view $work/qos"
+wait_for 'read to its end'
+keys 6
+wait_for '^ A/child 0\.0 +(10\.0|10\.00)ms +[12]\.[0-9]+ms .*admitted'
+wait_for '^ A/child 0\.0: [0-9]+ changes'
+wait_for ' at +arrival +period +job'
+keys q
+expect_left 0
 exit 0
