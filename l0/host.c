@@ -13,6 +13,7 @@
 #include "l0/dev/chardev.h"
 #include "l0/engine/vec.h"
 #include "l0/host_view.h"
+#include "l0/stats.h"
 #include "l0/terminal.h"
 #include "trace/summary.h"
 
@@ -445,6 +446,9 @@ static void tear_down(struct host *h)
 	free(h->gdb_cpus);
 	release_signals();
 	terminal_close(h->terminal);
+	for (u32 i = 0; i < h->nmachines && h->opts->stats; i++)
+		if (h->machine[i])
+			stats_print(h->machine[i], stderr);
 	for (u32 i = 0; i < h->nmachines; i++)
 		machine_destroy(h->machine[i]);
 	for (u32 i = 0; i < RUN_MAX_MACHINES; i++)

@@ -395,13 +395,14 @@ static int create_parts(struct machine *m, int *status)
 		return err;
 	mem_set_unclaimed(m->mem, report_unclaimed, m);
 	struct vtlb_config cfg = {
-		.max_bytes = VTLB_BYTES,
+		.max_bytes = m->host->opts->vtlb_memory ? m->host->opts->vtlb_memory : VTLB_BYTES,
 		.max_vps = m->nvcpus,
 		.maxphyaddr = m->profile.features.maxphyaddr,
 		.has_1g_pages = m->profile.features.has_1g,
 		.ept_caps = m->profile.caps.ept_vpid,
 		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1 : m->host->opts->tlb == RUN_TLB_STRICT ? 2 : 0,
 		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
+		.detect_stale = m->host->opts->detect_stale,
 		.retain = true,
 		.seed = m->host->opts->seed,
 	};

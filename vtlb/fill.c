@@ -43,11 +43,6 @@ void fill_forget_regions(struct vtlb_vp_priv *p)
 
 /* ---- hits ---- */
 
-struct hit {
-	u64 leaf;
-	u32 shift; /* 12 or 21 */
-};
-
 static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 base, u64 gva)
 {
 	u64 stamp = base + (leaf >> LEAF_STAMP_SHIFT);
@@ -78,6 +73,7 @@ static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 		if (slot_is_leaf(s)) {
 			h->leaf = s;
 			h->shift = 3 + 9 * level;
+			h->base = t->meta[index].base;
 			return is_current(p, s, t->meta[index].base, gva);
 		}
 	}
@@ -91,6 +87,7 @@ static __always_inline bool look_up(struct vtlb_vp_priv *p, u64 gva, struct hit 
 	if (likely(r->tag == ((gva >> 21 & mask_low(REGION_BITS)) | p->region_gen))) {
 		h->leaf = load_slot(&r->spt->slot[spt_slot_index(gva, 1)]);
 		h->shift = PAGE_SHIFT;
+		h->base = r->base;
 		return slot_is_leaf(h->leaf) && is_current(p, h->leaf, r->base, gva);
 	}
 	return look_down(p, gva, h);
@@ -127,7 +124,7 @@ static __always_inline enum vtlb_status finish(struct vtlb *t, u64 gpa, u32 prot
 	xl->hva = t->env.map->base + at;
 	if (prot & VTLB_WRITE && !grant_write(&t->env.map->frames[at >> PAGE_SHIFT]))
 		xl->prot &= ~VTLB_WRITE;
-	if (unlikely(t->cfg.mode == VTLB_STRICT))
+	if (unlikely(t->no_soft))
 		xl->prot = 0;
 	return VTLB_OK;
 }
@@ -268,6 +265,11 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 		     (LEAF_FRAME_BITS + PAGE_SHIFT)))) { /* an address above does not fit */
 		v->n_fill++;
 		install(v, gva, &w, leaf, level, gen);
+		if (unlikely(p->held)) {
+			struct hit h = {.leaf = leaf, .base = gen, .shift = 3 + 9 * level};
+
+			held_put(p, gva, &h, w.guest_gpa & PAGE_MASK);
+		}
 	}
 	note_soft(p, leaf, gva);
 	xl->guest_gpa = w.guest_gpa;
@@ -285,6 +287,8 @@ static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u3
 
 	gva &= p->gva_mask;
 	v->n_translate++;
+	if (unlikely(p->stale))
+		stale_poll(v);
 	if (unlikely(t->cfg.mode != VTLB_NORMAL) &&
 	    (t->cfg.mode == VTLB_STRICT || rng_below(&p->rng, ADVERSARIAL_DROP) == 0))
 		return fill(v, gva, access, xl, f);
@@ -294,8 +298,12 @@ static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u3
 		xl->global = false;
 		return finish(t, gva, VTLB_ACCESS_MASK, xl);
 	}
-	if (unlikely(!look_up(p, gva, &h)))
+	if (unlikely(p->held) && held_find(p, gva, access, &h))
+		__atomic_fetch_add(&t->stats.held_hits, 1, __ATOMIC_RELAXED);
+	else if (unlikely(!look_up(p, gva, &h)))
 		return fill(v, gva, access, xl, f);
+	else if (unlikely(p->held))
+		held_put(p, gva, &h, VTLB_NO_GPA);
 	u32 prot = leaf_prot(p->perm, p->pkru, h.leaf, access);
 
 	if (unlikely(access & VTLB_ACCESS_MASK & ~prot))
@@ -309,6 +317,8 @@ static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u3
 	xl->global = h.leaf & LEAF_G;
 	enum vtlb_status st = finish(t, gpa, prot, xl);
 
+	if (unlikely(p->stale))
+		stale_check(v, gva, access, &h, gpa);
 	if (unlikely(t->cfg.audit))
 		audit_hit(v, gva, access, xl);
 	return st;

@@ -112,7 +112,7 @@ void vtlb_safe_point(struct vtlb_vp *v)
 	view_forget_soft(v->priv);
 	fill_forget_regions(v->priv);
 	if (all > v->floor) {
-		v->floor = all;
+		__atomic_store_n(&v->floor, all, __ATOMIC_RELAXED);
 		inval_update_floors(v);
 	}
 	__atomic_store_n((u64 *)&v->seen, req, __ATOMIC_RELEASE);
@@ -185,7 +185,8 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 	*err = -ENOMEM;
 	if (!t)
 		return NULL;
-	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1, .one_lock = cfg->one_lock};
+	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1, .one_lock = cfg->one_lock,
+			  .no_soft = cfg->mode == VTLB_STRICT || cfg->detect_stale};
 	t->gen = t->req = 1;
 	list_init(&t->sas_lru);
 	list_init(&t->sas_free);
@@ -233,6 +234,16 @@ int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id)
 
 	if (!p)
 		return -ENOMEM;
+	if (t->cfg.mode == VTLB_ADVERSARIAL || t->cfg.detect_stale)
+		p->held = calloc(HELD_SLOTS, sizeof(*p->held));
+	if (t->cfg.detect_stale)
+		p->stale = calloc(1, sizeof(*p->stale));
+	if (((t->cfg.mode == VTLB_ADVERSARIAL || t->cfg.detect_stale) && !p->held) ||
+	    (t->cfg.detect_stale && !p->stale)) {
+		free(p->held);
+		free(p);
+		return -ENOMEM;
+	}
 	p->t = t;
 	p->gva_mask = 0xffffffff;
 	p->rng = hash_combine(t->cfg.seed, id);
@@ -263,6 +274,8 @@ void vtlb_vp_fini(struct vtlb_vp *v)
 	if (v->priv->sas)
 		sas_put(t, v->priv->sas);
 	t->vp[v->id] = NULL;
+	free(v->priv->held);
+	free(v->priv->stale);
 	free(v->priv);
 	v->priv = NULL;
 	v->sas = NULL;
@@ -274,4 +287,21 @@ void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s)
 	*s = t->stats;
 	s->spts_limbo = t->limbo_count;
 	vtlb_unlock(t);
+}
+
+void vtlb_each_counter(struct vtlb *t, counter_fn *add, void *arg)
+{
+	struct vtlb_stats s;
+	u64 sum;
+
+	vtlb_get_stats(t, &s);
+#define VP(name, member, text) \
+	sum = 0; \
+	for (u32 i = 0; i < t->cfg.max_vps; i++) \
+		sum += t->vp[i] ? t->vp[i]->member : 0; \
+	add(arg, "vtlb", #name, sum, text);
+#define T(name, member, text) add(arg, "vtlb", #name, s.member, text);
+#include "vtlb/counters.def"
+#undef VP
+#undef T
 }

@@ -35,18 +35,38 @@ static u64 *floor_ept(struct vtlb_vp_priv *p, u64 eptp)
 	return &p->floor_ept[hash_bits(eptp >> PAGE_SHIFT, 6)];
 }
 
+/* Only the VP itself writes its floors; the detector reads those of others. */
+static u64 floor_load(const u64 *floor)
+{
+	return __atomic_load_n(floor, __ATOMIC_RELAXED);
+}
+static void floor_store(u64 *floor, u64 gen)
+{
+	__atomic_store_n(floor, gen, __ATOMIC_RELAXED);
+}
+
+struct floors inval_floors(const struct vtlb_vp *v, const struct vtlb_context *ctx)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	struct floors f;
+	u64 floor = MAX(floor_load(&v->floor), floor_load(floor_vpid(p, ctx->vpid)));
+
+	if (ctx->eptp)
+		floor = MAX(floor, MAX(floor_load(&p->floor_ept_all), floor_load(floor_ept(p, ctx->eptp))));
+	f.g = floor;
+	f.t = MAX(floor, floor_load(floor_vpid_ng(p, ctx->vpid)));
+	f.ng = MAX(f.t, floor_load(floor_pcid(p, ctx->vpid, inval_pcid(ctx))));
+	return f;
+}
+
 void inval_update_floors(struct vtlb_vp *v)
 {
 	struct vtlb_vp_priv *p = v->priv;
-	const struct vtlb_context *ctx = &v->ctx;
-	u64 floor = MAX(v->floor, *floor_vpid(p, ctx->vpid));
+	struct floors f = inval_floors(v, &v->ctx);
 
-	if (ctx->eptp)
-		floor = MAX(floor, MAX(p->floor_ept_all, *floor_ept(p, ctx->eptp)));
-	p->floor_g = floor;
-	floor = MAX(floor, *floor_vpid_ng(p, ctx->vpid));
-	p->floor_t = floor;
-	p->floor_ng = MAX(floor, *floor_pcid(p, ctx->vpid, inval_pcid(ctx)));
+	p->floor_g = f.g;
+	p->floor_t = f.t;
+	p->floor_ng = f.ng;
 }
 
 /* ---- invalidation ---- */
@@ -55,7 +75,7 @@ void inval_update_floors(struct vtlb_vp *v)
 static void raise(struct vtlb_vp *v, u64 *floor)
 {
 	v->n_flush++;
-	*floor = gen_next(v->priv->t);
+	floor_store(floor, gen_next(v->priv->t));
 	inval_update_floors(v);
 }
 
@@ -68,7 +88,7 @@ static void raise_gva(struct vtlb_vp *v, u64 gva)
 	v->n_inval++;
 	p->gva_invals++;
 	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
-		*inval_gva_floor(p, c, gva) = g;
+		floor_store(inval_gva_floor(p, c, gva), g);
 }
 
 /* The soft TLB keeps pieces of large pages one by one: where there may be some, all of it goes. */
@@ -144,7 +164,7 @@ void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 			u64 g = gen_next(v->priv->t);
 
 			for (u32 i = 0; i < VPID_FLOORS; i++)
-				v->priv->floor_vpid[i] = g;
+				floor_store(&v->priv->floor_vpid[i], g);
 		}
 		inval_update_floors(v);
 		break;

@@ -80,6 +80,7 @@ struct sas {
 	u32 first, last;  /* its SPTs but the root, oldest first; lock */
 	u32 n_spts;	  /* on that list */
 	bool in_use;	  /* is in the hash */
+	u64 serial;	  /* names this use of the struct */
 };
 
 struct pending_protect {
@@ -92,6 +93,7 @@ struct vtlb {
 	struct vtlb_config cfg;
 	bool is_mp; /* more than one VP: lock, defer */
 	bool one_lock;
+	bool no_soft; /* no soft TLB may keep anything: strict, or the detector sees every use */
 
 	_Atomic u64 gen __aligned_to(64);
 	_Atomic u64 req __aligned_to(64);
@@ -113,6 +115,7 @@ struct vtlb {
 	struct sas *sas; /* [n_sas] */
 	u32 n_sas;
 	u32 sas_fresh;
+	u64 sas_serial;
 	struct sas **sas_hash; /* [sas_hash_mask + 1] */
 	u32 sas_hash_mask;
 	struct list_node sas_lru, sas_free;
@@ -151,6 +154,38 @@ struct region {
 	u64 base;
 };
 
+/*
+ * What a real processor's TLB would still hold: translations that this VP has used, kept whatever
+ * others fill meanwhile, until the VP invalidates them. By 4 KiB page.
+ */
+#define HELD_SLOTS 1024u
+struct held {
+	u64 serial; /* of the SAS; 0: empty */
+	u64 page;
+	u64 leaf, base;	   /* stamp = base + the leaf's; never LEAF_T */
+	u64 guest_gpa;	   /* of the page, or VTLB_NO_GPA: not known */
+	u32 shift;
+};
+
+/* stale.c: a use of a translation that the tables no longer give. */
+#define SUSPECTS 16u
+#define REPORTED 64u
+struct suspect {
+	struct vtlb_context ctx;
+	u64 serial, page, leaf, base, rip, since_ns;
+	u64 held_gpa, fresh_gpa; /* @fresh_gpa: VTLB_NO_GPA for a fault */
+	const char *missing;	 /* the instruction */
+	u32 access;
+};
+struct stale {
+	struct suspect suspect[SUSPECTS];
+	u32 n, countdown;
+	struct {
+		u64 serial, page;
+	} reported[REPORTED];
+	u32 n_reported;
+};
+
 /* The private side of a VP. Only the VP itself touches it. */
 struct vtlb_vp_priv {
 	struct vtlb *t;
@@ -171,6 +206,8 @@ struct vtlb_vp_priv {
 	/* What the soft TLB may hold of pages larger than 4 KiB, as small Bloom filters. */
 	u64 soft_2m, soft_1g;
 	u64 rng;
+	struct held *held;   /* [HELD_SLOTS] in adversarial mode and for the detector, or NULL */
+	struct stale *stale; /* the detector's, or NULL */
 
 	/* Floors, by hash: a collision invalidates too much, never too little. */
 	u64 floor_vpid[VPID_FLOORS];	/* everything of a VPID */
@@ -276,6 +313,11 @@ static inline u16 inval_pcid(const struct vtlb_context *ctx)
 	return ctx->cr4 & CR4_PCIDE ? (u16)(ctx->cr3 & CR3_PCID_MASK) : 0;
 }
 void inval_update_floors(struct vtlb_vp *v);
+/* Floors of @v for the address space of @ctx: of global leaves, of others, of tracked ones. */
+struct floors {
+	u64 g, ng, t;
+};
+struct floors inval_floors(const struct vtlb_vp *v, const struct vtlb_context *ctx);
 static inline u64 *inval_gva_floor(struct vtlb_vp_priv *p, u32 page_class, u64 gva)
 {
 	static const u8 shift[LEAF_CLASS_COUNT] = {12, 21, 30};
@@ -305,6 +347,22 @@ enum gpt_registered gpt_register(struct vtlb *t, const struct walk *w, const u32
 /* No pointer of this VP into an SPT is to be used any more. */
 void fill_forget_regions(struct vtlb_vp_priv *p);
 u64 fill_new_region_gen(struct vtlb_vp_priv *p);
+struct hit {
+	u64 leaf, base;
+	u32 shift; /* 12 or 21 */
+};
+
+/* ---- held.c ---- */
+/* The held translation of @gva, if the VP has not invalidated it and it allows @access. */
+bool held_find(struct vtlb_vp_priv *p, u64 gva, u32 access, struct hit *h);
+void held_put(struct vtlb_vp_priv *p, u64 gva, const struct hit *h, u64 guest_gpa);
+u64 held_guest_gpa(const struct vtlb_vp_priv *p, u64 gva);
+
+/* ---- stale.c ---- */
+/* A cached translation of @gva to @gpa is used: compare it with the tables, judge older suspects. */
+void stale_check(struct vtlb_vp *v, u64 gva, u32 access, const struct hit *h, u64 gpa);
+void stale_poll(struct vtlb_vp *v);
+
 void audit_hit(struct vtlb_vp *v, u64 gva, u32 access, const struct vtlb_xl *xl);
 
 #endif

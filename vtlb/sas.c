@@ -86,6 +86,7 @@ static struct sas *make(struct vtlb *t, const struct sas_key *key, u32 hash)
 	u32 mode = key->mode & SAS_MODE_PAGING;
 
 	s->key = *key;
+	s->serial = ++t->sas_serial;
 	s->hash = hash;
 	s->levels = mode == WALK_5LEVEL ? 5 : mode == WALK_4LEVEL ? 4 : 3;
 	struct sas **head = &t->sas_hash[hash & t->sas_hash_mask];

@@ -54,7 +54,7 @@ int gpt_init(struct vtlb *t)
 {
 	u64 n = MIN((u64)GPT_MAX, t->cfg.max_bytes / GPT_MEMORY_SHARE / sizeof(struct gpt));
 
-	if (t->is_mp || !t->cfg.retain || t->cfg.mode == VTLB_STRICT || n < 16)
+	if (t->is_mp || !t->cfg.retain || t->cfg.detect_stale || t->cfg.mode == VTLB_STRICT || n < 16)
 		return 0;
 	t->n_gpt = 1u << bit_highest(n);
 	t->gpt = calloc(t->n_gpt, sizeof(*t->gpt)); /* index 0 is none */

@@ -12,6 +12,7 @@
 #ifndef VTLB_VTLB_H
 #define VTLB_VTLB_H
 
+#include "l0/base/counter.h"
 #include "l0/base/types.h"
 
 struct vtlb; /* one per machine */
@@ -58,6 +59,8 @@ struct vtlb_vp {
 	bool (*soft_return)(void *owner, u64 mark);
 	/* ask the VP to pass an instruction boundary soon (any thread) */
 	void (*request)(void *owner);
+	/* Or NULL: RIP of the instruction that is being executed, for the detector's report. */
+	u64 (*where)(void *owner);
 	void *owner;
 	struct trace_ctx *trace;
 	struct vtlb_vp_priv *priv;
@@ -101,6 +104,7 @@ struct vtlb_config {
 	u64 ept_caps;	   /* IA32_VMX_EPT_VPID_CAP: page sizes, execute-only, A/D (EPT_CAP_*) */
 	int mode;	   /* enum vtlb_mode */
 	bool audit;	   /* walk again at every hit, count what differs (vtlb_stats) */
+	bool detect_stale; /* report translations used that the guest forgot to invalidate */
 	bool retain;	   /* track page tables, keep translations over MOV CR3 (one VP only) */
 	bool one_lock;	   /* contrast build: one lock around every translation */
 	u64 seed;
@@ -108,7 +112,8 @@ struct vtlb_config {
 
 enum vtlb_mode {
 	VTLB_NORMAL,
-	VTLB_ADVERSARIAL, /* cached translations are dropped at random, seeded */
+	VTLB_ADVERSARIAL, /* each VP keeps what it used until it invalidates it, or drops it at
+			     random, seeded */
 	VTLB_STRICT,	  /* none is used, here or in the soft TLB */
 };
 
@@ -120,6 +125,9 @@ struct vtlb_stats {
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
 	u64 audit_checks; /* hits compared with a walk */
 	u64 audit_stale;  /* and found to differ: legal until the guest invalidates */
+	u64 held_hits;	  /* translations from what a VP holds of its own */
+	u64 stale_suspects, stale_cleared, stale_reports; /* the detector's */
+	u64 stale_lost; /* suspects that found no room */
 };
 
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err);
@@ -179,6 +187,9 @@ void vtlb_memory_changed(struct vtlb *t);
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
 
 void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
+
+/* Hand every counter of vtlb/counters.def to @add, those of VPs as sums. The VPs stand still. */
+void vtlb_each_counter(struct vtlb *t, counter_fn *add, void *arg);
 
 /*
  * Grace: a VP that runs passes a safe point soon after request() was called for it; one that no

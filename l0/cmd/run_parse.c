@@ -34,6 +34,9 @@ enum {
 	KEY_GDB,
 	KEY_ENGINE,
 	KEY_TLB,
+	KEY_VTLB_MEMORY,
+	KEY_DETECT_STALE,
+	KEY_STATS,
 	KEY_NO_VMCS_SHADOWING,
 	KEY_LOG,
 };
@@ -115,6 +118,13 @@ static bool take_flight(struct parse *p, const char *name, const char *value, u6
 {
 	if (value_parse_size(value, out) || *out < 256 * KIB || *out > 16 * GIB)
 		return bad_value(p, name, "'%s' is not a size from 256K to 16G", value);
+	return true;
+}
+
+static bool take_vtlb_memory(struct parse *p, const char *name, const char *value, u64 *out)
+{
+	if (value_parse_size(value, out) || *out < 256 * KIB || *out > 4 * GIB)
+		return bad_value(p, name, "'%s' is not a size from 256K to 4G", value);
 	return true;
 }
 
@@ -299,6 +309,9 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 			return false;
 		o->tlb = (enum run_tlb)i;
 		return true;
+	case KEY_VTLB_MEMORY: return take_vtlb_memory(p, name, value, &o->vtlb_memory);
+	case KEY_DETECT_STALE: o->detect_stale = true; return true;
+	case KEY_STATS: o->stats = true; return true;
 	case KEY_NO_VMCS_SHADOWING: o->no_vmcs_shadowing = true; return true;
 	case KEY_LOG:
 		bad = log_set_mask(value);

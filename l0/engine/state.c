@@ -121,6 +121,14 @@ static void request_safe_point(void *owner)
 	vp_request(owner, VP_ATTN_SAFE_POINT);
 }
 
+/* For the virtual TLB's reports: RIP of the operation whose slow path runs. */
+static u64 where(void *owner)
+{
+	const struct vp *vp = owner;
+
+	return vp->cur ? op_rip(vp, vp->cur) : vp->cpu.rip;
+}
+
 int engine_vp_init(struct vp *vp, u64 code_bytes)
 {
 	vp->code = code_cache_create(code_bytes);
@@ -140,6 +148,7 @@ int engine_vp_init(struct vp *vp, u64 code_bytes)
 	vp->tlb.soft_mark = softtlb_mark_cb;
 	vp->tlb.soft_return = softtlb_return_cb;
 	vp->tlb.request = request_safe_point;
+	vp->tlb.where = where;
 	vp->tlb.owner = vp;
 	vp->cur_block = &block_unlinked;
 	return 0;

@@ -795,6 +795,22 @@ static void test_adversarial(void **state)
 {
 	run(2, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_ADVERSARIAL});
 }
+static void test_adversarial_four(void **state)
+{
+	run(4, (struct vtlb_config){.max_bytes = 200 * KIB, .mode = VTLB_ADVERSARIAL});
+}
+/* The detector holds everything as long as it may; what it uses must be legal all the same. */
+static void test_detector(void **state)
+{
+	struct vtlb_stats st;
+
+	begin(3, (struct vtlb_config){.max_bytes = MIB, .detect_stale = true});
+	for (u32 i = 0; i < n_steps(); i++)
+		step();
+	vtlb_get_stats(s.t, &st);
+	assert_true(st.stale_suspects > 20 && st.held_hits > 100);
+	end();
+}
 static void test_strict(void **state)
 {
 	begin(2, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT});
@@ -846,7 +862,8 @@ int main(void)
 		cmocka_unit_test(test_no_memory),	 cmocka_unit_test(test_one_lock),
 		cmocka_unit_test(test_adversarial),	 cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_by_turns),	 cmocka_unit_test(test_by_turns_ept),
-		cmocka_unit_test(test_careful_guest),
+		cmocka_unit_test(test_careful_guest),	 cmocka_unit_test(test_adversarial_four),
+		cmocka_unit_test(test_detector),
 	};
 
 	s.seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 1;

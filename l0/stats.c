@@ -1,0 +1,56 @@
+#include "l0/stats.h"
+
+#include "l0/base/counter.h"
+#include "l0/machine.h"
+#include "vtlb/vtlb.h"
+
+struct line {
+	FILE *out;
+	const char *machine;
+};
+
+static void print_one(void *arg, const char *module, const char *name, u64 value, const char *what)
+{
+	const struct line *l = arg;
+	char full[64];
+
+	snprintf(full, sizeof(full), "%s.%s", module, name);
+	fprintf(l->out, "%-16s %-24s %14llu  %s\n", l->machine, full, (unsigned long long)value, what);
+}
+
+static void vtlb_source(struct machine *m, counter_fn *add, void *arg)
+{
+	vtlb_each_counter(m->vtlb, add, arg);
+}
+
+static void engine_source(struct machine *m, counter_fn *add, void *arg)
+{
+	u64 decoded = 0, kills = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
+
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		const struct vp *vp = &m->vcpu[i].vp;
+
+		decoded += vp->n_blocks_decoded;
+		kills += vp->n_block_kills;
+		misses += vp->n_softtlb_miss;
+		interrupts += vp->n_interrupts;
+		exceptions += vp->n_exceptions;
+		exits += vp->n_exits;
+	}
+	add(arg, "engine", "blocks_decoded", decoded, "blocks of guest code decoded");
+	add(arg, "engine", "block_kills", kills, "dropped because their code was written");
+	add(arg, "engine", "softtlb_misses", misses, "data accesses that missed the soft TLB");
+	add(arg, "engine", "interrupts", interrupts, "interrupts delivered");
+	add(arg, "engine", "exceptions", exceptions, "exceptions delivered");
+	add(arg, "engine", "exits", exits, "exits from the engine");
+}
+
+static void (*const sources[])(struct machine *m, counter_fn *add, void *arg) = {engine_source, vtlb_source};
+
+void stats_print(struct machine *m, FILE *out)
+{
+	struct line l = {out, m->desc->name};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		sources[i](m, print_one, &l);
+}
