@@ -114,7 +114,7 @@ expect_left 0
 start 110 30 "$NESTOR view $work/qos"
 wait_for 'read to its end'
 keys 6
-wait_for '^ A/child 0\.0 +(10\.0|10\.00)ms +[12]\.[0-9]+ms .*admitted'
+wait_for '^ A/child 0\.0 +(10\.0|10\.00)ms +[123]\.[0-9]+ms .*admitted'
 wait_for '^ A/child 0\.0: [0-9]+ changes'
 wait_for ' at +arrival +period +job'
 keys q
