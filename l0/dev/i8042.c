@@ -17,6 +17,7 @@
 #define CONFIG_SYSTEM 0x04
 #define CONFIG_KBD_OFF 0x10
 #define CONFIG_AUX_OFF 0x20
+#define CONFIG_TRANSLATE 0x40 /* scan codes to set 1; nobody types */
 
 #define OUTPUT_PORT_NO_RESET 0x01
 #define OUTPUT_PORT_A20 0x02
@@ -53,6 +54,16 @@ static void put(struct i8042 *k, u16 byte)
 {
 	if (k->queued < QUEUE_BYTES)
 		k->queue[k->queued++] = byte;
+}
+
+/* The line falls with the buffer, so that the next byte is an edge of its own. */
+static void lower_lines(struct i8042 *k)
+{
+	struct irq_router *irq = &k->dev.bus->irq;
+	u64 now = bus_now(k->dev.bus);
+
+	irq_set(irq, GSI_KEYBOARD, INTR_SOURCE_DEVICE, false, now);
+	irq_set(irq, GSI_MOUSE, INTR_SOURCE_DEVICE, false, now);
 }
 
 static u8 take(struct i8042 *k)
@@ -195,6 +206,8 @@ static u32 i8042_read(void *dev, u16 port, unsigned int size)
 	bus_lock(k->dev.bus);
 	u8 value = port == PORT_KBD_DATA ? take(k) : status(k);
 
+	if (port == PORT_KBD_DATA)
+		lower_lines(k);
 	update_lines(k);
 	bus_unlock(k->dev.bus);
 	return size == 1 ? value : value | (~0u << 8);
@@ -220,7 +233,7 @@ static void i8042_reset(struct device *d)
 {
 	struct i8042 *k = container_of(d, struct i8042, dev);
 
-	k->config = CONFIG_SYSTEM | CONFIG_AUX_OFF;
+	k->config = CONFIG_SYSTEM | CONFIG_AUX_OFF | CONFIG_TRANSLATE;
 	k->output_port = OUTPUT_PORT_REST | OUTPUT_PORT_A20 | OUTPUT_PORT_NO_RESET;
 	k->pending = k->kbd_pending = k->aux_pending = k->last_written = k->last_data = 0;
 	k->queued = 0;
