@@ -26,7 +26,7 @@ struct legacy_fixture {
 	struct pci_function fn;
 	u64 written;
 	bool line[IRQ_GSI_COUNT];
-	u32 edges[IRQ_GSI_COUNT]; /* times that the line rose */
+	u32 rises[IRQ_GSI_COUNT];
 	u32 edges[IRQ_GSI_COUNT];
 	u64 due_ns;
 };
@@ -35,7 +35,7 @@ static void line_changed(void *arg, u32 gsi, bool level, u32 source, u64 due_ns)
 {
 	struct legacy_fixture *x = arg;
 
-	x->edges[gsi] += level && !x->line[gsi];
+	x->rises[gsi] += level && !x->line[gsi];
 	x->line[gsi] = level;
 	x->edges[gsi] += level;
 	x->due_ns = due_ns;
@@ -188,13 +188,13 @@ static void test_i8042(void **state)
 	out(x, PORT_KBD_DATA, 0xf2); /* identify */
 	assert_true(x->line[1]);
 	/* IRQ 1 is an edge: every byte has one of its own, or a driver waits for the second for ever */
-	edges = x->edges[1];
+	edges = x->rises[1];
 	assert_int_equal(in(x, PORT_KBD_DATA), 0xfa);
-	assert_int_equal(x->edges[1], edges + 1);
+	assert_int_equal(x->rises[1], edges + 1);
 	assert_int_equal(in(x, PORT_KBD_DATA), 0xab);
-	assert_int_equal(x->edges[1], edges + 2);
+	assert_int_equal(x->rises[1], edges + 2);
 	assert_int_equal(in(x, PORT_KBD_DATA), 0x83);
-	assert_int_equal(x->edges[1], edges + 2);
+	assert_int_equal(x->rises[1], edges + 2);
 	assert_false(x->line[1]);
 	out(x, PORT_KBD_CMD, 0xd1);
 	out(x, PORT_KBD_DATA, 0xcd);
