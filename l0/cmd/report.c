@@ -32,7 +32,8 @@ struct report_args {
 	const struct export_class *class;
 	const char *output;
 	const char *sources[MAX_TRACES];
-	u32 nsources;
+	char *found[MAX_TRACES]; /* of these, what is ours to free */
+	u32 nsources, nfound;
 	u64 from_ns, to_ns;
 	struct names names; /* --symbols */
 };
@@ -65,7 +66,7 @@ static bool add_source(struct report_args *a, const char *source)
 	for (u32 i = 0; i < n; i++) {
 		/* a flight recorder's snapshot by its own name, too */
 		if (ok && (n > 1 || strstr(paths[i], "/snapshot-")))
-			a->sources[a->nsources++] = paths[i]; /* for as long as the program runs */
+			a->sources[a->nsources++] = a->found[a->nfound++] = paths[i];
 		else
 			free(paths[i]);
 	}
@@ -192,6 +193,8 @@ static int report_main(const struct cmd *cmd, int argc, char **argv)
 		return code;
 	code = cmd_finish_output(report(cmd, &a));
 	names_fini(&a.names);
+	for (u32 i = 0; i < a.nfound; i++)
+		free(a.found[i]);
 	return code;
 }
 

@@ -13,6 +13,16 @@ done
 
 emit=$NESTOR_BUILD/tests/trace/emit
 
+# A plugin that was built with a sanitizer needs its run-time library before all others; leaks are
+# looked for in our own programs, not in babeltrace2.
+case ${NESTOR_MODE:-rel} in
+asan) runtime=$(gcc -print-file-name=libasan.so) ;;
+ubsan) runtime=$(gcc -print-file-name=libubsan.so) ;;
+tsan) runtime=$(gcc -print-file-name=libtsan.so) ;;
+*) runtime= ;;
+esac
+babeltrace2() { LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 command babeltrace2 "$@"; }
+
 # The number after word $2 in file $1.
 number() { sed -n "s/.*\b$2 \([0-9.]*\).*/\1/p" "$1" | tail -n 1; }
 
