@@ -369,6 +369,8 @@ static int create_vcpu(struct machine *m, u32 i)
 	if (err)
 		return err;
 	exit_vp_init(&c->nv, vp, &m->profile, &exit_hooks, &c->track, i);
+	if (m->nvcpus > 1)
+		exit_vp_detect_spin(&c->nv, vp);
 	engine_reset(vp, false);
 	exit_vp_reset(vp, &c->nv, false);
 	exit_set_vmcs_shadowing(vp, &c->nv, !m->host->opts->no_vmcs_shadowing);

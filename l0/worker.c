@@ -311,6 +311,18 @@ static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
 	return action;
 }
 
+/* It waits for another VP, which may be one that waits for this worker. Return: it gave way. */
+static bool yield_spinner(struct worker *w)
+{
+	struct vcpu *c = w->vcpu;
+
+	if (!sched_contended(&w->host->sched))
+		return false;
+	TRANSITION(&c->trace, spin, .guest_rip = c->vp.cpu.rip, .count = 1);
+	switch_out(w, SCHED_PUT_SLICE, SWITCH_SPIN);
+	return true;
+}
+
 /* Run w->vcpu until something needs the loop's attention: time, a halt, the end. */
 static void run_vcpu(struct worker *w, u64 limit_ns)
 {
@@ -340,6 +352,8 @@ static void run_vcpu(struct worker *w, u64 limit_ns)
 			stop_failed(w, c);
 			return;
 		}
+		if (unlikely(action == EXIT_ACTION_SPIN) && yield_spinner(w))
+			return;
 		if (w->horizon_moved || w->host->stop)
 			return;
 	}

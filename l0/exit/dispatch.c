@@ -148,6 +148,13 @@ static enum exit_action exit_hlt(struct vp *vp, struct nvmx *nv)
 	return may_wake(vp) ? EXIT_ACTION_RUN : EXIT_ACTION_HALT;
 }
 
+/* A wait that L0 looks for; one that a guest's VMM looks for went there. */
+static enum exit_action exit_pause(struct vp *vp, struct nvmx *nv)
+{
+	engine_skip(vp, vp->exit.insn_len);
+	return EXIT_ACTION_SPIN;
+}
+
 /* SDM 3C "Other Causes of VM Exits": blocked in VMX root operation, a reset outside it. */
 static enum exit_action exit_init_signal(struct vp *vp, struct nvmx *nv)
 {
@@ -200,6 +207,7 @@ static const exit_handler handlers[EXIT_REASON_COUNT] = {
 	[EXIT_REASON_VMWRITE] = exit_vmwrite,
 	[EXIT_REASON_VMXOFF] = exit_vmxoff,
 	[EXIT_REASON_VMXON] = exit_vmxon,
+	[EXIT_REASON_PAUSE] = exit_pause,
 	[EXIT_REASON_RDMSR] = exit_rdmsr,
 	[EXIT_REASON_WRMSR] = exit_wrmsr,
 	[EXIT_REASON_INVEPT] = exit_invept,
@@ -259,6 +267,15 @@ static void fill_vmcs01(struct nvmx *nv)
 	c->tsc_multiplier = 1ull << 48;
 	c->apic_access_gpa = ~0ull;
 	c->l0_native = true;
+}
+
+void exit_vp_detect_spin(struct nvmx *nv, struct vp *vp)
+{
+	nv->ctl01.proc2 |= PROC2_PAUSE_LOOP;
+	nv->ctl01.ple_gap = EXIT_SPIN_GAP;
+	nv->ctl01.ple_window = EXIT_SPIN_WINDOW;
+	vp->ctl = nv->ctl01;
+	engine_state_changed(vp);
 }
 
 void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init)

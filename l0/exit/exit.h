@@ -22,6 +22,7 @@
 enum exit_action {
 	EXIT_ACTION_RUN,  /* call engine_run() again */
 	EXIT_ACTION_HALT, /* the VP halts (vp->cpu.activity says how) until an event wakes it */
+	EXIT_ACTION_SPIN, /* it waits in a loop for another VP: somebody else may run; else go on */
 	EXIT_ACTION_STOP, /* the machine stops; nv->stop_cause and nv->stop_text say why; the worker
 			     prints exit_dump() */
 };
@@ -86,6 +87,18 @@ void exit_set_vmcs_shadowing(struct vp *vp, struct nvmx *nv, bool on);
  * is added to nv->charge_ns; the worker takes it (and zeroes it) into its clock.
  */
 enum exit_action exit_handle(struct vp *vp, struct nvmx *nv);
+
+/**
+ * exit_vp_detect_spin - have loops of PAUSE come back as EXIT_ACTION_SPIN
+ *
+ * For VPs whose machine has others that they may wait for. It is L0's own PAUSE-loop exiting (SDM 3C
+ * "Controls for PAUSE-Loop Exiting"), in guests of the machine's VMM too unless the VMM uses the
+ * control itself: then the exit is the VMM's. Before the VP runs. Cost: an exit for each
+ * EXIT_SPIN_WINDOW of waiting, none otherwise.
+ */
+#define EXIT_SPIN_GAP 128u     /* TSC ticks between two PAUSEs of a loop at most */
+#define EXIT_SPIN_WINDOW 4096u /* and a loop so long is a wait, as in KVM (ple_window) */
+void exit_vp_detect_spin(struct nvmx *nv, struct vp *vp);
 
 /*
  * VMX-preemption timer. The deadline is a value of the processor's time-stamp counter, as

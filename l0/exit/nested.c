@@ -233,6 +233,21 @@ static void inject(struct vp *vp, const struct vmcs12 *v)
 	vp_request(vp, VP_ATTN_INJECT);
 }
 
+/* vmcs02; and L0 looks for waits, too, where L1 does not. */
+static void merge_controls(struct vp *vp, struct nvmx *nv)
+{
+	struct vmx_controls *c = &nv->ctl02;
+
+	vmcs02_merge_controls(c, &nv->vmcs12, vp->mem);
+	if (!(nv->ctl01.proc2 & PROC2_PAUSE_LOOP) || c->proc & PROC_PAUSE ||
+	    c->proc2 & PROC2_PAUSE_LOOP)
+		return;
+	c->proc2 |= PROC2_PAUSE_LOOP;
+	c->proc |= PROC_SECONDARY;
+	c->ple_gap = nv->ctl01.ple_gap;
+	c->ple_window = nv->ctl01.ple_window;
+}
+
 /* All checks passed: the processor goes over to L2. */
 static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 {
@@ -240,7 +255,7 @@ static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 	u32 bad, failed;
 
 	if (nv->dirty & (VMCS12_DIRTY_CTL | VMCS12_DIRTY_NONREG))
-		vmcs02_merge_controls(&nv->ctl02, v, vp->mem);
+		merge_controls(vp, nv);
 	nv->dirty = 0;
 	vmcs02_load_guest(&vp->cpu, v);
 	if (unlikely(vmcs02_is_pae(&vp->cpu)))
