@@ -1,7 +1,7 @@
 /*
  * firmware.c - ACPI tables, MP table, BIOS data area; see firmware.h
  *
- * RSDP → XSDT → FADT (→ FACS, DSDT), MADT, HPET. The DSDT holds what cannot be found otherwise: the
+ * RSDP → XSDT → FADT (→ FACS, DSDT), MADT, HPET, MCFG. The DSDT holds what cannot be found otherwise: the
  * S5 sleep type, the serial port, the clock, the keyboard controller, the HPET.
  */
 #include "l0/boot/firmware.h"
@@ -13,7 +13,7 @@
 #include "l0/boot/aml.h"
 
 #define TABLE_MAX 4096u
-#define XSDT_ENTRIES 3u
+#define XSDT_ENTRIES 4u
 
 struct acpi_header {
 	char signature[4];
@@ -71,7 +71,7 @@ BUILD_ASSERT_SIZE(struct acpi_fadt, 244);
 #define PCI_GSI_FIRST 16u
 #define PCI_GSI_COUNT 4u
 #define PCI_MEMORY_START 0xc0000000u
-#define PCI_MEMORY_END 0xfec00000u
+#define PCI_MEMORY_END 0xe0000000u
 
 #define RESET_VALUE 0x06
 #define LAT_UNSUPPORTED_C2 101
@@ -176,7 +176,7 @@ static void put_prt(struct aml *a)
 	aml_close(a, at);
 }
 
-/* The root bus: bus 0 alone, no I/O window, memory from the end of low RAM to the I/O APIC. */
+/* The root bus: bus 0 alone, no I/O window, memory from the end of low RAM to the ECAM. */
 static void put_pci(struct aml *a)
 {
 	const u32 start = PCI_MEMORY_START, last = PCI_MEMORY_END - 1, bytes = last - start + 1;
@@ -326,6 +326,20 @@ static void put_hpet(struct firmware *f)
 	list_table(f, put_table(f, &t, sizeof(t)));
 }
 
+static void put_mcfg(struct firmware *f)
+{
+	struct {
+		struct acpi_header h;
+		u64 reserved, base;
+		u16 segment;
+		u8 first_bus, last_bus;
+		u32 reserved2;
+	} __packed t = {.base = FIRMWARE_ECAM};
+
+	fill_header(&t.h, "MCFG", 1, sizeof(t));
+	list_table(f, put_table(f, &t, sizeof(t)));
+}
+
 static void put_root(struct firmware *f)
 {
 	u8 table[sizeof(struct acpi_header) + sizeof(f->xsdt)];
@@ -430,6 +444,7 @@ int firmware_write(struct boot_ctx *c, u32 nvps)
 	put_fadt(&f, facs, dsdt);
 	put_madt(&f);
 	put_hpet(&f);
+	put_mcfg(&f);
 	put_root(&f);
 	return f.err;
 }

@@ -16,6 +16,9 @@ int firmware_write(struct boot_ctx *c, u32 nvps) __must_check;
 
 #define FIRMWARE_START 0xf0000ull
 #define FIRMWARE_END 0x100000ull
+/* Configuration space of PCI bus 0 by memory (PCI_ECAM of l0/dev/pci.h). */
+#define FIRMWARE_ECAM 0xe0000000ull
+#define FIRMWARE_ECAM_BYTES 0x100000ull
 #define FIRMWARE_RSDP FIRMWARE_START /* found by scanning, and named to images that can be told */
 #define FIRMWARE_RSDP_BYTES 36u
 

@@ -151,6 +151,7 @@ u32 boot_memory_map(const struct mem *m, struct boot_range *map)
 				       BOOT_RANGE_RESERVED};
 	if (low > MIB)
 		map[n++] = (struct boot_range){MIB, low - MIB, BOOT_RANGE_RAM};
+	map[n++] = (struct boot_range){FIRMWARE_ECAM, FIRMWARE_ECAM_BYTES, BOOT_RANGE_RESERVED};
 	if (ram > low)
 		map[n++] = (struct boot_range){MEM_HOLE_END, ram - low, BOOT_RANGE_RAM};
 	return n;

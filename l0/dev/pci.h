@@ -2,7 +2,7 @@
  * pci.h - the PCI bus: configuration mechanism 1, the host bridge, functions with memory BARs
  *
  * One bus, number 0, up to 32 slots of one function each; slot 0 is the host bridge. Ports
- * 0xcf8-0xcff, among them the reset register at 0xcf9. A device that sits on the bus embeds a
+ * 0xcf8-0xcff, among them the reset register at 0xcf9; ECAM for the same space. A device that sits on the bus embeds a
  * struct pci_function, fills in its identity and BARs, and calls pci_add(); the bus answers its
  * configuration space and moves its MMIO regions as BARs and the command register are written.
  * Interrupt pin A of slot n is global system interrupt 16 + n mod 4, level triggered.
@@ -20,7 +20,10 @@
 #define PCI_GSI_COUNT 4u
 /* Where software may put memory BARs; what the DSDT says. */
 #define PCI_MEMORY_START 0xc0000000ull
-#define PCI_MEMORY_END 0xfec00000ull
+#define PCI_MEMORY_END 0xe0000000ull
+/* Configuration space of bus 0 by memory (PCI Express ECAM), as the MCFG table says. */
+#define PCI_ECAM 0xe0000000ull
+#define PCI_ECAM_BYTES 0x100000ull
 
 /* Offsets in configuration space. */
 #define PCI_VENDOR 0x00u
@@ -59,7 +62,11 @@ struct pci_function {
 	u8 writable[PCI_CONFIG_BYTES]; /* bits that software may change; pci_add() adds the usual
 					  ones */
 	struct pci_bar bar[PCI_BARS];  /* 32-bit memory BARs */
+	/* NULL, or: the dword at @off, 40h or above, is about to be read; was written. Lock held. */
+	void (*config_read)(struct pci_function *f, u32 off, unsigned int size);
+	void (*config_written)(struct pci_function *f, u32 off, unsigned int size);
 	/* the bus's own */
+	struct machine_bus *bus;
 	struct pci_host *host;
 	u32 slot;
 	bool intx; /* what the device wants on its pin */

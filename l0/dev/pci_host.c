@@ -11,6 +11,7 @@
 #define PORT_PCI_DATA 0xcfcu
 #define ADDRESS_ENABLE 0x80000000u
 #define ADDRESS_KEPT 0x80fffffcu
+#define PCI_FIRST_CAPABILITY 0x40u /* what a function's own hooks see */
 
 #define RESET_SYSTEM 0x02
 #define RESET_CPU 0x04
@@ -53,7 +54,7 @@ static u32 bar_value(const struct pci_function *f, u32 i)
 /* Bring the region of a BAR to where its register and the command register say. */
 static void update_bar(struct pci_function *f, u32 i)
 {
-	struct machine_bus *bus = f->host->dev.bus;
+	struct machine_bus *bus = f->bus;
 	struct pci_bar *bar = &f->bar[i];
 	u64 gpa = bar_value(f, i) & ~15u;
 
@@ -104,14 +105,13 @@ void pci_set_intx(struct pci_function *f, bool level, u64 due_ns)
 
 /* ---- configuration space --------------------------------------------------------------------- */
 
-static struct pci_function *addressed(const struct pci_host *h)
+/* @address: bus, slot, function and offset as in port 0xcf8. */
+static struct pci_function *addressed(const struct pci_host *h, u32 address)
 {
-	u32 slot = h->address >> 11 & 31;
-
 	/* bus 0, function 0 */
-	if (!(h->address & ADDRESS_ENABLE) || (h->address >> 16 & 0xff) || (h->address >> 8 & 7))
+	if (!(address & ADDRESS_ENABLE) || (address >> 16 & 0xff) || (address >> 8 & 7))
 		return NULL;
-	return h->slot[slot];
+	return h->slot[address >> 11 & 31];
 }
 
 static void write_config_byte(struct pci_function *f, u32 off, u8 value)
@@ -121,39 +121,87 @@ static void write_config_byte(struct pci_function *f, u32 off, u8 value)
 	f->config[off] = (f->config[off] & (u8)~mask) | (value & mask);
 }
 
-static void config_written(struct pci_function *f, u32 off)
+static void config_written(struct pci_function *f, u32 off, unsigned int size)
 {
-	if (off == PCI_COMMAND) {
+	u32 dword = off & ~3u;
+
+	if (dword == PCI_COMMAND) {
 		for (u32 i = 0; i < PCI_BARS; i++)
 			update_bar(f, i);
-		update_pin(f, bus_now(f->host->dev.bus));
-	} else if (off >= PCI_BAR0 && off < PCI_BAR0 + 4 * PCI_BARS) {
-		update_bar(f, (off - PCI_BAR0) / 4);
+		update_pin(f, bus_now(f->bus));
+	} else if (dword >= PCI_BAR0 && dword < PCI_BAR0 + 4 * PCI_BARS) {
+		update_bar(f, (dword - PCI_BAR0) / 4);
+	} else if (dword >= PCI_FIRST_CAPABILITY && f->config_written) {
+		f->config_written(f, off, size);
 	}
 }
 
-static u32 read_data(struct pci_host *h, u32 at, unsigned int size)
+/* [@off, @off + @size) lies in one dword. */
+static u32 read_config(struct pci_function *f, u32 off, unsigned int size)
 {
-	const struct pci_function *f = addressed(h);
-	u32 off = (h->address & 0xfc) + at, value = 0;
+	u32 value = 0;
 
 	if (!f)
 		return ~0u;
-	for (u32 i = 0; i < size && at + i < 4; i++)
+	if (off >= PCI_FIRST_CAPABILITY && f->config_read)
+		f->config_read(f, off, size);
+	for (u32 i = 0; i < size; i++)
 		value |= (u32)f->config[off + i] << (8 * i);
 	return value;
 }
 
-static void write_data(struct pci_host *h, u32 at, u32 value, unsigned int size)
+static void write_config(struct pci_function *f, u32 off, u32 value, unsigned int size)
 {
-	struct pci_function *f = addressed(h);
-	u32 base = h->address & 0xfc;
-
 	if (!f)
 		return;
-	for (u32 i = 0; i < size && at + i < 4; i++)
-		write_config_byte(f, base + at + i, (u8)(value >> (8 * i)));
-	config_written(f, base);
+	for (u32 i = 0; i < size; i++)
+		write_config_byte(f, off + i, (u8)(value >> (8 * i)));
+	config_written(f, off, size);
+}
+
+static u32 read_data(struct pci_host *h, u32 at, unsigned int size)
+{
+	return read_config(addressed(h, h->address), (h->address & 0xfc) + at, MIN(size, 4 - at));
+}
+
+static void write_data(struct pci_host *h, u32 at, u32 value, unsigned int size)
+{
+	write_config(addressed(h, h->address), (h->address & 0xfc) + at, value, MIN(size, 4 - at));
+}
+
+/*
+ * ECAM: offset bits 19:15 slot, 14:12 function, 11:0 register. Nothing answers beyond the first 256
+ * bytes, nor to accesses that are not aligned (which the standard leaves open).
+ */
+static struct pci_function *ecam_addressed(const struct pci_host *h, u64 offset, unsigned int size)
+{
+	return offset & (0xf00 | (size - 1)) ? NULL : addressed(h, ADDRESS_ENABLE | (u32)(offset >> 12) << 8);
+}
+
+static u64 ecam_read(void *dev, u64 offset, unsigned int size)
+{
+	struct pci_host *h = dev;
+	struct pci_function *f = ecam_addressed(h, offset, size);
+	u64 value;
+
+	bus_lock(h->dev.bus);
+	value = read_config(f, offset & 0xff, MIN(size, 4u));
+	if (size == 8)
+		value |= (u64)read_config(f, (offset & 0xff) + 4, 4) << 32;
+	bus_unlock(h->dev.bus);
+	return value;
+}
+
+static void ecam_write(void *dev, u64 offset, u64 value, unsigned int size)
+{
+	struct pci_host *h = dev;
+	struct pci_function *f = ecam_addressed(h, offset, size);
+
+	bus_lock(h->dev.bus);
+	write_config(f, offset & 0xff, (u32)value, MIN(size, 4u));
+	if (size == 8)
+		write_config(f, (offset & 0xff) + 4, (u32)(value >> 32), 4);
+	bus_unlock(h->dev.bus);
 }
 
 static void write_reset(struct pci_host *h, u8 value)
@@ -217,6 +265,7 @@ int pci_add(struct pci_host *h, struct pci_function *f)
 	if (h->nslots == PCI_SLOTS)
 		return -ENOSPC;
 	f->host = h;
+	f->bus = h->dev.bus;
 	f->slot = h->nslots;
 	fill_writable(f);
 	for (u32 i = 0; i < PCI_BARS; i++) {
@@ -272,6 +321,11 @@ static const struct port_ops pci_port_ops = {
 	.write = pci_port_write,
 };
 
+static const struct mmio_ops ecam_ops = {
+	.read = ecam_read,
+	.write = ecam_write,
+};
+
 struct pci_host *pci_host_create(struct machine_bus *bus, int *err)
 {
 	struct pci_host *h = calloc(1, sizeof(*h));
@@ -288,5 +342,7 @@ struct pci_host *pci_host_create(struct machine_bus *bus, int *err)
 	*err = pci_add(h, &h->bridge);
 	if (!*err)
 		*err = mem_add_ports(bus->mem, "pci", PORT_PCI_ADDRESS, 8, &pci_port_ops, h);
+	if (!*err)
+		*err = mem_add_mmio(bus->mem, "ecam", PCI_ECAM, PCI_ECAM_BYTES, &ecam_ops, h);
 	return *err ? NULL : h;
 }
