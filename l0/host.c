@@ -246,7 +246,7 @@ static int start_machine(struct host *h, u32 i)
 		fprintf(stderr, "nestor: --input: %s\n", line);
 		return EXIT_CODE_USAGE;
 	}
-	if (serial_is_terminal(h, d) && !d->input && !h->terminal)
+	if ((serial_is_terminal(h, d) || m->console_is_terminal) && !d->input && !h->terminal)
 		h->terminal = terminal_open(h, m);
 	return EXIT_CODE_OK;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "l0/arch/msr.h"
 #include "l0/arch/ports.h"
@@ -13,23 +12,15 @@
 #include "l0/base/assert.h"
 #include "l0/base/mem_ops.h"
 #include "l0/cmd/exit_codes.h"
-#include "l0/dev/board.h"
 #include "l0/dev/chardev.h"
-#include "l0/dev/deadline_port.h"
-#include "l0/dev/debugexit.h"
-#include "l0/dev/e9.h"
-#include "l0/dev/ioapic.h"
 #include "l0/dev/lapic.h"
-#include "l0/dev/pic8259.h"
-#include "l0/dev/pit8254.h"
-#include "l0/dev/rtc.h"
-#include "l0/dev/uart16550.h"
 #include "l0/host.h"
 #include "l0/jit/jit.h"
 
 #define CODE_CACHE_BYTES (16 * MIB)
 #define VTLB_BYTES (16 * MIB)
 #define UNCLAIMED_REPORTS_MAX 64u
+#define DEVICE_REPORTS_MAX 64u
 
 /* --- what devices ask of the machine: bus lock held, perhaps in mid-instruction --- */
 
@@ -63,12 +54,13 @@ static struct trace_ctx *bus_trace(void *machine, u32 vp)
 
 static void bus_deadline_changed(void *machine)
 {
-	(void)machine;
-	if (worker_self) {
-		worker_self->horizon_moved = true;
-		if (worker_self->vcpu)
-			vp_request(&worker_self->vcpu->vp, VP_ATTN_REQUEST);
+	if (!worker_self) { /* a thread that brings input: workers that idle look again */
+		sched_kick(&((struct machine *)machine)->host->sched);
+		return;
 	}
+	worker_self->horizon_moved = true;
+	if (worker_self->vcpu)
+		vp_request(&worker_self->vcpu->vp, VP_ATTN_REQUEST);
 }
 
 static void bus_set_intr(void *machine, u32 vp, bool level)
@@ -147,6 +139,18 @@ static void bus_memory_changed(void *machine)
 	vtlb_memory_changed(((struct machine *)machine)->vtlb);
 }
 
+static void bus_report_line(void *machine, const char *device, const char *text)
+{
+	struct machine *m = machine;
+
+	if (m->device_reports++ >= DEVICE_REPORTS_MAX)
+		return;
+	if (worker_self && worker_self->vcpu)
+		vp_vec_park(&worker_self->vcpu->vp);
+	fprintf(stderr, "nestor: %s: %s: %s%s\n", m->desc->name, device, text,
+		m->device_reports == DEVICE_REPORTS_MAX ? " (last report of this kind)" : "");
+}
+
 static const struct machine_bus_ops bus_ops = {
 	.now_ns = bus_now_ns,
 	.current_vp = bus_current_vp,
@@ -160,6 +164,7 @@ static const struct machine_bus_ops bus_ops = {
 	.debug_exit = bus_debug_exit,
 	.guest_deadline = bus_guest_deadline,
 	.memory_changed = bus_memory_changed,
+	.report = bus_report_line,
 };
 
 /* --- what the engine asks --- */
@@ -308,33 +313,6 @@ static u64 vcpu_trace_now(struct trace_ctx *ctx)
 	return worker_now(container_of(ctx->worker, struct worker, trace));
 }
 
-static int create_devices(struct machine *m)
-{
-	u64 epoch = m->host->clock.kind == CLOCK_KIND_HOST ? (u64)time(NULL) : RTC_EPOCH_VIRTUAL;
-	int err;
-
-	if ((err = bus_init(&m->bus, &bus_ops, m, m->mem, &m->host->clock, m->nvcpus)))
-		return err;
-	m->bus.maxphyaddr = m->profile.features.maxphyaddr;
-	struct pic *pic = pic_create(&m->bus, &err);
-	if (!pic)
-		return err;
-	if (!pit_create(&m->bus, &err))
-		return err;
-	for (u32 i = 0; i < m->nvcpus; i++)
-		if (!lapic_create(&m->bus, i, &err))
-			return err;
-	if (!ioapic_create(&m->bus, &err))
-		return err;
-	m->uart = uart_create(&m->bus, PORT_COM1, GSI_COM1, m->serial, &err);
-	if (!m->uart)
-		return err;
-	if ((err = debugexit_create(&m->bus)) || (err = e9_create(&m->bus, m->debugcon)) ||
-	    (err = deadline_port_create(&m->bus)) || (err = board_create(&m->bus, epoch)))
-		return err;
-	return 0;
-}
-
 static int attach_tier(const struct machine *m, struct vp *vp)
 {
 	struct jit_config cfg = {.off = m->host->opts->jit_off};
@@ -416,7 +394,7 @@ static int create_parts(struct machine *m, int *status)
 	if (!m->track || !m->vcpu)
 		return -ENOMEM;
 	nm_set(m->vcpu, 0, sizeof(*m->vcpu) * m->nvcpus);
-	err = create_devices(m);
+	err = machine_create_devices(m, &bus_ops, status);
 	for (u32 i = 0; i < m->nvcpus && !err; i++)
 		err = create_vcpu(m, i);
 	return err;
@@ -499,6 +477,7 @@ void machine_destroy(struct machine *m)
 	}
 	if (m->bus.machine)
 		bus_fini(&m->bus);
+	chardev_close(m->console_out);
 	if (m->vtlb)
 		vtlb_destroy(m->vtlb);
 	if (m->mem)

@@ -20,6 +20,7 @@ struct chardev;
 struct host;
 struct machine;
 struct uart;
+struct virtio_console;
 struct worker;
 
 /* A level-1 virtual processor with all that hangs on it. */
@@ -50,6 +51,9 @@ struct machine {
 	struct boot_state boot;
 	struct chardev *serial, *debugcon;
 	struct uart *uart;
+	struct chardev *console_out; /* of the virtio console; owned */
+	struct virtio_console *console;
+	bool console_is_terminal;
 
 	_Atomic bool stop_wanted; /* set by any VP: looked at between engine_run()s */
 	bool reset_wanted;
@@ -57,7 +61,7 @@ struct machine {
 	_Atomic bool stopped;
 	u32 stop_cause; /* STOP_CAUSE_* of event_enums.def */
 	u64 stop_status;
-	u32 unclaimed_reports;
+	u32 unclaimed_reports, device_reports;
 	struct timer_queue input; /* scripted terminal input */
 	u64 next_state_ns;	  /* when its full state is emitted again */
 	struct symbols *symbols[MACHINE_MAX_SYMBOLS]; /* of desc->symbols; NULL: not loaded */
@@ -74,6 +78,17 @@ const char *machine_symbol(struct machine *m, u64 address, char *buf);
 
 /* A line a file for a recording's readers (trace/model/names.h). */
 void machine_list_symbols(struct machine *m, FILE *out);
+
+/* --- machine_devices.c --- */
+
+/*
+ * The bus and every device of the description. Return: 0; -errno. *@status is changed when a line
+ * about it has been printed: the user's fault (EXIT_CODE_USAGE).
+ */
+int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops, int *status) __must_check;
+
+/* Characters that the user typed or scripted: for the virtio console, else the first serial port. */
+size_t machine_input(struct machine *m, const void *bytes, size_t n);
 
 /**
  * machine_create - build a machine and load its image

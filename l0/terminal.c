@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "l0/cmd/value.h"
-#include "l0/dev/uart16550.h"
 #include "l0/host.h"
 
 #define POLL_PERIOD_NS NS_PER_MS
@@ -100,7 +99,7 @@ void terminal_poll(struct terminal *t)
 	if (t->sent == t->len && !t->at_end)
 		fill(t);
 	if (t->sent < t->len)
-		t->sent += (u32)uart_input(t->machine->uart, t->buf + t->sent, t->len - t->sent);
+		t->sent += (u32)machine_input(t->machine, t->buf + t->sent, t->len - t->sent);
 }
 
 /* --- scripted input --- */
@@ -117,7 +116,7 @@ static void script_fire(void *arg, u64 deadline_ns)
 {
 	struct script_line *l = arg;
 
-	l->sent += (u32)uart_input(l->machine->uart, l->text + l->sent, l->len - l->sent);
+	l->sent += (u32)machine_input(l->machine, l->text + l->sent, l->len - l->sent);
 	if (l->sent < l->len)
 		timer_arm(&l->machine->input, &l->timer, deadline_ns + NS_PER_MS);
 	else

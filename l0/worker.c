@@ -463,6 +463,15 @@ static void step(struct worker *w, u64 limit_ns, bool *blocked)
 
 /* --- virtual clock: all workers on this thread --- */
 
+/* Can something from outside wake a machine that waits for ever? */
+static bool input_can_come(const struct host *h)
+{
+	for (u32 i = 0; i < h->nmachines; i++)
+		if (!h->machine[i]->stopped && h->machine[i]->desc->net.user)
+			return true;
+	return terminal_can_wake(h->terminal);
+}
+
 /* Nothing runs before @to: skip the time, or wait for the host's clock to come there. */
 static void skip_idle(struct worker *w, u64 to)
 {
@@ -494,7 +503,7 @@ static void advance(struct worker *w, u64 end, bool alone)
 			continue;
 		u64 to = MIN(next_deadline(h), end);
 		if (to == CLOCK_NEVER) {
-			if (!terminal_can_wake(h->terminal)) {
+			if (!input_can_come(h)) {
 				host_stop(h, HOST_STOP_DEAD);
 				return;
 			}
@@ -548,16 +557,17 @@ void worker_loop_virtual(struct host *h)
 static void host_idle(struct worker *w)
 {
 	struct host *h = w->host;
+	u32 kicks = sched_kicks(&h->sched); /* before the deadlines: one that moves later counts */
 	u64 now = worker_now(w), next = next_deadline(h);
 	u64 wait = next > now ? MIN(next - now, HOST_IDLE_MAX_NS) : 0;
 
 	trace_ring_drain(&w->ring);
-	if (next == CLOCK_NEVER && h->nworkers == 1 && !terminal_can_wake(h->terminal)) {
+	if (next == CLOCK_NEVER && h->nworkers == 1 && !input_can_come(h)) {
 		host_stop(h, HOST_STOP_DEAD);
 		return;
 	}
 	if (wait)
-		sched_wait_ready(&h->sched, wait);
+		sched_wait_ready(&h->sched, wait, kicks);
 }
 
 void worker_loop_host(struct worker *w)

@@ -122,16 +122,26 @@ static void default_workers(struct run_options *o)
 	o->workers = MIN(o->workers, (unsigned)RUN_MAX_WORKERS);
 }
 
+static int check_nets(const struct cmd *cmd, const struct run_options *o)
+{
+	for (unsigned i = 0; i < o->nmachines; i++)
+		if (o->machines[i].net.user && o->clock == RUN_CLOCK_VIRTUAL && o->idle != RUN_IDLE_REAL)
+			return cmd_usage_error(cmd, "--net user: the network does not wait for virtual time; "
+						    "add --clock host, or --idle real");
+	return RUN_PARSE_OK;
+}
+
 static int check_serials(const struct cmd *cmd, const struct run_options *o)
 {
 	unsigned on_terminal = 0;
 
 	for (unsigned i = 0; i < o->nmachines; i++)
-		on_terminal += o->machines[i].serial && !strcmp(o->machines[i].serial, "-");
+		on_terminal += (o->machines[i].serial && !strcmp(o->machines[i].serial, "-")) ||
+			       (o->machines[i].console && !strcmp(o->machines[i].console, "-"));
 	if (on_terminal > 1)
-		return cmd_usage_error(cmd, "--serial -: only one machine can have this terminal");
+		return cmd_usage_error(cmd, "--serial -, --console -: only one machine can have this terminal");
 	if (on_terminal && o->view)
-		return cmd_usage_error(cmd, "--serial - and --view both want this terminal");
+		return cmd_usage_error(cmd, "--view and --serial - or --console - both want this terminal");
 	return RUN_PARSE_OK;
 }
 
@@ -155,6 +165,8 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		return cmd_usage_error(cmd, "--on needs --flight");
 	o->record |= o->flight_bytes != 0;
 	status = check_serials(cmd, o);
+	if (status == RUN_PARSE_OK)
+		status = check_nets(cmd, o);
 	if (status != RUN_PARSE_OK)
 		return status;
 	if (o->view && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "l0/base/log.h"
+#include "l0/cmd/device_spec.h"
 #include "l0/cmd/run_check.h"
 #include "l0/cmd/value.h"
 #include "l0/jit/jit.h"
@@ -19,6 +20,10 @@ enum {
 	KEY_INSN_TIME,
 	KEY_SERIAL,
 	KEY_INPUT,
+	KEY_DISK,
+	KEY_NET,
+	KEY_CONSOLE,
+	KEY_RNG,
 	KEY_SYMBOLS,
 	KEY_CLOCK,
 	KEY_IDLE,
@@ -259,6 +264,23 @@ static bool add_symbols(struct parse *p, const char *value)
 	return true;
 }
 
+static bool add_disk(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	char err[DEVICE_SPEC_ERR_BYTES];
+
+	if (m->ndisks == MACHINE_MAX_DISKS)
+		return bad_value(p, name, "more than %d disks", MACHINE_MAX_DISKS);
+	return device_spec_disk(lab_relative(p, value), &m->disk[m->ndisks++], err) ||
+	       bad_value(p, name, "%s", err);
+}
+
+static bool set_net(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	char err[DEVICE_SPEC_ERR_BYTES];
+
+	return device_spec_net(value, &m->net, err) || bad_value(p, name, "%s", err);
+}
+
 /* Options of a machine. *@known is false when @key is none. */
 static bool apply_machine(struct parse *p, const char *name, int key, const char *value,
 			  bool *known)
@@ -279,6 +301,10 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 		return set_name(p, m, value);
 	case KEY_SERIAL: m->serial = lab_relative(p, value); return true;
 	case KEY_INPUT: m->input = lab_relative(p, value); return true;
+	case KEY_DISK: return add_disk(p, m, name, value);
+	case KEY_NET: return set_net(p, m, name, value);
+	case KEY_CONSOLE: m->console = lab_relative(p, value); return true;
+	case KEY_RNG: m->rng = true; return true;
 	case KEY_SYMBOLS: return add_symbols(p, lab_relative(p, value));
 	}
 	*known = false;

@@ -59,6 +59,12 @@ void bus_intr_due(struct machine_bus *bus, u32 vp, u32 source, u32 vector, u64 d
 		TRANSITION(ctx, intr_due, .source = source, .vector = vector, .due_ns = due_ns);
 }
 
+void bus_report(struct machine_bus *bus, const char *device, const char *text)
+{
+	if (bus->ops->report)
+		bus->ops->report(bus->machine, device, text);
+}
+
 void bus_timer_arm(struct machine_bus *bus, struct timer *t, u64 deadline_ns)
 {
 	u64 first = timer_queue_next(&bus->timers);

@@ -59,11 +59,15 @@ struct machine_bus_ops {
 	/* A device's MMIO region moved (vtlb_memory_changed()); NULL: nothing caches where they
 	 * are. */
 	void (*memory_changed)(void *machine);
+	/* A device has something to say to the user: that a driver broke a rule, that the host's side
+	 * of it failed. NULL: nobody listens. */
+	void (*report)(void *machine, const char *device, const char *text);
 };
 
 struct lapic;
 struct pic;
 struct ioapic;
+struct pci_host;
 
 struct machine_bus {
 	const struct machine_bus_ops *ops;
@@ -76,6 +80,7 @@ struct machine_bus {
 	struct lapic *lapic[BUS_MAX_VPS]; /* by VP id; filled by lapic_create() */
 	struct pic *pic;		  /* filled by pic_create(); NULL: none */
 	struct ioapic *ioapic;		  /* likewise */
+	struct pci_host *pci;		  /* likewise */
 	u32 nvps;
 	u32 maxphyaddr; /* of the processor model, set by the machine; 0: a default */
 	bool locked;	/* several threads may reach the devices */
@@ -120,6 +125,9 @@ static inline u64 bus_now(struct machine_bus *bus)
 /* An interrupt for VP @vp is due: makes the transition intr_due. @source: INTR_SOURCE_*. Lock held.
  */
 void bus_intr_due(struct machine_bus *bus, u32 vp, u32 source, u32 vector, u64 due_ns);
+
+/* Say one line about @device to the user; the machine limits how many. Lock held. */
+void bus_report(struct machine_bus *bus, const char *device, const char *text);
 
 /* Arm or cancel (TIMER_NEVER) a device's timer; tells the machine when the first deadline moved up.
  * Lock held. */

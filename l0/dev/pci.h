@@ -51,13 +51,13 @@ struct pci_host;
 struct pci_bar {
 	u32 bytes; /* a power of two, at least 16; 0: there is none */
 	const struct mmio_ops *ops;
-	u64 gpa; /* where its region is now; outside all addresses while it is not decoded */
+	void *dev; /* what the ops get */
+	u64 gpa;   /* where its region is now; outside all addresses while it is not decoded */
 };
 
 struct pci_function {
 	/* filled in by the device before pci_add() */
 	const char *name;
-	void *owner; /* what the BARs' ops get as their device */
 	u8 config[PCI_CONFIG_BYTES];
 	u8 writable[PCI_CONFIG_BYTES]; /* bits that software may change; pci_add() adds the usual
 					  ones */

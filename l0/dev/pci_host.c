@@ -65,11 +65,11 @@ static void update_bar(struct pci_function *f, u32 i)
 		gpa = parked(f, i);
 	if (gpa == bar->gpa)
 		return;
-	if (mem_move_mmio(bus->mem, f->owner, bar->gpa, gpa)) {
+	if (mem_move_mmio(bus->mem, bar->dev, bar->gpa, gpa)) {
 		log_once(LOG_DEV, "%s: BAR %u at 0x%llx lies on something else", f->name, i,
 			 (unsigned long long)gpa);
 		gpa = parked(f, i);
-		if (gpa == bar->gpa || mem_move_mmio(bus->mem, f->owner, bar->gpa, gpa))
+		if (gpa == bar->gpa || mem_move_mmio(bus->mem, bar->dev, bar->gpa, gpa))
 			return;
 	}
 	bar->gpa = gpa;
@@ -273,7 +273,7 @@ int pci_add(struct pci_host *h, struct pci_function *f)
 			continue;
 		f->bar[i].gpa = parked(f, i);
 		int err = mem_add_mmio(h->dev.bus->mem, f->name, f->bar[i].gpa, f->bar[i].bytes,
-				       f->bar[i].ops, f->owner);
+				       f->bar[i].ops, f->bar[i].dev);
 
 		if (err)
 			return err;
@@ -344,5 +344,6 @@ struct pci_host *pci_host_create(struct machine_bus *bus, int *err)
 		*err = mem_add_ports(bus->mem, "pci", PORT_PCI_ADDRESS, 8, &pci_port_ops, h);
 	if (!*err)
 		*err = mem_add_mmio(bus->mem, "ecam", PCI_ECAM, PCI_ECAM_BYTES, &ecam_ops, h);
+	bus->pci = h;
 	return *err ? NULL : h;
 }

@@ -12,10 +12,30 @@
 #define MACHINE_MAX_NAME 32
 #define MACHINE_MAX_SYMBOLS 8
 #define MACHINE_MAX_CPUS 64
+#define MACHINE_MAX_DISKS 8
+#define MACHINE_MAX_FORWARDS 16
 #define MACHINE_MAX_WEIGHT 10000
 #define MACHINE_MIN_MEMORY (1 * MIB)
 #define MACHINE_MAX_MEMORY (512 * GIB)
 #define MACHINE_DEFAULT_MEMORY (128 * MIB)
+
+struct machine_disk {
+	const char *path;
+	const char *serial; /* or NULL */
+	bool read_only;
+};
+
+/* A port of the host's loopback that leads to one of the guest. */
+struct machine_forward {
+	bool udp;
+	u16 host_port, guest_port;
+};
+
+struct machine_net {
+	bool user; /* a card behind user-mode networking; false: no card */
+	unsigned nforwards;
+	struct machine_forward forward[MACHINE_MAX_FORWARDS];
+};
 
 struct machine_desc {
 	char name[MACHINE_MAX_NAME]; /* unique in the run; of files, events and the viewer */
@@ -27,6 +47,11 @@ struct machine_desc {
 	const char *input;  /* script of terminal input at virtual times, or NULL */
 	const char *symbols[MACHINE_MAX_SYMBOLS]; /* FILE[@slide] */
 	unsigned nsymbols;
+	struct machine_disk disk[MACHINE_MAX_DISKS];
+	unsigned ndisks;
+	struct machine_net net;
+	const char *console; /* of virtio: file, "-" (terminal); NULL: there is none */
+	bool rng;
 	u64 memory_bytes;
 	unsigned cpus;
 	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */

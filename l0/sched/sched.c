@@ -132,7 +132,20 @@ void sched_wake_seen(struct sched *s, struct sched_vp *e)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void sched_wait_ready(struct sched *s, u64 timeout_ns)
+u32 sched_kicks(struct sched *s)
+{
+	return __atomic_load_n(&s->kicks, __ATOMIC_ACQUIRE);
+}
+
+void sched_kick(struct sched *s)
+{
+	pthread_mutex_lock(&s->lock);
+	__atomic_add_fetch(&s->kicks, 1, __ATOMIC_RELEASE);
+	pthread_cond_broadcast(&s->ready);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void sched_wait_ready(struct sched *s, u64 timeout_ns, u32 kicks)
 {
 	struct timespec until;
 
@@ -141,7 +154,7 @@ void sched_wait_ready(struct sched *s, u64 timeout_ns)
 	until.tv_sec += (time_t)(timeout_ns / NS_PER_SEC);
 	until.tv_nsec = (long)(timeout_ns % NS_PER_SEC);
 	pthread_mutex_lock(&s->lock);
-	if (s->n_ready == 0)
+	if (s->n_ready == 0 && s->kicks == kicks)
 		pthread_cond_timedwait(&s->ready, &s->lock, &until);
 	pthread_mutex_unlock(&s->lock);
 }

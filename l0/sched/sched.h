@@ -100,6 +100,7 @@ struct sched {
 	u64 slice_ns;
 	struct sched_vp **running; /* by worker */
 	u32 n_ready, n_entities;
+	u32 kicks; /* atomic; sched_kick() */
 	/* decisions not yet in the trace; beyond SCHED_NOTES the oldest is overwritten */
 	struct sched_note note[SCHED_NOTES];
 	u32 notes_in, notes_out;
@@ -131,8 +132,15 @@ s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocke
 /* Forget a wake-up of the running @e that its owner has seen already. */
 void sched_wake_seen(struct sched *s, struct sched_vp *e);
 
-/* Wait until something is runnable, @timeout_ns at most (host clock; no virtual processor is held). */
-void sched_wait_ready(struct sched *s, u64 timeout_ns);
+/*
+ * Wait until something is runnable or sched_kick() moved on from @kicks, @timeout_ns at most (host
+ * clock; no virtual processor is held).
+ */
+void sched_wait_ready(struct sched *s, u64 timeout_ns, u32 kicks);
+u32 sched_kicks(struct sched *s);
+
+/* From a thread that is no worker: those that wait look at their deadlines again. */
+void sched_kick(struct sched *s);
 
 /* Next entity for @worker, now RUNNING there, with its slice; NULL when nothing is runnable. */
 struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns);

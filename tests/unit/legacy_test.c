@@ -261,10 +261,10 @@ static void test_pci(void **state)
 	struct mem *m = x->f.bus.mem;
 
 	x->fn.name = "test";
-	x->fn.owner = x;
 	pci_put16(&x->fn, PCI_VENDOR, 0x1af4);
 	x->fn.bar[1].bytes = 4096;
 	x->fn.bar[1].ops = &fn_ops;
+	x->fn.bar[1].dev = x;
 	assert_int_equal(pci_add(x->pci, &x->fn), 0);
 	assert_int_equal(config(x, 0, 0), 0x12378086);
 	assert_int_equal(config(x, 1, 0), 0x00001af4);
