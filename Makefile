@@ -86,7 +86,7 @@ help:
 	@echo 'make demo         two child hypervisors, recorded and reported'
 	@echo 'make test         every test; one line each, then a line with the totals'
 	@echo 'make test-long    the same with longer random runs'
-	@echo 'make test-linux   Debian'"'"'s kernel as a child: boots, runs KVM (fetches it once)'
+	@echo 'make test-linux   those of make test that boot Debian'"'"'s kernel'
 	@echo 'make unit-NAME    build and run tests/unit/NAME_test.c only'
 	@echo 'make bench        figures of the engine, nested round trips and the trace'
 	@echo 'make asan ubsan tsan cov   the tests in that mode'
@@ -110,11 +110,12 @@ test: check-vec test-programs
 
 test-long: check-vec test-programs
 	@NESTOR_LONG=1 tests/run --build $(BUILD) --mode $(MODE) --timeout 1200 $(TEST_ARGS)
+	@NESTOR=$(PROGRAM) tests/long/linux.sh
 	@tests/long/kvm.sh $(PROGRAM)
 	@tests/long/browser.sh $(PROGRAM)
 
-test-linux: all
-	@NESTOR=$(PROGRAM) tests/e2e/linux/run
+test-linux: test-programs
+	@tests/run --build $(BUILD) --mode $(MODE) e2e/linux_
 
 test-programs: all $(TEST_PROGS)
 

@@ -1,0 +1,116 @@
+# lib.sh - Debian's own kernel as the child VMM, for the tests linux_*_test.sh; sourced, not run.
+#
+# Fetches linux-image-cloud-amd64 and busybox-static by apt-get download once into the cache
+# (${XDG_CACHE_HOME:-~/.cache}/nestor) and unpacks them there; a second run does not touch the network.
+set -u
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+nestor=$(realpath "${NESTOR:-$here/../../../nestor}") || exit 2
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/nestor
+work=$(mktemp -d) || exit 2
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+flavour=${NESTOR_KERNEL:-linux-image-cloud-amd64}
+
+give_up() { echo "no network: cannot download $1"; exit 77; }
+fail() { echo "$*"; [ -e "$work/out.txt" ] && tail -n 30 "$work/out.txt"; tail -n 5 "$work/err" 2>/dev/null; exit 1; }
+
+# unpacked PACKAGE: folder of the package's files; it is downloaded when the cache has none
+unpacked() {
+	local deb
+	deb=$(find "$cache" -maxdepth 1 -name "$1_*.deb" | sort -V | tail -n 1)
+	if [ -z "$deb" ]; then
+		(cd "$cache" && apt-get -qq download "$1") >&2 || return 1
+		deb=$(find "$cache" -maxdepth 1 -name "$1_*.deb" | sort -V | tail -n 1)
+	fi
+	local to=$cache/unpacked/$(basename "$deb" .deb)
+	if [ ! -d "$to" ]; then
+		rm -rf "$to.new" && mkdir -p "$to.new" && dpkg-deb -x "$deb" "$to.new" && mv "$to.new" "$to" || return 1
+	fi
+	echo "$to"
+}
+
+# The package that the metapackage $flavour stands for, from the cache or as apt knows it.
+kernel_package() {
+	local suffix=${flavour#linux-image-} found
+	found=$(find "$cache" -maxdepth 1 -name "linux-image-[0-9]*-${suffix}_*.deb" -printf '%f\n' | sort -V | tail -n 1)
+	if [ -n "$found" ]; then
+		echo "${found%%_*}"
+		return
+	fi
+	local ask="apt-cache depends $flavour"
+	$ask 2>/dev/null | grep -q 'Depends: linux-image-' || $([ "$(id -u)" = 0 ] || echo sudo) apt-get -qq update >&2
+	$ask | sed -n 's/.*Depends: *\(linux-image-[0-9][^ ]*\)/\1/p' | head -n 1
+}
+
+mkdir -p "$cache" || exit 2
+exec 9>"$cache/lock"
+flock 9 # tests run side by side
+package=$(kernel_package)
+kernel=$([ -n "$package" ] && unpacked "$package") || give_up "$flavour"
+busybox=$(unpacked busybox-static)/bin/busybox && [ -x "$busybox" ] || give_up busybox-static
+exec 9>&-
+vmlinuz=$(echo "$kernel"/boot/vmlinuz-*)
+modules=$(echo "$kernel"/lib/modules/*)
+
+module() { find "$modules" -name "$1.ko"; }
+
+# initrd NAME [FILE…]: an initial RAM disk with busybox, the FILEs in /bin, and /init from standard input
+initrd() {
+	local name=$1 root=$work/root.$1 m
+	shift
+	mkdir -p "$root"/{bin,dev,proc,sys,mnt,etc,m}
+	cp "$busybox" "$@" "$root/bin/"
+	for m in irqbypass kvm kvm-intel virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci \
+		virtio_blk failover net_failover virtio_net virtio_console virtio-rng; do
+		[ -z "$(module $m)" ] || cp "$(module $m)" "$root/m/"
+	done
+	echo 'root::0:0:root:/:/bin/sh' >"$root/etc/passwd"
+	{
+		echo '#!/bin/busybox sh'
+		echo '/bin/busybox --install -s /bin'
+		echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev'
+		echo 'load() { for m; do [ -e /m/$m.ko ] && insmod /m/$m.ko; done; }'
+		echo 'virtio() { load virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \'
+		echo '	failover net_failover virtio_net virtio_console virtio-rng; }'
+		cat
+	} >"$root/init"
+	chmod +x "$root/init"
+	(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$work/$name.gz"
+}
+
+# boot NAME OPTIONS…: run with that initrd; $status, the console in $work/out.txt, the rest in $work/err
+boot() {
+	local name=$1
+	shift
+	timeout 100 "$nestor" run --memory 512M --kernel "$vmlinuz" --initrd "$work/$name.gz" \
+		--append console=ttyS0 "$@" >"$work/out" 2>"$work/err"
+	status=$?
+	tr -d '\r' <"$work/out" >"$work/out.txt"
+}
+
+# expect WHAT PATTERN…: each is in the output, the system powered off, status 0
+expect() {
+	local what=$1 p
+	shift
+	[ "$status" = 0 ] || fail "$what: status $status"
+	for p in "$@" 'reboot: Power down'; do
+		grep -q -- "$p" "$work/out.txt" || fail "$what: missing: $p"
+	done
+}
+
+# expect_no_warnings WHAT [PATTERN]: no line of the kernel's log of warning or worse but for those that
+# PATTERN matches; whoever gives one says why they are right. The machine as such gives none.
+expect_no_warnings() {
+	if grep '^<[0-4]>' "$work/out.txt" | grep -v -- "${2:-^$}"; then
+		fail "$1: the kernel warns"
+	fi
+}
+
+# until_output FILE PATTERN: wait until it is there, 60 s at most
+until_output() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		grep -q -- "$2" "$1" 2>/dev/null && return 0
+		sleep 0.1
+	done
+	return 1
+}
