@@ -204,6 +204,7 @@ static int start_workers(struct host *h)
 		return -EINVAL;
 	}
 	int err = sched_init(&h->sched, &cfg);
+
 	if (err)
 		return err;
 	trace_hub_init(&h->hub);
@@ -459,6 +460,7 @@ static void tear_down(struct host *h)
 	free(h->worker);
 	if (h->sched.running)
 		sched_fini(&h->sched);
+	world_fini(&h->world);
 	trace_session_stop(h->session, NULL);
 	if (h->exec_log && h->exec_log != stderr)
 		fclose(h->exec_log);
@@ -471,6 +473,7 @@ int machine_run(const struct run_options *opts)
 	int status = EXIT_CODE_HOST;
 
 	*h = (struct host){.opts = opts};
+	world_init(&h->world);
 	if (vec_init() || start_exec_log(h))
 		goto out;
 	start_session(h);

@@ -12,6 +12,7 @@
 #include "l0/gdb/gdb.h"
 #include "l0/machine.h"
 #include "l0/worker.h"
+#include "l0/world.h"
 #include "trace/session.h"
 
 /* Why the run as a whole ends. */
@@ -25,6 +26,7 @@ struct host {
 	struct trace_session *session; /* NULL: not traced */
 	struct worker *worker;
 	u32 nworkers;
+	struct world world;
 	struct machine *machine[RUN_MAX_MACHINES];
 	u32 nmachines;
 	_Atomic u32 running; /* machines not stopped yet */

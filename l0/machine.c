@@ -110,8 +110,8 @@ static void bus_reset_machine(void *machine, enum bus_reset_kind kind)
 		machine_stop(m, STOP_SHUTDOWN, 0);
 		return;
 	}
-	m->reset_wanted = true;
 	m->reset_kind = kind;
+	__atomic_store_n(&m->reset_wanted, true, __ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < m->nvcpus; i++)
 		vp_request(&m->vcpu[i].vp, VP_ATTN_REQUEST);
 }
@@ -401,7 +401,7 @@ static int create_parts(struct machine *m, int *status)
 }
 
 /* The boot processor starts in the image, the others wait for a start-up IPI. */
-static int load_image(struct machine *m)
+int machine_load_image(struct machine *m)
 {
 	char line[BOOT_ERR_BYTES];
 	struct boot_request req = {
@@ -452,7 +452,7 @@ struct machine *machine_create(struct host *host, u32 id, const struct machine_d
 		machine_destroy(m);
 		return NULL;
 	}
-	err = load_image(m);
+	err = machine_load_image(m);
 	if (!err)
 		err = machine_load_symbols(m);
 	if (err) {
@@ -522,15 +522,6 @@ bool machine_is_dead(const struct machine *m)
 		if (vcpu_can_wake(&m->vcpu[i]))
 			return false;
 	return true;
-}
-
-void machine_reset(struct machine *m)
-{
-	m->reset_wanted = false;
-	if (m->reset_kind == BUS_RESET_HARD)
-		machine_stop(m, STOP_RESET, 0);
-	for (u32 i = 0; i < m->nvcpus && m->reset_kind == BUS_RESET_INIT; i++)
-		vp_request(&m->vcpu[i].vp, VP_ATTN_INIT);
 }
 
 static u32 vcpu_run_state(const struct vcpu *c)

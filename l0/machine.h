@@ -58,6 +58,7 @@ struct machine {
 	_Atomic bool stop_wanted; /* set by any VP: looked at between engine_run()s */
 	bool reset_wanted;
 	enum bus_reset_kind reset_kind;
+	bool has_firmware; /* something answers at the reset vector */
 	_Atomic bool stopped;
 	u32 stop_cause; /* STOP_CAUSE_* of event_enums.def */
 	u64 stop_status;
@@ -112,7 +113,10 @@ void machine_stop(struct machine *m, u32 cause, u64 status);
  */
 bool machine_is_dead(const struct machine *m);
 
-/* Act on a reset that a device asked for; the machine's processors are not in the engine. */
+/* The image into RAM, the processors to where it starts. Return: 0; -errno: said in one line. */
+int machine_load_image(struct machine *m) __must_check;
+
+/* Act on a reset that a device asked for; machine_reset.c. A worker between two instructions. */
 void machine_reset(struct machine *m);
 
 /* vm_start or vm_state and all its vCPUs, children and processes, through @w's context. */

@@ -576,8 +576,11 @@ void worker_loop_host(struct worker *w)
 	u64 limit = h->opts->for_ns ? h->opts->for_ns : CLOCK_NEVER;
 
 	worker_self = w;
+	world_enter(w);
 	while (!is_over(h)) {
 		bool blocked;
+		if (unlikely(h->world.wanted))
+			world_wait_slow(w);
 		if (worker_now(w) >= limit) {
 			host_stop(h, HOST_STOP_TIME);
 			break;
@@ -589,6 +592,7 @@ void worker_loop_host(struct worker *w)
 		if (blocked)
 			host_idle(w);
 	}
+	world_leave(w);
 	if (w->vcpu)
 		switch_out(w, SCHED_PUT_PREEMPT, SWITCH_STOPPED);
 	emit_scheduled(w, NULL, 0);

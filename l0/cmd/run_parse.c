@@ -24,6 +24,7 @@ enum {
 	KEY_NET,
 	KEY_CONSOLE,
 	KEY_RNG,
+	KEY_RESET,
 	KEY_SYMBOLS,
 	KEY_CLOCK,
 	KEY_IDLE,
@@ -281,6 +282,17 @@ static bool set_net(struct parse *p, struct machine_desc *m, const char *name, c
 	return device_spec_net(value, &m->net, err) || bad_value(p, name, "%s", err);
 }
 
+static bool set_reset(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	static const char *const words[] = {"exit", "reboot"};
+	unsigned i;
+
+	if (!take_word(p, name, value, words, ARRAY_SIZE(words), &i))
+		return false;
+	m->reboots = i == 1;
+	return true;
+}
+
 /* Options of a machine. *@known is false when @key is none. */
 static bool apply_machine(struct parse *p, const char *name, int key, const char *value,
 			  bool *known)
@@ -305,6 +317,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case KEY_NET: return set_net(p, m, name, value);
 	case KEY_CONSOLE: m->console = lab_relative(p, value); return true;
 	case KEY_RNG: m->rng = true; return true;
+	case KEY_RESET: return set_reset(p, m, name, value);
 	case KEY_SYMBOLS: return add_symbols(p, lab_relative(p, value));
 	}
 	*known = false;

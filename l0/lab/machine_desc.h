@@ -52,6 +52,7 @@ struct machine_desc {
 	struct machine_net net;
 	const char *console; /* of virtio: file, "-" (terminal); NULL: there is none */
 	bool rng;
+	bool reboots; /* a reset starts it again; false: it ends the machine */
 	u64 memory_bytes;
 	unsigned cpus;
 	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */

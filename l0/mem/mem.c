@@ -565,6 +565,21 @@ void mem_note_write(struct mem *m, u64 gpa, u64 len)
 	}
 }
 
+void mem_clear(struct mem *m)
+{
+	u64 frames = m->ram_bytes / PAGE_SIZE;
+
+	madvise(m->map.base, m->ram_bytes, MADV_DONTNEED); /* private and anonymous: zeros again */
+	for (u64 i = 0; i < frames; i++) {
+		u64 at = i * PAGE_SIZE;
+
+		if (mem_frame_is_guarded(&m->map.frames[i]))
+			note_frame(m, &m->map.frames[i],
+				   at < m->map.low_bytes ? at : MEM_HOLE_END + at - m->map.low_bytes,
+				   PAGE_SIZE);
+	}
+}
+
 u32 mem_mark_code(struct mem *m, u64 gpa, u64 len, bool *first)
 {
 	struct mem_frame *f = mem_frame(m, gpa);

@@ -85,6 +85,9 @@ u8 *mem_ram_base(const struct mem *m);
 
 const struct mem_map *mem_map(const struct mem *m);
 
+/* All of RAM reads zero again, as after mem_create(); the machine's processors do not run. */
+void mem_clear(struct mem *m);
+
 /*
  * Register a region / a port range; @name and @ops outlive @m. Both are meant for the time before
  * the VPs run. A region may not cover RAM.

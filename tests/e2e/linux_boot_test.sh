@@ -27,6 +27,17 @@ boot warn --clock virtual --engine jit </dev/null
 expect 'virtual clock' 'processors: 1$'
 cmp -s "$work/first" "$work/out" || fail 'two runs under the virtual clock, one by each engine, differ'
 
+initrd again <<'S'
+virtio
+if [ "$(head -c 5 /dev/vda)" = again ]; then poweroff -f; fi
+echo 'the first boot'
+echo again >/dev/vda; sync
+reboot -f
+S
+truncate -s 1M "$work/disk"
+boot again --cpus 2 --reset reboot --disk "$work/disk" </dev/null
+expect reboot 'the first boot' 'reboot: machine restart'
+
 mkfifo "$work/in"
 : >"$work/out"
 {

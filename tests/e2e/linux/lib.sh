@@ -11,7 +11,7 @@ trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 flavour=${NESTOR_KERNEL:-linux-image-cloud-amd64}
 
 give_up() { echo "no network: cannot download $1"; exit 77; }
-fail() { echo "$*"; [ -e "$work/out.txt" ] && tail -n 30 "$work/out.txt"; tail -n 5 "$work/err" 2>/dev/null; exit 1; }
+fail() { echo "$*"; [ -e "$work/out.txt" ] && tail -n 30 "$work/out.txt"; grep -v 'nothing is there' "$work/err" 2>/dev/null | tail -n 5; exit 1; }
 
 # unpacked PACKAGE: folder of the package's files; it is downloaded when the cache has none
 unpacked() {
