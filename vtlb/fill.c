@@ -278,50 +278,81 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	return finish(t, w.gpa, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
 }
 
-static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u32 access,
-						  struct vtlb_xl *xl, struct vtlb_fault *f)
+static enum vtlb_status untranslated(struct vtlb *t, u64 gva, struct vtlb_xl *xl)
+{
+	xl->guest_gpa = gva;
+	xl->bytes = PAGE_SIZE;
+	xl->global = false;
+	return finish(t, gva, VTLB_ACCESS_MASK, xl);
+}
+
+static __always_inline enum vtlb_status use_hit(struct vtlb_vp *v, u64 gva, const struct hit *h,
+						u32 prot, struct vtlb_xl *xl)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	u64 gpa = leaf_gpa(h->leaf) | (gva & mask_low(h->shift));
+
+	v->n_hit++;
+	note_soft(p, h->leaf, gva);
+	xl->guest_gpa = v->ctx.eptp ? VTLB_NO_GPA : gpa;
+	xl->bytes = 1ull << h->shift;
+	xl->global = h->leaf & LEAF_G;
+	return finish(p->t, gpa, prot, xl);
+}
+
+/* Strict, adversarial, audit, the detector, and no address space at all. */
+static __noinline enum vtlb_status translate_special(struct vtlb_vp *v, u64 gva, u32 access,
+						     struct vtlb_xl *xl, struct vtlb_fault *f)
 {
 	struct vtlb_vp_priv *p = v->priv;
 	struct vtlb *t = p->t;
 	struct hit h;
 
-	gva &= p->gva_mask;
-	v->n_translate++;
-	if (unlikely(p->stale))
+	if (p->stale)
 		stale_poll(v);
-	if (unlikely(t->cfg.mode != VTLB_NORMAL) &&
+	if (t->cfg.mode != VTLB_NORMAL &&
 	    (t->cfg.mode == VTLB_STRICT || rng_below(&p->rng, ADVERSARIAL_DROP) == 0))
 		return fill(v, gva, access, xl, f);
-	if (unlikely(!p->sas)) { /* neither paging nor EPT */
-		xl->guest_gpa = gva;
-		xl->bytes = PAGE_SIZE;
-		xl->global = false;
-		return finish(t, gva, VTLB_ACCESS_MASK, xl);
-	}
-	if (unlikely(p->held) && held_find(p, gva, access, &h))
+	if (!p->sas)
+		return untranslated(t, gva, xl);
+	if (p->held && held_find(p, gva, access, &h))
 		__atomic_fetch_add(&t->stats.held_hits, 1, __ATOMIC_RELAXED);
-	else if (unlikely(!look_up(p, gva, &h)))
+	else if (!look_up(p, gva, &h))
 		return fill(v, gva, access, xl, f);
-	else if (unlikely(p->held))
+	else if (p->held)
 		held_put(p, gva, &h, VTLB_NO_GPA);
+	u32 prot = leaf_prot(p->perm, p->pkru, h.leaf, access);
+
+	if (access & VTLB_ACCESS_MASK & ~prot)
+		return fill(v, gva, access, xl, f);
+	enum vtlb_status st = use_hit(v, gva, &h, prot, xl);
+
+	if (p->stale)
+		stale_check(v, gva, access, &h, xl->gpa);
+	if (t->cfg.audit)
+		audit_hit(v, gva, access, xl);
+	return st;
+}
+
+static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u32 access,
+						  struct vtlb_xl *xl, struct vtlb_fault *f)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	struct hit h;
+
+	gva &= p->gva_mask;
+	v->n_translate++;
+	if (unlikely(p->is_special))
+		return translate_special(v, gva, access, xl, f);
+	if (unlikely(!p->sas)) /* neither paging nor EPT */
+		return untranslated(p->t, gva, xl);
+	if (unlikely(!look_up(p, gva, &h)))
+		return fill(v, gva, access, xl, f);
 	u32 prot = leaf_prot(p->perm, p->pkru, h.leaf, access);
 
 	if (unlikely(access & VTLB_ACCESS_MASK & ~prot))
 		return fill(v, gva, access, xl, f);
-	v->n_hit++;
-	note_soft(p, h.leaf, gva);
-	u64 gpa = leaf_gpa(h.leaf) | (gva & mask_low(h.shift));
-
-	xl->guest_gpa = v->ctx.eptp ? VTLB_NO_GPA : gpa;
-	xl->bytes = 1ull << h.shift;
-	xl->global = h.leaf & LEAF_G;
-	enum vtlb_status st = finish(t, gpa, prot, xl);
-
-	if (unlikely(p->stale))
-		stale_check(v, gva, access, &h, gpa);
-	if (unlikely(t->cfg.audit))
-		audit_hit(v, gva, access, xl);
-	return st;
+	return use_hit(v, gva, &h, prot, xl);
 }
 
 enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,

@@ -11,7 +11,7 @@
 #include "l0/base/log.h"
 #include "vtlb/priv.h"
 
-#define SPINS_BEFORE_YIELD 64u
+#define SPINS_BEFORE_YIELD 16u /* well under 1 us */
 
 void vtlb_spin_lock(_Atomic u32 *lock)
 {
@@ -245,6 +245,7 @@ int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id)
 		return -ENOMEM;
 	}
 	p->t = t;
+	p->is_special = t->cfg.mode != VTLB_NORMAL || t->cfg.audit || p->stale;
 	p->gva_mask = 0xffffffff;
 	p->rng = hash_combine(t->cfg.seed, id);
 	p->view[0].is_used = true; /* neither paging nor EPT */

@@ -206,6 +206,7 @@ struct vtlb_vp_priv {
 	/* What the soft TLB may hold of pages larger than 4 KiB, as small Bloom filters. */
 	u64 soft_2m, soft_1g;
 	u64 rng;
+	bool is_special;     /* a translation takes more than a look-up: a mode, the audit */
 	struct held *held;   /* [HELD_SLOTS] in adversarial mode and for the detector, or NULL */
 	struct stale *stale; /* the detector's, or NULL */
 
