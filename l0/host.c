@@ -1,6 +1,7 @@
 #include "l0/host.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,22 +309,48 @@ static int start_gdb(struct host *h)
 	return 0;
 }
 
+/*
+ * LTTng keeps a ring for each host CPU. In a flight recorder's, a thread that moves from one to
+ * another and back leaves old events in the one and a hole behind them: its threads do not move.
+ */
+static void pin_for_flight(const struct worker *w)
+{
+	cpu_set_t may, one;
+	u32 nth;
+
+	if (!w->host->opts->flight_bytes || sched_getaffinity(0, sizeof(may), &may))
+		return;
+	nth = w->id % (u32)CPU_COUNT(&may);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &may) || nth-- != 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one); /* a hole is reported, should it fail */
+		return;
+	}
+}
+
 static void *worker_thread(void *arg)
 {
+	pin_for_flight(arg);
 	worker_loop_host(arg);
 	return NULL;
 }
 
 static void run(struct host *h)
 {
+	u32 started = 1;
+
 	if (h->clock.kind == CLOCK_KIND_VIRTUAL) {
+		pin_for_flight(&h->worker[0]);
 		worker_loop_virtual(h);
 		return;
 	}
-	u32 started = 1;
 	for (; started < h->nworkers; started++)
 		if (pthread_create(&h->worker[started].thread, NULL, worker_thread, &h->worker[started]))
 			break;
+	pin_for_flight(&h->worker[0]);
 	worker_loop_host(&h->worker[0]);
 	for (u32 i = 1; i < started; i++)
 		pthread_join(h->worker[i].thread, NULL);
