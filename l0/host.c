@@ -477,8 +477,10 @@ static void tear_down(struct host *h)
 	for (u32 i = 0; i < h->nmachines && h->opts->stats; i++)
 		if (h->machine[i])
 			stats_print(h->machine[i], stderr);
-	for (u32 i = 0; i < h->nmachines; i++)
+	for (u32 i = 0; i < h->nmachines; i++) {
+		machine_dump_screen(h->machine[i]);
 		machine_destroy(h->machine[i]);
+	}
 	for (u32 i = 0; i < RUN_MAX_MACHINES; i++)
 		chardev_close(h->serial[i]);
 	chardev_close(h->console);

@@ -14,6 +14,7 @@
 #include "l0/cmd/exit_codes.h"
 #include "l0/dev/chardev.h"
 #include "l0/dev/lapic.h"
+#include "l0/dev/rom.h"
 #include "l0/host.h"
 #include "l0/jit/jit.h"
 
@@ -265,6 +266,8 @@ static void hook_init_signal(struct vp *vp)
 	exit_vp_reset(vp, &c->nv, true);
 	lapic_init(lapic_of(vp));
 	vp->cpu.activity = vp->id == 0 ? ACTIVITY_ACTIVE : ACTIVITY_WAIT_SIPI;
+	if (c->machine->rom)
+		vp->cpu.seg[SEG_CS].base = FIRMWARE_RESET_BASE;
 	engine_state_changed(vp);
 }
 
@@ -400,6 +403,18 @@ static int create_parts(struct machine *m, int *status)
 	return err;
 }
 
+static int load_firmware(struct machine *m, char *line, size_t bytes)
+{
+	u64 n;
+	const u8 *rom = rom_contents(m->rom, &n);
+	int err = boot_firmware(m->mem, m->desc->image, rom, n, m->nvcpus, &m->boot, line, bytes);
+
+	if (err)
+		return err;
+	snprintf(line, bytes, "%s: out of host memory", m->desc->image);
+	return machine_configure_firmware(m);
+}
+
 /* The boot processor starts in the image, the others wait for a start-up IPI. */
 int machine_load_image(struct machine *m)
 {
@@ -410,7 +425,8 @@ int machine_load_image(struct machine *m)
 		.initrd = m->desc->initrd,
 		.nvps = m->nvcpus,
 	};
-	int err = boot_load(m->mem, &req, &m->boot, line, sizeof(line));
+	int err = m->rom ? load_firmware(m, line, sizeof(line))
+			 : boot_load(m->mem, &req, &m->boot, line, sizeof(line));
 
 	if (err) {
 		fprintf(stderr, "nestor: %s\n", line);

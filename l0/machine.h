@@ -17,9 +17,12 @@
 #include "l0/track/track.h"
 
 struct chardev;
+struct fw_cfg;
 struct host;
 struct machine;
+struct rom;
 struct uart;
+struct vga;
 struct virtio_console;
 struct worker;
 
@@ -51,6 +54,9 @@ struct machine {
 	struct boot_state boot;
 	struct chardev *serial, *debugcon;
 	struct uart *uart;
+	struct rom *rom; /* firmware; NULL: the image starts without */
+	struct fw_cfg *fw_cfg;
+	struct vga *vga;
 	struct chardev *console_out; /* of the virtio console; owned */
 	struct virtio_console *console;
 	bool console_is_terminal;
@@ -58,7 +64,6 @@ struct machine {
 	_Atomic bool stop_wanted; /* set by any VP: looked at between engine_run()s */
 	bool reset_wanted;
 	enum bus_reset_kind reset_kind;
-	bool has_firmware; /* something answers at the reset vector */
 	_Atomic bool stopped;
 	u32 stop_cause; /* STOP_CAUSE_* of event_enums.def */
 	u64 stop_status;
@@ -87,6 +92,12 @@ void machine_list_symbols(struct machine *m, FILE *out);
  * about it has been printed: the user's fault (EXIT_CODE_USAGE).
  */
 int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops, int *status) __must_check;
+
+/* What firmware is to know of the machine, after boot_firmware(). Return: 0, -ENOMEM. */
+int machine_configure_firmware(struct machine *m) __must_check;
+
+/* The text screen to where --vga-dump says, if it does; the machine has stopped. */
+void machine_dump_screen(struct machine *m);
 
 /* Characters that the user typed or scripted: for the virtio console, else the first serial port. */
 size_t machine_input(struct machine *m, const void *bytes, size_t n);

@@ -1,7 +1,10 @@
 /* machine_devices.c - the devices of a machine by its description, see machine.h */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,18 +15,23 @@
 #include "l0/dev/deadline_port.h"
 #include "l0/dev/debugexit.h"
 #include "l0/dev/e9.h"
+#include "l0/dev/fw_cfg.h"
 #include "l0/dev/ioapic.h"
 #include "l0/dev/lapic.h"
+#include "l0/dev/pci.h"
 #include "l0/dev/pic8259.h"
 #include "l0/dev/pit8254.h"
+#include "l0/dev/rom.h"
 #include "l0/dev/rtc.h"
 #include "l0/dev/uart16550.h"
 #include "l0/dev/usernet.h"
+#include "l0/dev/vga.h"
 #include "l0/dev/virtio_blk.h"
 #include "l0/dev/virtio_console.h"
 #include "l0/dev/virtio_rng.h"
 #include "l0/host.h"
 
+#define VGA_BIOS_MAX (256 * 1024)
 /* The first three bytes are those that other monitors use, locally administered. */
 #define MAC_ADDRESS(vm) {0x52, 0x54, 0x00, 0x12, 0x34, (u8)(0x56 + (vm))}
 
@@ -89,6 +97,14 @@ static int create_console(struct machine *m, int *status)
 	return err;
 }
 
+static int create_rom(struct machine *m, int *status)
+{
+	char err[ROM_ERR_BYTES];
+
+	m->rom = rom_create(&m->bus, m->desc->image, err);
+	return m->rom ? 0 : usage_error(m, "firmware", err, status);
+}
+
 /* What the user chose, on the PCI bus in this order. */
 static int create_virtio(struct machine *m, int *status)
 {
@@ -134,7 +150,111 @@ int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops,
 	if ((err = debugexit_create(&m->bus)) || (err = e9_create(&m->bus, m->debugcon)) ||
 	    (err = deadline_port_create(&m->bus)) || (err = board_create(&m->bus, epoch)))
 		return err;
-	return create_virtio(m, status);
+	m->fw_cfg = fw_cfg_create(&m->bus, &err);
+	if (m->fw_cfg)
+		m->vga = vga_create(&m->bus, &err);
+	if (!err && m->desc->is_firmware)
+		err = create_rom(m, status);
+	return err ? err : create_virtio(m, status);
+}
+
+struct e820_entry {
+	u64 base, bytes;
+	u32 type;
+} __packed;
+
+/* A command of SeaBIOS's table loader: put a file where the system looks for it. */
+struct loader_allocate {
+	u32 command;
+	char file[FW_CFG_NAME_BYTES];
+	u32 align;
+	u8 zone;
+	u8 padding[63];
+} __packed;
+BUILD_ASSERT_SIZE(struct loader_allocate, 128);
+#define LOADER_ALLOCATE 1u
+#define ZONE_FSEG 2u
+#define E820_RAM 1u
+#define E820_RESERVED 2u
+
+static int set_memory_map(struct machine *m)
+{
+	u64 ram = mem_ram_bytes(m->mem), low = MIN(ram, MEM_HOLE_START);
+	const struct e820_entry map[] = {
+		{0, m->boot.ram_end, E820_RAM},
+		{m->boot.ram_end, low - m->boot.ram_end, E820_RESERVED},
+		{PCI_ECAM, PCI_ECAM_BYTES, E820_RESERVED},
+		{MEM_HOLE_END, ram - low, E820_RAM},
+	};
+
+	return fw_cfg_set(m->fw_cfg, "etc/e820", map, sizeof(map) - (ram > low ? 0 : sizeof(map[0])));
+}
+
+static int set_tables(struct machine *m)
+{
+	const struct loader_allocate load = {
+		.command = LOADER_ALLOCATE, .file = "etc/acpi/rsdp", .align = 16, .zone = ZONE_FSEG};
+	static u8 smbios[SMBIOS_TABLES_MAX];
+	u8 anchor[SMBIOS_ANCHOR_BYTES];
+	u32 n = boot_smbios(m->mem, m->nvcpus, smbios, anchor);
+	int err = fw_cfg_set(m->fw_cfg, "etc/acpi/rsdp", m->boot.rsdp, sizeof(m->boot.rsdp));
+
+	if (!err)
+		err = fw_cfg_set(m->fw_cfg, "etc/table-loader", &load, sizeof(load));
+	if (!err)
+		err = fw_cfg_set(m->fw_cfg, "etc/smbios/smbios-tables", smbios, n);
+	return err ? err : fw_cfg_set(m->fw_cfg, "etc/smbios/smbios-anchor", anchor, sizeof(anchor));
+}
+
+/* The VGA BIOS that lies beside the firmware, as Debian's package has it. */
+static int set_vga_bios(struct machine *m)
+{
+	const char *slash = strrchr(m->desc->image, '/');
+	char path[4096];
+	struct stat st;
+	int err = 0;
+
+	snprintf(path, sizeof(path), "%.*svgabios-isavga.bin", slash ? (int)(slash + 1 - m->desc->image) : 0,
+		 m->desc->image);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	u8 *rom = !fstat(fd, &st) && st.st_size > 0 && st.st_size <= VGA_BIOS_MAX ? malloc((size_t)st.st_size) : NULL;
+
+	if (rom && read(fd, rom, (size_t)st.st_size) == st.st_size)
+		err = fw_cfg_set(m->fw_cfg, "vgaroms/isavga.bin", rom, (u32)st.st_size);
+	free(rom);
+	close(fd);
+	return err;
+}
+
+int machine_configure_firmware(struct machine *m)
+{
+	static const u64 serial_console = PORT_COM1, no_menu = 0;
+	int err = set_memory_map(m);
+
+	if (!err)
+		err = set_tables(m);
+	if (!err)
+		err = set_vga_bios(m);
+	if (!err)
+		err = fw_cfg_set(m->fw_cfg, "etc/sercon-port", &serial_console, sizeof(serial_console));
+	return err ? err : fw_cfg_set(m->fw_cfg, "etc/show-boot-menu", &no_menu, sizeof(no_menu));
+}
+
+void machine_dump_screen(struct machine *m)
+{
+	const char *path = m->desc->vga_dump;
+	FILE *to = !path ? NULL : strcmp(path, "-") ? fopen(path, "w") : stderr;
+
+	if (path && !to)
+		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path, strerror(errno));
+	if (!to)
+		return;
+	vga_dump(m->vga, to);
+	if (to != stderr && fclose(to))
+		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path, strerror(errno));
 }
 
 size_t machine_input(struct machine *m, const void *bytes, size_t n)

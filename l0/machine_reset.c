@@ -54,7 +54,7 @@ void machine_reset(struct machine *m)
 	/* several processors may have asked: once */
 	if (!__atomic_exchange_n(&m->reset_wanted, false, __ATOMIC_SEQ_CST))
 		return;
-	if (m->reset_kind == BUS_RESET_HARD || !m->has_firmware) {
+	if (m->reset_kind == BUS_RESET_HARD || !m->rom) {
 		if (m->desc->reboots)
 			reboot(m);
 		else

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "l0/cmd/value.h"
+#include "l0/dev/vga.h"
 #include "l0/host.h"
 
 #define POLL_PERIOD_NS NS_PER_MS
@@ -56,6 +57,15 @@ bool terminal_can_wake(const struct terminal *t)
 	return t && !t->at_end;
 }
 
+static void show_screen(struct terminal *t)
+{
+	if (worker_self->vcpu)
+		vp_vec_park(&worker_self->vcpu->vp);
+	fputs("\n--- the VGA text screen ---\n", stderr);
+	vga_dump(t->machine->vga, stderr);
+	fputs("---\n", stderr);
+}
+
 /* Ctrl-A is a prefix on a terminal. Return: whether @ch goes to the guest. */
 static bool filter(struct terminal *t, u8 ch)
 {
@@ -65,6 +75,8 @@ static bool filter(struct terminal *t, u8 ch)
 		t->escaped = false;
 		if (ch == 'x' || ch == 'X')
 			host_stop(t->host, HOST_STOP_USER);
+		if (ch == 'v' || ch == 'V')
+			show_screen(t);
 		return ch == ESCAPE;
 	}
 	t->escaped = ch == ESCAPE;

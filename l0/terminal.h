@@ -1,6 +1,6 @@
 /*
  * The terminal of a run: standard input to a machine's first serial port. Raw mode only when standard
- * input is a terminal; then Ctrl-A x quits, Ctrl-A Ctrl-A sends one Ctrl-A. Standard input at its end
+ * input is a terminal; then Ctrl-A x quits, Ctrl-A v shows the VGA text screen, Ctrl-A Ctrl-A sends one Ctrl-A. Standard input at its end
  * is fine. Polled by worker 0, at most once a millisecond of host time.
  */
 #ifndef L0_TERMINAL_H

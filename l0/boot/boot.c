@@ -26,6 +26,7 @@ static const struct boot_format *const formats[] = {
 const char *boot_kind_name(enum boot_kind kind)
 {
 	static const char *const names[BOOT_KIND_COUNT] = {
+		[BOOT_FIRMWARE] = "firmware",
 		[BOOT_MULTIBOOT1] = "multiboot 1",
 		[BOOT_MULTIBOOT2] = "multiboot 2",
 		[BOOT_BZIMAGE] = "Linux bzImage",
@@ -264,4 +265,24 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
 		ret = load_image(&c);
 	free(c.image.data);
 	return ret;
+}
+
+#define SHADOW_MAX (256 * KIB)
+#define ACPI_AREA (64 * KIB)
+#define FIRMWARE_MIN_RAM (8 * MIB)
+
+int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, u32 nvps, struct boot_state *out,
+		  char *err, size_t err_bytes)
+{
+	struct boot_ctx c = {
+		.m = m, .out = out, .image.path = path, .err = err, .err_bytes = err_bytes};
+	u64 shadow = MIN(bytes, (u64)SHADOW_MAX), low = MIN(mem_ram_bytes(m), MEM_HOLE_START);
+
+	*out = (struct boot_state){.kind = BOOT_FIRMWARE};
+	if (low < FIRMWARE_MIN_RAM)
+		return boot_fail(&c, path, -E2BIG, "firmware needs a machine of 8 MiB at least");
+	out->ram_end = low - ACPI_AREA;
+	int ret = mem_write(m, MIB - shadow, rom + bytes - shadow, shadow);
+
+	return ret ? ret : firmware_write_acpi(&c, nvps, out->ram_end, low, out->rsdp);
 }

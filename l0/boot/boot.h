@@ -22,6 +22,8 @@
 #define BOOT_AREA_END 0x9fc00ull
 
 #define BOOT_MAX_MODULES 32u
+/* Firmware starts in its copy below 1 MiB: F000:FFF0 with this base of CS, not 0xffff0000. */
+#define FIRMWARE_RESET_BASE 0xf0000ull
 #define BOOT_ERR_BYTES 512u
 
 #define MULTIBOOT1_BOOT_MAGIC 0x2badb002u
@@ -41,6 +43,7 @@ struct boot_request {
 };
 
 enum boot_kind {
+	BOOT_FIRMWARE, /* at its reset vector */
 	BOOT_MULTIBOOT1,
 	BOOT_MULTIBOOT2,
 	BOOT_BZIMAGE,
@@ -61,6 +64,8 @@ struct boot_state {
 	u32 gdt_limit;
 	u64 info_gpa;  /* the information structure of the image's kind */
 	u64 image_end; /* first byte behind the highest segment */
+	u64 ram_end;   /* for firmware: end of low RAM that is free; ACPI tables follow */
+	u8 rsdp[36];   /* for firmware: what the system is to find */
 };
 
 /**
@@ -75,11 +80,28 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
 	      size_t err_bytes) __must_check;
 
 /**
+ * boot_firmware - prepare a machine that starts in its firmware
+ * @path: for messages
+ * @rom, @bytes: its contents, a multiple of 64 KiB; the last 256 KiB are copied below 1 MiB
+ * @nvps: processors that the ACPI tables name
+ * Return: as boot_load().
+ */
+int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, u32 nvps, struct boot_state *out,
+		  char *err, size_t err_bytes) __must_check;
+
+/**
  * boot_apply - put a processor into the state that @b describes
  * @cpu: as after engine_reset(); registers that the boot contract does not name are kept. The
  * caller then tells the engine (engine_state_changed()).
  */
 void boot_apply(const struct boot_state *b, struct cpu_state *cpu);
+
+#define SMBIOS_ANCHOR_BYTES 31u
+#define SMBIOS_TABLES_MAX 16384u
+
+/* The machine's SMBIOS structures and their entry point without an address, for firmware. Return: bytes
+ * of @tables (SMBIOS_TABLES_MAX). */
+u32 boot_smbios(const struct mem *m, u32 nvps, u8 *tables, u8 anchor[SMBIOS_ANCHOR_BYTES]);
 
 /* Name of a kind, for messages. */
 const char *boot_kind_name(enum boot_kind kind);

@@ -7,10 +7,12 @@
 #include "l0/boot/firmware.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "l0/arch/ports.h"
 #include "l0/boot/aml.h"
+#include "l0/boot/smbios.h"
 
 #define TABLE_MAX 4096u
 #define XSDT_ENTRIES 4u
@@ -71,7 +73,8 @@ BUILD_ASSERT_SIZE(struct acpi_fadt, 244);
 #define PCI_GSI_FIRST 16u
 #define PCI_GSI_COUNT 4u
 #define PCI_MEMORY_START 0xc0000000u
-#define PCI_MEMORY_END 0xe0000000u
+#define PCI_MEMORY_END 0xfec00000u
+#define WINDOW_BYTES 26u
 
 #define RESET_VALUE 0x06
 #define LAT_UNSUPPORTED_C2 101
@@ -84,7 +87,8 @@ BUILD_ASSERT_SIZE(struct acpi_fadt, 244);
 
 struct firmware {
 	struct boot_ctx *c;
-	u64 next;
+	u64 next, end; /* of the area for tables */
+	bool has_vga;
 	u32 nvps;
 	u64 xsdt[XSDT_ENTRIES];
 	u32 tables;
@@ -109,8 +113,8 @@ static u64 put(struct firmware *f, const void *data, u32 n, u32 align)
 
 	if (f->err)
 		return 0;
-	if (at + n > FIRMWARE_END || mem_write(f->c->m, at, data, n)) {
-		f->err = boot_fail(f->c, f->c->req->image, -E2BIG,
+	if (at + n > f->end || mem_write(f->c->m, at, data, n)) {
+		f->err = boot_fail(f->c, f->c->image.path, -E2BIG,
 				   "no room for the firmware tables");
 		return 0;
 	}
@@ -176,22 +180,31 @@ static void put_prt(struct aml *a)
 	aml_close(a, at);
 }
 
-/* The root bus: bus 0 alone, no I/O window, memory from the end of low RAM to the ECAM. */
+/* A window of the root bus: 32-bit memory, writable, not cached, from @start to @last. */
+static void memory_window(u8 *res, u32 start, u32 last)
+{
+	static const u8 head[] = {0x87, 0x17, 0, 0, 0x0c, 1};
+	u32 bytes = last - start + 1;
+
+	memcpy(res, head, sizeof(head));
+	memcpy(res + 10, &start, 4);
+	memcpy(res + 14, &last, 4);
+	memcpy(res + 22, &bytes, 4);
+}
+
+/* The root bus: bus 0 alone, no I/O window, memory from the end of low RAM to the I/O APIC. */
 static void put_pci(struct aml *a)
 {
-	const u32 start = PCI_MEMORY_START, last = PCI_MEMORY_END - 1, bytes = last - start + 1;
 	u8 res[] = {/* bus numbers 0-0, 16-bit */
 		    0x88, 0x0d, 0, 2, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
 		    /* the configuration ports, consumed by the bridge itself */
 		    0x47, 1, 0xf8, 0x0c, 0xf8, 0x0c, 1, 8,
-		    /* memory, 32-bit, writable, not cached */
-		    0x87, 0x17, 0, 0, 0x0c, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-		    0, 0, 0x79, 0};
-	u8 *memory = res + 16 + 8 + 10;
+		    /* two memory windows, and the end */
+		    [24 + 2 * WINDOW_BYTES] = 0x79, 0};
 
-	memcpy(memory, &start, 4);
-	memcpy(memory + 4, &last, 4);
-	memcpy(memory + 12, &bytes, 4);
+	memory_window(res + 24, PCI_MEMORY_START, FIRMWARE_ECAM - 1);
+	memory_window(res + 24 + WINDOW_BYTES, FIRMWARE_ECAM + FIRMWARE_ECAM_BYTES,
+		      PCI_MEMORY_END - 1);
 	u32 at = aml_open(a, "\x5b\x82");
 
 	aml_string(a, "PCI0");
@@ -257,7 +270,7 @@ static void put_fadt(struct firmware *f, u64 facs, u64 dsdt)
 		.p_lvl2_lat = LAT_UNSUPPORTED_C2,
 		.p_lvl3_lat = LAT_UNSUPPORTED_C3,
 		.century = 0x32,
-		.iapc_boot_arch = IAPC_LEGACY | IAPC_8042 | IAPC_NO_VGA,
+		.iapc_boot_arch = IAPC_LEGACY | IAPC_8042 | (f->has_vga ? 0 : IAPC_NO_VGA),
 		.flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT |
 			 FADT_RESET_REG,
 		.reset_reg = io_register(PORT_RESET, 8),
@@ -340,23 +353,22 @@ static void put_mcfg(struct firmware *f)
 	list_table(f, put_table(f, &t, sizeof(t)));
 }
 
-static void put_root(struct firmware *f)
+static void put_root(struct firmware *f, u8 *rsdp)
 {
 	u8 table[sizeof(struct acpi_header) + sizeof(f->xsdt)];
-	u8 rsdp[FIRMWARE_RSDP_BYTES] = "RSD PTR ";
 
+	memset(rsdp, 0, FIRMWARE_RSDP_BYTES);
+	memcpy(rsdp, "RSD PTR ", 8);
 	memcpy(table + sizeof(struct acpi_header), f->xsdt, sizeof(f->xsdt));
 	fill_header((struct acpi_header *)table, "XSDT", 1, sizeof(table));
 	u64 xsdt = put_table(f, table, sizeof(table));
 
 	memcpy(rsdp + 9, "NESTOR", 6);
 	rsdp[15] = 2; /* revision; no RSDT: 32-bit systems that need one read the MP table */
-	rsdp[20] = sizeof(rsdp);
+	rsdp[20] = FIRMWARE_RSDP_BYTES;
 	memcpy(rsdp + 24, &xsdt, 8);
 	rsdp[8] = checksum(rsdp, 20);
-	rsdp[32] = checksum(rsdp, sizeof(rsdp));
-	if (!f->err && mem_write(f->c->m, FIRMWARE_RSDP, rsdp, sizeof(rsdp)))
-		f->err = -EFAULT;
+	rsdp[32] = checksum(rsdp, FIRMWARE_RSDP_BYTES);
 }
 
 /* ---- MP table -------------------------------------------------------------------------------- */
@@ -429,22 +441,55 @@ static void put_bda(struct firmware *f)
 		f->err = -EFAULT;
 }
 
+static void put_acpi(struct firmware *f, u8 *rsdp)
+{
+	u64 facs = put_facs(f), dsdt = put_dsdt(f);
+
+	put_fadt(f, facs, dsdt);
+	put_madt(f);
+	put_hpet(f);
+	put_mcfg(f);
+	put_root(f, rsdp);
+}
+
+static int put_smbios(struct firmware *f)
+{
+	struct smbios *s = malloc(sizeof(*s));
+	u8 anchor[SMBIOS_ANCHOR_BYTES];
+
+	if (!s)
+		return boot_fail(f->c, f->c->image.path, -ENOMEM, "out of host memory");
+	smbios_build(s, mem_ram_bytes(f->c->m), f->nvps);
+	smbios_anchor(s, (u32)put(f, s->tables, s->bytes, 16), anchor);
+	put(f, anchor, sizeof(anchor), 16);
+	free(s);
+	return 0;
+}
+
 int firmware_write(struct boot_ctx *c, u32 nvps)
 {
+	u8 rsdp[FIRMWARE_RSDP_BYTES];
 	struct firmware f = {
 		.c = c,
 		.nvps = nvps ? nvps : 1,
 		.next = FIRMWARE_RSDP + ALIGN_UP(FIRMWARE_RSDP_BYTES, 16u),
+		.end = FIRMWARE_END,
 	};
 
 	put_bda(&f);
 	put_mp(&f);
-	u64 facs = put_facs(&f), dsdt = put_dsdt(&f);
+	put_acpi(&f, rsdp);
+	int err = put_smbios(&f);
 
-	put_fadt(&f, facs, dsdt);
-	put_madt(&f);
-	put_hpet(&f);
-	put_mcfg(&f);
-	put_root(&f);
+	if (err || f.err)
+		return err ? err : f.err;
+	return mem_write(c->m, FIRMWARE_RSDP, rsdp, sizeof(rsdp));
+}
+
+int firmware_write_acpi(struct boot_ctx *c, u32 nvps, u64 start, u64 end, u8 *rsdp)
+{
+	struct firmware f = {.c = c, .nvps = nvps ? nvps : 1, .next = start, .end = end, .has_vga = true};
+
+	put_acpi(&f, rsdp);
 	return f.err;
 }

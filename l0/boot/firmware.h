@@ -14,6 +14,12 @@
 /* Write everything for a machine of @nvps processors. Return: 0, or -errno with the message set. */
 int firmware_write(struct boot_ctx *c, u32 nvps) __must_check;
 
+/*
+ * firmware_write_acpi - the ACPI tables alone, into RAM from @start to @end, for a machine that starts
+ * in firmware of its own, which shows @rsdp to the system. Return: as above.
+ */
+int firmware_write_acpi(struct boot_ctx *c, u32 nvps, u64 start, u64 end, u8 *rsdp) __must_check;
+
 #define FIRMWARE_START 0xf0000ull
 #define FIRMWARE_END 0x100000ull
 /* Configuration space of PCI bus 0 by memory (PCI_ECAM of l0/dev/pci.h). */

@@ -166,6 +166,10 @@ void boot_apply(const struct boot_state *b, struct cpu_state *cpu)
 {
 	const struct seg data = {.sel = GDT_DATA << 3, .ar = AR_DATA, .limit = ~0u};
 
+	if (b->kind == BOOT_FIRMWARE) {
+		cpu->seg[SEG_CS].base = FIRMWARE_RESET_BASE;
+		return;
+	}
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
 	cpu->gpr[RAX] = b->rax;
 	cpu->gpr[RBX] = b->rbx;

@@ -77,7 +77,7 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 	"[machine NAME] for each machine with image, append, memory and the other options of a " \
 	"machine as keys, and a section [host] for the rest.\n\n" \
 	"With one machine and no viewer its first serial port is standard input and output; " \
-	"Ctrl-A x ends the run."
+	"Ctrl-A x ends the run, Ctrl-A v shows the VGA text screen."
 
 const struct cmd cmd_run = {
 	.name = "run",

@@ -25,6 +25,8 @@ enum {
 	KEY_CONSOLE,
 	KEY_RNG,
 	KEY_RESET,
+	KEY_FIRMWARE,
+	KEY_VGA_DUMP,
 	KEY_SYMBOLS,
 	KEY_CLOCK,
 	KEY_IDLE,
@@ -56,6 +58,7 @@ const struct cmd_option run_cmd_options[RUN_CMD_NOPTIONS] = {
 };
 
 #define MAX_SYMBOL_ARGS 64
+#define DEFAULT_FIRMWARE "/usr/share/seabios/bios-256k.bin" /* Debian's package seabios */
 
 struct parse {
 	const struct cmd *cmd;
@@ -256,6 +259,14 @@ static bool add_image(struct parse *p, const char *image)
 	return true;
 }
 
+static bool add_firmware(struct parse *p, const char *path)
+{
+	if (!add_image(p, path))
+		return false;
+	p->current->is_firmware = true;
+	return true;
+}
+
 static bool add_symbols(struct parse *p, const char *value)
 {
 	if (p->nsymbols == MAX_SYMBOL_ARGS)
@@ -290,6 +301,7 @@ static bool set_reset(struct parse *p, struct machine_desc *m, const char *name,
 	if (!take_word(p, name, value, words, ARRAY_SIZE(words), &i))
 		return false;
 	m->reboots = i == 1;
+	m->reset_given = true;
 	return true;
 }
 
@@ -318,6 +330,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case KEY_CONSOLE: m->console = lab_relative(p, value); return true;
 	case KEY_RNG: m->rng = true; return true;
 	case KEY_RESET: return set_reset(p, m, name, value);
+	case KEY_VGA_DUMP: m->vga_dump = lab_relative(p, value); return true;
 	case KEY_SYMBOLS: return add_symbols(p, lab_relative(p, value));
 	}
 	*known = false;
@@ -415,6 +428,8 @@ static bool apply(struct parse *p, int key, const char *value)
 
 	if (key == 'k')
 		return add_image(p, value);
+	if (key == KEY_FIRMWARE)
+		return add_firmware(p, value);
 	ok = apply_machine(p, name, key, value, &known);
 	if (!known) {
 		known = true;
@@ -452,8 +467,9 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	bool is_machine_option = true;
 
 	p->lab_line = line;
-	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel"))) {
+	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware"))) {
 		p->current->image = lab_relative(p, keep(p, value));
+		p->current->is_firmware = name[0] == 'f';
 		return true;
 	}
 	for (size_t i = 0; i < RUN_CMD_NOPTIONS && !o; i++) {
@@ -545,6 +561,11 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 		if (!ok)
 			return p.status;
 	}
+	if (!opts->nmachines && p.defaults.ndisks && !add_firmware(&p, DEFAULT_FIRMWARE))
+		return p.status;
+	for (unsigned i = 0; i < opts->nmachines; i++)
+		if (opts->machines[i].is_firmware && !opts->machines[i].reset_given)
+			opts->machines[i].reboots = true;
 	if (!resolve_symbols(&p))
 		return p.status;
 	if (!p.clock_given)

@@ -20,7 +20,7 @@
 #define PCI_GSI_COUNT 4u
 /* Where software may put memory BARs; what the DSDT says. */
 #define PCI_MEMORY_START 0xc0000000ull
-#define PCI_MEMORY_END 0xe0000000ull
+#define PCI_MEMORY_END 0xfec00000ull /* but for the ECAM */
 /* Configuration space of bus 0 by memory (PCI Express ECAM), as the MCFG table says. */
 #define PCI_ECAM 0xe0000000ull
 #define PCI_ECAM_BYTES 0x100000ull

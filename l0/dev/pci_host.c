@@ -26,6 +26,13 @@
 #define HOST_VENDOR 0x8086
 #define HOST_DEVICE 0x1237
 #define HOST_CLASS 0x06
+/* By these firmware knows that fw_cfg is there (SeaBIOS, "QEMU detection"). */
+#define HOST_SUBSYSTEM_VENDOR 0x1af4
+#define HOST_SUBSYSTEM 0x1100
+/* Attributes of 0xc0000-0xfffff. All of it is RAM, with the firmware's copy in it, and stays so. */
+#define PAM_FIRST 0x59u
+#define PAM_COUNT 7u
+#define PAM_ALL_RAM 0x33
 
 struct pci_host {
 	struct device dev;
@@ -339,6 +346,12 @@ struct pci_host *pci_host_create(struct machine_bus *bus, int *err)
 	pci_put16(&h->bridge, PCI_VENDOR, HOST_VENDOR);
 	pci_put16(&h->bridge, PCI_DEVICE, HOST_DEVICE);
 	h->bridge.config[PCI_CLASS + 2] = HOST_CLASS;
+	pci_put16(&h->bridge, PCI_SUBSYSTEM_VENDOR, HOST_SUBSYSTEM_VENDOR);
+	pci_put16(&h->bridge, PCI_SUBSYSTEM, HOST_SUBSYSTEM);
+	for (u32 i = 0; i < PAM_COUNT; i++) {
+		h->bridge.config[PAM_FIRST + i] = i ? PAM_ALL_RAM : PAM_ALL_RAM & 0xf0;
+		h->bridge.writable[PAM_FIRST + i] = i ? 0x33 : 0x30;
+	}
 	*err = pci_add(h, &h->bridge);
 	if (!*err)
 		*err = mem_add_ports(bus->mem, "pci", PORT_PCI_ADDRESS, 8, &pci_port_ops, h);

@@ -39,7 +39,8 @@ struct machine_net {
 
 struct machine_desc {
 	char name[MACHINE_MAX_NAME]; /* unique in the run; of files, events and the viewer */
-	const char *image;	     /* ELF32/64, multiboot 1/2, PVH or bzImage */
+	const char *image;	     /* ELF32/64, multiboot 1/2, PVH, bzImage; or firmware */
+	bool is_firmware;	     /* image is what the machine starts in at its reset vector */
 	const char *initrd;	     /* or NULL */
 	const char *append;	     /* command line for the image; NULL: none */
 	const char *cpu_model;	     /* a name of cpu_models.def; NULL: the default */
@@ -52,6 +53,8 @@ struct machine_desc {
 	struct machine_net net;
 	const char *console; /* of virtio: file, "-" (terminal); NULL: there is none */
 	bool rng;
+	const char *vga_dump; /* file for the text screen as it is in the end, or NULL */
+	bool reset_given;
 	bool reboots; /* a reset starts it again; false: it ends the machine */
 	u64 memory_bytes;
 	unsigned cpus;
