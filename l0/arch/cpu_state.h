@@ -51,6 +51,13 @@ enum activity_state { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY
 /* Room for the XSAVE area of x87, SSE and AVX (standard format), SDM 1 "XSAVE Area". */
 #define VEC_AREA_BYTES 896
 
+/* Where the extended components lie in the standard format, as CPUID leaf 0Dh says. In the
+ * compacted one they follow each other from the first's place. */
+#define XSAVE_AVX_OFFSET 576u
+#define XSAVE_AVX_BYTES 256u
+#define XSAVE_PKRU_OFFSET 2688u
+#define XSAVE_PKRU_BYTES 8u
+
 struct cpu_state {
 	u64 gpr[GPR_COUNT + 1]; /* [GPR_COUNT] is always 0: "no register" of an address */
 	u64 rip;

@@ -125,6 +125,7 @@
 #define XCR0_X87 (1ull << 0)
 #define XCR0_SSE (1ull << 1)
 #define XCR0_AVX (1ull << 2)
+#define XCR0_PKRU (1ull << 9)
 
 /* Segment types that checks and loads name (low four bits of the access rights). */
 #define SEG_TYPE_TSS16_BUSY 3

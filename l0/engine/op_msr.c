@@ -5,6 +5,7 @@
  * Multiplier".
  */
 #include "l0/engine/sys_priv.h"
+#include "l0/engine/vec.h"
 
 static u64 edx_eax(const struct vp *vp)
 {
@@ -210,6 +211,10 @@ void op_xgetbv(struct vp *vp, const struct op *op)
 {
 	if (!(vp->cpu.cr4 & CR4_OSXSAVE))
 		fault_ud(vp, op);
+	if ((u32)vp->cpu.gpr[RCX] == 1 && vp->features->has_xgetbv1) {
+		set_edx_eax(vp, vp->cpu.xcr0 & vec_xinuse(vp));
+		return;
+	}
 	if ((u32)vp->cpu.gpr[RCX])
 		fault_gp0(vp, op);
 	set_edx_eax(vp, vp->cpu.xcr0);
@@ -229,6 +234,25 @@ void op_xsetbv(struct vp *vp, const struct op *op)
 		fault_gp0(vp, op);
 	vp->cpu.xcr0 = val;
 	vp_update_mode(vp);
+}
+
+/* --- protection keys -------------------------------------------------------------------------- */
+
+/* RDPKRU 0F 01 EE, WRPKRU 0F 01 EF. */
+void op_pkru(struct vp *vp, const struct op *op)
+{
+	if (!(vp->cpu.cr4 & CR4_PKE))
+		fault_ud(vp, op);
+	if ((u32)vp->cpu.gpr[RCX])
+		fault_gp0(vp, op);
+	if (op->modrm == 0xee) {
+		set_edx_eax(vp, vp->cpu.pkru);
+		return;
+	}
+	if ((u32)vp->cpu.gpr[RDX])
+		fault_gp0(vp, op);
+	vp->cpu.pkru = (u32)vp->cpu.gpr[RAX];
+	vp_update_paging(vp);
 }
 
 /* --- random numbers: a generator of its own for each VP, so that runs repeat -------------------

@@ -641,7 +641,7 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 	u8 code[VEC_STUB_MAX + 1];
 
 	if (!state && vp->features->has_xsave)
-		state = vec_xsave_lookup(insn->mnemonic);
+		state = vec_xsave_lookup(vp->features, insn->mnemonic);
 	if (state) {
 		for (u32 i = 0; i < insn->operand_count; i++)
 			if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)

@@ -37,6 +37,9 @@ void vec_unpark(struct vp *vp);
  * also needs the host's XCR0. */
 bool vec_host_has(u32 leaf, u32 subleaf, u32 reg, u32 bit);
 
+/* Components of XCR0 that are not in their initial state (XINUSE); parks the state. */
+u64 vec_xinuse(struct vp *vp);
+
 /* Reset values (FINIT state, MXCSR 1f80) into cpu.vec; parks nothing. */
 void vec_reset(struct vp *vp);
 

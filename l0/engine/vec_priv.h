@@ -41,7 +41,7 @@ extern u32 vec_mxcsr_mask;
 
 /* Slow functions for op_slow: images of the state in memory; NULL: not one of theirs. */
 op_fn vec_state_lookup(u16 mnemonic);
-op_fn vec_xsave_lookup(u16 mnemonic);
+op_fn vec_xsave_lookup(const struct cpu_features *f, u16 mnemonic);
 /* Gathers and masked moves; fills @op. */
 op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, struct op *op);
 

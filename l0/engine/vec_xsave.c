@@ -1,17 +1,19 @@
 /*
- * XSAVE, XSAVEOPT, XSAVEC, XRSTOR: images with the components x87 (0), SSE (1) and AVX (2).
- * Source: SDM 1 "Managing State Using the XSAVE Feature Set". The only extended component starts at
- * offset 576 in both formats, so the compacted one differs in the header alone.
+ * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS: images with the components x87 (0), SSE (1),
+ * AVX (2) and PKRU (9). IA32_XSS has no valid bit, so no supervisor component exists, and nothing
+ * can match the XSS-exiting bitmap. Source: SDM 1 "Managing State Using the XSAVE Feature Set".
  */
+#include "l0/arch/vmx.h"
 #include "l0/engine/vec_priv.h"
 
 #define X87 1u
 #define SSE 2u
 #define AVX 4u
+#define PKRU 0x200u
 #define XSTATE_BV 512
 #define XCOMP_BV 520
 #define COMPACT (1ull << 63)
-#define YMM_HIGH 576
+#define YMM_HIGH XSAVE_AVX_OFFSET
 #define MXCSR 24
 #define XMM 160
 
@@ -21,12 +23,26 @@ struct target {
 	u64 rfbm;
 };
 
-static struct target operand(struct vp *vp, const struct op *op)
+enum variant { STANDARD, COMPACTED, SUPERVISOR };
+
+/* Offset of PKRU in an image whose XCOMP_BV is @comp. */
+static u32 pkru_offset(u64 comp)
+{
+	if (!(comp & COMPACT))
+		return XSAVE_PKRU_OFFSET;
+	return XSAVE_AVX_OFFSET + (comp & AVX ? XSAVE_AVX_BYTES : 0);
+}
+
+static struct target operand(struct vp *vp, const struct op *op, enum variant v)
 {
 	struct target t = {.off = op_ea(vp, op), .seg = op->seg};
 
 	if (!(vp->cpu.cr4 & CR4_OSXSAVE))
 		vp_fault(vp, op, VECTOR_UD, 0);
+	if (v == SUPERVISOR && (!(vp->ctl.proc & PROC_SECONDARY) || !(vp->ctl.proc2 & PROC2_XSAVES)))
+		vp_fault(vp, op, VECTOR_UD, 0);
+	if (v == SUPERVISOR && vp->cpl)
+		vp_fault(vp, op, VECTOR_GP, 0);
 	if (vp->cpu.cr0 & CR0_TS)
 		vp_fault(vp, op, VECTOR_NM, 0);
 	if (seg_linear(vp, op, t.seg, t.off, 1, false) & 63)
@@ -41,8 +57,14 @@ static void put(struct vp *vp, const struct op *op, const struct target *t, u32 
 	seg_write_bytes(vp, op, t->seg, t->off + at, p, n);
 }
 
-/* Components @which to memory; @wide: 64-bit x87 pointers. */
-static void save(struct vp *vp, const struct op *op, const struct target *t, u64 which, bool mxcsr, bool wide)
+u64 vec_xinuse(struct vp *vp)
+{
+	vp_vec_park(vp);
+	return (nm_load64(vp->cpu.vec + XSTATE_BV) & (X87 | SSE | AVX)) | (vp->cpu.pkru ? PKRU : 0);
+}
+
+/* Components @which to memory, PKRU by the format @comp; @wide: 64-bit x87 pointers. */
+static void save(struct vp *vp, const struct op *op, const struct target *t, u64 which, bool mxcsr, bool wide, u64 comp)
 {
 	const u8 *vec = vp->cpu.vec;
 	u8 head[24];
@@ -64,22 +86,25 @@ static void save(struct vp *vp, const struct op *op, const struct target *t, u64
 		put(vp, op, t, XMM, vec + XMM, 16 * t->nregs);
 	if (which & AVX)
 		put(vp, op, t, YMM_HIGH, vec + YMM_HIGH, 16 * t->nregs);
+	if (which & PKRU) {
+		nm_store64(head, vp->cpu.pkru);
+		put(vp, op, t, pkru_offset(comp), head, XSAVE_PKRU_BYTES);
+	}
 }
 
-static void xsave(struct vp *vp, const struct op *op, bool wide, bool compact)
+static void xsave(struct vp *vp, const struct op *op, bool wide, enum variant v)
 {
-	struct target t = operand(vp, op);
+	struct target t = operand(vp, op, v);
 	u8 header[16];
 
-	vp_vec_park(vp);
-	u64 inuse = nm_load64(vp->cpu.vec + XSTATE_BV);
-	if (compact) {
+	u64 inuse = vec_xinuse(vp);
+	if (v != STANDARD) {
 		/* MXCSR belongs to SSE; it counts as in use when it is not the default */
 		if (nm_load32(vp->cpu.vec + MXCSR) != 0x1f80)
 			inuse |= SSE;
 		nm_store64(header, inuse & t.rfbm);
 		nm_store64(header + 8, COMPACT | t.rfbm);
-		save(vp, op, &t, inuse & t.rfbm, inuse & t.rfbm & SSE, wide);
+		save(vp, op, &t, inuse & t.rfbm, inuse & t.rfbm & SSE, wide, COMPACT | t.rfbm);
 		put(vp, op, &t, XSTATE_BV, header, 16);
 		return;
 	}
@@ -88,9 +113,9 @@ static void xsave(struct vp *vp, const struct op *op, bool wide, bool compact)
 	nm_store64(header, (old & ~t.rfbm) | (inuse & t.rfbm));
 	/* an init component is saved as what it is, so that its bytes are right too */
 	vec_own_image(vp);
-	save(vp, op, &t, t.rfbm, t.rfbm & (SSE | AVX), wide);
+	save(vp, op, &t, t.rfbm, t.rfbm & (SSE | AVX), wide, 0);
 	put(vp, op, &t, XSTATE_BV, header, 8);
-	nm_store64(vp->cpu.vec + XSTATE_BV, inuse);
+	nm_store64(vp->cpu.vec + XSTATE_BV, inuse & (X87 | SSE | AVX));
 }
 
 /* The header says a format that the processor and XCR0 allow. */
@@ -135,19 +160,21 @@ static void load_part(u8 *to, const u8 *from, u32 n)
 		nm_set(to, 0, n);
 }
 
-static void xrstor(struct vp *vp, const struct op *op, bool wide)
+static void xrstor(struct vp *vp, const struct op *op, bool wide, enum variant v)
 {
-	struct target t = operand(vp, op);
-	u8 img[YMM_HIGH + 256];
+	struct target t = operand(vp, op, v);
+	u8 img[YMM_HIGH + XSAVE_AVX_BYTES], pkru[XSAVE_PKRU_BYTES] = {0};
 
 	seg_read_bytes(vp, op, t.seg, t.off, img, YMM_HIGH);
 	const u8 *header = img + XSTATE_BV;
 	bool compact = nm_load64(header + 8) & COMPACT;
-	if (!header_valid(vp, header))
+	if (!header_valid(vp, header) || (v == SUPERVISOR && !compact))
 		vp_fault(vp, op, VECTOR_GP, 0);
 	u64 bv = nm_load64(header) & t.rfbm;
 	if (bv & AVX)
 		seg_read_bytes(vp, op, t.seg, t.off + YMM_HIGH, img + YMM_HIGH, 16 * t.nregs);
+	if (bv & PKRU)
+		seg_read_bytes(vp, op, t.seg, t.off + pkru_offset(nm_load64(header + 8)), pkru, sizeof(pkru));
 	bool mxcsr = compact ? t.rfbm & SSE : t.rfbm & (SSE | AVX);
 	u32 value = compact && !(bv & SSE) ? 0x1f80 : nm_load32(img + MXCSR);
 	if (mxcsr && (value & ~vec_mxcsr_mask))
@@ -165,8 +192,13 @@ static void xrstor(struct vp *vp, const struct op *op, bool wide)
 	if (t.rfbm & AVX)
 		load_part(vec + YMM_HIGH, bv & AVX ? img + YMM_HIGH : NULL, 16 * t.nregs);
 	/* what was initialised is no longer in use */
-	nm_store64(vec + XSTATE_BV, (inuse & ~t.rfbm) | bv | (t.nregs < 16 ? inuse & t.rfbm : 0));
+	inuse = (inuse & ~t.rfbm) | bv | (t.nregs < 16 ? inuse & t.rfbm : 0);
+	nm_store64(vec + XSTATE_BV, inuse & (X87 | SSE | AVX));
 	nm_store64(vec + XCOMP_BV, 0);
+	if ((t.rfbm & PKRU) && vp->cpu.pkru != nm_load32(pkru)) {
+		vp->cpu.pkru = nm_load32(pkru);
+		vp_update_paging(vp);
+	}
 }
 
 #define DEFINE(name, call) \
@@ -174,14 +206,18 @@ static void xrstor(struct vp *vp, const struct op *op, bool wide)
 	{ \
 		call; \
 	}
-DEFINE(slow_xsave, xsave(vp, op, false, false))
-DEFINE(slow_xsave64, xsave(vp, op, true, false))
-DEFINE(slow_xsavec, xsave(vp, op, false, true))
-DEFINE(slow_xsavec64, xsave(vp, op, true, true))
-DEFINE(slow_xrstor, xrstor(vp, op, false))
-DEFINE(slow_xrstor64, xrstor(vp, op, true))
+DEFINE(slow_xsave, xsave(vp, op, false, STANDARD))
+DEFINE(slow_xsave64, xsave(vp, op, true, STANDARD))
+DEFINE(slow_xsavec, xsave(vp, op, false, COMPACTED))
+DEFINE(slow_xsavec64, xsave(vp, op, true, COMPACTED))
+DEFINE(slow_xsaves, xsave(vp, op, false, SUPERVISOR))
+DEFINE(slow_xsaves64, xsave(vp, op, true, SUPERVISOR))
+DEFINE(slow_xrstor, xrstor(vp, op, false, STANDARD))
+DEFINE(slow_xrstor64, xrstor(vp, op, true, STANDARD))
+DEFINE(slow_xrstors, xrstor(vp, op, false, SUPERVISOR))
+DEFINE(slow_xrstors64, xrstor(vp, op, true, SUPERVISOR))
 
-op_fn vec_xsave_lookup(u16 mnemonic)
+op_fn vec_xsave_lookup(const struct cpu_features *f, u16 mnemonic)
 {
 	switch (mnemonic) {
 	case ZYDIS_MNEMONIC_XSAVE:
@@ -198,7 +234,18 @@ op_fn vec_xsave_lookup(u16 mnemonic)
 		return slow_xrstor;
 	case ZYDIS_MNEMONIC_XRSTOR64:
 		return slow_xrstor64;
-	default:
-		return NULL;
 	}
+	if (!f->has_xsaves)
+		return NULL;
+	switch (mnemonic) {
+	case ZYDIS_MNEMONIC_XSAVES:
+		return slow_xsaves;
+	case ZYDIS_MNEMONIC_XSAVES64:
+		return slow_xsaves64;
+	case ZYDIS_MNEMONIC_XRSTORS:
+		return slow_xrstors;
+	case ZYDIS_MNEMONIC_XRSTORS64:
+		return slow_xrstors64;
+	}
+	return NULL;
 }

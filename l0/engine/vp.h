@@ -200,7 +200,7 @@ struct cpu_features {
 		has_smap, has_umip, has_rdrand, has_rdseed, has_xsave, has_avx, has_avx2, has_bmi1,
 		has_bmi2, has_lzcnt, has_popcnt, has_movbe, has_adx, has_aes, has_pclmul, has_sha,
 		has_sse3, has_ssse3, has_sse41, has_sse42, has_cx16, has_vmx, has_monitor,
-		has_clflushopt, has_rdpid, has_fma, has_f16c;
+		has_clflushopt, has_rdpid, has_fma, has_f16c, has_pku, has_xgetbv1, has_xsaves;
 };
 
 /* Any thread. Makes engine_run() look up within a block. */

@@ -60,6 +60,8 @@ static const u8 needs[][2] = {
 	{CPU_FEATURE_AVX, CPU_FEATURE_XSAVE},	 {CPU_FEATURE_XSAVEOPT, CPU_FEATURE_XSAVE},
 	{CPU_FEATURE_XSAVEC, CPU_FEATURE_XSAVE}, {CPU_FEATURE_AVX2, CPU_FEATURE_AVX},
 	{CPU_FEATURE_FMA, CPU_FEATURE_AVX},	 {CPU_FEATURE_F16C, CPU_FEATURE_AVX},
+	{CPU_FEATURE_PKU, CPU_FEATURE_XSAVE},	 {CPU_FEATURE_XGETBV1, CPU_FEATURE_XSAVE},
+	{CPU_FEATURE_XSAVES, CPU_FEATURE_XSAVEC},
 };
 
 static bool works_here(const struct feature_row *f)
@@ -101,7 +103,7 @@ static u64 cr4_of(const u64 has[2])
 		{CPU_FEATURE_UMIP, CR4_UMIP},	      {CPU_FEATURE_VMX, CR4_VMXE},
 		{CPU_FEATURE_FSGSBASE, CR4_FSGSBASE}, {CPU_FEATURE_PCID, CR4_PCIDE},
 		{CPU_FEATURE_XSAVE, CR4_OSXSAVE},     {CPU_FEATURE_SMEP, CR4_SMEP},
-		{CPU_FEATURE_SMAP, CR4_SMAP},
+		{CPU_FEATURE_SMAP, CR4_SMAP},	      {CPU_FEATURE_PKU, CR4_PKE},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
@@ -121,7 +123,8 @@ static u64 xcr0_of(const u64 has[2])
 {
 	if (!has_bit(has, CPU_FEATURE_XSAVE))
 		return 0;
-	return XCR0_X87 | XCR0_SSE | (has_bit(has, CPU_FEATURE_AVX) ? XCR0_AVX : 0);
+	return XCR0_X87 | XCR0_SSE | (has_bit(has, CPU_FEATURE_AVX) ? XCR0_AVX : 0) |
+	       (has_bit(has, CPU_FEATURE_PKU) ? XCR0_PKRU : 0);
 }
 
 static void features_fill(struct cpu_features *f, const struct cpu_model *m, const u64 has[2])
@@ -187,11 +190,17 @@ static u32 signature(const struct cpu_model *m)
 	return m->stepping | (m->model & 0xf) << 4 | (m->family & 0xf) << 8 | (m->model >> 4) << 16;
 }
 
-#define XSAVE_LEGACY_BYTES 576u
-
 static u32 xsave_bytes(u64 xcr0)
 {
-	return XSAVE_LEGACY_BYTES + (xcr0 & XCR0_AVX ? 256 : 0);
+	if (xcr0 & XCR0_PKRU)
+		return XSAVE_PKRU_OFFSET + XSAVE_PKRU_BYTES;
+	return XSAVE_AVX_OFFSET + (xcr0 & XCR0_AVX ? XSAVE_AVX_BYTES : 0);
+}
+
+static u32 xsave_compact_bytes(u64 xcr0)
+{
+	return XSAVE_AVX_OFFSET + (xcr0 & XCR0_AVX ? XSAVE_AVX_BYTES : 0) +
+	       (xcr0 & XCR0_PKRU ? XSAVE_PKRU_BYTES : 0);
 }
 
 static u32 log2_up(u32 n)
@@ -236,7 +245,9 @@ static void leaves_xsave(struct cpu_profile *p)
 	leaf_add(p, 0xd, 0, xcr0, 0, xsave_bytes(xcr0), 0);
 	leaf_features(p, leaf_add(p, 0xd, 1, 0, 0, 0, 0));
 	if (xcr0 & XCR0_AVX)
-		leaf_add(p, 0xd, 2, 256, XSAVE_LEGACY_BYTES, 0, 0);
+		leaf_add(p, 0xd, 2, XSAVE_AVX_BYTES, XSAVE_AVX_OFFSET, 0, 0);
+	if (xcr0 & XCR0_PKRU)
+		leaf_add(p, 0xd, 9, XSAVE_PKRU_BYTES, XSAVE_PKRU_OFFSET, 0, 0);
 }
 
 static u64 gcd(u64 a, u64 b)
@@ -305,6 +316,8 @@ static void caps_fill(struct cpu_profile *p)
 	m.proc2 &= ~p->model->proc2_lacks;
 	if (!p->features.has_rdtscp)
 		m.proc2 &= ~PROC2_RDTSCP;
+	if (!p->features.has_xsaves)
+		m.proc2 &= ~PROC2_XSAVES;
 	if (!p->features.has_1g)
 		m.ept_vpid &= ~EPT_CAP_1G;
 	vmx_caps_init(&p->caps, &m, p->features.cr4_valid, p->features.efer_valid,
@@ -383,8 +396,16 @@ static void leaf_dynamic(struct vp *vp, const struct nvmx *nv, u32 leaf, u32 sub
 			l->edx &= ~(1u << 9);
 		break;
 	case 0xd:
-		if (subleaf < 2 && nv->profile->features.xcr0_valid)
+		if (!nv->profile->features.xcr0_valid)
+			break;
+		if (subleaf == 0)
 			l->ebx = xsave_bytes(vp->cpu.xcr0);
+		else if (subleaf == 1 && cpu_profile_has(nv->profile, CPU_FEATURE_XSAVEC))
+			l->ebx = xsave_compact_bytes(vp->cpu.xcr0 | vp->cpu.xss);
+		break;
+	case 7:
+		if (subleaf == 0 && (vp->cpu.cr4 & CR4_PKE))
+			l->ecx |= 1u << 4; /* OSPKE */
 		break;
 	case 0xb:
 		l->ecx |= subleaf & 0xff;

@@ -54,7 +54,7 @@ static u64 *cpu_register(struct vp *vp, u32 msr)
 
 static bool msr_read_cpu(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)
 {
-	if (msr == MSR_IA32_XSS && !vp->features->has_xsave)
+	if (msr == MSR_IA32_XSS && !vp->features->has_xsaves)
 		return false;
 	if (msr == MSR_IA32_TSC_AUX && !vp->features->has_rdtscp)
 		return false;
@@ -94,7 +94,7 @@ static bool msr_write_pat(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 }
 static bool msr_write_xss(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
-	return vp->features->has_xsave && v == 0;
+	return vp->features->has_xsaves && v == 0; /* no supervisor component */
 }
 static bool msr_write_fmask(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
