@@ -41,6 +41,17 @@ void fill_forget_regions(struct vtlb_vp_priv *p)
 	p->region_gen = p->view[p->current].region_gen = fill_new_region_gen(p);
 }
 
+void fill_forget_unlinked(struct vtlb *t, struct vtlb_vp *v)
+{
+	if (t->is_mp) {
+		fill_forget_regions(v->priv);
+		return;
+	}
+	for (u32 i = 0; i < t->cfg.max_vps; i++)
+		if (t->vp[i])
+			fill_forget_regions(t->vp[i]->priv);
+}
+
 /* ---- hits ---- */
 
 static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 base, u64 gva)

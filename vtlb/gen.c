@@ -132,6 +132,16 @@ void vtlb_online(struct vtlb_vp *v)
 	vtlb_safe_point(v);
 }
 
+static void drop_writes(struct vtlb_vp *v, u64 gpa)
+{
+	if (v->drop_soft_writes) {
+		v->drop_soft_writes(v->owner, mem_map_hva(v->priv->t->env.map, gpa, 1));
+	} else {
+		gen_flush_soft(v);
+		view_forget_soft(v->priv);
+	}
+}
+
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 {
 	struct vtlb *t = self->priv->t;
@@ -142,13 +152,11 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	 * set the bit: one of the two sees the other. */
 	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
 		return true;
-	if (self->drop_soft_writes) {
-		self->drop_soft_writes(self->owner, mem_map_hva(t->env.map, gpa, 1));
-	} else {
-		gen_flush_soft(self);
-		view_forget_soft(self->priv);
-	}
+	drop_writes(self, gpa);
 	if (!t->is_mp) {
+		for (u32 i = 0; i < t->cfg.max_vps; i++)
+			if (t->vp[i] && t->vp[i] != self)
+				drop_writes(t->vp[i], gpa);
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_WRITABLE, __ATOMIC_RELAXED);
 		return true;
 	}
@@ -185,7 +193,7 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 	*err = -ENOMEM;
 	if (!t)
 		return NULL;
-	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1, .one_lock = cfg->one_lock,
+	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1 && !cfg->one_thread, .one_lock = cfg->one_lock,
 			  .no_soft = cfg->mode == VTLB_STRICT || cfg->detect_stale};
 	t->gen = t->req = 1;
 	list_init(&t->sas_lru);

@@ -10,7 +10,8 @@
  *    vtlb_vp.seen what it has passed, at safe points only. An unlinked SPT is used again when every
  *    VP has passed the number taken after the unlinking.
  *  - @lock guards allocation, the SAS cache and lists; never held while guest memory is read. No
- *    fill that finds its SPTs takes it. With one VP it is not taken at all.
+ *    fill that finds its SPTs takes it. When all VPs run on one thread it is
+ *    not taken at all.
  */
 #ifndef VTLB_PRIV_H
 #define VTLB_PRIV_H
@@ -38,7 +39,7 @@ struct spt_meta {
 	u64 ticket;	     /* in limbo: free when all VPs have seen this */
 	u32 next, prev;	     /* SAS list, free list or limbo; SPT_NONE ends it */
 	struct sas *sas;     /* with @parent */
-	/* one VP only: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs
+	/* one thread only: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs
 	 */
 	u32 gpt, gpt_next, gpt_prev;
 	u8 level, state; /* enum spt_state; lock */
@@ -91,7 +92,7 @@ struct pending_protect {
 struct vtlb {
 	struct walk_env env;
 	struct vtlb_config cfg;
-	bool is_mp; /* more than one VP: lock, defer */
+	bool is_mp; /* VPs on more than one thread: lock, defer */
 	bool one_lock;
 	bool no_soft; /* no soft TLB may keep anything: strict, or the detector sees every use */
 
@@ -347,6 +348,11 @@ enum gpt_registered gpt_register(struct vtlb *t, const struct walk *w, const u32
 /* ---- fill.c, audit.c ---- */
 /* No pointer of this VP into an SPT is to be used any more. */
 void fill_forget_regions(struct vtlb_vp_priv *p);
+/*
+ * @v is about to unlink an SPT, or has: its pointers go. When all VPs share a thread what is
+ * unlinked is free at once, so those of all go (@v may be NULL then).
+ */
+void fill_forget_unlinked(struct vtlb *t, struct vtlb_vp *v);
 u64 fill_new_region_gen(struct vtlb_vp_priv *p);
 struct hit {
 	u64 leaf, base;

@@ -197,7 +197,7 @@ void spt_retire(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index)
 		m->state = SPT_DOOMED; /* spt_linked() is about to come */
 	}
 	vtlb_unlock(t);
-	fill_forget_regions(self->priv);
+	fill_forget_unlinked(t, self);
 }
 
 static void collect_limbo(struct vtlb *t, struct vtlb_vp *self)
@@ -286,7 +286,7 @@ void spt_reclaim(struct vtlb_vp *self)
 
 	if (likely(available(t) >= RESERVE))
 		return;
-	fill_forget_regions(self->priv);
+	fill_forget_unlinked(t, self);
 	vtlb_lock(t);
 	collect_limbo(t, self);
 	while (available(t) < RESERVE && sas_evict_one(t))

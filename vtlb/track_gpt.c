@@ -16,8 +16,8 @@
  * which flushes the soft TLB anyway, takes these under guard. A GPT that is written often without
  * being used in between (a new process is built, the page has become data) is let go.
  *
- * For machines with one VP only. With several, a write would have to be noted before another VP can
- * see it, and the start of tracking would have to wait for all.
+ * For VPs that take turns on one thread only, however many. On several, a write would have to be
+ * noted before another VP can see it, and the start of tracking would have to wait for all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -140,7 +140,7 @@ static void kill_slot(struct vtlb *t, u32 index, u32 i)
 		return;
 	__atomic_store_n((u64 *)slot, 0, __ATOMIC_RELAXED);
 	if (slot_is_link(s))
-		spt_retire(t, t->vp[0], t->meta[spt_index(s)].sas, spt_index(s));
+		spt_retire(t, NULL, t->meta[spt_index(s)].sas, spt_index(s));
 }
 
 static void kill_slots(struct vtlb *t, u32 index)
@@ -222,6 +222,14 @@ void gpt_track_listed(struct vtlb_vp *v)
 	p->n_untracked = 0;
 	view_forget_soft(
 		p); /* the write tags of other views; the caller flushes the present one's */
+	for (u32 i = 0; i < p->t->cfg.max_vps; i++) {
+		struct vtlb_vp *other = p->t->vp[i];
+
+		if (!other || other == v)
+			continue;
+		gen_flush_soft(other);
+		view_forget_soft(other->priv);
+	}
 }
 
 static void list_untracked(struct vtlb_vp_priv *p, u64 page)

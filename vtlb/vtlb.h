@@ -105,7 +105,8 @@ struct vtlb_config {
 	int mode;	   /* enum vtlb_mode */
 	bool audit;	   /* walk again at every hit, count what differs (vtlb_stats) */
 	bool detect_stale; /* report translations used that the guest forgot to invalidate */
-	bool retain;	   /* track page tables, keep translations over MOV CR3 (one VP only) */
+	bool retain;	   /* track page tables, keep translations over MOV CR3; one thread only */
+	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
 	u64 seed;
 };

@@ -767,6 +767,25 @@ static void test_retain_processes(void **state)
 	assert_true(st.gpts_tracked > 0 && st.gpt_writes > 100 && st.gpt_releases > 0);
 	end();
 }
+/* The same on several VPs that take turns on one thread. */
+static void test_retain_vps(void **state)
+{
+	struct vtlb_stats st;
+
+	for (u32 n = 2; n <= MAX_VPS; n += 2) {
+		begin(n, (struct vtlb_config){.max_bytes = n == 2 ? MIB : 160 * KIB,
+					      .retain = true,
+					      .one_thread = true});
+		s.processes = true;
+		for (u32 i = 0; i < 3 * n_steps(); i++)
+			step();
+		vtlb_get_stats(s.t, &st);
+		assert_true(st.gpts_tracked > 0 && st.gpt_writes > 50);
+		end();
+	}
+	run(3, (struct vtlb_config){.max_bytes = MIB, .retain = true, .one_thread = true});
+	run(MAX_VPS, (struct vtlb_config){.max_bytes = 72 * KIB, .retain = true, .one_thread = true});
+}
 static void test_two_vps(void **state)
 {
 	run(2, (struct vtlb_config){.max_bytes = MIB});
@@ -863,7 +882,7 @@ int main(void)
 		cmocka_unit_test(test_adversarial),	 cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_by_turns),	 cmocka_unit_test(test_by_turns_ept),
 		cmocka_unit_test(test_careful_guest),	 cmocka_unit_test(test_adversarial_four),
-		cmocka_unit_test(test_detector),
+		cmocka_unit_test(test_detector),	 cmocka_unit_test(test_retain_vps),
 	};
 
 	s.seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 1;
