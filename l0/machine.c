@@ -111,10 +111,7 @@ static void bus_reset_machine(void *machine, enum bus_reset_kind kind)
 		machine_stop(m, STOP_SHUTDOWN, 0);
 		return;
 	}
-	m->reset_kind = kind;
-	__atomic_store_n(&m->reset_wanted, true, __ATOMIC_SEQ_CST);
-	for (u32 i = 0; i < m->nvcpus; i++)
-		vp_request(&m->vcpu[i].vp, VP_ATTN_REQUEST);
+	machine_want_reset(m, kind);
 }
 
 static void bus_debug_exit(void *machine, u32 value)

@@ -127,6 +127,9 @@ bool machine_is_dead(const struct machine *m);
 /* The image into RAM, the processors to where it starts. Return: 0; -errno: said in one line. */
 int machine_load_image(struct machine *m) __must_check;
 
+/* A reset is due: every processor leaves the engine and its worker calls machine_reset(). Any thread. */
+void machine_want_reset(struct machine *m, enum bus_reset_kind kind);
+
 /* Act on a reset that a device asked for; machine_reset.c. A worker between two instructions. */
 void machine_reset(struct machine *m);
 

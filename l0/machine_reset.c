@@ -49,6 +49,14 @@ static void reboot(struct machine *m)
 	world_resume(w);
 }
 
+void machine_want_reset(struct machine *m, enum bus_reset_kind kind)
+{
+	m->reset_kind = kind;
+	__atomic_store_n(&m->reset_wanted, true, __ATOMIC_SEQ_CST);
+	for (u32 i = 0; i < m->nvcpus; i++)
+		vp_request(&m->vcpu[i].vp, VP_ATTN_REQUEST);
+}
+
 void machine_reset(struct machine *m)
 {
 	/* several processors may have asked: once */

@@ -282,6 +282,10 @@ static void stop_if_dead(struct machine *m)
 /* The VP cannot go on: say why, let a debugger look, stop its machine. */
 static void stop_failed(struct worker *w, struct vcpu *c)
 {
+	if (c->nv.stop_cause == STOP_TRIPLE_FAULT && c->machine->desc->triple_resets && !w->host->gdb) {
+		machine_want_reset(c->machine, BUS_RESET_HARD); /* as a PC's chipset answers a shutdown */
+		return;
+	}
 	host_dump_vcpu(w->host, c);
 	if (w->host->gdb) {
 		gdb_on_fatal(w->host->gdb, &c->vp);

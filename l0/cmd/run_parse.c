@@ -25,6 +25,7 @@ enum {
 	KEY_CONSOLE,
 	KEY_RNG,
 	KEY_RESET,
+	KEY_TRIPLE_FAULT,
 	KEY_FIRMWARE,
 	KEY_VGA_DUMP,
 	KEY_SYMBOLS,
@@ -305,6 +306,17 @@ static bool set_reset(struct parse *p, struct machine_desc *m, const char *name,
 	return true;
 }
 
+static bool set_triple_fault(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	static const char *const words[] = {"stop", "reset"};
+	unsigned i;
+
+	if (!take_word(p, name, value, words, ARRAY_SIZE(words), &i))
+		return false;
+	m->triple_resets = i == 1;
+	return true;
+}
+
 /* Options of a machine. *@known is false when @key is none. */
 static bool apply_machine(struct parse *p, const char *name, int key, const char *value,
 			  bool *known)
@@ -330,6 +342,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case KEY_CONSOLE: m->console = lab_relative(p, value); return true;
 	case KEY_RNG: m->rng = true; return true;
 	case KEY_RESET: return set_reset(p, m, name, value);
+	case KEY_TRIPLE_FAULT: return set_triple_fault(p, m, name, value);
 	case KEY_VGA_DUMP: m->vga_dump = lab_relative(p, value); return true;
 	case KEY_SYMBOLS: return add_symbols(p, lab_relative(p, value));
 	}

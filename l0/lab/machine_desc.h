@@ -55,6 +55,7 @@ struct machine_desc {
 	bool rng;
 	const char *vga_dump; /* file for the text screen as it is in the end, or NULL */
 	bool reset_given;
+	bool triple_resets; /* a triple fault is a reset; false: it stops the machine with a dump */
 	bool reboots; /* a reset starts it again; false: it ends the machine */
 	u64 memory_bytes;
 	unsigned cpus;
