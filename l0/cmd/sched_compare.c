@@ -17,7 +17,7 @@ enum { KEY_JSON = CMD_KEY_LONG, KEY_PHASES, KEY_FOR, KEY_POLICY };
 
 static const struct cmd_option compare_options[] = {
 	{"policy", KEY_POLICY, "NAME", "Compare this policy only; may be repeated (default: all)."},
-	{"phases", KEY_PHASES, "N", "Run each policy N times, the real-time guests' timers shifted by 10ms/N each time, and give means (default 1)."},
+	{"phases", KEY_PHASES, "N", "Run each policy N times, the real-time guests' timers of the first machine shifted by 10ms/N each time, those of the second by twice that and so on, and give means (default 1)."},
 	{"for", KEY_FOR, "TIME", "Length of each run in guest time, instead of the lab file's."},
 	{"json", KEY_JSON, NULL, "Print one JSON object instead of a table."},
 };
@@ -37,6 +37,20 @@ struct comparison {
 
 /* --- one run, in a process of its own --- */
 
+/* The guest's own phase, if it states one in its @word of @n bytes, in us. */
+static u64 own_phase_us(const char *word, size_t n)
+{
+	static const char key[] = ",phase=";
+	const char *at = memmem(word, n, key, sizeof(key) - 1);
+	char *text = at ? strndup(at + sizeof(key) - 1, strcspn(at + sizeof(key) - 1, ", ")) : NULL;
+	u64 ns = 0;
+
+	if (text && value_parse_time_ns(text, &ns))
+		ns = 0;
+	free(text);
+	return ns / NS_PER_US;
+}
+
 /* @append with ",phase=…" behind each real-time guest; lives until the process ends. */
 static const char *with_phase(const char *append, u64 phase_us)
 {
@@ -50,9 +64,10 @@ static const char *with_phase(const char *append, u64 phase_us)
 		size_t word = strcspn(append, " \t");
 		bool is_rt = !strncmp(append, rt, sizeof(rt) - 1);
 		to += snprintf(to, room - (size_t)(to - out), "%.*s", (int)word, append);
-		append += word;
 		if (is_rt)
-			to += snprintf(to, room - (size_t)(to - out), ",phase=%luus", phase_us);
+			to += snprintf(to, room - (size_t)(to - out), ",phase=%luus",
+				       own_phase_us(append, word) + phase_us);
+		append += word;
 		while (*append == ' ' || *append == '\t')
 			*to++ = *append++;
 	}
@@ -78,9 +93,11 @@ static int run_here(const struct comparison *c, const char *policy, u64 phase_us
 	if (!opts.for_ns)
 		return cmd_usage_error(c->cmd, "%s: [host] says no length; add for = 2s, or give --for", c->lab);
 	opts.report = report;
+	opts.engine = RUN_ENGINE_JIT; /* the same virtual times, sooner */
 	for (unsigned i = 0; i < opts.nmachines; i++)
 		if (phase_us && opts.machines[i].append)
-			opts.machines[i].append = with_phase(opts.machines[i].append, phase_us);
+			opts.machines[i].append =
+				with_phase(opts.machines[i].append, phase_us * (i + 1) % PHASE_SPAN_US);
 	return machine_run(&opts);
 }
 

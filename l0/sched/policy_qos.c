@@ -53,6 +53,7 @@ static int qos_add(struct sched *s, struct sched_vp *e)
 		return -ENOMEM;
 	v->e = e;
 	v->inside = EVENT_NO_ID;
+	v->entered_cpu_ns = ~0ull;
 	for (u32 i = 0; i < QOS_ENTITIES; i++)
 		v->entity[i].id = EVENT_NO_ID;
 	v->demand_ppm = ~0ull;
@@ -149,9 +150,10 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 static void qos_charge(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_ns)
 {
 	(void)s;
-	(void)now_ns;
 	fair_charge(e, ran_ns);
+	qos_count_tokens(qos_of(e), now_ns, e->ran_ns);
 	qos_settle(qos_of(e), e->ran_ns);
+	qos_count_tokens(qos_of(e), now_ns, e->ran_ns);
 }
 
 static bool qos_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns)

@@ -37,9 +37,14 @@ struct qos_entity {
 	u64 claim_ns;
 	u64 job_due_ns, job_cpu_ns;
 	bool job_open, job_late; /* late: it began with the rest of an older one */
+	u64 shared_ns; /* of the open job's CPU time: what jobs inside it, of siblings, are charged with */
+	u64 alone_ns;  /* mean CPU time of a job without that: what the entity adds to its siblings */
+	u64 own_ns;    /* time in the guest itself during the open job */
+	u64 work_ns;   /* the same of finished jobs, smoothed; 0: none yet */
 	/* its reservation */
 	u64 r_ns; /* 0: none */
 	bool active, extended, used_up;
+	bool was_trial;
 	bool awaited; /* activated, its arrival not claimed yet */
 	u64 end_cpu_ns, deadline_ns;
 	u64 told_r_ns;
@@ -50,12 +55,20 @@ struct qos_vp {
 	struct list_node node; /* in qos.vps */
 	struct sched_vp *e;
 	struct qos_entity entity[QOS_ENTITIES];
+	/* The VMM itself, of which only the reservation is used: it has to take any interrupt before it
+	 * can arm its timer for a real-time guest's next one. */
+	struct qos_entity service;
 	struct qos_entity *last; /* looked up last */
 	u32 inside;		 /* guest vCPU that it entered last, EVENT_NO_ID: none */
+	u64 entered_cpu_ns;	 /* then; ~0: its VMM runs */
 	bool has_guests;	 /* some entity is a guest: its own halts say nothing */
 	struct qos_arrival arrival[QOS_ARRIVALS];
 	u32 n_arrivals;
 	bool on_edf; /* queue, while READY */
+	/* tokens: what its reservations may still take of its share; they fill up at the share's rate */
+	s64 tokens_ns;
+	u64 tokens_at_ns, counted_cpu_ns;
+	bool is_reserved; /* CPU time counts against the tokens */
 	/* share */
 	u64 share_ppm;	 /* of one worker that its reservations may take */
 	u64 old_share_ppm;
@@ -90,6 +103,13 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns);
 
 /* An arrival of @x is due: its reservation is full again. */
 void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns);
+
+/* An interrupt is due while @v does not run: its VMM gets a moment to take it before the next arrival
+ * of a real-time guest. Return: whether it needs that. */
+bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns);
+
+/* Tokens up to now; call it before and after reservations begin, end or are run. */
+void qos_count_tokens(struct qos_vp *v, u64 now_ns, u64 cpu_ns);
 
 /* Reservations that are used up: extended once, or over. */
 void qos_settle(struct qos_vp *v, u64 cpu_ns);

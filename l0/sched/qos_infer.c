@@ -69,9 +69,17 @@ static s32 arrival_due(struct sched *s, struct qos_vp *v, u64 due_ns, u64 now_ns
 		struct qos_entity *x = &v->entity[i];
 		if (!x->r_ns || !period_expects(&x->period, due_ns))
 			continue;
+		if (!activated)
+			qos_count_tokens(v, now_ns, cpu_ns);
 		qos_activate(v, x, due_ns, cpu_ns);
 		activated = true;
 	}
+	if (v->e->state != SCHED_RUNNING) {
+		qos_count_tokens(v, now_ns, cpu_ns);
+		activated |= qos_serve(v, due_ns, cpu_ns);
+	}
+	if (activated)
+		qos_count_tokens(v, now_ns, cpu_ns);
 	if (!activated || v->e->state != SCHED_READY)
 		return -1;
 	qos_requeue(s, v->e, now_ns);
@@ -140,6 +148,8 @@ static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 n
 	x->job_open = true;
 	x->job_due_ns = due_ns;
 	x->job_cpu_ns = a ? a->cpu_ns : cpu_ns;
+	x->shared_ns = 0;
+	x->own_ns = 0;
 	x->claim_ns = now_ns;
 	x->awaited = false;
 	if (a)
@@ -149,6 +159,25 @@ static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 n
 		tell_miss(s, v, x, open_due_ns, open_used_ns);
 	if (match == PERIOD_LOCKED || (x->rt.trial && !x->r_ns))
 		qos_resize(s, v, x);
+}
+
+/*
+ * Reservations of one processor run down together, so a job inside another one is paid for once: by
+ * itself. What is left of the outer one is what that entity adds to its siblings.
+ */
+static void share_job(struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
+{
+	u64 c_ns = cpu_ns - x->job_cpu_ns;
+	u64 alone_ns = c_ns - MIN(x->shared_ns, c_ns);
+
+	x->alone_ns = x->alone_ns ? (7 * x->alone_ns + alone_ns) / 8 : alone_ns;
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		struct qos_entity *o = &v->entity[i];
+		if (o->id == EVENT_NO_ID || o == x || !o->job_open)
+			continue;
+		o->shared_ns += o->job_cpu_ns <= x->job_cpu_ns ? alone_ns : cpu_ns - o->job_cpu_ns;
+		o->shared_ns = MIN(o->shared_ns, cpu_ns - o->job_cpu_ns);
+	}
 }
 
 static s32 job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
@@ -161,12 +190,16 @@ static s32 job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x,
 	x->job_open = false;
 	x->active = false;
 	realtime_job(&x->rt, true);
-	if (!x->job_late)
+	share_job(v, x, qos_cpu(v->e, now_ns));
+	if (!x->job_late) {
 		budget_finished(&x->budget, qos_cpu(v->e, now_ns) - x->job_cpu_ns,
 				x->period.y_ns ? x->period.y_ns : PERIOD_MAX_NS);
+		x->work_ns = x->work_ns ? (3 * x->work_ns + x->own_ns) / 4 : x->own_ns;
+	}
 	x->job_late = false;
 	qos_resize(s, v, x);
 	x->active = false;
+	qos_count_tokens(v, now_ns, qos_cpu(v->e, now_ns));
 	/* What is left of the reservation is everybody's again. */
 	const struct sched_vp *next = runq_first(&q->edf) ? runq_first(&q->edf) : runq_first(&q->fair.queue);
 	return had_server && next ? sched_worker_for(s, next, now_ns) : -1;
@@ -179,8 +212,10 @@ static s32 on_entry(struct sched *s, const struct transition *t)
 	u64 info = transition_payload(t, vm_entry)->intr_info;
 	struct qos_vp *v = vp_running(s, t);
 
-	if (v)
+	if (v) {
 		v->inside = t->vcpu_id;
+		v->entered_cpu_ns = qos_cpu(v->e, t->vtime_ns);
+	}
 	if (likely(!(info & INTR_INFO_VALID)) ||
 	    (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT != INTR_KIND_EXTERNAL)
 		return -1;
@@ -196,10 +231,15 @@ static s32 on_exit(struct sched *s, const struct transition *t)
 	const struct ev_vm_exit *x = transition_payload(t, vm_exit);
 	struct qos_vp *v;
 
-	if (likely(x->exit_reason != EXIT_REASON_HLT && x->exit_reason != EXIT_REASON_MWAIT) || t->level < 2)
+	if (t->level < 2 || !(v = vp_running(s, t)))
 		return -1;
-	v = vp_running(s, t);
-	struct qos_entity *e = v ? entity_lookup(v, t->vcpu_id) : NULL;
+	struct qos_entity *e = entity_lookup(v, t->vcpu_id);
+	u64 cpu_ns = qos_cpu(v->e, t->vtime_ns);
+	if (e && v->entered_cpu_ns <= cpu_ns)
+		e->own_ns += cpu_ns - v->entered_cpu_ns;
+	v->entered_cpu_ns = x->reflected ? ~0ull : cpu_ns;
+	if (likely(x->exit_reason != EXIT_REASON_HLT && x->exit_reason != EXIT_REASON_MWAIT))
+		return -1;
 	return e ? job_finished(s, v, e, t->vtime_ns) : -1;
 }
 

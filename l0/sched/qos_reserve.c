@@ -6,10 +6,16 @@
 /* A processor that is blocked less than this part of a window is backlogged. */
 #define IDLE_PPM 20000u
 #define MAX_USE_PPM 950000u
+/* Entitlement is policed over this time, or two periods, so that one long job may take more than its
+ * period's part. */
+#define TOKENS_FOR_NS (100 * NS_PER_MS)
+#define SERVICE_NS (100 * NS_PER_US)
+/* One that has a reservation loses it when it lacks more than this part of the median, not at once. */
+#define KEEP_PART 6
 
 struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
 {
-	struct qos_entity *first = NULL;
+	struct qos_entity *first = v->service.active && cpu_ns < v->service.end_cpu_ns ? &v->service : NULL;
 
 	for (u32 i = 0; i < QOS_ENTITIES; i++) {
 		struct qos_entity *x = &v->entity[i];
@@ -19,15 +25,71 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
 	return first;
 }
 
+static u64 tokens_for_ns(const struct qos_vp *v)
+{
+	u64 ns = TOKENS_FOR_NS;
+
+	for (u32 i = 0; i < QOS_ENTITIES; i++)
+		if (v->entity[i].r_ns)
+			ns = MAX(ns, 2 * v->entity[i].period.y_ns);
+	return ns;
+}
+
+void qos_count_tokens(struct qos_vp *v, u64 now_ns, u64 cpu_ns)
+{
+	u64 for_ns = tokens_for_ns(v);
+	s64 most = (s64)(v->share_ppm * for_ns / PPM), least = -(most / 4);
+
+	if (v->is_reserved)
+		v->tokens_ns -= (s64)(cpu_ns - v->counted_cpu_ns);
+	if (now_ns > v->tokens_at_ns) {
+		u64 since_ns = MIN(now_ns - v->tokens_at_ns, for_ns);
+		v->tokens_ns += (s64)(since_ns * v->share_ppm / PPM);
+		v->tokens_at_ns = now_ns;
+	}
+	v->tokens_ns = MAX(MIN(v->tokens_ns, most), least);
+	v->counted_cpu_ns = cpu_ns;
+	v->is_reserved = qos_server(v, cpu_ns) != NULL;
+}
+
+static u64 tokens_left(const struct qos_vp *v)
+{
+	return v->tokens_ns > 0 ? (u64)v->tokens_ns : 0;
+}
+
 void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns)
 {
-	(void)v;
 	x->active = true;
 	x->extended = false;
 	x->used_up = false;
 	x->awaited = true;
-	x->end_cpu_ns = cpu_ns + x->r_ns;
+	x->end_cpu_ns = cpu_ns + MIN(x->r_ns, tokens_left(v));
 	x->deadline_ns = due_ns + x->period.y_ns;
+}
+
+bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns)
+{
+	u64 next_ns = ~0ull;
+
+	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+		const struct qos_entity *x = &v->entity[i];
+		if (!x->r_ns || !x->period.y_ns)
+			continue;
+		u64 point = period_grid_point(&x->period, due_ns);
+		next_ns = MIN(next_ns, point > due_ns ? point : point + x->period.y_ns);
+	}
+	if (next_ns == ~0ull)
+		return false;
+	v->service.active = true;
+	v->service.deadline_ns = next_ns;
+	v->service.end_cpu_ns = cpu_ns + MIN(SERVICE_NS, tokens_left(v));
+	return true;
+}
+
+/* What @o's reservation takes that is not in a sibling's. */
+static u64 added_ns(const struct qos_entity *o)
+{
+	return o->budget.n ? MIN(o->r_ns, o->alone_ns) : o->r_ns;
 }
 
 /* What the reservations of @v's other entities leave of its share, for @x's period. */
@@ -39,7 +101,7 @@ static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
 		const struct qos_entity *o = &v->entity[i];
 		if (o == x || !o->r_ns || !o->period.y_ns)
 			continue;
-		u64 use = o->r_ns * PPM / o->period.y_ns;
+		u64 use = added_ns(o) * PPM / o->period.y_ns;
 		left = left > use ? left - use : 0;
 	}
 	return x->period.y_ns * left / PPM;
@@ -47,13 +109,13 @@ static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
 
 void qos_settle(struct qos_vp *v, u64 cpu_ns)
 {
+	v->service.active &= cpu_ns < v->service.end_cpu_ns;
 	for (u32 i = 0; i < QOS_ENTITIES; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (!x->active || cpu_ns < x->end_cpu_ns)
 			continue;
-		u64 limit = limit_of(v, x);
-		if ((x->job_open || x->awaited) && !x->extended && limit > x->r_ns) {
-			x->end_cpu_ns += MIN(x->r_ns / 2, limit - x->r_ns);
+		if ((x->job_open || x->awaited) && !x->extended) {
+			x->end_cpu_ns += MIN(x->r_ns / 2, tokens_left(v));
 			x->extended = true;
 		}
 		if (cpu_ns >= x->end_cpu_ns) {
@@ -106,17 +168,18 @@ void qos_resize(struct sched *s, struct qos_vp *v, struct qos_entity *x)
 	if (!x->rt.is_rt) {
 		x->r_ns = MIN(x->rt.trial_ns, limit);
 		why = RESERVE_TRIAL;
-	} else if (wanted <= limit) {
+	} else if (squeezed <= limit && wanted <= limit + limit / 2) {
 		x->r_ns = wanted;
 		why = RESERVE_ADMITTED;
-	} else if (squeezed <= limit) {
-		x->r_ns = limit;
+	} else if (squeezed <= limit || (x->r_ns && !x->was_trial && squeezed - squeezed / KEEP_PART <= limit)) {
+		x->r_ns = limit + limit / 2;
 		why = RESERVE_SQUEEZED;
 	} else {
 		x->r_ns = 0;
 		x->active = false;
 		why = y * v->share_ppm / PPM < squeezed ? RESERVE_REFUSED_SHARE : RESERVE_REFUSED_SIBLINGS;
 	}
+	x->was_trial = why == RESERVE_TRIAL;
 	tell(s, v, x, why, squeezed, limit);
 }
 
@@ -140,7 +203,7 @@ static void measure_demand(struct qos_vp *v, u64 now_ns, u64 window_ns)
 
 	for (u32 i = 0; i < QOS_ENTITIES; i++)
 		if (v->entity[i].r_ns && v->entity[i].period.y_ns)
-			reserved += v->entity[i].r_ns * PPM / v->entity[i].period.y_ns;
+			reserved += added_ns(&v->entity[i]) * PPM / v->entity[i].period.y_ns;
 	u64 used = MIN(ran - v->window_ran_ns, window_ns) * PPM / window_ns;
 	u64 open = MIN(busy - v->window_busy_ns, window_ns) * PPM / window_ns;
 	v->demand_ppm = open > PPM - IDLE_PPM ? BACKLOGGED : MAX(used, reserved);
