@@ -179,6 +179,11 @@ static int vp_intr_ack(struct vp *vp)
 	return lapic_ack(lapic_of(vp));
 }
 
+static void vp_intr_eoi(struct vp *vp)
+{
+	lapic_eoi(lapic_of(vp));
+}
+
 static u64 vp_tsc(struct vp *vp)
 {
 	struct vcpu *c = vp->owner;
@@ -219,6 +224,7 @@ static void vp_watch(struct vp *vp, u64 gva, u32 size, bool write)
 
 static const struct vp_ops vp_ops = {
 	.intr_ack = vp_intr_ack,
+	.intr_eoi = vp_intr_eoi,
 	.tsc = vp_tsc,
 	.set_tpr = vp_set_tpr,
 	.get_tpr = vp_get_tpr,

@@ -217,7 +217,7 @@ static bool wanted_WBINVD(const struct reflect_ctx *c)
 }
 static bool wanted_APIC_WRITE(const struct reflect_ctx *c)
 {
-	return proc2(c, PROC2_APIC_REGISTER);
+	return proc2(c, PROC2_APIC_REGISTER | PROC2_VIRTUAL_INTERRUPT);
 }
 static bool wanted_RDRAND(const struct reflect_ctx *c)
 {

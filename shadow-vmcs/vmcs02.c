@@ -55,6 +55,17 @@ void vmcs02_merge_controls(struct vmx_controls *ctl, const struct vmcs12 *v, con
 	ctl->tpr_threshold = v->tpr_threshold;
 	if (proc & PROC_TPR_SHADOW)
 		ctl->virtual_apic = mem_ram_hva(m, v->virtual_apic_page_addr, PAGE_SIZE);
+	ctl->virtual_apic_gpa = v->virtual_apic_page_addr;
+	ctl->eoi_exit_bitmap[0] = v->eoi_exit_bitmap0;
+	ctl->eoi_exit_bitmap[1] = v->eoi_exit_bitmap1;
+	ctl->eoi_exit_bitmap[2] = v->eoi_exit_bitmap2;
+	ctl->eoi_exit_bitmap[3] = v->eoi_exit_bitmap3;
+	if (ctl->pin & PIN_POSTED_INTERRUPTS)
+		ctl->posted_desc = (u64 *)mem_ram_hva(m, v->posted_intr_desc_addr, 64);
+	ctl->posted_desc_gpa = v->posted_intr_desc_addr;
+	ctl->posted_vector = v->posted_intr_nv;
+	if (!ctl->virtual_apic) /* no page to keep a virtual interrupt in */
+		ctl->proc2 &= ~PROC2_VIRTUAL_INTERRUPT;
 	ctl->apic_access_gpa = proc2 & PROC2_APIC_ACCESSES ? v->apic_access_addr : ~0ull;
 	ctl->xss_exiting_bitmap = proc2 & PROC2_XSAVES ? v->xss_exit_bitmap : 0;
 	ctl->pml_address = v->pml_address;
@@ -171,6 +182,7 @@ void vmcs02_load_guest(struct cpu_state *cpu, const struct vmcs12 *v)
 	cpu->rflags = v->guest_rflags;
 	cpu->activity = v->guest_activity_state;
 	cpu->interruptibility = v->guest_interruptibility_info;
+	cpu->intr_status = v->guest_intr_status;
 	cpu->pending_dbg = v->guest_pending_dbg_exceptions;
 	if (vmcs02_is_pae(cpu)) {
 		cpu->pdpte[0] = v->guest_pdptr0;
@@ -217,6 +229,9 @@ void sync_vmcs02_to_vmcs12(struct vmcs12 *v, const struct cpu_state *cpu,
 	v->guest_rflags = cpu->rflags;
 	v->guest_activity_state = cpu->activity;
 	v->guest_interruptibility_info = cpu->interruptibility;
+	if ((v->cpu_based_vm_exec_control & PROC_SECONDARY) &&
+	    (v->secondary_vm_exec_control & PROC2_VIRTUAL_INTERRUPT))
+		v->guest_intr_status = cpu->intr_status;
 	v->guest_pending_dbg_exceptions = cpu->pending_dbg;
 	if ((v->secondary_vm_exec_control & PROC2_EPT) && vmcs02_is_pae(cpu)) {
 		v->guest_pdptr0 = cpu->pdpte[0];

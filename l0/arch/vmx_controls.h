@@ -36,6 +36,11 @@ struct vmx_controls {
 	u16 vpid;	    /* tag for the virtual TLB; L0 makes vmcs01's and vmcs02's differ */
 	u32 tpr_threshold;
 	u8 *virtual_apic;   /* "use TPR shadow": 4 KiB, else NULL */
+	u64 virtual_apic_gpa;
+	u64 eoi_exit_bitmap[4]; /* "virtual-interrupt delivery" */
+	u64 *posted_desc;	/* "process posted interrupts": the 64-byte descriptor, or NULL */
+	u64 posted_desc_gpa;
+	u32 posted_vector;
 	u64 apic_access_gpa; /* "virtualize APIC accesses", else ~0 */
 	u64 xss_exiting_bitmap;
 	u64 pml_address;

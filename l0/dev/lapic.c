@@ -171,6 +171,13 @@ static void end_of_interrupt(struct lapic *l)
 	lapic_update(l);
 }
 
+void lapic_eoi(struct lapic *l)
+{
+	bus_lock(l->dev.bus);
+	end_of_interrupt(l);
+	bus_unlock(l->dev.bus);
+}
+
 void lapic_set_tpr(struct lapic *l, u8 tpr)
 {
 	bus_lock(l->dev.bus);

@@ -58,6 +58,9 @@ struct lapic *lapic_create(struct machine_bus *bus, u32 id, int *err) __must_che
  */
 int lapic_ack(struct lapic *l);
 
+/* The VP's EOI, sent by the processor itself: a posted-interrupt notification. */
+void lapic_eoi(struct lapic *l);
+
 /* When the interrupt that lapic_ack() returned last was due; for intr_injected. */
 u64 lapic_acked_due_ns(const struct lapic *l);
 

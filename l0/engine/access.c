@@ -11,12 +11,14 @@
 #include "l0/arch/vmx.h"
 #include "l0/engine/exec.h"
 #include "l0/engine/sys.h"
+#include "l0/engine/vapic.h"
 
 /* One translated piece of an access. */
 struct piece {
 	u8 *p; /* NULL: device memory at gpa */
 	u64 gpa;
-	bool note; /* RAM whose writers must be noted */
+	bool note;  /* RAM whose writers must be noted */
+	bool vapic; /* in the virtual-APIC page, in place of @gpa in the APIC-access page */
 };
 
 /* What kind of access it is beside read or write. */
@@ -60,20 +62,9 @@ _Noreturn static void leave_failed(struct vp *vp, const struct op *op, enum vtlb
 	vp_exit(vp, op);
 }
 
-/* "Virtualize APIC accesses": an access to that page exits instead of being done.
- * Source: SDM 3C "Virtualizing Memory-Mapped APIC Accesses". */
-static void check_apic_access(struct vp *vp, const struct op *op, u64 gpa, u64 gva, bool write)
-{
-	if (likely(!(vp->ctl.proc2 & PROC2_APIC_ACCESSES)) || !(vp->ctl.proc & PROC_SECONDARY) ||
-	    (gpa & PAGE_MASK) != vp->ctl.apic_access_gpa)
-		return;
-	vp->exit = (struct vmexit){.reason = EXIT_REASON_APIC_ACCESS, .gla = gva, .gpa = gpa};
-	vp->exit.qualification = (gpa & ~PAGE_MASK) | (u64)(vp->delivering ? 3 : write) << 12;
-	vp_exit(vp, op);
-}
-
+/* @size: of the whole access, of which this is the part that begins at @gva. */
 static struct piece translate(struct vp *vp, const struct op *op, u64 gva, bool write,
-			      struct how how)
+			      struct how how, u32 size)
 {
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
@@ -84,7 +75,10 @@ static struct piece translate(struct vp *vp, const struct op *op, u64 gva, bool 
 	st = vtlb_translate(&vp->tlb, gva, (write ? VTLB_WRITE : VTLB_READ) | how.rights, &xl, &f);
 	if (unlikely(st != VTLB_OK && st != VTLB_MMIO))
 		leave_failed(vp, op, st, gva, &f);
-	check_apic_access(vp, op, xl.gpa, gva, write);
+	if (unlikely(vapic_owns(vp, xl.gpa)))
+		return (struct piece){.p = vapic_access(vp, op, xl.gpa, gva, write, size),
+				      .gpa = xl.gpa,
+				      .vapic = true};
 	if (st == VTLB_MMIO)
 		return (struct piece){.gpa = xl.gpa};
 	softtlb_fill(vp, how.tlb_mode, gva, &xl);
@@ -141,6 +135,10 @@ static void piece_write(struct vp *vp, const struct op *op, const struct piece *
 {
 	if (likely(pc->p)) {
 		store_bytes(pc->p, v, size);
+		if (unlikely(pc->vapic)) {
+			vapic_written(vp, pc->gpa, size);
+			return;
+		}
 		if (!pc->note)
 			return;
 		mem_note_write(vp->mem, pc->gpa, size);
@@ -184,11 +182,11 @@ static u64 do_read(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 se
 	u64 v;
 
 	check_canonical(vp, op, lin, size, seg);
-	a = translate(vp, op, lin, false, how);
+	a = translate(vp, op, lin, false, how, size);
 	if (likely(first >= size)) {
 		v = piece_read(vp, op, &a, size);
 	} else {
-		b = translate(vp, op, lin_wrap(vp, lin + first), false, how);
+		b = translate(vp, op, lin_wrap(vp, lin + first), false, how, size);
 		v = piece_read(vp, op, &a, first);
 		v |= piece_read(vp, op, &b, size - first) << 8 * first;
 	}
@@ -203,11 +201,11 @@ static void do_write(struct vp *vp, const struct op *op, u64 lin, u64 v, u32 siz
 	struct piece a, b;
 
 	check_canonical(vp, op, lin, size, seg);
-	a = translate(vp, op, lin, true, how);
+	a = translate(vp, op, lin, true, how, size);
 	if (likely(first >= size)) {
 		piece_write(vp, op, &a, v, size);
 	} else {
-		b = translate(vp, op, lin_wrap(vp, lin + first), true, how);
+		b = translate(vp, op, lin_wrap(vp, lin + first), true, how, size);
 		piece_write(vp, op, &a, v, first);
 		piece_write(vp, op, &b, v >> 8 * first, size - first);
 	}
@@ -264,18 +262,18 @@ u8 *access_rmw_begin(struct vp *vp, const struct op *op, u64 lin, u32 size, u32 
 	lin = lin_wrap(vp, lin);
 	first = bytes_in_page(lin);
 	check_canonical(vp, op, lin, size, seg);
-	a = translate(vp, op, lin, true, how);
+	a = translate(vp, op, lin, true, how, size);
 	vp->rmw_lin = lin;
 	vp->rmw_gpa = a.gpa;
 	vp->rmw_size = (u8)size;
-	if (first >= size && a.p && !(locked && (lin & 63) + size > 64)) {
+	if (first >= size && a.p && !a.vapic && !(locked && (lin & 63) + size > 64)) {
 		bool watched = __atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & VP_ATTN_WATCH;
 
 		vp->rmw_kind = a.note || watched ? RMW_NOTE : RMW_NONE;
 		return a.p;
 	}
 	if (first < size)
-		b = translate(vp, op, lin_wrap(vp, lin + first), true, how);
+		b = translate(vp, op, lin_wrap(vp, lin + first), true, how, size);
 	if (locked)
 		split_lock_take();
 	rmw_copy_in(vp, op, &a, &b, first, size);
@@ -337,9 +335,10 @@ static void alignment_check(struct vp *vp, const struct op *op, u64 lin, u32 siz
 {
 	if (likely(!(lin & (size - 1))) || (size & (size - 1)) || size > 8)
 		return;
-	translate(vp, op, lin, write, how_explicit(vp));
+	translate(vp, op, lin, write, how_explicit(vp), size);
 	if (bytes_in_page(lin) < size)
-		translate(vp, op, lin_wrap(vp, lin + bytes_in_page(lin)), write, how_explicit(vp));
+		translate(vp, op, lin_wrap(vp, lin + bytes_in_page(lin)), write, how_explicit(vp),
+			  size);
 	vp_fault(vp, op, VECTOR_AC, 0);
 }
 
@@ -401,9 +400,9 @@ static void do_probe(struct vp *vp, const struct op *op, u64 gva, u32 len, struc
 		   softtlb_tag(vp, gva, len)))
 		return; /* one page, and writable */
 	check_canonical(vp, op, gva, len, SEG_DS);
-	translate(vp, op, gva, true, how);
+	translate(vp, op, gva, true, how, len);
 	for (u64 p = (gva & PAGE_MASK) + PAGE_SIZE; p - gva < len; p += PAGE_SIZE)
-		translate(vp, op, lin_wrap(vp, p), true, how);
+		translate(vp, op, lin_wrap(vp, p), true, how, len);
 }
 
 void lin_probe_write(struct vp *vp, const struct op *op, u64 gva, u32 len)
@@ -457,7 +456,7 @@ void seg_read_bytes(struct vp *vp, const struct op *op, u32 seg, u64 off, void *
 		if (likely(p)) {
 			nm_copy(d, p, part);
 		} else {
-			struct piece pc = translate(vp, op, lin, false, how);
+			struct piece pc = translate(vp, op, lin, false, how, len);
 
 			for (u32 i = 0; i < part; pc.gpa += 8, i += 8) {
 				u32 n = MIN(part - i, 8u);
@@ -490,7 +489,7 @@ void seg_write_bytes(struct vp *vp, const struct op *op, u32 seg, u64 off, const
 		if (likely(p)) {
 			nm_copy(p, s, part);
 		} else {
-			struct piece pc = translate(vp, op, lin, true, how);
+			struct piece pc = translate(vp, op, lin, true, how, len);
 
 			for (u32 i = 0; i < part; pc.gpa += 8, i += 8) {
 				u32 n = MIN(part - i, 8u);

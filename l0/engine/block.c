@@ -13,6 +13,7 @@
 #include "l0/arch/vmx.h"
 #include "l0/base/assert.h"
 #include "l0/engine/decode.h"
+#include "l0/engine/vapic.h"
 
 #define CODE_LINE_BYTES 128u /* a bit of mem_frame.code_lines */
 #define BLOCK_MAX_CODE 256u  /* bytes of instructions */
@@ -86,6 +87,7 @@ static struct fetch fetch_page(struct vp *vp, u64 lin)
 		}
 		vp_exit(vp, NULL);
 	}
+	vapic_fetch(vp, xl.gpa, lin);
 	if (st == VTLB_MMIO)
 		return (struct fetch){.gpa = xl.gpa};
 	softtlb_fill(vp, vp->cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR, lin, &xl);

@@ -2,8 +2,9 @@
  * What happens at an instruction boundary, in the order of SDM 3A "Prioritization of Concurrent
  * Events" with the VMX events where SDM 3C "Other Causes of VM Exits" puts them:
  *
- *   VM-entry injection · INIT, SIPI · monitor trap flag · debug traps · NMI window · NMI ·
- *   interrupt window · external interrupt · breakpoint on the next instruction
+ *   VM-entry injection · INIT, SIPI · writes to the virtual APIC · monitor trap flag · debug traps
+ * · NMI window · NMI · interrupt window · virtual interrupt · external interrupt · breakpoint on
+ * the next instruction
  *
  * (the VMX-preemption timer is the worker's, through the count that engine_run() stops at).
  *
@@ -12,6 +13,7 @@
  * moves when it does not move the count); when either moved, the instruction has been executed.
  */
 #include "l0/engine/event_priv.h"
+#include "l0/engine/vapic.h"
 
 /* As vp_request() and vp_request_clear(), without a locked access where nothing changes. */
 static void attn_set(struct vp *vp, u32 bits)
@@ -211,7 +213,8 @@ static bool take(struct vp *vp, u32 vector, u32 type)
 	return false;
 }
 
-enum found { NOTHING, DELIVERED, EXITED };
+/* POSTED: a notification was taken, its virtual interrupts may be due at once. */
+enum found { NOTHING, DELIVERED, EXITED, POSTED };
 
 static enum found found(bool exited)
 {
@@ -236,6 +239,13 @@ static enum found try_signals(struct vp *vp, u32 attn)
 			return found(exit_plain(vp, EXIT_REASON_SIPI));
 	}
 	return NOTHING;
+}
+
+static enum found try_vapic(struct vp *vp, u32 attn)
+{
+	if (likely(!(attn & VP_ATTN_VAPIC)))
+		return NOTHING;
+	return vapic_boundary(vp) ? EXITED : NOTHING;
 }
 
 static enum found try_debug(struct vp *vp)
@@ -281,6 +291,27 @@ static enum found try_nmi(struct vp *vp, u32 attn)
 	return EXITED;
 }
 
+/* "External-interrupt exiting". "Process posted interrupts" acknowledges the interrupt to learn its
+ * vector; the notification ends here, everything else exits with the vector in hand. */
+static enum found interrupt_exit(struct vp *vp)
+{
+	int vector;
+
+	if (vp->cpu.interruptibility & SHADOWS)
+		return NOTHING;
+	if (!ctl_pin(vp, PIN_POSTED_INTERRUPTS))
+		return found(exit_plain(vp, EXIT_REASON_EXTERNAL_INTERRUPT));
+	vector = vp->ops->intr_ack(vp);
+	if (vector < 0)
+		return NOTHING;
+	if (vapic_posted(vp, (u32)vector))
+		return POSTED;
+	exit_plain(vp, EXIT_REASON_EXTERNAL_INTERRUPT);
+	vp->exit.intr_info =
+		INTR_INFO_VALID | INTR_TYPE_EXTERNAL << INTR_INFO_TYPE_SHIFT | (u32)vector;
+	return EXITED;
+}
+
 static enum found try_intr(struct vp *vp, u32 attn)
 {
 	bool open = (vp->cpu.rflags & RFLAGS_IF) && !(vp->cpu.interruptibility & SHADOWS);
@@ -290,13 +321,12 @@ static enum found try_intr(struct vp *vp, u32 attn)
 		return NOTHING;
 	if (attn & VP_ATTN_INTR_WINDOW && open)
 		return found(exit_plain(vp, EXIT_REASON_INTERRUPT_WINDOW));
+	if (attn & VP_ATTN_VIRQ && open)
+		return found(take(vp, vapic_take(vp), INTR_TYPE_EXTERNAL));
 	if (!(attn & VP_ATTN_INTR))
 		return NOTHING;
-	if (ctl_pin(vp, PIN_EXTERNAL_INTERRUPT)) {
-		if (vp->cpu.interruptibility & SHADOWS)
-			return NOTHING;
-		return found(exit_plain(vp, EXIT_REASON_EXTERNAL_INTERRUPT));
-	}
+	if (ctl_pin(vp, PIN_EXTERNAL_INTERRUPT))
+		return interrupt_exit(vp);
 	if (!open)
 		return NOTHING;
 	/* one instruction of a handler runs before the next interrupt, so that a line that is
@@ -330,11 +360,14 @@ static enum found try_all(struct vp *vp, u32 attn)
 	enum found f = try_signals(vp, attn);
 
 	if (!f)
+		f = try_vapic(vp, attn);
+	if (!f)
 		f = try_debug(vp);
 	if (!f)
 		f = try_nmi(vp, attn);
 	if (!f)
-		f = try_intr(vp, attn);
+		f = try_intr(vp,
+			     vp->attn); /* virtual interrupts may have become pending just now */
 	if (!f)
 		f = try_code_breakpoint(vp, attn);
 	return f;
@@ -359,12 +392,11 @@ bool event_boundary(struct vp *vp, bool *stop_request)
 	do {
 		attn = vp->attn;
 		f = try_all(vp, attn);
-	} while (f == DELIVERED && vp->insns < vp->until);
+	} while ((f == DELIVERED && vp->insns < vp->until) || f == POSTED);
 	if (f == EXITED)
 		return true;
 	if (f == DELIVERED) /* see note_progress(): the rest after a look at the clock */
 		*stop_request = true;
-	attn_clear(vp, VP_ATTN_VIRQ);
 	step_arm(vp, attn);
 	if (attn & VP_ATTN_REQUEST) {
 		attn_clear(vp, VP_ATTN_REQUEST);

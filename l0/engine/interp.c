@@ -25,7 +25,8 @@ typedef jmp_buf escape_buf;
 enum { ESCAPE_NONE, ESCAPE_FAULT, ESCAPE_EXIT, ESCAPE_RESTART };
 
 #define UNTIL_MAX (1ull << 62)
-#define ATTN_SINGLE (VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE)
+#define ATTN_SINGLE \
+	(VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
 
 static bool is_code64(const struct vp *vp)
 {
@@ -264,9 +265,10 @@ static enum engine_stop run(struct vp *vp)
 		u32 attn = load_attn(vp);
 		bool due = vp->insns >= vp->until;
 
-		/* What an entry injects and whether it is halted do not wait for an instruction. */
+		/* What an entry injects, what the last instruction wrote to a virtual APIC and
+		 * whether it is halted do not wait for an instruction. */
 		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE &&
-		    !(attn & VP_ATTN_INJECT))
+		    !(attn & (VP_ATTN_INJECT | VP_ATTN_VAPIC)))
 			return finish(vp, ENGINE_STOP_COUNT);
 		if (unlikely(attn)) {
 			bool stop = false;

@@ -4,6 +4,7 @@
  * SDM 3A "Control Registers", SDM 3C "Changes to Instruction Behavior in VMX Non-Root Operation".
  */
 #include "l0/engine/sys_priv.h"
+#include "l0/engine/vapic.h"
 
 /* --- effects ---------------------------------------------------------------------------------- */
 
@@ -167,22 +168,12 @@ static u64 masked(u64 real, u64 mask, u64 shadow)
 	return (real & ~mask) | (shadow & mask);
 }
 
-/* Trap-like exit: the instruction is complete. */
-_Noreturn static void exit_after(struct vp *vp, u32 reason)
-{
-	vp->cpu.rip = vp->next_rip;
-	vp->insns++;
-	exit_now(vp, NULL, reason, 0);
-}
-
 /* --- CR8: the task priority ------------------------------------------------------------------- */
-
-#define VIRTUAL_APIC_TPR 0x80
 
 static u64 cr8_read(struct vp *vp)
 {
-	if (ctl_proc(vp, PROC_TPR_SHADOW) && vp->ctl.virtual_apic)
-		return vp->ctl.virtual_apic[VIRTUAL_APIC_TPR] >> 4;
+	if (vapic_has_tpr(vp))
+		return vapic_tpr_read(vp) >> 4;
 	return vp->ops->get_tpr(vp) >> 4;
 }
 
@@ -190,10 +181,8 @@ static void cr8_write(struct vp *vp, const struct op *op, u64 val)
 {
 	if (val & ~15ull)
 		fault_gp0(vp, op);
-	if (ctl_proc(vp, PROC_TPR_SHADOW) && vp->ctl.virtual_apic) {
-		nm_store32(vp->ctl.virtual_apic + VIRTUAL_APIC_TPR, (u32)val << 4);
-		if (!ctl_proc2(vp, PROC2_VIRTUAL_INTERRUPT) && val < (vp->ctl.tpr_threshold & 15))
-			exit_after(vp, EXIT_REASON_TPR_BELOW_THRESHOLD);
+	if (vapic_has_tpr(vp)) {
+		vapic_tpr_write(vp, (u32)val << 4);
 		return;
 	}
 	vp->cpu.cr8 = val;

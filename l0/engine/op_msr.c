@@ -5,6 +5,7 @@
  * Multiplier".
  */
 #include "l0/engine/sys_priv.h"
+#include "l0/engine/vapic.h"
 #include "l0/engine/vec.h"
 
 static u64 edx_eax(const struct vp *vp)
@@ -158,10 +159,14 @@ static void msr_store(struct vp *vp, u32 msr, u64 *field, u64 val)
 void op_rdmsr(struct vp *vp, const struct op *op)
 {
 	u32 msr = (u32)vp->cpu.gpr[RCX];
-	u64 *field = msr_field(vp, msr);
+	u64 *field = msr_field(vp, msr), virtual;
 
 	if (cur_cpl(vp))
 		fault_gp0(vp, op);
+	if (!field && !intercept_msr(vp, msr, false) && vapic_msr_read(vp, msr, &virtual)) {
+		set_edx_eax(vp, virtual);
+		return;
+	}
 	if (intercept_msr(vp, msr, false) || (!field && msr != MSR_IA32_TSC))
 		exit_now(vp, op, EXIT_REASON_RDMSR, 0);
 	set_edx_eax(vp, field ? *field : sys_tsc(vp));
@@ -174,6 +179,8 @@ void op_wrmsr(struct vp *vp, const struct op *op)
 
 	if (cur_cpl(vp))
 		fault_gp0(vp, op);
+	if (!field && !intercept_msr(vp, msr, true) && vapic_msr_write(vp, op, msr, val))
+		return;
 	if (intercept_msr(vp, msr, true) || !field) {
 		exit_begin(vp, EXIT_REASON_WRMSR, 0);
 		vp->exit.operand_value = val;

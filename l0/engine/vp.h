@@ -37,15 +37,19 @@ struct vp;
 #define VP_ATTN_STEP 0x0100u	   /* RFLAGS.TF, a shadow (STI, MOV SS), pending debug exceptions */
 #define VP_ATTN_SAFE_POINT 0x0200u /* the virtual TLB wants vtlb_safe_point() */
 #define VP_ATTN_INJECT 0x0400u	   /* VM entry: deliver @inject first */
-#define VP_ATTN_VIRQ 0x0800u	   /* virtual-interrupt delivery has to evaluate */
+#define VP_ATTN_VIRQ 0x0800u	   /* a pending virtual interrupt has been recognized */
 #define VP_ATTN_WATCH 0x1000u /* DR7 has enabled breakpoints: run by single steps where needed */
 #define VP_ATTN_TRACE 0x2000u /* --trace-exec */
+#define VP_ATTN_VAPIC 0x4000u /* a write to the virtual APIC is to be completed, see vapic.c */
 
 /* What the machine gives the engine. All may be called in mid-instruction; none blocks. */
 struct vp_ops {
 	/* Interrupt acknowledge cycle: vector 0-255, or -1 when the line was spurious. Updates the
 	 * controller and drops VP_ATTN_INTR when nothing else is pending. */
 	int (*intr_ack)(struct vp *vp);
+	/* End of the interrupt that intr_ack() gave last, without the guest: a posted-interrupt
+	 * notification. May be NULL. */
+	void (*intr_eoi)(struct vp *vp);
 	/* The time-stamp counter of the machine (before TSC offset/scaling) at @vp->insns. */
 	u64 (*tsc)(struct vp *vp);
 	void (*set_tpr)(struct vp *vp, u8 tpr); /* MOV CR8: TPR[7:4] in bits 7:4 */
@@ -154,6 +158,8 @@ struct vp {
 		bool monitor_armed;	 /* MONITOR was executed, MWAIT not yet */
 		u64 io_rip, io_rcx;	 /* REP INS/OUTS cut short within a counted group: where, */
 		u8 io_group;		 /* and the bytes of the group that are done */
+		u32 vapic_write; /* write to the virtual APIC whose effects are due, see vapic.h */
+		u64 vapic_insns; /* count of an instruction that runs alone because it writes there */
 		u64 rng;		 /* RDRAND and RDSEED; 0: seeded from the VP's number */
 	} ev;
 

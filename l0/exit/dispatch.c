@@ -135,6 +135,8 @@ static bool may_wake(const struct vp *vp)
 {
 	u32 attn = __atomic_load_n(&vp->attn, __ATOMIC_ACQUIRE);
 
+	if (attn & VP_ATTN_VIRQ && (vp->cpu.rflags & RFLAGS_IF))
+		return true;
 	if (attn & VP_ATTN_INTR)
 		return (vp->cpu.rflags & RFLAGS_IF) || (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT);
 	return attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW |

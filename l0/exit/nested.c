@@ -4,6 +4,7 @@
  * only. Source: SDM 3C "VM Entries", "VM Exits".
  */
 #include "l0/exit/exit_priv.h"
+#include "l0/engine/vapic.h"
 #include "l0/track/track.h"
 #include "shadow-vmcs/reflect.h"
 #include "shadow-vmcs/vmcs02.h"
@@ -175,6 +176,7 @@ static enum exit_action return_to_l1(struct vp *vp, struct nvmx *nv, bool nmi_ex
 	vp->ctl = nv->ctl01;
 	vp->in_l2 = false;
 	vp_request_clear(vp, VP_ATTN_INJECT);
+	vapic_left(vp);
 	engine_state_changed(vp);
 	if (no_vpid)
 		vtlb_flush_vpid(&vp->tlb, 0);
@@ -279,6 +281,8 @@ static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 	}
 	if (v->vm_entry_intr_info_field & INTR_INFO_VALID)
 		inject(vp, v);
+	if (unlikely(vp->ctl.proc2 & (PROC2_VIRTUAL_INTERRUPT | PROC2_APIC_ACCESSES)))
+		vapic_entered(vp);
 	timer_start(vp, nv);
 	nested_unblock_init(vp, nv);
 	if (launch)
@@ -338,7 +342,8 @@ static bool acknowledge(struct vp *vp, const struct nvmx *nv)
 {
 	int vector;
 
-	if (!(nv->vmcs12.vm_exit_controls & EXIT_CTL_ACK_INTERRUPT))
+	if (!(nv->vmcs12.vm_exit_controls & EXIT_CTL_ACK_INTERRUPT) ||
+	    (vp->exit.intr_info & INTR_INFO_VALID)) /* "process posted interrupts" did it */
 		return true;
 	vector = vp->ops->intr_ack(vp);
 	if (vector < 0)

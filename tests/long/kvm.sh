@@ -75,6 +75,7 @@ for model in nestor-icelake nestor-westmere nestor-merom; do
 	*) expect 'kvm_intel ept=Y' ;;
 	esac
 	expect 'L2 reset after'
+	case $model in *icelake) expect 'kvm_intel enable_apicv=Y' && expect 'L2: kvm_intel enable_apicv=Y' ;; esac
 	[ $status = 0 ] && echo "ok kvm $model" || tail -n 30 "$work/out"
 done
 exit $status
