@@ -32,8 +32,7 @@
 #define EPT_A BIT(8)
 #define EPT_D BIT(9)
 #define EPT_XU BIT(10)
-#define EPT_LEVELS 4
-#define EPT_GPA_BITS 48
+#define EPT_LEVELS_MAX 5
 
 /* Exit qualification of EPT violations, SDM 3C "Exit Qualification for EPT Violations". */
 #define QUAL_PERM_SHIFT 3
@@ -124,6 +123,12 @@ static bool has_ept_ad(const struct walk *w)
 	return w->ctx->eptp & EPTP_AD && w->env->ept_caps & EPT_CAP_AD;
 }
 
+/* 4 or 5: the checks at VM entry let nothing else pass. */
+static u32 ept_levels(const struct vtlb_context *ctx)
+{
+	return (ctx->eptp & EPTP_WALK_MASK) == EPTP_WALK_5 ? 5 : 4;
+}
+
 static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u32 perm, u64 qual)
 {
 	qual |= (need & (EPT_R | EPT_W)) | (need & (EPT_X | EPT_XU) ? EPT_X : 0);
@@ -144,7 +149,7 @@ static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u64 present,
 	if (!(e & EPT_R) && e & present && !(env->ept_caps & EPT_CAP_EXECUTE_ONLY))
 		return true;
 	if (!is_leaf)
-		return e & (level == EPT_LEVELS ? GENMASK(7, 3) : GENMASK(6, 3));
+		return e & (level >= 4 ? GENMASK(7, 3) : GENMASK(6, 3));
 	u32 memtype = (u32)(e >> EPT_MEMTYPE_SHIFT) & 7;
 
 	if (memtype == 2 || memtype == 3 || memtype == 7)
@@ -158,7 +163,7 @@ static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u64 present,
 static bool ept_update(struct walk *w, void *const *host, const u64 *entry, const u64 *gpa,
 		       u32 leaf_level, bool write)
 {
-	for (u32 level = EPT_LEVELS; level >= leaf_level; level--) {
+	for (u32 level = ept_levels(w->ctx); level >= leaf_level; level--) {
 		u64 bits = EPT_A | (write && level == leaf_level ? EPT_D : 0);
 
 		if ((entry[level] & bits) == bits || !host[level])
@@ -181,17 +186,17 @@ static enum vtlb_status ept_walk(struct walk *w, u64 guest_gpa, u32 need, u64 qu
 	const struct walk_env *env = w->env;
 	u64 present = w->ctx->mbec ? EPT_R | EPT_W | EPT_X | EPT_XU : EPT_R | EPT_W | EPT_X;
 	bool has_ad = has_ept_ad(w);
-	void *host[EPT_LEVELS + 1];
-	u64 entry[EPT_LEVELS + 1], at[EPT_LEVELS + 1];
+	void *host[EPT_LEVELS_MAX + 1];
+	u64 entry[EPT_LEVELS_MAX + 1], at[EPT_LEVELS_MAX + 1];
 	u64 table, e, perm;
 	u32 level;
 
 again:
 	table = w->ctx->eptp & env->phys_mask;
 	perm = EPT_R | EPT_W | EPT_X | EPT_XU;
-	if (unlikely(guest_gpa >> EPT_GPA_BITS))
+	if (unlikely(guest_gpa >> (PAGE_SHIFT + 9 * ept_levels(w->ctx))))
 		return ept_violation(w, guest_gpa, need, 0, qual);
-	for (level = EPT_LEVELS;; level--) {
+	for (level = ept_levels(w->ctx);; level--) {
 		at[level] = table | (guest_gpa >> (3 + 9 * level) & 0x1ff) << 3;
 		host[level] = mem_map_hva(env->map, at[level], 8);
 		e = likely(host[level] != NULL) ? load_entry(host[level]) : ~0ull;

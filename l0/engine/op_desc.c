@@ -101,7 +101,7 @@ void op_load_table(struct vp *vp, const struct op *op)
 	base = seg_read(vp, op, op->seg, ea + 2, is_code64(vp) ? 8 : 4);
 	if (!is_code64(vp) && op->size == 2)
 		base &= 0xffffff;
-	if (!linear_ok(vp, base))
+	if (!base_ok(vp, base))
 		fault_gp0(vp, op);
 	t->base = base;
 	t->limit = limit;
@@ -171,7 +171,7 @@ static void load_system(struct vp *vp, const struct op *op, u32 seg, u16 sel, st
 		desc_fetch_upper(vp, op, sel, d);
 	desc_to_seg(d, sel, &s);
 	s.base = desc_system_base(d);
-	if (!linear_ok(vp, s.base))
+	if (!base_ok(vp, s.base))
 		fault_sel(vp, op, VECTOR_GP, sel);
 	if (seg == SEG_TR) {
 		sys_write(vp, op, d->gva + 5, (d->lo >> 40 & 0xff) | 2, 1);

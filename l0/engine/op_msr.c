@@ -124,7 +124,7 @@ static bool msr_value_ok(const struct vp *vp, u32 msr, u64 val)
 	case MSR_IA32_FS_BASE:
 	case MSR_IA32_GS_BASE:
 	case MSR_IA32_SYSENTER_ESP:
-	case MSR_IA32_SYSENTER_EIP: return linear_ok(vp, val);
+	case MSR_IA32_SYSENTER_EIP: return base_ok(vp, val);
 	case MSR_IA32_FMASK:
 	case MSR_IA32_SYSENTER_CS:
 	case MSR_IA32_TSC_AUX: return !(val >> 32);
@@ -206,7 +206,7 @@ void op_fsgsbase(struct vp *vp, const struct op *op)
 	}
 	if (op->size == 4)
 		val = (u32)val;
-	if (!linear_ok(vp, val))
+	if (!base_ok(vp, val))
 		fault_gp0(vp, op);
 	s->base = val;
 	vp_update_mode(vp);

@@ -121,7 +121,7 @@ void op_invlpg(struct vp *vp, const struct op *op)
 	check_level0(vp, op);
 	gva = intercept_operand_gva(vp, op);
 	intercept_check(vp, op, EXIT_REASON_INVLPG, gva);
-	if (linear_ok(vp, gva))
+	if (base_ok(vp, gva))
 		vtlb_invlpg(&vp->tlb, gva);
 }
 
@@ -144,7 +144,7 @@ void op_invpcid(struct vp *vp, const struct op *op)
 		fault_gp0(vp, op);
 	if (type <= INVPCID_SINGLE && pcid && !(vp->cpu.cr4 & CR4_PCIDE))
 		fault_gp0(vp, op);
-	if (type == INVPCID_ADDRESS && !linear_ok(vp, gva))
+	if (type == INVPCID_ADDRESS && !base_ok(vp, gva))
 		fault_gp0(vp, op);
 	vtlb_invpcid(&vp->tlb, (u32)type, (u16)pcid, gva);
 }

@@ -57,6 +57,12 @@ static inline bool linear_ok(const struct vp *vp, u64 addr)
 {
 	return is_canonical(addr, vp->cpu.cr4 & CR4_LA57 ? 57 : 48);
 }
+/* Bases in registers and MSRs, and what INVLPG and INVPCID name, may have the width that the
+ * processor supports, whatever CR4.LA57 says. */
+static inline bool base_ok(const struct vp *vp, u64 addr)
+{
+	return is_canonical(addr, vp->features->linaddr_bits);
+}
 /* Control bits; the secondary ones count only when they are activated. */
 static inline bool ctl_pin(const struct vp *vp, u32 bit)
 {

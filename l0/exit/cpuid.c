@@ -104,6 +104,7 @@ static u64 cr4_of(const u64 has[2])
 		{CPU_FEATURE_FSGSBASE, CR4_FSGSBASE}, {CPU_FEATURE_PCID, CR4_PCIDE},
 		{CPU_FEATURE_XSAVE, CR4_OSXSAVE},     {CPU_FEATURE_SMEP, CR4_SMEP},
 		{CPU_FEATURE_SMAP, CR4_SMAP},	      {CPU_FEATURE_PKU, CR4_PKE},
+		{CPU_FEATURE_LA57, CR4_LA57},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++)
@@ -138,7 +139,7 @@ static void features_fill(struct cpu_features *f, const struct cpu_model *m, con
 	f->cr4_fixed0 = CR4_VMXE;
 	f->cr4_fixed1 = f->cr4_valid | CR4_VMXE;
 	f->maxphyaddr = m->maxphyaddr;
-	f->linaddr_bits = m->linaddr_bits;
+	f->linaddr_bits = has_bit(has, CPU_FEATURE_LA57) ? m->linaddr_bits : 48;
 #define CPU_FEATURE(...)
 #define CPU_FEATURE_OF(NAME, leaf, subleaf, reg, bit, works, member) \
 	f->member = has_bit(has, CPU_FEATURE_##NAME);
@@ -299,7 +300,7 @@ static void leaves_extended(struct cpu_profile *p)
 			 w[4 * i + 3]);
 	leaf_add(p, 0x80000006, ANY_SUBLEAF, 0, 0, 0x04008040, 0); /* 1 MiB, 64-byte lines */
 	leaf_features(p, leaf_add(p, 0x80000007, ANY_SUBLEAF, 0, 0, 0, 0));
-	leaf_add(p, 0x80000008, ANY_SUBLEAF, p->model->maxphyaddr | p->model->linaddr_bits << 8, 0,
+	leaf_add(p, 0x80000008, ANY_SUBLEAF, p->model->maxphyaddr | p->features.linaddr_bits << 8, 0,
 		 0, 0);
 }
 
@@ -318,6 +319,8 @@ static void caps_fill(struct cpu_profile *p)
 		m.proc2 &= ~PROC2_RDTSCP;
 	if (!p->features.has_xsaves)
 		m.proc2 &= ~PROC2_XSAVES;
+	if (!has_bit(p->has, CPU_FEATURE_LA57))
+		m.ept_vpid &= ~EPT_CAP_WALK_5;
 	if (!p->features.has_1g)
 		m.ept_vpid &= ~EPT_CAP_1G;
 	vmx_caps_init(&p->caps, &m, p->features.cr4_valid, p->features.efer_valid,

@@ -22,7 +22,7 @@ static void exceptions(void)
 	CHECK_EQ(TRY(".byte 0x06"), VECTOR_UD); /* PUSH ES is no instruction */
 	CHECK_EQ(TRY_A("mov %%eax, %%ds", 0x7f0), VECTOR_GP);
 	CHECK_EQ(trap.error, 0x7f0);
-	CHECK_EQ(TRY_REGS("wrmsr", 0, MSR_IA32_LSTAR, 0x8000), VECTOR_GP);
+	CHECK_EQ(TRY_REGS("wrmsr", 0, MSR_IA32_LSTAR, 0x8000u << 16), VECTOR_GP);
 	CHECK_EQ(TRY_A("mov %%rax, %%cr0", CR0_PG), VECTOR_GP);
 	CHECK_EQ(TRY_A("mov %%rax, %%cr4", 0), VECTOR_GP);
 	CHECK_EQ(TRY_REGS("rdmsr", 0, 0x12345, 0), VECTOR_GP);
@@ -138,7 +138,7 @@ static void descriptor_tables(void)
 	__asm__ volatile("sgdt %0" : "=m"(t));
 	CHECK_EQ(t.base, (ulong)gdt);
 	CHECK_EQ(t.limit, sizeof(gdt) - 1);
-	t.base = 1ull << 47;
+	t.base = 1ull << 63;
 	CHECK_EQ(TRY_A("lgdt (%%rax)", &t), VECTOR_GP);
 	u16 tr;
 

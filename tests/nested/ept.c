@@ -207,6 +207,28 @@ static void accessed_dirty(struct vmxt *t)
 	CHECK(root[0] & EPT_ENTRY_ACCESSED);
 }
 
+/* One more table above the identity map, whose other slots lead to nothing. */
+static void five_levels(struct vmxt *t)
+{
+	u64 *top;
+
+	if (!probe_setup(t, guest_reads))
+		return;
+	NEED(t->caps.ept_vpid & EPT_CAP_WALK_5, "no EPT of 5 levels");
+	top = page_alloc(1, PAGE_SIZE);
+	top[0] = (u64)t->ept | EPT_ENTRY_RWX;
+	probe_pt[0] = (u64)probe_page(0) | EPT_ENTRY_WB | EPT_ENTRY_RWX;
+	vmwrite(VMCS_EPT_POINTER, (u64)top | EPTP_WALK_5 | EPTP_TYPE_WB | EPTP_AD);
+	EXPECT_CALL(t, 1);
+	CHECK(top[0] & EPT_ENTRY_ACCESSED);
+	top[0] |= 0x80; /* reserved */
+	vmx_invept_all(&t->caps);
+	EXPECT_EXIT(t, EXIT_REASON_EPT_MISCONFIG);
+	top[0] = 0;
+	vmx_invept_all(&t->caps);
+	EXPECT_EXIT(t, EXIT_REASON_EPT_VIOLATION);
+}
+
 /* The guest's tables change under a VPID; INVLPG, MOV to CR3 and INVVPID make it count. */
 static u64 *guest_pt;
 #define VIRTUAL 0x8000000000ull /* top-level slot 1 */
@@ -267,6 +289,7 @@ const struct vmxt_case vmxt_ept_cases[] = {
 	{"ept: violation in the guest's page walk", walk_violation},
 	{"ept: violation in event delivery", vectoring},
 	{"ept: accessed and dirty flags", accessed_dirty},
+	{"ept: 5 levels", five_levels},
 	{"ept: the guest's own tables and VPID", own_tables},
 	{NULL, NULL},
 };

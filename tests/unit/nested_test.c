@@ -119,13 +119,13 @@ static void failures_by_group(void **state)
 
 	vmxfix_current(f);
 	V->host_cs_selector = 0;
-	V->guest_rip = 1ull << 48; /* decides only when the groups before pass */
+	V->guest_rip = 1ull << 57; /* decides only when the groups before pass */
 	assert_int_equal(vmxfix_enter(f, true), VMXFIX_HALT);
 	assert_int_equal(vmxfix_result(f), VMXERR_ENTRY_INVALID_HOST_STATE);
 	assert_int_equal(V->launch_state, VMCS12_CLEAR);
 
 	vmxfix_current(f);
-	V->guest_rip = rip = 1ull << 48;
+	V->guest_rip = rip = 1ull << 57;
 	expect_exit(true, EXIT_REASON_INVALID_GUEST_STATE | EXIT_REASON_ENTRY_FAILURE);
 	assert_int_equal(V->exit_qualification, 0);
 	assert_true(V->guest_rip == rip);
@@ -169,7 +169,7 @@ static void msr_loading_fails_the_entry(void **state)
 		{MSR_IA32_FS_BASE, 0, CHECK_MSR_LOAD_FORBIDDEN},
 		{MSR_X2APIC_TPR, 0, CHECK_MSR_LOAD_FORBIDDEN},
 		{1ull << 32 | MSR_IA32_LSTAR, 0, CHECK_MSR_LOAD_RESERVED},
-		{MSR_IA32_LSTAR, 1ull << 47, CHECK_MSR_LOAD_FAULT},
+		{MSR_IA32_LSTAR, 1ull << 56, CHECK_MSR_LOAD_FAULT},
 		{0x12345, 0, CHECK_MSR_LOAD_FAULT},
 	};
 

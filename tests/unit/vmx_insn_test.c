@@ -274,7 +274,7 @@ static void invalidations_check_type_and_descriptor(void **state)
 		int want;
 	} vpid[] = {
 		{INVVPID_ADDRESS, 1, 0x1000, 0},
-		{INVVPID_ADDRESS, 1, 1ull << 47, VMXERR_INVALID_INVEPT_INVVPID},
+		{INVVPID_ADDRESS, 1, 1ull << 56, VMXERR_INVALID_INVEPT_INVVPID},
 		{INVVPID_ADDRESS, 0, 0x1000, VMXERR_INVALID_INVEPT_INVVPID},
 		{INVVPID_SINGLE, 1, 0, 0},
 		{INVVPID_SINGLE, 0, 0, VMXERR_INVALID_INVEPT_INVVPID},
@@ -340,7 +340,7 @@ static void msrs(void **state)
 	assert_true(exit_msr_read(f->vp, &f->nv, MSR_IA32_VMX_BASIC, &v));
 	assert_int_equal(v & VMX_BASIC_REVISION_MASK, VMCS12_REVISION);
 	assert_false(exit_msr_write(f->vp, &f->nv, MSR_IA32_PAT, 2));
-	assert_false(exit_msr_write(f->vp, &f->nv, MSR_IA32_LSTAR, 1ull << 47));
+	assert_false(exit_msr_write(f->vp, &f->nv, MSR_IA32_LSTAR, 1ull << 56));
 	assert_false(
 		exit_msr_write(f->vp, &f->nv, MSR_IA32_EFER, EFER_SCE)); /* LME with paging on */
 	assert_true(exit_msr_write(f->vp, &f->nv, MSR_IA32_MTRR_DEF_TYPE, 0xc06));
