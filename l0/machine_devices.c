@@ -16,6 +16,7 @@
 #include "l0/dev/debugexit.h"
 #include "l0/dev/e9.h"
 #include "l0/dev/fw_cfg.h"
+#include "l0/dev/ide.h"
 #include "l0/dev/ioapic.h"
 #include "l0/dev/lapic.h"
 #include "l0/dev/pci.h"
@@ -52,6 +53,48 @@ static int create_disk(struct machine *m, const struct machine_disk *d, int *sta
 		return usage_error(m, "disk", err, status);
 	snprintf(name, sizeof(name), "disk %s", slash ? slash + 1 : d->path);
 	return virtio_blk_create(&m->bus, disk, name, d->serial);
+}
+
+/* A disk or CD in the IDE drive @unit; the controller comes with the first. */
+static int create_ide(struct machine *m, struct ide **ide, u32 unit, const char *path, bool read_only, bool is_cd,
+		      int *status)
+{
+	char err[DISK_ERR_BYTES], name[32];
+	const char *slash = strrchr(path, '/');
+	struct disk *disk = disk_open(path, read_only, err);
+	int ret = 0;
+
+	if (disk && is_cd && disk_sectors(disk) < IDE_CD_BLOCK / DISK_SECTOR) {
+		snprintf(err, sizeof(err), "%s: is shorter than a block of a CD, 2048 bytes", path);
+		disk_close(disk);
+		disk = NULL;
+	}
+	if (!disk)
+		return usage_error(m, is_cd ? "cdrom" : "disk", err, status);
+	if (!*ide)
+		*ide = ide_create(&m->bus, &ret);
+	if (!*ide) {
+		disk_close(disk);
+		return ret;
+	}
+	snprintf(name, sizeof(name), "%s %s", is_cd ? "CD" : "disk", slash ? slash + 1 : path);
+	ide_attach(*ide, unit, disk, is_cd, name);
+	return 0;
+}
+
+/* Disks on the first channel, CD drives on the second. */
+static int create_ide_drives(struct machine *m, int *status)
+{
+	struct ide *ide = NULL;
+	u32 unit = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < m->desc->ndisks && !err; i++)
+		if (m->desc->disk[i].is_ide)
+			err = create_ide(m, &ide, unit++, m->desc->disk[i].path, m->desc->disk[i].read_only, false, status);
+	for (unsigned i = 0; i < m->desc->ncdroms && !err; i++)
+		err = create_ide(m, &ide, 2 + i, m->desc->cdrom[i], true, true, status);
+	return err;
 }
 
 static int create_net(struct machine *m, int *status)
@@ -111,7 +154,8 @@ static int create_virtio(struct machine *m, int *status)
 	int err = 0;
 
 	for (unsigned i = 0; i < m->desc->ndisks && !err; i++)
-		err = create_disk(m, &m->desc->disk[i], status);
+		if (!m->desc->disk[i].is_ide)
+			err = create_disk(m, &m->desc->disk[i], status);
 	if (!err && m->desc->net.user)
 		err = create_net(m, status);
 	if (!err && m->desc->console)
@@ -155,7 +199,9 @@ int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops,
 		m->vga = vga_create(&m->bus, &err);
 	if (!err && m->desc->is_firmware)
 		err = create_rom(m, status);
-	return err ? err : create_virtio(m, status);
+	if (!err)
+		err = create_virtio(m, status);
+	return err ? err : create_ide_drives(m, status);
 }
 
 struct e820_entry {

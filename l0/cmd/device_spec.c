@@ -29,11 +29,13 @@ bool device_spec_disk(const char *value, struct machine_disk *disk, char *err)
 	while ((part = next_part(&rest)) != NULL) {
 		if (!strcmp(part, "ro")) {
 			disk->read_only = true;
+		} else if (!strcmp(part, "ide")) {
+			disk->is_ide = true;
 		} else if (!strncmp(part, "serial=", 7) && strlen(part + 7) <= SERIAL_MAX) {
 			disk->serial = part + 7;
 		} else {
 			snprintf(err, DEVICE_SPEC_ERR_BYTES,
-				 "'%s' is neither ro nor serial= with up to %d characters", part,
+				 "'%s' is none of: ro, ide, serial= with up to %d characters", part,
 				 SERIAL_MAX);
 			return false;
 		}

@@ -1,7 +1,7 @@
 /*
  * device_spec.h - the values of --disk and --net
  *
- *	FILE[,ro][,serial=TEXT]
+ *	FILE[,ro][,ide][,serial=TEXT]
  *	none | user[,hostfwd=tcp|udp::HOSTPORT-:GUESTPORT]...
  *
  * Called by run_parse.c. Strings of the result live until the program ends.

@@ -21,6 +21,7 @@ enum {
 	KEY_SERIAL,
 	KEY_INPUT,
 	KEY_DISK,
+	KEY_CDROM,
 	KEY_NET,
 	KEY_CONSOLE,
 	KEY_RNG,
@@ -283,8 +284,21 @@ static bool add_disk(struct parse *p, struct machine_desc *m, const char *name, 
 
 	if (m->ndisks == MACHINE_MAX_DISKS)
 		return bad_value(p, name, "more than %d disks", MACHINE_MAX_DISKS);
-	return device_spec_disk(lab_relative(p, value), &m->disk[m->ndisks++], err) ||
-	       bad_value(p, name, "%s", err);
+	if (!device_spec_disk(lab_relative(p, value), &m->disk[m->ndisks++], err))
+		return bad_value(p, name, "%s", err);
+	unsigned ide = 0;
+
+	for (unsigned i = 0; i < m->ndisks; i++)
+		ide += m->disk[i].is_ide;
+	return ide <= MACHINE_MAX_IDE_DISKS || bad_value(p, name, "more than %d IDE disks", MACHINE_MAX_IDE_DISKS);
+}
+
+static bool add_cdrom(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	if (m->ncdroms == MACHINE_MAX_CDROMS)
+		return bad_value(p, name, "more than %d drives", MACHINE_MAX_CDROMS);
+	m->cdrom[m->ncdroms++] = lab_relative(p, value);
+	return true;
 }
 
 static bool set_net(struct parse *p, struct machine_desc *m, const char *name, const char *value)
@@ -338,6 +352,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case KEY_SERIAL: m->serial = lab_relative(p, value); return true;
 	case KEY_INPUT: m->input = lab_relative(p, value); return true;
 	case KEY_DISK: return add_disk(p, m, name, value);
+	case KEY_CDROM: return add_cdrom(p, m, name, value);
 	case KEY_NET: return set_net(p, m, name, value);
 	case KEY_CONSOLE: m->console = lab_relative(p, value); return true;
 	case KEY_RNG: m->rng = true; return true;
@@ -574,7 +589,7 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 		if (!ok)
 			return p.status;
 	}
-	if (!opts->nmachines && p.defaults.ndisks && !add_firmware(&p, DEFAULT_FIRMWARE))
+	if (!opts->nmachines && (p.defaults.ndisks || p.defaults.ncdroms) && !add_firmware(&p, DEFAULT_FIRMWARE))
 		return p.status;
 	for (unsigned i = 0; i < opts->nmachines; i++)
 		if (opts->machines[i].is_firmware && !opts->machines[i].reset_given)

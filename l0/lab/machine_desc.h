@@ -13,6 +13,8 @@
 #define MACHINE_MAX_SYMBOLS 8
 #define MACHINE_MAX_CPUS 64
 #define MACHINE_MAX_DISKS 8
+#define MACHINE_MAX_IDE_DISKS 2 /* of those */
+#define MACHINE_MAX_CDROMS 2
 #define MACHINE_MAX_FORWARDS 16
 #define MACHINE_MAX_WEIGHT 10000
 #define MACHINE_MIN_MEMORY (1 * MIB)
@@ -22,7 +24,7 @@
 struct machine_disk {
 	const char *path;
 	const char *serial; /* or NULL */
-	bool read_only;
+	bool read_only, is_ide;
 };
 
 /* A port of the host's loopback that leads to one of the guest. */
@@ -50,6 +52,8 @@ struct machine_desc {
 	unsigned nsymbols;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned ndisks;
+	const char *cdrom[MACHINE_MAX_CDROMS];
+	unsigned ncdroms;
 	struct machine_net net;
 	const char *console; /* of virtio: file, "-" (terminal); NULL: there is none */
 	bool rng;

@@ -21,8 +21,15 @@ grub-mkrescue -o "$work/cd.iso" "$work/cd" >"$work/out" 2>&1 || fail 'grub-mkres
 
 run() { timeout 60 "$NESTOR" run --clock virtual --insn-time 10ns --memory 64M "$@" >"$work/out" 2>"$work/err" </dev/null; }
 
-run --firmware "$bios" --cpus 2 --vga-dump "$work/screen" --disk "$work/cd.iso,ro"
-[ $? = 1 ] && grep -q '^passed' "$work/err" || fail "CD image: $(grep -v 'nothing is there' "$work/err" | tail -n 5)"
+passes() { # WHAT OPTIONS…
+	local what=$1
+	shift
+	run "$@"
+	[ $? = 1 ] && grep -q '^passed' "$work/err" || fail "$what: $(grep -v 'nothing is there' "$work/err" | tail -n 5)"
+}
+passes 'IDE disk' --disk "$work/cd.iso,ro,ide"
+passes 'virtio disk' --disk "$work/cd.iso,ro"
+passes CD --firmware "$bios" --cpus 2 --vga-dump "$work/screen" --cdrom "$work/cd.iso"
 grep -q 'menu of the CD' "$work/out" || fail 'GRUB says nothing on the serial port'
 grep -q 'menu of the CD' "$work/screen" || fail "the screen does not show it: $(cat "$work/screen")"
 
@@ -63,4 +70,7 @@ refused() { # PATTERN OPTIONS…
 head -c 1000 /dev/zero >"$work/short"
 refused 'multiple of 64 KiB' --firmware "$work/short" --disk "$work/disk"
 refused 'No such file' --firmware /nowhere --disk "$work/disk"
+refused 'shorter than a block' --cdrom "$work/short"
+refused 'No such file' --cdrom /nowhere
+refused 'more than 2 IDE' --disk "$work/disk,ide" --disk "$work/disk,ide" --disk "$work/disk,ide"
 refused '8 MiB' --firmware "$bios" --memory 4M
