@@ -90,6 +90,8 @@ void host_machine_stopped(struct host *h, struct machine *m)
 		fprintf(stderr, "nestor: %s stopped: %s\n", m->desc->name,
 			m->vcpu[0].nv.stop_text[0] ? m->vcpu[0].nv.stop_text : "an error");
 	}
+	if (h->opts->report && worker_self)
+		h->opts->report->machine[m->id].stopped_ns = worker_now(worker_self);
 	__atomic_fetch_sub(&h->running, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -386,7 +388,9 @@ static void start_report(struct host *h)
 
 	if (!r)
 		return;
-	*r = (struct run_report){.workers = h->nworkers, .nmachines = h->nmachines};
+	r->workers = h->nworkers;
+	r->nmachines = h->nmachines;
+	h->sched.wants_samples = true;
 	for (u32 i = 0; i < h->nmachines; i++) {
 		const struct machine_desc *d = h->machine[i]->desc;
 		snprintf(r->machine[i].name, sizeof(r->machine[i].name), "%s", d->name);
@@ -402,6 +406,8 @@ void host_count_deadline(struct machine *m, u32 value)
 
 	switch (value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK) {
 	case DEADLINE_KIND_MISSES:
+		if (count > g->misses)
+			g->last_miss_ns = worker_now(worker_self);
 		g->misses = count;
 		if (worker_now(worker_self) < RUN_REPORT_SETTLED_NS)
 			g->early_misses = count;
@@ -413,18 +419,55 @@ void host_count_deadline(struct machine *m, u32 value)
 	}
 }
 
+static bool is_near(u64 got, u64 want)
+{
+	u64 error = got > want ? got - want : want - got;
+
+	return error <= want / 10;
+}
+
+/* A job of @g ended at @now_ns: how far are the estimates from the truth, and what is reserved? */
+static void judge_estimate(struct run_report_guest *g, const struct sched_note *note, u64 now_ns)
+{
+	struct run_report_part *part = NULL;
+
+	for (u32 i = 0; i < g->nparts && g->part[i].from_ns <= now_ns; i++)
+		part = &g->part[i];
+	if (!part || !part->y_ns)
+		return;
+	if (!is_near(note->y_ns, part->y_ns) || !is_near(note->work_ns, part->work_ns))
+		part->row = 0;
+	else if (part->row++ == 0)
+		part->row_ns = now_ns;
+	if (!part->settled_ns && part->row == RUN_REPORT_ROW)
+		part->settled_ns = part->row_ns;
+	if (now_ns < part->from_ns + RUN_REPORT_PERIODS * part->y_ns || (!part->from_ns && now_ns < RUN_REPORT_SETTLED_NS))
+		return;
+	part->r_min_ns = part->jobs ? MIN(part->r_min_ns, note->r_ns) : note->r_ns;
+	part->r_max_ns = MAX(part->r_max_ns, note->r_ns);
+	part->r_last_ns = note->r_ns;
+	part->r_sum_ns += note->r_ns;
+	part->c_sum_ns += note->job_ns;
+	part->jobs++;
+}
+
 void host_count_decision(struct host *h, const struct sched_note *note)
 {
-	u32 machine = note->vcpu_id >> 16;
+	u32 machine = note->vcpu_id >> 16, guest = note->entity & 0xffff;
 
-	if (machine >= h->nmachines)
+	if (machine >= h->nmachines || guest >= RUN_REPORT_GUESTS || !(note->entity & EVENT_ID_TRACKED))
 		return;
-	struct run_report_machine *r = &h->opts->report->machine[machine];
-	r->r_ns = note->r_ns;
-	r->x_ns = note->x_ns;
-	r->y_ns = note->y_ns;
-	r->reason = note->why;
-	r->refusals += note->why == RESERVE_REFUSED_SHARE || note->why == RESERVE_REFUSED_SIBLINGS;
+	struct run_report_guest *g = &h->opts->report->machine[machine].guest[guest];
+	g->r_ns = note->r_ns;
+	g->x_ns = note->x_ns;
+	g->y_ns = note->y_ns;
+	g->work_ns = note->work_ns;
+	if (note->is_sample) {
+		judge_estimate(g, note, worker_now(worker_self));
+		return;
+	}
+	g->reason = note->why;
+	g->refusals += note->why == RESERVE_REFUSED_SHARE || note->why == RESERVE_REFUSED_SIBLINGS;
 }
 
 static void finish_report(struct host *h)

@@ -433,7 +433,8 @@ static __cold_path void emit_notes(struct worker *w)
 				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns, .used_ns = n.used_ns);
 			continue;
 		}
-		TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
+		if (!n.is_sample)
+			TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
 			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
 			   .jitter_ns = n.jitter_ns, .confidence = n.confidence, .arrival_ns = n.arrival_ns,
 			   .job_ns = n.job_ns, .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);

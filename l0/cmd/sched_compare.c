@@ -6,19 +6,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "l0/arch/events.h"
 #include "l0/cmd/run_parse.h"
 #include "l0/cmd/run_report.h"
+#include "l0/cmd/sched_compare.h"
 #include "l0/cmd/value.h"
 #include "l0/lab/lab.h"
 #include "l0/sched/sched.h"
 
-enum { KEY_JSON = CMD_KEY_LONG, KEY_PHASES, KEY_FOR, KEY_POLICY };
+enum { KEY_JSON = CMD_KEY_LONG, KEY_PHASES, KEY_FOR, KEY_POLICY, KEY_NO_ALONE };
 
 static const struct cmd_option compare_options[] = {
 	{"policy", KEY_POLICY, "NAME", "Compare this policy only; may be repeated (default: all)."},
 	{"phases", KEY_PHASES, "N", "Run each policy N times, the real-time guests' timers of the first machine shifted by 10ms/N each time, those of the second by twice that and so on, and give means (default 1)."},
 	{"for", KEY_FOR, "TIME", "Length of each run in guest time, instead of the lab file's."},
+	{"no-alone", KEY_NO_ALONE, NULL, "Do not run each machine alone on the host. Without that the fair share is the one by weight."},
 	{"json", KEY_JSON, NULL, "Print one JSON object instead of a table."},
 };
 
@@ -32,49 +33,21 @@ struct comparison {
 	const char *policy[MAX_POLICIES];
 	unsigned npolicies;
 	u64 phases;
-	bool json, printed;
+	bool json, no_alone;
+};
+
+#define ALL_MACHINES (-1)
+
+/* One run: what is different from others of the lab. */
+struct one_run {
+	const char *policy;
+	u64 phase_us;
+	int only; /* this machine alone, or ALL_MACHINES */
 };
 
 /* --- one run, in a process of its own --- */
 
-/* The guest's own phase, if it states one in its @word of @n bytes, in us. */
-static u64 own_phase_us(const char *word, size_t n)
-{
-	static const char key[] = ",phase=";
-	const char *at = memmem(word, n, key, sizeof(key) - 1);
-	char *text = at ? strndup(at + sizeof(key) - 1, strcspn(at + sizeof(key) - 1, ", ")) : NULL;
-	u64 ns = 0;
-
-	if (text && value_parse_time_ns(text, &ns))
-		ns = 0;
-	free(text);
-	return ns / NS_PER_US;
-}
-
-/* @append with ",phase=…" behind each real-time guest; lives until the process ends. */
-static const char *with_phase(const char *append, u64 phase_us)
-{
-	static const char rt[] = "guest=rt";
-	size_t room = strlen(append) * 4 + 64;
-	char *out = calloc(1, room), *to = out;
-
-	if (!out)
-		return append;
-	while (*append) {
-		size_t word = strcspn(append, " \t");
-		bool is_rt = !strncmp(append, rt, sizeof(rt) - 1);
-		to += snprintf(to, room - (size_t)(to - out), "%.*s", (int)word, append);
-		if (is_rt)
-			to += snprintf(to, room - (size_t)(to - out), ",phase=%luus",
-				       own_phase_us(append, word) + phase_us);
-		append += word;
-		while (*append == ' ' || *append == '\t')
-			*to++ = *append++;
-	}
-	return out;
-}
-
-static int run_here(const struct comparison *c, const char *policy, u64 phase_us, struct run_report *report)
+static int run_here(const struct comparison *c, const struct one_run *one, struct run_report *report)
 {
 	static struct run_options opts;
 	const char *argv[10] = {"run", "--serial", "none"};
@@ -82,7 +55,7 @@ static int run_here(const struct comparison *c, const char *policy, u64 phase_us
 
 	argv[n++] = c->lab;
 	argv[n++] = "--sched";
-	argv[n++] = policy;
+	argv[n++] = one->policy;
 	if (c->length) {
 		argv[n++] = "--for";
 		argv[n++] = c->length;
@@ -94,10 +67,18 @@ static int run_here(const struct comparison *c, const char *policy, u64 phase_us
 		return cmd_usage_error(c->cmd, "%s: [host] says no length; add for = 2s, or give --for", c->lab);
 	opts.report = report;
 	opts.engine = RUN_ENGINE_JIT; /* the same virtual times, sooner */
-	for (unsigned i = 0; i < opts.nmachines; i++)
-		if (phase_us && opts.machines[i].append)
-			opts.machines[i].append =
-				with_phase(opts.machines[i].append, phase_us * (i + 1) % PHASE_SPAN_US);
+	if (one->only != ALL_MACHINES) {
+		opts.machines[0] = opts.machines[one->only];
+		opts.nmachines = 1;
+	}
+	for (unsigned i = 0; i < opts.nmachines; i++) {
+		struct machine_desc *m = &opts.machines[i];
+		if (!m->append)
+			continue;
+		if (one->phase_us)
+			m->append = truth_shift(m->append, one->phase_us * (i + 1) % PHASE_SPAN_US);
+		truth_read(m->append, &report->machine[i]);
+	}
 	return machine_run(&opts);
 }
 
@@ -115,10 +96,10 @@ static int read_all(int fd, void *buf, size_t n)
 	return 0;
 }
 
-static void run_child(const struct comparison *c, const char *policy, u64 phase_us, int fd)
+static void run_child(const struct comparison *c, const struct one_run *one, int fd)
 {
 	static struct run_report report;
-	int status = run_here(c, policy, phase_us, &report);
+	int status = run_here(c, one, &report);
 
 	if (status == EXIT_CODE_OK && write(fd, &report, sizeof(report)) != (ssize_t)sizeof(report))
 		status = EXIT_CODE_HOST;
@@ -127,7 +108,7 @@ static void run_child(const struct comparison *c, const char *policy, u64 phase_
 }
 
 /* Return: the run's exit status; @report is valid with EXIT_CODE_OK. */
-static int run_apart(const struct comparison *c, const char *policy, u64 phase_us, struct run_report *report)
+static int run_apart(const struct comparison *c, const struct one_run *one, struct run_report *report)
 {
 	int fd[2], status;
 
@@ -139,7 +120,7 @@ static int run_apart(const struct comparison *c, const char *policy, u64 phase_u
 		return cmd_error(c->cmd, EXIT_CODE_HOST, "fork: %s", strerror(errno));
 	if (pid == 0) {
 		close(fd[0]);
-		run_child(c, policy, phase_us, fd[1]);
+		run_child(c, one, fd[1]);
 	}
 	close(fd[1]);
 	int err = read_all(fd[0], report, sizeof(*report));
@@ -149,11 +130,25 @@ static int run_apart(const struct comparison *c, const char *policy, u64 phase_u
 	if (WIFEXITED(status) && WEXITSTATUS(status) != EXIT_CODE_OK)
 		return WEXITSTATUS(status);
 	if (!WIFEXITED(status) || err)
-		return cmd_error(c->cmd, EXIT_CODE_HOST, "the run under %s ended abnormally", policy);
+		return cmd_error(c->cmd, EXIT_CODE_HOST, "the run under %s ended abnormally", one->policy);
 	return EXIT_CODE_OK;
 }
 
 /* --- several phases: sums and maxima --- */
+
+static void add_part(struct run_report_part *to, const struct run_report_part *p)
+{
+	if (!p->settled_ns || !to->settled_ns)
+		to->settled_ns = 0;
+	else
+		to->settled_ns = MAX(to->settled_ns, p->settled_ns);
+	to->r_min_ns = MIN(to->r_min_ns, p->r_min_ns);
+	to->r_max_ns = MAX(to->r_max_ns, p->r_max_ns);
+	to->r_last_ns = p->r_last_ns;
+	to->r_sum_ns += p->r_sum_ns;
+	to->c_sum_ns += p->c_sum_ns;
+	to->jobs += p->jobs;
+}
 
 static void add_guest(struct run_report_guest *to, const struct run_report_guest *g)
 {
@@ -162,132 +157,101 @@ static void add_guest(struct run_report_guest *to, const struct run_report_guest
 	to->jobs += g->jobs;
 	to->late_us = MAX(to->late_us, g->late_us);
 	to->work += g->work;
+	to->last_miss_ns = MAX(to->last_miss_ns, g->last_miss_ns);
+	to->r_ns = g->r_ns;
+	to->x_ns = g->x_ns;
+	to->y_ns = g->y_ns;
+	to->work_ns = g->work_ns;
+	to->reason = g->reason;
+	to->refusals += g->refusals;
+	for (u32 i = 0; i < g->nparts; i++)
+		add_part(&to->part[i], &g->part[i]);
 }
 
 static void add_report(struct run_report *to, const struct run_report *r)
 {
-	u64 ran_for_ns = to->ran_for_ns + r->ran_for_ns;
-
 	if (!to->nmachines) {
 		*to = *r;
 		return;
 	}
-	to->ran_for_ns = ran_for_ns;
+	to->ran_for_ns += r->ran_for_ns;
 	for (u32 i = 0; i < r->nmachines; i++) {
 		struct run_report_machine *a = &to->machine[i];
 		const struct run_report_machine *b = &r->machine[i];
 		a->ran_ns += b->ran_ns;
 		a->waited_ns += b->waited_ns;
 		a->switches += b->switches;
-		a->refusals += b->refusals;
+		a->stopped_ns = MAX(a->stopped_ns, b->stopped_ns);
 		a->longest_wait_ns = MAX(a->longest_wait_ns, b->longest_wait_ns);
-		a->x_ns = b->x_ns;
-		a->y_ns = b->y_ns;
-		a->r_ns = b->r_ns;
-		a->reason = b->reason;
 		for (u32 g = 0; g < RUN_REPORT_GUESTS; g++)
 			add_guest(&a->guest[g], &b->guest[g]);
 	}
 }
 
-/* --- printing --- */
-
-struct row {
-	u64 jobs, misses, early, late_us, work;
-	double cpu, fair; /* percent of all workers */
-};
-
-static struct row row_of(const struct run_report *r, u32 i)
+/* Each machine without the others: what it takes then is what it wants. */
+static int run_alone(const struct comparison *c, u32 nmachines, struct compare_alone *alone)
 {
-	const struct run_report_machine *m = &r->machine[i];
-	double all = (double)r->ran_for_ns * r->workers, weights = 0;
-	struct row row = {0};
+	static struct run_report r;
 
-	for (u32 k = 0; k < r->nmachines; k++)
-		weights += r->machine[k].weight;
-	for (u32 g = 0; g < RUN_REPORT_GUESTS; g++) {
-		row.jobs += m->guest[g].jobs;
-		row.misses += m->guest[g].misses;
-		row.early += m->guest[g].early_misses;
-		row.late_us = MAX(row.late_us, m->guest[g].late_us);
-		row.work += m->guest[g].work;
+	for (u32 i = 0; i < nmachines; i++) {
+		const struct one_run one = {.policy = "rr", .only = (int)i};
+		int status = run_apart(c, &one, &r);
+		if (status != EXIT_CODE_OK)
+			return status;
+		alone->cpu[i] = 100.0 * (double)r.machine[0].ran_ns / ((double)r.ran_for_ns * r.workers);
+		for (u32 g = 0; g < RUN_REPORT_GUESTS; g++) {
+			alone->jobs[i] += r.machine[0].guest[g].jobs;
+			alone->misses[i] += r.machine[0].guest[g].misses;
+		}
 	}
-	row.cpu = 100.0 * (double)m->ran_ns / all;
-	row.fair = 100.0 * m->weight / weights;
-	return row;
+	alone->known = true;
+	return EXIT_CODE_OK;
 }
 
-static const char *reason_text(u32 reason)
+static int run_phases(const struct comparison *c, const char *policy, struct run_report *sum)
 {
-	for (u32 i = 0; i < event_enum_count; i++)
-		if (!strcmp(event_enums[i]->name, "reserve_reason"))
-			return event_enum_text(event_enums[i], reason);
-	return NULL;
+	static struct run_report report;
+
+	*sum = (struct run_report){0};
+	for (u64 k = 0; k < c->phases; k++) {
+		const struct one_run one = {policy, k * PHASE_SPAN_US / c->phases, ALL_MACHINES};
+		int status = run_apart(c, &one, &report);
+		if (status != EXIT_CODE_OK)
+			return status;
+		add_report(sum, &report);
+	}
+	return EXIT_CODE_OK;
 }
 
-static void print_text(const char *policy, const struct run_report *r)
+static void print_alone(const struct comparison *c, const struct run_report *r, const struct compare_alone *alone)
 {
-	double seconds = (double)r->ran_for_ns / 1e9, idle = 100;
-
-	printf("%-8s %-10s %7s %7s %7s %9s %7s %7s %9s %9s  %s\n", policy, "machine", "jobs", "missed", "settled",
-	       "late us", "CPU %", "fair %", "switch/s", "gap ms", "inferred X / Y, reserved R");
-	for (u32 i = 0; i < r->nmachines; i++) {
-		const struct run_report_machine *m = &r->machine[i];
-		const struct row row = row_of(r, i);
-		const char *why = reason_text(m->reason);
-
-		idle -= row.cpu;
-		printf("%-8s %-10s %7lu %7lu %7lu %9lu %7.2f %7.2f %9.0f %9.2f  ", "", m->name, row.jobs, row.misses,
-		       row.misses - row.early, row.late_us, row.cpu, row.fair, (double)m->switches / seconds,
-		       (double)m->longest_wait_ns / 1e6);
-		if (m->reason)
-			printf("%.3f / %.3f ms, %.3f ms %s", (double)m->x_ns / 1e6, (double)m->y_ns / 1e6,
-			       (double)m->r_ns / 1e6, why ? why : "");
-		else
-			printf("-");
-		printf(m->refusals ? " (refused %u times)\n" : "\n", m->refusals);
-	}
-	printf("%-8s idle %.2f %%\n\n", "", idle < 0 ? 0 : idle);
-}
-
-static void print_json(const char *policy, const struct run_report *r, bool first)
-{
-	printf("%s\n  {\"policy\": \"%s\", \"ran_for_ns\": %lu, \"workers\": %u, \"machines\": [", first ? "" : ",", policy,
-	       r->ran_for_ns, r->workers);
-	for (u32 i = 0; i < r->nmachines; i++) {
-		const struct run_report_machine *m = &r->machine[i];
-		const struct row row = row_of(r, i);
-		const char *why = reason_text(m->reason);
-
-		printf("%s\n    {\"name\": \"%s\", \"weight\": %u, \"jobs\": %lu, \"missed\": %lu, \"missed_settled\": %lu, "
-		       "\"late_us\": %lu, \"work\": %lu, \"cpu_percent\": %.3f, \"fair_percent\": %.3f, \"switches\": %lu, "
-		       "\"longest_wait_ns\": %lu, \"x_ns\": %lu, \"y_ns\": %lu, \"r_ns\": %lu, \"reservation\": \"%s\", "
-		       "\"refusals\": %u}",
-		       i ? "," : "", m->name, m->weight, row.jobs, row.misses, row.misses - row.early, row.late_us,
-		       row.work, row.cpu, row.fair, m->switches, m->longest_wait_ns, m->x_ns, m->y_ns, m->r_ns,
-		       why ? why : "", m->refusals);
-	}
-	printf("]}");
+	if (c->json)
+		printf("{");
+	if (alone->known && c->json)
+		compare_print_alone_json(r, alone);
+	else if (alone->known)
+		compare_print_alone_text(r, alone);
+	if (c->json)
+		printf("\"policies\": [");
 }
 
 static int compare(struct comparison *c)
 {
-	for (unsigned i = 0; i < c->npolicies; i++) {
-		static struct run_report sum, one;
+	static struct run_report sum;
+	static struct compare_alone alone;
 
-		sum = (struct run_report){0};
-		for (u64 k = 0; k < c->phases; k++) {
-			int status = run_apart(c, c->policy[i], k * PHASE_SPAN_US / c->phases, &one);
-			if (status != EXIT_CODE_OK)
-				return status;
-			add_report(&sum, &one);
-		}
-		if (c->json && i == 0)
-			printf("{\"policies\": [");
+	for (unsigned i = 0; i < c->npolicies; i++) {
+		int status = run_phases(c, c->policy[i], &sum);
+		if (status == EXIT_CODE_OK && i == 0 && !c->no_alone)
+			status = run_alone(c, sum.nmachines, &alone);
+		if (status != EXIT_CODE_OK)
+			return status;
+		if (i == 0)
+			print_alone(c, &sum, &alone);
 		if (c->json)
-			print_json(c->policy[i], &sum, i == 0);
+			compare_print_json(c->policy[i], &sum, &alone, i == 0);
 		else
-			print_text(c->policy[i], &sum);
+			compare_print_text(c->policy[i], &sum, &alone);
 	}
 	if (c->json)
 		printf("]}\n");
@@ -310,6 +274,7 @@ static int take_option(struct comparison *c, int key, const char *value)
 
 	switch (key) {
 	case KEY_JSON: c->json = true; return EXIT_CODE_OK;
+	case KEY_NO_ALONE: c->no_alone = true; return EXIT_CODE_OK;
 	case KEY_POLICY: return take_policy(c, value);
 	case KEY_PHASES:
 		if (value_parse_u64(value, &c->phases) || !c->phases || c->phases > MAX_PHASES)
@@ -354,12 +319,15 @@ static int compare_main(const struct cmd *cmd, int argc, char **argv)
 
 const struct cmd cmd_sched_compare = {
 	.name = "sched-compare",
-	.synopsis = "[--policy NAME]... [--phases N] [--for TIME] [--json] LAB.ini",
+	.synopsis = "[--policy NAME]... [--phases N] [--for TIME] [--no-alone] [--json] LAB.ini",
 	.brief = "Run a lab under each scheduling policy and compare",
 	.details = "For each machine: jobs and missed deadlines by its guests' own counts (settled: after the "
-		   "first second), worst lateness, CPU time beside the share by weight, switches, longest wait for a "
-		   "processor, and what the scheduler inferred and reserved last (qos). Counts of several phases "
-		   "are added up.",
+		   "first second), worst lateness, CPU time beside its fair share (by weight, among those who want "
+		   "more), switches, longest wait for a processor, refused reservations. For each real-time guest "
+		   "what the scheduler inferred (qos) beside the truth from the lab file, and how long it took until "
+		   "both period and work were within 10 % for eight jobs in a row. First each machine alone on the "
+		   "host. Counts of several phases are added up. Guests run translated: virtual times are the same "
+		   "in both engines.",
 	.examples = "nestor sched-compare docs/labs/lab1.ini\n"
 		    "nestor sched-compare --policy rr --policy qos --phases 8 docs/labs/lab1.ini",
 	.options = compare_options,

@@ -117,6 +117,9 @@ void qos_settle(struct qos_vp *v, u64 cpu_ns);
 /* Size of @x's reservation, from all that is known now; decisions become notes. */
 void qos_resize(struct sched *s, struct qos_vp *v, struct qos_entity *x);
 
+/* A job of @x ended: what is known now, for those who compare (sched.wants_samples). */
+void qos_sample(struct sched *s, const struct qos_vp *v, const struct qos_entity *x);
+
 /* Shares anew, silent sources dropped: ten times a second. O(processors). */
 void qos_refresh(struct sched *s, u64 now_ns);
 

@@ -198,6 +198,8 @@ static s32 job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x,
 	}
 	x->job_late = false;
 	qos_resize(s, v, x);
+	if (unlikely(s->wants_samples))
+		qos_sample(s, v, x);
 	x->active = false;
 	qos_count_tokens(v, now_ns, qos_cpu(v->e, now_ns));
 	/* What is left of the reservation is everybody's again. */

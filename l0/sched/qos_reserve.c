@@ -125,6 +125,33 @@ void qos_settle(struct qos_vp *v, u64 cpu_ns)
 	}
 }
 
+static struct sched_note note_of(const struct qos_vp *v, const struct qos_entity *x)
+{
+	return (struct sched_note){
+		.vcpu_id = v->e->vcpu_id,
+		.entity = x->id,
+		.why = x->told_why,
+		.r_ns = x->r_ns,
+		.y_ns = x->period.y_ns,
+		.x_ns = x->budget.x_ns,
+		.jitter_ns = x->period.jitter_ns,
+		.confidence = x->period.confidence,
+		.arrival_ns = x->job_due_ns,
+		.job_ns = x->budget.job_ns,
+		.correction_ns = x->budget.correction_ns,
+		.median_ns = budget_median_ns(&x->budget),
+		.work_ns = x->work_ns,
+	};
+}
+
+void qos_sample(struct sched *s, const struct qos_vp *v, const struct qos_entity *x)
+{
+	struct sched_note note = note_of(v, x);
+
+	note.is_sample = true;
+	sched_tell(s, &note);
+}
+
 static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, u32 why, u64 need, u64 limit)
 {
 	u64 change = x->r_ns > x->told_r_ns ? x->r_ns - x->told_r_ns : x->told_r_ns - x->r_ns;
@@ -133,22 +160,9 @@ static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, 
 		return;
 	x->told_why = why;
 	x->told_r_ns = x->r_ns;
-	const struct sched_note note = {
-		.vcpu_id = v->e->vcpu_id,
-		.entity = x->id,
-		.why = why,
-		.r_ns = x->r_ns,
-		.y_ns = x->period.y_ns,
-		.x_ns = x->budget.x_ns,
-		.need_ns = need,
-		.limit_ns = limit,
-		.jitter_ns = x->period.jitter_ns,
-		.confidence = x->period.confidence,
-		.arrival_ns = x->job_due_ns,
-		.job_ns = x->budget.job_ns,
-		.correction_ns = x->budget.correction_ns,
-		.median_ns = budget_median_ns(&x->budget),
-	};
+	struct sched_note note = note_of(v, x);
+	note.need_ns = need;
+	note.limit_ns = limit;
 	sched_tell(s, &note);
 }
 

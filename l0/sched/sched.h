@@ -75,12 +75,14 @@ struct sched_policy {
 /* A decision of a policy, for the trace: the event sched_reserve; or what it saw: deadline_miss. */
 struct sched_note {
 	bool is_miss; /* of it: due_ns, next_due_ns, y_ns, used_ns */
+	bool is_sample; /* a job ended, nothing was decided: not for the trace */
 	u64 due_ns, next_due_ns, used_ns;
 	u32 vcpu_id, entity; /* level-1 processor; vCPU inside that it is about */
 	u32 why;	     /* RESERVE_* of event_enums.def */
 	u32 confidence;
 	u64 r_ns, y_ns, x_ns, need_ns, limit_ns, jitter_ns;
 	u64 arrival_ns, job_ns, median_ns;
+	u64 work_ns; /* inferred CPU time of a job in the guest itself */
 	s64 correction_ns;
 };
 #define SCHED_NOTES 64u
@@ -102,6 +104,7 @@ struct sched {
 	u32 n_ready, n_entities;
 	u32 kicks; /* atomic; sched_kick() */
 	/* decisions not yet in the trace; beyond SCHED_NOTES the oldest is overwritten */
+	bool wants_samples; /* somebody compares with the truth: a note for each job */
 	struct sched_note note[SCHED_NOTES];
 	u32 notes_in, notes_out;
 };

@@ -16,6 +16,10 @@ LONG = os.environ.get("NESTOR_LONG") == "1"
 LENGTH, PHASES = ("100s", 8) if LONG else ("10s", 2)
 
 
+def seconds(text):
+    return float(text[:-1])
+
+
 class Wrong(Exception):
     pass
 
@@ -64,7 +68,16 @@ def lab3a(runs):
 
 
 def lab2(runs):
+    """After each change: Y and work within 10 % in 20 periods, R within 15 % of where it ends, at most 1.5 x the need."""
     fair(runs["qos"])
+    for n, p in enumerate(runs["qos"][0]["guests"][0]["parts"]):
+        periods = 20 * p["true_y_ns"]
+        need(p["settled_after_ns"] and (n == 0 or p["settled_after_ns"] <= periods),
+             f"part {n}: estimates within 10 % after {p['settled_after_ns']} ns")
+        if n:
+            need(p["r_min_ns"] >= 0.85 * p["r_last_ns"] and p["r_max_ns"] <= 1.15 * p["r_last_ns"],
+                 f"part {n}: R from {p['r_min_ns']} to {p['r_max_ns']}, in the end {p['r_last_ns']} ns")
+        need(p["r_mean_ns"] <= 1.5 * p["need_ns"], f"part {n}: R {p['r_mean_ns']}, need {p['need_ns']} ns")
 
 
 def lab4(runs):
@@ -75,6 +88,18 @@ def lab4(runs):
         need(m["longest_wait_ns"] <= 100e6, f"{m['name']}: waited {m['longest_wait_ns'] / 1e6} ms")
     need(runs["qos"][4]["refusals"] and runs["qos"][5]["refusals"], "nobody was refused")
     nothing_idle(runs["qos"])
+    free = 0.6 * seconds(LENGTH) * 1e9
+    for m in runs["qos"][4:6]:
+        late = m["guests"][0]["last_miss_ns"] - free
+        need(late <= 50 * 10e6, f"{m['name']}: still misses {late / 1e6} ms after the load's end")
+
+
+def lab4_overload(runs):
+    """The part before the load's end."""
+    machines = runs["qos"]
+    rest = 100 - sum(m["cpu_percent"] for m in machines[:4])
+    for m in machines[4:]:
+        need(m["cpu_percent"] >= 0.8 * rest / 3, f"{m['name']}: {m['cpu_percent']} % of {rest / 3:.2f}")
 
 
 def lab7(runs):
@@ -86,29 +111,34 @@ def lab7(runs):
 
 CHECKS = {
     "lab1": lab1, "lab1-wake-first": lab1, "lab1-strict": lab1,
-    "lab2": lab2, "lab2-period": lab2,
+    "lab2": lab2, "lab2-period": lab2, "lab2-wake-first": lab2, "lab2-strict": lab2,
     "lab3a": lab3a, "lab3b": all_meet, "lab3b-jitter": all_meet,
-    "lab4": lab4,
+    "lab4": lab4, "lab4:overload": lab4_overload,
     "lab7-spin": lab7, "lab7-tick": lab7, "lab7-flood": lab7, "lab7-mimic4": lab7, "lab7-mimic6": lab7,
-    "lab7-bait": lab7,
+    "lab7-bait": lab7, "lab7-halt": lab7, "lab7-yield": lab7,
 }
 NEED_RR = {"lab1", "lab1-wake-first", "lab1-strict"}
 
 
-def run(nestor, path, policies):
-    length = LENGTH
-    cmd = [nestor, "sched-compare", "--json", "--for", length, "--phases", str(PHASES)]
+def run(nestor, path, policies, length):
+    cmd = [nestor, "sched-compare", "--json", "--no-alone", "--for", length, "--phases", str(PHASES)]
     for p in policies:
         cmd += ["--policy", p]
     done = subprocess.run(cmd + [path], capture_output=True, text=True)
     need(done.returncode == 0, f"ended with {done.returncode}: {done.stderr.strip()}")
-    return {p["policy"]: p["machines"] for p in json.loads(done.stdout)["policies"]}
+    policies = {p["policy"]: p["machines"] for p in json.loads(done.stdout)["policies"]}
+    for machines in policies.values():
+        for m in machines:
+            need(not m["stopped_ns"], f"{m['name']} stopped at {m['stopped_ns']} ns")
+    return policies
 
 
 def one(nestor, folder, lab):
     policies = ["rr", "qos"] if lab in NEED_RR else ["qos"]
     try:
-        CHECKS[lab](run(nestor, os.path.join(folder, lab + ".ini"), policies))
+        file, _, part = lab.partition(":")
+        length = f"{0.6 * seconds(LENGTH)}s" if part else LENGTH
+        CHECKS[lab](run(nestor, os.path.join(folder, file + ".ini"), policies, length))
         return None
     except Wrong as e:
         return f"{lab}: {e}"
