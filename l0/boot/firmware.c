@@ -75,6 +75,7 @@ BUILD_ASSERT_SIZE(struct acpi_fadt, 244);
 #define PCI_MEMORY_START 0xc0000000u
 #define PCI_MEMORY_END 0xfec00000u
 #define WINDOW_BYTES 26u
+#define MEMORY_WINDOWS 56u /* their offset in the root bus's resources */
 
 #define RESET_VALUE 0x06
 #define LAT_UNSUPPORTED_C2 101
@@ -192,18 +193,21 @@ static void memory_window(u8 *res, u32 start, u32 last)
 	memcpy(res + 22, &bytes, 4);
 }
 
-/* The root bus: bus 0 alone, no I/O window, memory from the end of low RAM to the I/O APIC. */
+/* The root bus: bus 0 alone, all I/O ports, memory from the end of low RAM to the I/O APIC. */
 static void put_pci(struct aml *a)
 {
 	u8 res[] = {/* bus numbers 0-0, 16-bit */
 		    0x88, 0x0d, 0, 2, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
 		    /* the configuration ports, consumed by the bridge itself */
 		    0x47, 1, 0xf8, 0x0c, 0xf8, 0x0c, 1, 8,
+		    /* I/O ports 0-0xcf7 and 0xd00-0xffff, 16-bit */
+		    0x88, 0x0d, 0, 1, 0x0c, 3, 0, 0, 0, 0, 0xf7, 0x0c, 0, 0, 0xf8, 0x0c,
+		    0x88, 0x0d, 0, 1, 0x0c, 3, 0, 0, 0, 0x0d, 0xff, 0xff, 0, 0, 0, 0xf3,
 		    /* two memory windows, and the end */
-		    [24 + 2 * WINDOW_BYTES] = 0x79, 0};
+		    [MEMORY_WINDOWS + 2 * WINDOW_BYTES] = 0x79, 0};
 
-	memory_window(res + 24, PCI_MEMORY_START, FIRMWARE_ECAM - 1);
-	memory_window(res + 24 + WINDOW_BYTES, FIRMWARE_ECAM + FIRMWARE_ECAM_BYTES,
+	memory_window(res + MEMORY_WINDOWS, PCI_MEMORY_START, FIRMWARE_ECAM - 1);
+	memory_window(res + MEMORY_WINDOWS + WINDOW_BYTES, FIRMWARE_ECAM + FIRMWARE_ECAM_BYTES,
 		      PCI_MEMORY_END - 1);
 	u32 at = aml_open(a, "\x5b\x82");
 

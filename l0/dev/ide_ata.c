@@ -32,7 +32,7 @@ static void put_size(const struct ide_drive *d, u8 *to)
 	put_word(to, 1, MAX(cylinders, 1u));
 	put_word(to, 3, 16);
 	put_word(to, 6, 63);
-	put_word(to, 53, 1); /* words 54-58 are valid */
+	put_word(to, 53, 3); /* words 54-58 and 64-70 are valid */
 	put_word(to, 54, MAX(cylinders, 1u));
 	put_word(to, 55, d->heads);
 	put_word(to, 56, d->sectors);
@@ -57,11 +57,14 @@ static void identify(struct ide_channel *c)
 	put_word(to, 48, 1);	  /* 32-bit PIO */
 	put_word(to, 49, 0x0200); /* LBA, no DMA */
 	put_word(to, 59, d->multiple ? 0x100u | d->multiple : 0);
+	put_word(to, 64, 3);			 /* PIO modes 3 and 4, */
+	put_word(to, 67, 120);			 /* 120 ns a cycle */
+	put_word(to, 68, 120);
 	put_word(to, 80, 0x0070);		 /* ATA/ATAPI-4 to 6 */
-	put_word(to, 82, 0x4000);		 /* NOP */
+	put_word(to, 82, 0x4020);		 /* NOP, write cache (the host's) */
 	put_word(to, 83, 0x4000 | 0x2000 | 0x1000 | 0x0400); /* FLUSH CACHE (EXT), 48-bit addresses */
 	put_word(to, 84, 0x4000);
-	put_word(to, 85, 0x4000);
+	put_word(to, 85, 0x4020);
 	put_word(to, 86, 0x2000 | 0x1000 | 0x0400);
 	put_word(to, 87, 0x4000);
 	c->left = 0;

@@ -136,7 +136,10 @@ void atapi_identify(struct ide_channel *c)
 	ata_string(to + 2 * 27, "nestor CD-ROM", 40);
 	nm_store16(to + 2 * 48, 1);
 	nm_store16(to + 2 * 49, 0x0200);
-	nm_store16(to + 2 * 53, 1);
+	nm_store16(to + 2 * 53, 3); /* words 64-70 are valid: PIO modes 3 and 4 */
+	nm_store16(to + 2 * 64, 3);
+	nm_store16(to + 2 * 67, 120);
+	nm_store16(to + 2 * 68, 120);
 	nm_store16(to + 2 * 80, 0x0070);
 	nm_store16(to + 2 * 82, 0x4210); /* NOP, DEVICE RESET, PACKET */
 	nm_store16(to + 2 * 83, 0x4000);
