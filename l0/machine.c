@@ -17,6 +17,7 @@
 #include "l0/dev/rom.h"
 #include "l0/host.h"
 #include "l0/jit/jit.h"
+#include "shadow-vmcs/explain_record.h"
 
 #define CODE_CACHE_BYTES (16 * MIB)
 #define VTLB_BYTES (16 * MIB)
@@ -358,6 +359,8 @@ static int create_vcpu(struct machine *m, u32 i)
 	engine_reset(vp, false);
 	exit_vp_reset(vp, &c->nv, false);
 	exit_set_vmcs_shadowing(vp, &c->nv, !m->host->opts->no_vmcs_shadowing);
+	if (m->records)
+		exit_set_records(vp, &c->nv, m->records, id, m->host->opts->explain);
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
 	/* a machine's weight is that of all its processors together */
@@ -397,6 +400,11 @@ static int create_parts(struct machine *m, int *status)
 	if (!m->vtlb)
 		return err;
 	m->track = track_create(m->id);
+	if (m->host->opts->explain || m->host->opts->record || m->host->opts->view) {
+		m->records = vmcs_records_create(m->nvcpus);
+		if (!m->records)
+			return -ENOMEM;
+	}
 	m->vcpu = aligned_alloc(64, ALIGN_UP(sizeof(*m->vcpu) * m->nvcpus, 64));
 	if (!m->track || !m->vcpu)
 		return -ENOMEM;
@@ -503,6 +511,7 @@ void machine_destroy(struct machine *m)
 	if (m->mem)
 		mem_destroy(m->mem);
 	track_destroy(m->track);
+	vmcs_records_destroy(m->records);
 	machine_free_symbols(m);
 	free(m->vcpu);
 	free(m);

@@ -24,6 +24,7 @@ struct rom;
 struct uart;
 struct vga;
 struct virtio_console;
+struct vmcs_records;
 struct worker;
 
 /* A level-1 virtual processor with all that hangs on it. */
@@ -49,6 +50,7 @@ struct machine {
 	struct machine_bus bus;
 	struct cpu_profile profile;
 	struct track *track;
+	struct vmcs_records *records; /* for explanations of failed VM entries; NULL: not kept */
 	struct vcpu *vcpu;
 	u32 nvcpus;
 	struct boot_state boot;

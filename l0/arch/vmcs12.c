@@ -22,6 +22,12 @@ const u8 vmcs12_need[VMCS12_KEYS] = {
 #undef VMCS_FIELD
 };
 
+const u8 vmcs12_number[VMCS12_KEYS] = {
+#define VMCS_FIELD(encoding, NAME, ...) [VMCS12_KEY(encoding)] = VMCS_NUMBER_##NAME,
+#include "l0/arch/vmcs_fields.def"
+#undef VMCS_FIELD
+};
+
 #define GROUP_GUEST_16(e) ((e) <= VMCS_GUEST_TR_SELECTOR ? VMCS12_DIRTY_SEG : VMCS12_DIRTY_NONREG)
 #define GROUP_GUEST_64(e) ((e) == VMCS_VMCS_LINK_POINTER ? VMCS12_DIRTY_NONREG : VMCS12_DIRTY_CR)
 #define GROUP_GUEST_32(e) \

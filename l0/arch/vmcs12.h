@@ -84,6 +84,25 @@ extern const u8 vmcs12_need[VMCS12_KEYS];
 /* VMCS12_DIRTY_* by VMCS12_KEY; 0 for read-only data. */
 extern const u16 vmcs12_group[VMCS12_KEYS];
 
+/* Number of a field, dense, in the order of the table, by VMCS12_KEY; 0 where there is no field, too. */
+enum vmcs_field_number {
+#define VMCS_FIELD(encoding, NAME, ...) VMCS_NUMBER_##NAME,
+#include "l0/arch/vmcs_fields.def"
+#undef VMCS_FIELD
+	VMCS_FIELDS
+};
+extern const u8 vmcs12_number[VMCS12_KEYS];
+_Static_assert(VMCS_FIELDS <= 256, "a field's number is a byte");
+
+/* The last VMWRITE of a field that L0 saw: kept for explanations (shadow-vmcs/explain_record.h). The
+ * engine fills it in for a VMWRITE that does not exit. */
+struct vmcs_writer {
+	u64 rip;
+	u64 when_ns; /* virtual time */
+	u32 vcpu;    /* number of the processor, as in events */
+	u32 how;     /* enum field_writer of event_enums.def */
+};
+
 /* What a field is called and where the SDM has it, for people. */
 struct vmcs_field_info {
 	u16 encoding;

@@ -12,6 +12,8 @@
 
 #include "l0/base/types.h"
 
+struct vmcs_writer;
+
 struct vmx_controls {
 	u32 pin;
 	u32 proc;
@@ -30,6 +32,7 @@ struct vmx_controls {
 	const u8 *vmwrite_bitmap;
 	void *shadow_vmcs;	  /* plain layout of the VMCS behind the link pointer, or NULL */
 	u32 *shadow_dirty;	  /* vmcs01: VMWRITE there adds the field's VMCS12_DIRTY_* group, or NULL */
+	struct vmcs_writer *field_writers; /* vmcs01: by field number; who wrote, or NULL: not kept */
 	u64 tsc_offset;
 	u64 tsc_multiplier; /* 48 fraction bits; 1 << 48 when scaling is off */
 	u64 eptp;	    /* ept12 root when EPT is in use, else 0: guest physical = machine address */

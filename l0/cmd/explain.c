@@ -7,11 +7,12 @@
 #include <string.h>
 #include "l0/arch/vmx.h"
 #include "l0/cmd/cmd.h"
+#include "l0/cmd/explain_trace.h"
 #include "l0/exit/cpuid.h"
-#include "shadow-vmcs/checks.h"
+#include "shadow-vmcs/explain.h"
 #include "shadow-vmcs/vmcs12.h"
 
-enum { KEY_VMCS = CMD_KEY_LONG, KEY_CPU_MODEL, KEY_LEGACY };
+enum { KEY_VMCS = CMD_KEY_LONG, KEY_CPU_MODEL, KEY_LEGACY, KEY_SYMBOLS, KEY_ALL };
 
 #define LINE_BYTES 1024
 #define SEPARATORS " \t\r\n=:,"
@@ -82,7 +83,8 @@ static bool explain(const struct check_ctx *c)
 
 	for (u32 id = CHECK_NONE + 1; id < CHECK_COUNT; id++) {
 		const struct check_info *i = &check_table[id];
-		char text[LINE_BYTES];
+		char text[EXPLAIN_TEXT_BYTES];
+		struct explain e;
 
 		if (i->group == CHECK_GROUP_MSR || check_reads_memory(id) || check_passes(c, id))
 			continue;
@@ -94,8 +96,13 @@ static bool explain(const struct check_ctx *c)
 						   : " (not reached: the group before decides)");
 		last_group = i->group;
 		failed = true;
-		check_explain(c, id, text, sizeof(text));
-		printf("  %s\n", text);
+		explain_check(c, id, &e);
+		printf("  %s\n", explain_text(&e, text));
+		for (u32 k = 0; k < e.also_count; k++)
+			printf("    or %s = 0x%llx instead of 0x%llx\n",
+			       vmcs_field_name(e.also[k].field),
+			       (unsigned long long)e.also[k].pass_value,
+			       (unsigned long long)e.also[k].value);
 	}
 	if (!failed)
 		printf("no check fails; not looked at, for want of memory: the shadow VMCS behind "
@@ -108,7 +115,9 @@ static int run_explain(const struct cmd *cmd, int argc, char **argv)
 {
 	static struct cpu_profile profile;
 	const char *file = NULL, *model = NULL;
+	struct explain_trace trace = {.cmd = cmd};
 	bool legacy = false;
+	char why[640];
 	struct vmcs12 v = {.vmcs_link_pointer = VMX_NO_POINTER};
 	struct cmd_args args;
 	struct check_ctx c;
@@ -120,15 +129,23 @@ static int run_explain(const struct cmd *cmd, int argc, char **argv)
 		case KEY_VMCS: file = args.value; break;
 		case KEY_CPU_MODEL: model = args.value; break;
 		case KEY_LEGACY: legacy = true; break;
+		case KEY_ALL: trace.shows_all = true; break;
+		case KEY_SYMBOLS:
+			if (names_add(&trace.names, args.value, why, sizeof(why)))
+				return cmd_usage_error(cmd, "--symbols %s", why);
+			break;
 		case CMD_POSITIONAL:
-			return cmd_usage_error(
-				cmd, "not supported: '%s'; a VMCS is named by --vmcs FILE",
-				args.value);
+			if (trace.source)
+				return cmd_usage_error(cmd, "one trace at a time");
+			trace.source = args.value;
+			break;
 		default: return cmd_args_status(key);
 		}
 	}
-	if (!file)
-		return cmd_usage_error(cmd, "--vmcs FILE is missing");
+	if (!file == !trace.source)
+		return cmd_usage_error(cmd, "give a TRACE or --vmcs FILE");
+	if (trace.source)
+		return cmd_finish_output(explain_trace(&trace));
 	if (cpu_profile_init(&profile, model, 1, 1000000000))
 		return cmd_usage_error(cmd, "no such processor model: %s", model);
 	FILE *in = strcmp(file, "-") ? fopen(file, "re") : stdin;
@@ -145,6 +162,12 @@ static int run_explain(const struct cmd *cmd, int argc, char **argv)
 }
 
 static const struct cmd_option options[] = {
+	{NULL, 0, NULL, "A recorded run:"},
+	{"all", KEY_ALL, NULL, "Show what is repeated, too."},
+	{"symbols", KEY_SYMBOLS, "[VM=]FILE[@SLIDE]",
+	 "Names for guest addresses, from an ELF file or System.map. What the recording was made with "
+	 "is known without it."},
+	{NULL, 0, NULL, "A VMCS as text:"},
 	{"vmcs", KEY_VMCS, "FILE",
 	 "Read the fields from FILE: pairs of a name (guest_cr0) or an encoding (0x6800) and a "
 	 "hexadecimal value, any number a line, as a dump prints them; - is standard input."},
@@ -154,15 +177,24 @@ static const struct cmd_option options[] = {
 
 const struct cmd cmd_explain = {
 	.name = "explain",
-	.synopsis = "--vmcs FILE",
-	.brief = "Say why a VM entry with a given VMCS fails",
+	.synopsis = "TRACE | --vmcs FILE",
+	.brief = "Say why VM entries and VMX instructions failed",
 	.details =
-		"Runs every check of the SDM on a VMCS and prints those that fail, by group: "
+		"TRACE is the output folder of a recording. For each VM entry that failed: every check "
+		"of the group that fails, with the field, its value, the bits that are wrong, the rule and "
+		"its section of the SDM; which instruction wrote the field last, and how long before; the "
+		"value that would pass, and other fields that could be changed instead. For each VMX "
+		"instruction that failed: its error and what to look at. And use of VMX that goes well "
+		"here and fails on another processor: a VMCS active on two processors, one that moved "
+		"without VMCLEAR, memory written under an active VMCS, fields that the model does not "
+		"have, wrong revision identifiers. What is repeated is shown once. Status 8 when anything "
+		"was found. nestor run --explain says the same while it happens.\n\n"
+		"--vmcs runs every check of the SDM on a VMCS and prints those that fail, by group: "
 		"field, "
 		"value, rule and SDM section. Fields that FILE does not name are 0. Works on dumps "
-		"of nestor and of anybody else. In a running machine, --log exit tells the failing "
-		"check at once.",
-	.examples = "nestor explain --vmcs dump.txt\n",
+		"of nestor and of anybody else.",
+	.examples = "nestor explain build/demo-trace\n"
+		    "nestor explain --vmcs dump.txt",
 	.options = options,
 	.noptions = ARRAY_SIZE(options),
 	.run = run_explain,

@@ -60,6 +60,7 @@ struct run_options {
 	enum run_tlb tlb;
 	u64 vtlb_memory; /* bytes of each machine; 0: the default */
 	bool detect_stale, stats;
+	bool explain;
 	bool no_vmcs_shadowing;
 	unsigned gdb_port;	/* 0: no debugger */
 	const char *trace_exec; /* file of executed instructions, "-" is stderr; NULL: off */

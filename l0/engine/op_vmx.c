@@ -4,8 +4,11 @@
  * Source: SDM 3C "VMX Instruction Reference" (the order of the checks), "VMCS Shadowing".
  */
 #include <Zydis/Zydis.h>
+#include "l0/arch/events.h"
 #include "l0/arch/vmcs12.h"
+#include "l0/engine/exec.h"
 #include "l0/engine/sys_priv.h"
+#include "trace/transition.h"
 
 static u32 reason_of(const struct op *op)
 {
@@ -122,6 +125,18 @@ static void shadow_read(struct vp *vp, const struct op *op, u32 encoding)
 		sys_reg_write(vp, op->src, val, size);
 }
 
+/* Who wrote the field, for explanations. */
+static void note_writer(struct vp *vp, const struct op *op, u32 encoding)
+{
+	struct vmcs_writer *w =
+		&vp->ctl.field_writers[vmcs12_number[VMCS12_KEY(encoding & ~VMCS_HIGH)]];
+
+	*w = (struct vmcs_writer){.rip = op_rip(vp, op),
+				  .when_ns = vp->trace ? vp->trace->now(vp->trace) : vp->insns,
+				  .vcpu = vp->trace ? vp->trace->vcpu_id : vp->id,
+				  .how = FIELD_WRITER_VMWRITE};
+}
+
 static void shadow_write(struct vp *vp, const struct op *op, u32 encoding)
 {
 	u32 bytes, size = vmx_operand_size(vp);
@@ -133,6 +148,8 @@ static void shadow_write(struct vp *vp, const struct op *op, u32 encoding)
 		val = (u32)val;
 	if (vp->ctl.shadow_dirty)
 		*vp->ctl.shadow_dirty |= vmcs12_group[VMCS12_KEY(encoding)];
+	if (unlikely(vp->ctl.field_writers))
+		note_writer(vp, op, encoding);
 	if (bytes == 2)
 		nm_store16(p, (u16)val);
 	else if (bytes == 4)

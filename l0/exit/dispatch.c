@@ -284,6 +284,8 @@ void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init)
 {
 	if (vp->vmxon)
 		nested_release_vmcs(vp, nv);
+	if (nv->records)
+		record_reset(nv);
 	nv->current_vmptr = VMX_NO_POINTER;
 	nv->vmxon_ptr = VMX_NO_POINTER;
 	nv->preemption_deadline = NESTED_NO_DEADLINE;

@@ -81,6 +81,18 @@ void exit_vp_reset(struct vp *vp, struct nvmx *nv, bool init);
 void exit_set_vmcs_shadowing(struct vp *vp, struct nvmx *nv, bool on);
 
 /**
+ * exit_set_records - remember what explanations of failures need
+ * @records: of the machine (shadow-vmcs/explain_record.h), kept by reference
+ * @vcpu: number of the processor in events
+ * @explains: say failures and misuse on standard error, too
+ *
+ * Before the VP runs.
+ */
+struct vmcs_records;
+void exit_set_records(struct vp *vp, struct nvmx *nv, struct vmcs_records *records, u32 vcpu,
+		      bool explains);
+
+/**
  * exit_handle - act on vp->exit
  *
  * Emits the vm_exit transition, reflects or handles. The virtual charge of everything that happened

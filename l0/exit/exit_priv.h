@@ -110,6 +110,25 @@ enum exit_action exit_rdmsr(struct vp *vp, struct nvmx *nv);
 enum exit_action exit_wrmsr(struct vp *vp, struct nvmx *nv);
 void exit_msrs_reset(struct vp *vp, struct nvmx *nv, bool init);
 
+/* --- record.c: nothing unless exit_set_records() was called --- */
+
+void record_load(struct vp *vp, struct nvmx *nv);
+void record_release(struct vp *vp, struct nvmx *nv);
+/* The VP is reset. */
+void record_reset(struct nvmx *nv);
+void record_clear(struct nvmx *nv, u64 vmptr);
+void record_vmwrite(struct vp *vp, struct nvmx *nv, u64 encoding);
+void record_exit(struct vp *vp, struct nvmx *nv);
+/* A VMX instruction fails with @error. */
+void record_insn_failure(struct vp *vp, struct nvmx *nv, u32 error, u64 operand);
+
+/* --- explain_cold.c --- */
+
+struct vmcs_misuse;
+/* Check @id and the others of its group that fail: events, and words if wanted. */
+void explain_entry_failure(struct vp *vp, struct nvmx *nv, const struct check_ctx *c, u32 id);
+void explain_say_misuse(struct vp *vp, struct nvmx *nv, u64 vmptr, const struct vmcs_misuse *m);
+
 /* --- text_cold.c --- */
 
 void exit_stop_text(struct vp *vp, struct nvmx *nv, const char *text);

@@ -31,7 +31,8 @@ enum exit_action vmx_fail_invalid(struct vp *vp, struct nvmx *nv, u64 operand)
 {
 	nv->count.insn_failures++;
 	exit_emit(vp, nv, false);
-	VP_TRANSITION(vp, vm_insn_fail, .insn = vp->exit.reason, .error = 0, .operand = operand);
+	VP_TRANSITION(vp, vm_insn_fail, .insn = vp->exit.reason, .error = 0, .operand = operand,
+		      .guest_rip = vp->cpu.rip);
 	vp->cpu.rflags = (vp->cpu.rflags & ~RFLAGS_ARITH) | RFLAGS_CF;
 	return exit_done(vp);
 }
@@ -44,7 +45,9 @@ enum exit_action vmx_fail_valid(struct vp *vp, struct nvmx *nv, u32 error, u64 o
 	nv->last_error = error;
 	exit_emit(vp, nv, false);
 	VP_TRANSITION(vp, vm_insn_fail, .insn = vp->exit.reason, .error = error,
-		      .operand = operand);
+		      .operand = operand, .guest_rip = vp->cpu.rip);
+	if (nv->records)
+		record_insn_failure(vp, nv, error, operand);
 	nv->vmcs12.vm_instruction_error = error;
 	vp->cpu.rflags = (vp->cpu.rflags & ~RFLAGS_ARITH) | RFLAGS_ZF;
 	return exit_done(vp);
@@ -196,7 +199,7 @@ static enum exit_action entry_failed(struct vp *vp, struct nvmx *nv, u32 reason,
 	nv->count.entry_failures++;
 	exit_emit(vp, nv, false);
 	VP_TRANSITION(vp, vm_entry_failed, .exit_reason = reason, .vmcs = nv->current_vmptr,
-		      .info1 = qualification);
+		      .info1 = qualification, .guest_rip = nv->entry_rip);
 	v->vm_exit_reason = reason | EXIT_REASON_ENTRY_FAILURE;
 	v->exit_qualification = qualification;
 	nv->dirty = VMCS12_DIRTY_ALL;
@@ -209,10 +212,14 @@ static void report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx 
 	u64 value = 0;
 
 	nv->last_check = id;
-	vmcs12_peek(c->v, check_table[id].field, &value);
 	exit_emit(vp, nv, false);
-	VP_TRANSITION(vp, entry_failure, .check = id, .field = check_table[id].field,
-		      .value = value, .vmcs = nv->current_vmptr);
+	if (nv->records) {
+		explain_entry_failure(vp, nv, c, id);
+	} else {
+		vmcs12_peek(c->v, check_table[id].field, &value);
+		VP_TRANSITION(vp, entry_failure, .check = id, .field = check_table[id].field,
+			      .value = value, .vmcs = nv->current_vmptr);
+	}
 	exit_report_check(vp, nv, c, id);
 }
 
@@ -319,6 +326,7 @@ enum exit_action nested_entry(struct vp *vp, struct nvmx *nv, bool launch)
 	struct check_ctx c;
 	u32 id, dirty = nv->dirty | VMCS12_DIRTY_EACH;
 
+	nv->entry_rip = vp->cpu.rip;
 	if (nv->current_vmptr == VMX_NO_POINTER || (v->revision_id & VMCS12_SHADOW_INDICATOR))
 		return vmx_fail_invalid(vp, nv, nv->current_vmptr);
 	if (vp->cpu.interruptibility & INTERRUPTIBILITY_MOV_SS)
@@ -364,6 +372,8 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT && !acknowledge(vp, nv))
 		return EXIT_ACTION_RUN;
 	nv->count.reflected[reason]++;
+	if (nv->record)
+		record_exit(vp, nv);
 	nv->charge_ns += nv->profile->costs.reflect;
 	sync_vmcs02_to_vmcs12(v, &vp->cpu, &nv->profile->caps, &nv->dirty);
 	vmcs02_record_exit(v, &vp->exit);
@@ -424,6 +434,8 @@ void nested_release_vmcs(struct vp *vp, struct nvmx *nv)
 {
 	if (nv->current_vmptr == VMX_NO_POINTER)
 		return;
+	if (nv->record)
+		record_release(vp, nv);
 	if (vmcs12_flush(&nv->vmcs12, vp->mem, nv->current_vmptr))
 		ASSERT_UNREACHABLE("VMPTRLD took a region outside RAM");
 	nv->last_vmptr = nv->current_vmptr;

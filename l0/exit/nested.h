@@ -17,6 +17,8 @@
 struct cpu_profile;
 struct exit_hooks;
 struct track_vp;
+struct vmcs_record;
+struct vmcs_records;
 struct vp;
 
 #define MTRR_VARIABLE_COUNT 8u
@@ -80,7 +82,15 @@ struct nvmx {
 	u32 reported_msr[NVMX_REPORTED_MSRS];
 	u32 reported_count;
 
+	/* What explanations need; NULL: not kept. See exit_set_records(). */
+	struct vmcs_records *records; /* the machine's */
+	struct vmcs_record *record;   /* of the current VMCS */
+	u32 record_vcpu;	      /* this processor, as in events */
+	bool explains;		      /* failures and misuse in words on standard error */
+	u8 misuse_said;		      /* bit n: kind n was said in words */
+
 	/* For the dump. */
+	u64 entry_rip; /* of the last VMLAUNCH or VMRESUME */
 	u32 last_check; /* enum check_id of the last failed entry */
 	u32 last_error; /* VM-instruction error of the last VMfail */
 	u64 last_vmptr;

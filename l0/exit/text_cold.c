@@ -6,6 +6,7 @@
 #include <time.h>
 #include "l0/base/log.h"
 #include "l0/exit/exit_priv.h"
+#include "shadow-vmcs/explain.h"
 #include "shadow-vmcs/vmcs12.h"
 
 static const char *const reason_text[EXIT_REASON_COUNT] = {
@@ -57,7 +58,7 @@ void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 va
 
 void exit_report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx *c, u32 id)
 {
-	char line[320];
+	char line[EXPLAIN_TEXT_BYTES];
 
 	if (!log_is_on(LOG_EXIT))
 		return;

@@ -145,6 +145,8 @@ enum exit_action exit_vmclear(struct vp *vp, struct nvmx *nv)
 		(void)vmcs12_clear_in_memory(vp->mem, ptr);
 	}
 	exit_emit(vp, nv, false);
+	if (nv->records)
+		record_clear(nv, ptr);
 	if (nv->track)
 		track_vmcs_clear(nv->track, ptr);
 	VP_TRANSITION(vp, vmcs_clear, .vmcs = ptr);
@@ -175,6 +177,8 @@ enum exit_action exit_vmptrld(struct vp *vp, struct nvmx *nv)
 		nv->dirty = VMCS12_DIRTY_ALL;
 		nested_current_changed(vp, nv);
 		exit_emit(vp, nv, false);
+		if (nv->records)
+			record_load(vp, nv);
 		if (nv->track)
 			track_vmcs_load(nv->track, ptr);
 		VP_TRANSITION(vp, vmcs_load, .vmcs = ptr, .prev_vmcs = prev);
@@ -238,6 +242,8 @@ enum exit_action exit_vmwrite(struct vp *vp, struct nvmx *nv)
 	error = vmcs12_write(&nv->vmcs12, &nv->profile->caps, field, value, &nv->dirty);
 	if (unlikely(error))
 		return vmx_fail_valid(vp, nv, error, field);
+	if (nv->record)
+		record_vmwrite(vp, nv, field);
 	return vmx_succeed(vp);
 }
 

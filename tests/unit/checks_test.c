@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 #include "l0/arch/cpu_state.h"
 #include "l0/arch/vmexit.h"
@@ -16,6 +17,7 @@
 #include "l0/base/bits.h"
 #include "l0/mem/mem.h"
 #include "shadow-vmcs/checks.h"
+#include "shadow-vmcs/explain.h"
 #include "shadow-vmcs/vmcs12.h"
 #include "tests/unit/vmx_base.h"
 
@@ -252,7 +254,7 @@ static void table_is_in_groups(void **state)
 
 static void explanation_names_check_field_and_value(void **state)
 {
-	char line[320];
+	char line[EXPLAIN_TEXT_BYTES];
 	struct vmcs12 v;
 	struct check_ctx c;
 
@@ -266,6 +268,55 @@ static void explanation_names_check_field_and_value(void **state)
 	check_explain(&c, CHECK_COUNT + 5, line, sizeof(line));
 	check_explain(&c, CHECK_HOST_CR3, line, 10);
 	assert_int_equal(strlen(line), 9);
+}
+
+static bool passes_with(const struct vmcs12 *v, const struct check_ctx *c, u32 id, u32 field, u64 value)
+{
+	struct vmcs12 w = *v;
+	struct check_ctx d;
+
+	memcpy((u8 *)&w + vmcs12_offset_of(field), &value, vmcs_field_bytes(field));
+	check_ctx_init(&d, &w, c->caps, c->mem, c->ia32e_now);
+	return check_passes(&d, id);
+}
+
+/* Of every check: the text says what the table says, and the values it advises pass. */
+static void every_explanation_is_the_table_and_its_advice_works(void **state)
+{
+	char text[EXPLAIN_TEXT_BYTES], want[128];
+	u32 wrong = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct test_case *t = &cases[i];
+		const struct check_info *info = &check_table[t->id];
+		struct vmx_caps caps = all;
+		bool ia32e = true;
+		struct check_ctx c;
+		struct explain e;
+		struct vmcs12 v;
+
+		vmx_base_init(&v, &caps);
+		t->change(&v, &caps, &ia32e);
+		check_ctx_init(&c, &v, &caps, mem, ia32e);
+		explain_check(&c, t->id, &e);
+		explain_text(&e, text);
+		snprintf(want, sizeof(want), "check %s: %s = 0x%llx", info->name,
+			 vmcs_field_name(info->field), (unsigned long long)e.value);
+		if (!strstr(text, want) || !strstr(text, info->rule) || !strstr(text, info->title))
+			print_error("%s: its text is: %s\n", info->name, text), wrong++;
+		/* outside IA-32e mode two words must change */
+		if (!e.pass_known && !e.also_count && t->id != CHECK_HOST_SIZE_LEGACY)
+			print_error("%s: no value that would pass\n", info->name), wrong++;
+		if (e.pass_known && !passes_with(&v, &c, t->id, e.field, e.pass_value))
+			print_error("%s: the advice fails: %s\n", info->name, text), wrong++;
+		if (e.pass_known && ((e.value | e.must_set) & ~e.must_clear) != e.pass_value)
+			print_error("%s: bits and value differ: %s\n", info->name, text), wrong++;
+		for (u32 k = 0; k < e.also_count; k++)
+			if (!passes_with(&v, &c, t->id, e.also[k].field, e.also[k].pass_value))
+				print_error("%s: %s is no advice\n", info->name,
+					    vmcs_field_name(e.also[k].field)), wrong++;
+	}
+	assert_int_equal(wrong, 0);
 }
 
 /* Any content whatever: no check may do more than say no. */
@@ -305,6 +356,7 @@ int main(void)
 		cmocka_unit_test(skipping_is_by_what_changed),
 		cmocka_unit_test(table_is_in_groups),
 		cmocka_unit_test(explanation_names_check_field_and_value),
+		cmocka_unit_test(every_explanation_is_the_table_and_its_advice_works),
 		cmocka_unit_test(random_content_is_only_refused),
 	};
 

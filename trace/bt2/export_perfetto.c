@@ -140,8 +140,9 @@ void export_perfetto_event(struct export *x, const struct transition *t)
 	case TRANSITION_guest_deadline: put_deadline(x, t); break;
 	case TRANSITION_sched_reserve: put_reservation(x, t); break;
 	case TRANSITION_entry_failure:
-		put_instant(x, t, "VM entry failed", "check",
-			    transition_payload(t, entry_failure)->check);
+		if (!transition_payload(t, entry_failure)->order)
+			put_instant(x, t, "VM entry failed", "check",
+				    transition_payload(t, entry_failure)->check);
 		break;
 	case TRANSITION_vm_insn_fail:
 		put_instant(x, t, "VMX instruction failed", "error",

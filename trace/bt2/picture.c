@@ -199,7 +199,9 @@ void picture_event(struct picture *p, const struct transition *t)
 		mark(p, t, MARK_INFERRED_MISS, transition_payload(t, deadline_miss)->used_ns);
 		break;
 	case TRANSITION_entry_failure:
-		mark(p, t, MARK_ENTRY_FAILURE, transition_payload(t, entry_failure)->check);
+		if (!transition_payload(t, entry_failure)->order)
+			mark(p, t, MARK_ENTRY_FAILURE,
+			     transition_payload(t, entry_failure)->check);
 		break;
 	case TRANSITION_vm_insn_fail:
 		mark(p, t, MARK_INSN_FAILURE, transition_payload(t, vm_insn_fail)->error);

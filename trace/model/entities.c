@@ -562,7 +562,9 @@ void model_entities_feed(struct model *m, const struct transition *t)
 		model_intr_feed(m, t);
 		break;
 	case TRANSITION_tlb_stats: feed_tlb_stats(m, t); break;
-	case TRANSITION_entry_failure:
+	case TRANSITION_entry_failure: /* further checks of one entry are nestor explain's */
+		if (transition_payload(t, entry_failure)->order)
+			break;
 		COUNT(entry_failures);
 		feed_failure(m, t);
 		break;
