@@ -83,7 +83,7 @@ static void complete_protects(struct vtlb *t)
 		struct pending_protect *p = &t->protect[i];
 
 		if (gen_passed(t, NULL, p->ticket))
-			__atomic_fetch_add((u32 *)&p->frame->code_gen, 1, __ATOMIC_SEQ_CST);
+			mem_code_moved(t->env.mem, p->frame);
 		else
 			t->protect[kept++] = *p;
 	}

@@ -35,6 +35,9 @@ struct block {
 	u16 bytes, n_ops; /* without the closing operation */
 	u32 heat;	  /* vp->tier: entries until it is translated, */
 	op_fn first;	  /* and the handler of ops[0] itself */
+	u64 hot;	  /* host code that other translated blocks go to, or 0; */
+	void *in;	  /* which do; */
+	struct block *same; /* the tier's list of blocks in this frame */
 	struct op ops[];
 };
 
@@ -58,6 +61,15 @@ static __always_inline u32 block_hash(const u8 *hva)
 static __always_inline bool block_is_fresh(const struct block *b)
 {
 	return b->gen == __atomic_load_n((const u32 *)&b->frame->code_gen, __ATOMIC_RELAXED);
+}
+
+/* @b is translated and was found good at its RIP under the current translation and mode. */
+static __always_inline void block_remember(struct vp *vp, const struct block *b)
+{
+	if (b->hot && b->mode == vp->mode) {
+		vp->jumps[jump_index(b->rip)] = (struct jump_slot){b->rip, vp->jump_key, b->hot, 0};
+		vp->jump_pages[b->rip >> (PAGE_SHIFT + 6) & 15] |= 1ull << (b->rip >> PAGE_SHIFT & 63);
+	}
 }
 
 /**

@@ -24,7 +24,7 @@ typedef jmp_buf escape_buf;
 
 enum { ESCAPE_NONE, ESCAPE_FAULT, ESCAPE_EXIT, ESCAPE_RESTART };
 
-#define UNTIL_MAX (1ull << 62)
+#define UNTIL_MAX (1ull << 61) /* translated code marks counts above it */
 #define ATTN_SINGLE \
 	(VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
 
@@ -109,8 +109,10 @@ static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
 		struct block *b = vp->code->bucket[block_hash(p)];
 
 		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode &&
-			   !b->frame2 && (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start)))
+			   !b->frame2 && (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start))) {
+			block_remember(vp, b);
 			RUN_BLOCK(vp, b, start);
+		}
 	}
 	vp->cpu.rip = target;
 	vp->block_insns = start;
@@ -202,6 +204,8 @@ static void run_block(struct vp *vp, struct block *b)
 
 	vp->cur_block = b;
 	vp->block_insns = vp->insns;
+	if (b->hot && softtlb_exec(vp, b->rip)) /* translated: linear addresses are RIPs */
+		block_remember(vp, b);
 #if ENGINE_SIBLING_CALLS
 	if (vp->tier)
 		vp->tier->enter(vp, op);
@@ -265,6 +269,12 @@ static enum engine_stop run(struct vp *vp)
 		u32 attn = load_attn(vp);
 		bool due = vp->insns >= vp->until;
 
+		if (unlikely(attn & VP_ATTN_CODE)) {
+			vp_request_clear(vp, VP_ATTN_CODE);
+			if (vp->tier)
+				vp->tier->code_changed(vp);
+			attn = load_attn(vp);
+		}
 		/* What an entry injects, what the last instruction wrote to a virtual APIC and
 		 * whether it is halted do not wait for an instruction. */
 		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE &&

@@ -30,8 +30,10 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 }
 
 /* A generation that nothing is tagged with; what others tagged stays, to come back to. */
-static void begin_gen(struct softtlb *t)
+static void begin_gen(struct vp *vp)
 {
+	struct softtlb *t = &vp->tlb_soft;
+
 	if (unlikely(++t->last_gen >= PAGE_SIZE)) {
 		nm_zero(t->e, sizeof(t->e));
 		t->writable_count = 0;
@@ -39,13 +41,14 @@ static void begin_gen(struct softtlb *t)
 		t->epoch++;
 	}
 	t->gen = t->last_gen;
+	vp_jump_key_update(vp);
 }
 
 void softtlb_flush(struct vp *vp)
 {
 	vp->tlb_soft.epoch++;
 	vp->tlb_soft.writable_count = 0; /* older generations do not come back */
-	begin_gen(&vp->tlb_soft);
+	begin_gen(vp);
 }
 
 void softtlb_flush_page(struct vp *vp, u64 gva)
@@ -56,6 +59,11 @@ void softtlb_flush_page(struct vp *vp, u64 gva)
 		e->tag_r = 0;
 		e->tag_w = 0;
 		e->tag_x = 0;
+	}
+	if (unlikely(vp->jump_pages[gva >> (PAGE_SHIFT + 6) & 15] >> (gva >> PAGE_SHIFT & 63) & 1)) {
+		nm_zero(vp->jump_pages, sizeof(vp->jump_pages));
+		vp->tlb_soft.pages++;
+		vp_jump_key_update(vp);
 	}
 }
 
@@ -82,7 +90,7 @@ void softtlb_drop_writes_cb(void *owner, const u8 *hva)
 
 void softtlb_flush_cb(void *vp)
 {
-	begin_gen(&((struct vp *)vp)->tlb_soft);
+	begin_gen(vp);
 }
 
 u64 softtlb_mark_cb(void *vp)
@@ -92,15 +100,17 @@ u64 softtlb_mark_cb(void *vp)
 	return t->epoch << PAGE_SHIFT | t->gen;
 }
 
-bool softtlb_return_cb(void *vp, u64 mark)
+bool softtlb_return_cb(void *owner, u64 mark)
 {
-	struct softtlb *t = &((struct vp *)vp)->tlb_soft;
+	struct vp *vp = owner;
+	struct softtlb *t = &vp->tlb_soft;
 
 	if (unlikely(mark >> PAGE_SHIFT != t->epoch)) {
-		begin_gen(t);
+		begin_gen(vp);
 		return false;
 	}
 	t->gen = mark & ~PAGE_MASK;
+	vp_jump_key_update(vp);
 	return true;
 }
 

@@ -17,14 +17,12 @@ enum { SOFTTLB_SUPERVISOR, SOFTTLB_USER, SOFTTLB_SUPERVISOR_AC };
 
 /* Multiplicative hash: strides of any power of two spread, and page p + 1 is never in p's slot
  * because the top byte of the factor is neither 0 nor ff. */
-#define SOFTTLB_HASH 0x9e3779b97f4a7c15ull
+#define SOFTTLB_HASH 0x9e3779b1u
 
 static __always_inline struct softtlb_entry *softtlb_slot(struct softtlb_entry *e, u64 gva)
 {
-	u64 i = ((gva >> PAGE_SHIFT) * SOFTTLB_HASH) >> 56;
-
 	BUILD_ASSERT(SOFTTLB_ENTRIES == 256);
-	return e + i;
+	return e + ((u32)(gva >> PAGE_SHIFT) * SOFTTLB_HASH >> 24);
 }
 
 static __always_inline u64 softtlb_tag(const struct vp *vp, u64 gva, u32 size)

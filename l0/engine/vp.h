@@ -41,6 +41,7 @@ struct vp;
 #define VP_ATTN_WATCH 0x1000u /* DR7 has enabled breakpoints: run by single steps where needed */
 #define VP_ATTN_TRACE 0x2000u /* --trace-exec */
 #define VP_ATTN_VAPIC 0x4000u /* a write to the virtual APIC is to be completed, see vapic.c */
+#define VP_ATTN_CODE 0x8000u /* code was overwritten: vp->tier has to look (mem_watch_code()) */
 
 /* What the machine gives the engine. All may be called in mid-instruction; none blocks. */
 struct vp_ops {
@@ -67,7 +68,24 @@ struct engine_tier {
 	void (*enter)(struct vp *vp, const struct op *op);
 	void (*block_made)(struct vp *vp, struct block *b);
 	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
+	void (*code_changed)(struct vp *vp);  /* VP_ATTN_CODE; between blocks */
 };
+
+/*
+ * Where translated code finds the code of a branch target in another page: by RIP, good as long as
+ * @key is the VP's own, which tells translations and modes apart.
+ */
+#define VP_JUMPS 1024u
+struct jump_slot {
+	u64 rip, key;
+	u64 hot; /* host code */
+	u64 unused;
+};
+
+static inline u32 jump_index(u64 rip)
+{
+	return ((u32)rip ^ (u32)rip >> 10) & (VP_JUMPS - 1);
+}
 
 #define SOFTTLB_ENTRIES 256u
 #define SOFTTLB_WRITABLE 126u
@@ -83,6 +101,7 @@ struct softtlb {
 	u64 gen;      /* 1..4095 */
 	u64 last_gen; /* given out; what older ones tagged stays until it is overwritten */
 	u64 epoch;    /* marks of before are void */
+	u64 pages;    /* single pages with targets in @jumps that were forgotten */
 	/* Slots that may hold a write tag; too many to list: count > the array */
 	u32 writable_count;
 	u16 writable[SOFTTLB_WRITABLE];
@@ -175,6 +194,10 @@ struct vp {
 	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
 
 	struct softtlb tlb_soft;
+
+	u64 jump_key, jump_keep; /* of @jumps; @jump_keep: the translator's, between two instructions */
+	u64 jump_pages[16];	 /* one bit for each page, hashed, that @jumps has targets in */
+	struct jump_slot jumps[VP_JUMPS];
 };
 
 #define VP_MODE_16 0x00u /* code size of CS: 16-bit */
@@ -208,6 +231,13 @@ struct cpu_features {
 		has_sse3, has_ssse3, has_sse41, has_sse42, has_cx16, has_vmx, has_monitor,
 		has_clflushopt, has_rdpid, has_fma, has_f16c, has_pku, has_xgetbv1, has_xsaves;
 };
+
+static inline void vp_jump_key_update(struct vp *vp)
+{
+	const struct softtlb *t = &vp->tlb_soft;
+
+	vp->jump_key = t->gen | (u64)vp->mode << 12 | (t->epoch + t->pages) << 32;
+}
 
 /* Any thread. Makes engine_run() look up within a block. */
 static inline void vp_request(struct vp *vp, u32 attn)

@@ -83,6 +83,37 @@ static inline void emit_lea(struct emit *e, u32 size, u32 reg, int base, int ind
 	emit_n(e, (u32)disp, 4);
 }
 
+/* [base + index + disp]; index < 0: none. */
+static inline void emit_mem(struct emit *e, u32 size, u32 opc, u32 reg, u32 base, int index, s32 disp)
+{
+	bool small = disp == (s8)disp;
+
+	if (index < 0) {
+		emit_rm(e, size, opc, reg, base, disp);
+		return;
+	}
+	emit_op(e, size, opc, reg, (u32)index, base);
+	emit1(e, (small ? 0x40u : 0x80u) | (reg & 7) << 3 | 4);
+	emit1(e, ((u32)index & 7) << 3 | (base & 7));
+	emit_n(e, (u32)disp, small ? 1 : 4);
+}
+
+/* [rip + …] for the absolute address @to; @from: the address of e->base where it runs; @after: bytes
+ * of the instruction behind the displacement. */
+static inline void emit_rip(struct emit *e, u32 size, u32 opc, u32 reg, u64 to, u64 from, u32 after)
+{
+	emit_op(e, size, opc, reg, 0, 0);
+	emit1(e, (reg & 7) << 3 | 5);
+	emit_n(e, (u32)(to - (from + emit_pos(e) + 4 + after)), 4);
+}
+
+/* Jump (e9) or call (e8) to the absolute address @to. */
+static inline void emit_to(struct emit *e, u32 opc, u64 to, u64 from)
+{
+	emit1(e, opc);
+	emit_n(e, (u32)(to - (from + emit_pos(e) + 4)), 4);
+}
+
 /* mov reg, imm with the shortest form; leaves the flags alone. */
 static inline void emit_mov_imm(struct emit *e, u32 reg, u64 v)
 {

@@ -74,35 +74,127 @@ static void block_made(struct vp *vp, struct block *b)
 	b->ops[0].fn = count_entry;
 }
 
+static void forget_jumps(struct vp *vp)
+{
+	for (u32 i = 0; i < VP_JUMPS; i++)
+		vp->jumps[i].key = 0;
+}
+
 static void cache_flushed(struct vp *vp)
 {
 	struct jit *j = vp->tier_data;
 
-	if (j->used != JIT_CONSTANTS)
+	if (j->used != JIT_STUBS)
 		j->reused = true;
-	j->used = JIT_CONSTANTS;
+	j->used = JIT_STUBS;
+	j->data_used = 0;
 	j->n_flushes++;
+	nm_zero(j->by_frame, sizeof(j->by_frame));
+	forget_jumps(vp);
+}
+
+/* ---- code that changed ---- */
+
+/* Nothing goes to @b directly any more. */
+static void unlink_block(struct vp *vp, struct block *b)
+{
+	struct jump_slot *s = &vp->jumps[jump_index(b->rip)];
+
+	for (struct jit_edge *e = b->in; e; e = e->next)
+		e->target = e->cold;
+	b->in = NULL;
+	if (s->hot == b->hot)
+		s->key = 0;
+}
+
+static void unlink_stale(struct vp *vp, struct block *list, const struct mem_frame *f)
+{
+	for (struct block *b = list; b; b = b->same)
+		if ((!f || b->frame == f) && !block_is_fresh(b))
+			unlink_block(vp, b);
+}
+
+static void code_changed(struct vp *vp)
+{
+	struct jit *j = vp->tier_data;
+	struct mem_frame *f;
+
+	while (mem_code_moves(vp->mem, &j->moves_seen, &f)) {
+		if (f)
+			unlink_stale(vp, j->by_frame[jit_frame_hash(f)], f);
+		else
+			for (u32 i = 0; i < JIT_FRAMES; i++)
+				unlink_stale(vp, j->by_frame[i], NULL);
+	}
+}
+
+/* ---- from translated code ---- */
+
+/* The count without the mark of attention, see make_load(). */
+static u64 plain_count(u64 left)
+{
+	return left << 2 >> 2;
+}
+
+void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
+{
+	const struct op *op = e->op;
+	struct block *b = op->link[0];
+	u64 start = vp->until - plain_count(left);
+
+	vp->cur_block = e->b;
+	vp->block_insns = start - e->count;
+	if (!chain_is_open(vp, b, start))
+		return chain_slow(vp, op, start);
+	if (b->hot && e->target == e->cold) {
+		e->target = b->hot;
+		e->next = b->in;
+		b->in = e;
+	}
+	RUN_BLOCK(vp, b, start);
+}
+
+void jit_refused(struct vp *vp, const struct jit_site *s, u64 left)
+{
+	vp->cpu.rip = s->b->rip;
+	vp->cur_block = s->b;
+	vp->block_insns = vp->until - plain_count(left + s->b->n);
+	LEAVE(vp);
 }
 
 static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
-					    .cache_flushed = cache_flushed};
+					    .cache_flushed = cache_flushed, .code_changed = code_changed};
 
+/* Code, mapped twice, and the records right behind its executable mapping. */
 static int map_arena(struct jit *j)
 {
 	int fd = memfd_create("nestor-code", MFD_CLOEXEC), err = 0;
+	u8 *place;
 
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)j->bytes) < 0)
+	place = mmap(NULL, j->bytes + j->data_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		     -1, 0);
+	if (place == MAP_FAILED || ftruncate(fd, (off_t)j->bytes) < 0)
 		err = -errno;
 	j->write = err ? MAP_FAILED : mmap(NULL, j->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	j->exec = err ? MAP_FAILED : mmap(NULL, j->bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	j->exec = err ? MAP_FAILED : mmap(place, j->bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
 	if (!err && (j->write == MAP_FAILED || j->exec == MAP_FAILED))
 		err = -errno;
+	j->data = place + j->bytes;
 	if (err && j->write != MAP_FAILED)
 		munmap(j->write, j->bytes);
+	if (err && place != MAP_FAILED)
+		munmap(place, j->bytes + j->data_bytes);
 	close(fd);
 	return err;
+}
+
+static void unmap_arena(struct jit *j)
+{
+	munmap(j->write, j->bytes);
+	munmap(j->exec, j->bytes + j->data_bytes);
+	free(j);
 }
 
 int jit_attach(struct vp *vp, const struct jit_config *cfg)
@@ -117,6 +209,7 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 		return -ENOMEM;
 	j->bytes = cfg->arena_bytes ? ALIGN_UP(cfg->arena_bytes, (u64)PAGE_SIZE) : ARENA_BYTES_DEFAULT;
 	j->bytes = MAX(j->bytes, (u64)2 * JIT_BLOCK_MAX_BYTES);
+	j->data_bytes = MAX(ALIGN_UP(j->bytes / 2, (u64)PAGE_SIZE), (u64)2 * JIT_BLOCK_MAX_DATA);
 	j->heat = cfg->heat ? cfg->heat : HEAT_DEFAULT;
 	j->off = cfg->off;
 	err = map_arena(j);
@@ -124,8 +217,14 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 		free(j);
 		return err;
 	}
-	nm_store64(j->write, SOFTTLB_HASH);
-	j->used = JIT_CONSTANTS;
+	err = mem_watch_code(vp->mem, &vp->attn, VP_ATTN_CODE);
+	if (err) {
+		unmap_arena(j);
+		return err;
+	}
+	jit_make_stubs(j);
+	j->used = JIT_STUBS;
+	forget_jumps(vp);
 	code_cache_flush(vp);
 	vp->tier_data = j;
 	vp->tier = &jit_tier;
@@ -141,9 +240,8 @@ void jit_detach(struct vp *vp)
 	code_cache_flush(vp);
 	vp->tier = NULL;
 	vp->tier_data = NULL;
-	munmap(j->write, j->bytes);
-	munmap(j->exec, j->bytes);
-	free(j);
+	mem_unwatch_code(vp->mem, &vp->attn);
+	unmap_arena(j);
 }
 
 /* Is @word the first @n characters of @list? (No libc: see check-vec.) */

@@ -177,18 +177,20 @@ static bool take_stack(const struct decode *d, struct jit_op *j, u32 kind)
 	}
 }
 
-/* Where a direct branch goes inside its own block. A block that a bound of the cache cut short is left
- * out: there the interpreter's block from the target on would end elsewhere. */
-static void find_target(const struct block *b, const struct op *op, struct jit_op *j)
+/* JMP and CALL by register or memory. */
+static bool take_indirect(const struct decode *d, struct jit_op *j, u32 kind)
 {
-	if (b->n_ops >= BLOCK_MAX_OPS || b->bytes + 16u > 256)
-		return;
-	for (u32 i = 0; i < b->n_ops; i++)
-		if (b->rip + b->ops[i].rip_off == op->imm)
-			j->target = (u8)i;
+	const struct op *op = d->op;
+
+	j->kind = (u8)kind;
+	j->form = (u8)d->form;
+	if (!decode_flat_stack(d) || d->insn.opcode != 0xff || (op->modrm >> 3 & 7) != (kind == J_CALL_IND ? 2 : 4))
+		return false;
+	j->mem = kind == J_CALL_IND;
+	return !(op->flags & OP_MEM) ? op->src < 16 : take_mem(d, j);
 }
 
-static bool take_branch(const struct decode *d, const struct block *b, struct jit_op *j, u32 off)
+static bool take_branch(const struct decode *d, struct jit_op *j)
 {
 	u32 opcode = d->insn.opcode;
 	bool jcc = (d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x70) ||
@@ -201,8 +203,6 @@ static bool take_branch(const struct decode *d, const struct block *b, struct ji
 	j->kind = jcc ? J_JCC : J_JMP;
 	j->sub = (u8)(opcode & 15);
 	j->read = jcc ? RFLAGS_ARITH : 0;
-	if (!(off & 1u << JIT_GROUP_LOOP))
-		find_target(b, d->op, j);
 	return true;
 }
 
@@ -230,7 +230,7 @@ static bool take_mov(const struct decode *d, struct jit_op *j)
 }
 
 /* Return: is it native; @group its group. */
-static bool take(const struct decode *d, const struct block *b, u32 off, struct jit_op *j, u32 *group)
+static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 {
 	*group = JIT_GROUP_MOV;
 	switch (d->insn.mnemonic) {
@@ -297,43 +297,37 @@ static bool take(const struct decode *d, const struct block *b, u32 off, struct 
 	case ZYDIS_MNEMONIC_PUSH: *group = JIT_GROUP_STACK; return take_stack(d, j, J_PUSH);
 	case ZYDIS_MNEMONIC_POP: *group = JIT_GROUP_STACK; return take_stack(d, j, J_POP);
 	case ZYDIS_MNEMONIC_LEAVE: *group = JIT_GROUP_STACK; return take_stack(d, j, J_LEAVE);
-	case ZYDIS_MNEMONIC_CALL: *group = JIT_GROUP_CALL; return take_stack(d, j, J_CALL);
+	case ZYDIS_MNEMONIC_CALL:
+		*group = JIT_GROUP_CALL;
+		return d->insn.opcode == 0xe8 ? take_stack(d, j, J_CALL) : take_indirect(d, j, J_CALL_IND);
 	case ZYDIS_MNEMONIC_RET: *group = JIT_GROUP_CALL; return take_stack(d, j, J_RET);
 	default: break;
 	}
 	*group = JIT_GROUP_BRANCH;
-	if (take_branch(d, b, j, off))
+	if (d->insn.mnemonic == ZYDIS_MNEMONIC_JMP && d->insn.opcode == 0xff)
+		return take_indirect(d, j, J_JMP_IND);
+	if (take_branch(d, j))
 		return true;
 	*group = JIT_GROUP_COND;
-	*j = (struct jit_op){.target = JIT_NO_TARGET};
+	*j = (struct jit_op){0};
 	return take_condition(d, j);
 }
 
 static void make_slow(struct jit_op *j)
 {
-	*j = (struct jit_op){.kind = J_SLOW, .target = JIT_NO_TARGET};
+	*j = (struct jit_op){.kind = J_SLOW};
 }
 
-/* Short runs of native operations between handlers go to the handlers too. */
+/* Short runs of native operations between handlers go to the handlers too; not whole blocks. */
 static void drop_short_runs(struct jit_op *j, u32 n, u32 min)
 {
 	for (u32 i = 0, end; i < n; i = end + 1) {
-		bool loops = false;
-
 		for (end = i; end < n && j[end].kind != J_SLOW; end++)
-			loops |= j[end].target != JIT_NO_TARGET;
-		if (end - i < min && !loops)
+			;
+		if (end - i < min && end - i < n)
 			for (u32 k = i; k < end; k++)
 				make_slow(&j[k]);
 	}
-}
-
-/* Branches to operations that handlers execute leave the block. */
-static void drop_targets(struct jit_op *j, u32 n)
-{
-	for (u32 i = 0; i < n; i++)
-		if (j[i].target != JIT_NO_TARGET && j[j[i].target].kind == J_SLOW)
-			j[i].target = JIT_NO_TARGET;
 }
 
 /* What leaves shows all flags; what does not overwrites some. */
@@ -345,36 +339,12 @@ static void find_live(struct jit_op *j, u32 n)
 		struct jit_op *o = &j[i];
 
 		o->after = live;
-		if (o->kind == J_SLOW || o->mem || o->kind == J_JCC || o->kind == J_JMP)
+		if (o->kind == J_SLOW || o->mem || o->kind == J_JCC || o->kind >= J_JMP)
 			live = RFLAGS_ARITH;
 		else
 			live = (live & ~o->killed) | o->read;
 		o->before = live;
 	}
-}
-
-/* More registers than are pinned: the rarest go to the handlers with the operations that use them. */
-static void limit_registers(struct jit_op *j, u32 n, u32 max)
-{
-	u32 count[GPR_COUNT] = {0}, chosen = 0;
-
-	for (u32 i = 0; i < n; i++)
-		for (u32 r = 0; j[i].kind != J_SLOW && r < GPR_COUNT; r++)
-			count[r] += (j[i].use | j[i].wr) >> r & 1;
-	for (u32 k = 0; k < max; k++) {
-		u32 best = GPR_COUNT;
-
-		for (u32 r = 0; r < GPR_COUNT; r++)
-			if (count[r] && (best == GPR_COUNT || count[r] > count[best]))
-				best = r;
-		if (best == GPR_COUNT)
-			break;
-		chosen |= 1u << best;
-		count[best] = 0;
-	}
-	for (u32 i = 0; i < n; i++)
-		if ((j[i].use | j[i].wr) & ~chosen)
-			make_slow(&j[i]);
 }
 
 u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct jit_op *j)
@@ -391,13 +361,11 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 		if (!is_candidate(op->mnemonic) || (i ? op->fn : b->first) == op_slow)
 			continue;
 		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||
-		    !take(&d, b, off, &j[i], &group) || off & 1u << group ||
+		    !take(&d, &j[i], &group) || off & 1u << group ||
 		    (j[i].mem && off & 1u << JIT_GROUP_MEM))
 			make_slow(&j[i]);
 	}
-	limit_registers(j, b->n_ops, JIT_PINNED);
 	drop_short_runs(j, b->n_ops, tier->heat == 1 ? 1 : RUN_MIN); /* heat 1: tests want everything */
-	drop_targets(j, b->n_ops);
 	find_live(j, b->n_ops);
 	for (u32 i = 0; i < b->n_ops; i++)
 		native += j[i].kind != J_SLOW;

@@ -11,16 +11,15 @@
 enum jit_kind {
 	J_SLOW, /* the handler does it */
 	J_NOP, J_MOV, J_XCHG, J_BSWAP, J_SIGN_RAX, J_EXTEND, J_LEA, J_ALU, J_TEST, J_UNARY, J_SHIFT, J_IMUL,
-	J_CMOV, J_SETCC, J_JCC, J_JMP, J_PUSH, J_POP, J_LEAVE, J_CALL, J_RET,
+	J_CMOV, J_SETCC, J_PUSH, J_POP, J_LEAVE, J_JCC,
+	/* these end the block */
+	J_JMP, J_JMP_IND, J_CALL, J_CALL_IND, J_RET,
 };
-
-#define JIT_NO_TARGET 0xff
 
 struct jit_op {
 	u8 kind, form;
 	u8 sub;	       /* ALU, unary, shift: opcode digit; conditions: cc */
 	u8 src_size;   /* J_EXTEND */
-	u8 target;     /* branch inside the block: operation, or JIT_NO_TARGET */
 	bool mem;      /* has a memory operand that is accessed */
 	bool by_cl;    /* shift */
 	bool has_imm;  /* J_IMUL */

@@ -32,6 +32,9 @@ struct port_range {
 	u32 first, count;
 };
 
+#define MOVED_KEPT 32u
+#define MEM_CODE_WATCHERS 64u
+
 struct mem {
 	struct mem_map map;
 	u64 ram_bytes;
@@ -54,6 +57,16 @@ struct mem {
 
 	mem_tracked_fn tracked;
 	void *tracked_arg;
+
+	/* Frames whose code moved last, and who wants to know. */
+	_Atomic bool moved_lock;
+	u64 moved_count;
+	struct mem_frame *moved[MOVED_KEPT];
+	struct code_watch {
+		_Atomic u32 *attn;
+		u32 bit;
+	} watch[MEM_CODE_WATCHERS];
+	u32 watchers; /* places in use, with gaps */
 };
 
 static void *map_zeroed(u64 bytes)
@@ -530,6 +543,74 @@ static u32 line_mask(u64 offset, u64 len)
 	return (u32)GENMASK(last, first);
 }
 
+/* ---- who wants to know that code moved ---- */
+
+static void moved_take(struct mem *m)
+{
+	while (__atomic_exchange_n((bool *)&m->moved_lock, true, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+static void moved_give(struct mem *m)
+{
+	__atomic_store_n((bool *)&m->moved_lock, false, __ATOMIC_RELEASE);
+}
+
+void mem_code_moved(struct mem *m, struct mem_frame *f)
+{
+	__atomic_fetch_add((u32 *)&f->code_gen, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&m->watchers, __ATOMIC_ACQUIRE))
+		return;
+	moved_take(m);
+	m->moved[m->moved_count++ % MOVED_KEPT] = f;
+	for (u32 i = 0; i < m->watchers; i++)
+		if (m->watch[i].attn)
+			__atomic_fetch_or((u32 *)m->watch[i].attn, m->watch[i].bit, __ATOMIC_SEQ_CST);
+	moved_give(m);
+}
+
+int mem_watch_code(struct mem *m, _Atomic u32 *attn, u32 bit)
+{
+	u32 i = 0;
+
+	moved_take(m);
+	while (i < m->watchers && m->watch[i].attn)
+		i++;
+	if (i < MEM_CODE_WATCHERS) {
+		m->watch[i] = (struct code_watch){attn, bit};
+		if (i == m->watchers)
+			__atomic_store_n(&m->watchers, i + 1, __ATOMIC_RELEASE);
+	}
+	moved_give(m);
+	return i < MEM_CODE_WATCHERS ? 0 : -ENOSPC;
+}
+
+void mem_unwatch_code(struct mem *m, _Atomic u32 *attn)
+{
+	moved_take(m);
+	for (u32 i = 0; i < m->watchers; i++)
+		if (m->watch[i].attn == attn)
+			m->watch[i].attn = NULL;
+	moved_give(m);
+}
+
+bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame)
+{
+	bool more;
+
+	*frame = NULL;
+	moved_take(m);
+	more = *from < m->moved_count && m->moved_count - *from <= MOVED_KEPT;
+	if (more)
+		*frame = m->moved[(*from)++ % MOVED_KEPT];
+	else if (*from != m->moved_count) {
+		*from = m->moved_count;
+		more = true;
+	}
+	moved_give(m);
+	return more;
+}
+
 /*
  * The marks go first, the generation after them: mem_mark_code() looks at its marks again after it
  * read the generation, so either the block it makes is dead or its marks are still set.
@@ -540,7 +621,7 @@ static void note_frame(struct mem *m, struct mem_frame *f, u64 gpa, u64 len)
 
 	if (unlikely(lines & line_mask(gpa % PAGE_SIZE, len))) {
 		__atomic_store_n((u32 *)&f->code_lines, 0, __ATOMIC_SEQ_CST);
-		__atomic_fetch_add((u32 *)&f->code_gen, 1, __ATOMIC_SEQ_CST);
+		mem_code_moved(m, f);
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_CODE, __ATOMIC_SEQ_CST);
 	}
 	if (unlikely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_TRACKED) &&

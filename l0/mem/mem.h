@@ -150,6 +150,17 @@ int mem_write(struct mem *m, u64 gpa, const void *buf, u64 len);
  */
 void mem_note_write(struct mem *m, u64 gpa, u64 len);
 
+/*
+ * Code that was decoded from @f is void: its generation moves on, and who watches is told by @bit in
+ * its attention word. A watcher asks mem_code_moves() for the frames from where it left off: @from
+ * counts on; *frame is one that moved, or NULL when there were too many to remember and any may
+ * have. Return: false: no more.
+ */
+void mem_code_moved(struct mem *m, struct mem_frame *f);
+int mem_watch_code(struct mem *m, _Atomic u32 *attn, u32 bit); /* 0, -ENOSPC */
+void mem_unwatch_code(struct mem *m, _Atomic u32 *attn);
+bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame);
+
 #define MEM_CODE_LINE_SHIFT 7 /* 128 bytes */
 
 /*

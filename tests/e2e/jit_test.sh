@@ -31,7 +31,7 @@ rel) ;;
 	;;
 esac
 record interp --engine interp
-for off in '' alu,shift mem,loop; do
+for off in '' alu,shift mem,chain; do
 	record "jit$off" --engine jit ${off:+--jit-off "$off"}
 	cmp "$work/interp.arch" "$work/jit$off.arch" || {
 		fail "the engines differ (off: $off):"

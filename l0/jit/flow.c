@@ -1,0 +1,338 @@
+/*
+ * What joins translated blocks with each other, with handlers and with the run loop.
+ *
+ * Wherever a handler takes over, registers, flags, block and count are stored and the handler of that
+ * very operation runs, from before it; it goes on to op[1].fn, which is an entry behind it in this
+ * code. So faults are precise without tables from host code back to operations.
+ *
+ * Attention is looked at where a handler comes back (r15 is made negative then, so that the next
+ * block refuses) and on jumps backwards and indirect ones, which every loop has. Blocks whose code was
+ * overwritten are taken out of all jumps before anything else runs: that is attention, too.
+ */
+#include "l0/jit/translation.h"
+
+#define SITE_OFF(m) ((s32)__builtin_offsetof(struct jit_site, m))
+#define JUMP_OFF(m) (VP_OFF(jumps) + (s32)__builtin_offsetof(struct jump_slot, m))
+
+const s8 jit_host[GPR_COUNT] = {
+	[RAX] = H_R8, [RCX] = H_R9, [RDX] = 10, [RBX] = H_RBX, [RSP] = 14, [RBP] = H_RBP, [RSI] = H_RSI,
+	[RDI] = 11, [8] = 12, [9] = 13, [10] = -1, [11] = -1, [12] = -1, [13] = -1, [14] = -1, [15] = -1,
+};
+
+static void emit_regs(struct emit *e, u32 opc)
+{
+	for (u32 r = 0; r < GPR_COUNT; r++)
+		if (is_pinned(r))
+			emit_rm(e, 8, opc, (u32)jit_host[r], H_RDI, gpr_off(r));
+}
+
+static void emit_store_flags(struct emit *e)
+{
+	emit_rr(e, 4, 0x0fb7, H_RAX, H_RAX);
+	emit_rm(e, 4, 0x89, H_RAX, H_RDI, VP_OFF(arith));
+}
+
+static void emit_jump_abs(struct emit *e, u64 fn)
+{
+	emit_mov_imm(e, H_RAX, fn);
+	emit_n(e, 0xe0ff, 2);
+}
+
+/* ---- shared code ---- */
+
+static u64 stub_begin(const struct emit *e, u64 exec)
+{
+	return exec + emit_pos(e);
+}
+
+/* rdx: site. All to memory as its handler wants it; rsi = op. */
+static void make_store(struct emit *e)
+{
+	emit_regs(e, 0x89);
+	emit_store_flags(e);
+	emit_rm(e, 8, 0x8b, H_RCX, H_RDX, SITE_OFF(b));
+	emit_rm(e, 8, 0x89, H_RCX, H_RDI, VP_OFF(cur_block));
+	emit_rr(e, 8, 0x89, H_COUNT, H_RSI);
+	emit_n(e, 0x02e6c148, 4); /* shl rsi, 2 */
+	emit_n(e, 0x02eec148, 4); /* shr rsi, 2 */
+	emit_rm(e, 8, 0x03, H_RSI, H_RCX, (s32)__builtin_offsetof(struct block, n));
+	emit_rm(e, 8, 0x8b, H_RAX, H_RDI, VP_OFF(until));
+	emit_rr(e, 8, 0x29, H_RSI, H_RAX);
+	emit_rm(e, 8, 0x89, H_RAX, H_RDI, VP_OFF(block_insns));
+	emit_rm(e, 8, 0x8b, H_RSI, H_RDX, SITE_OFF(op));
+	emit1(e, 0xc3);
+}
+
+/* ecx: instructions of the block that goes on, or begins. */
+static void make_load(struct emit *e)
+{
+	u32 due;
+
+	emit_rm(e, 8, 0x8b, H_COUNT, H_RDI, VP_OFF(until));
+	emit_rm(e, 8, 0x2b, H_COUNT, H_RDI, VP_OFF(block_insns));
+	emit_rr(e, 8, 0x29, H_RCX, H_COUNT);
+	emit_rm(e, 4, 0x83, 7, H_RDI, VP_OFF(attn));
+	emit1(e, 0);
+	due = emit_jcc(e, CC_NE);
+	emit_regs(e, 0x8b);
+	emit_rm(e, 4, 0x8b, H_RAX, H_RDI, VP_OFF(arith));
+	emit1(e, 0xc3);
+	emit_patch(e, due, emit_pos(e));
+	emit_mov_imm(e, H_RCX, 1ull << 62);
+	emit_rr(e, 8, 0x29, H_RCX, H_COUNT);
+	emit_regs(e, 0x8b);
+	emit_rm(e, 4, 0x8b, H_RAX, H_RDI, VP_OFF(arith));
+	emit1(e, 0xc3);
+}
+
+/* rdx: record; to fn(vp, record, r15). */
+static void make_exit(struct emit *e, u64 fn)
+{
+	emit_regs(e, 0x89);
+	emit_store_flags(e);
+	emit_rr(e, 8, 0x89, H_RDX, H_RSI);
+	emit_rr(e, 8, 0x89, H_COUNT, H_RDX);
+	emit_jump_abs(e, fn);
+}
+
+void jit_make_stubs(struct jit *j)
+{
+	struct emit e = {.base = j->write, .p = j->write, .end = j->write + JIT_STUBS};
+	u64 exec = (u64)j->exec;
+
+	j->stub.store = stub_begin(&e, exec);
+	make_store(&e);
+	j->stub.site = stub_begin(&e, exec);
+	emit_to(&e, 0xe8, j->stub.store, exec);
+	emit_rm(&e, 4, 0xff, 4, H_RDX, SITE_OFF(handler));
+	j->stub.load = stub_begin(&e, exec);
+	make_load(&e);
+	j->stub.edge = stub_begin(&e, exec);
+	make_exit(&e, (u64)jit_edge_taken);
+	j->stub.refuse = stub_begin(&e, exec);
+	make_exit(&e, (u64)jit_refused);
+}
+
+/* ---- records ---- */
+
+static void *new_record(struct translation *t, u32 bytes)
+{
+	struct jit *j = t->tier;
+	void *p = j->data + t->data_end;
+
+	if (t->data_end + bytes > j->data_bytes) {
+		t->e.full = true;
+		return j->data + j->data_used;
+	}
+	t->data_end += bytes;
+	return p;
+}
+
+static u64 site_of(struct translation *t, u32 k)
+{
+	if (!t->site[k]) {
+		t->site[k] = new_record(t, sizeof(struct jit_site));
+		*t->site[k] = (struct jit_site){&t->b->ops[k], t->handler[k], t->b};
+	}
+	return (u64)t->site[k];
+}
+
+void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *edge)
+{
+	if (t->n_cold == COLD_MAX) {
+		t->e.full = true;
+		return;
+	}
+	t->cold[t->n_cold++] = (struct cold){
+		.kind = (u8)kind, .k = (u8)k, .eax = t->in_eax || !t->in_host, .at = at, .edge = edge};
+}
+
+static void emit_lea_rip(struct translation *t, u32 reg, u64 to)
+{
+	emit_rip(&t->e, 8, 0x8d, reg, to, t->exec, 0);
+}
+
+/* ---- the block's ends ---- */
+
+void flow_begin(struct translation *t)
+{
+	emit_rr(&t->e, 8, 0x81, 5, H_COUNT);
+	emit_n(&t->e, t->b->n_ops, 4);
+	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_S), NULL);
+}
+
+void flow_handler(struct translation *t, u32 k)
+{
+	u64 site = site_of(t, k);
+
+	want_eax(t);
+	emit_lea_rip(t, H_RDX, site);
+	emit_to(&t->e, 0xe8, t->tier->stub.store, t->exec);
+	emit_rip(&t->e, 4, 0xff, 4, site + (u64)SITE_OFF(handler), t->exec, 0);
+	t->in_eax = true;
+	t->in_host = false;
+}
+
+bool flow_is_near(const struct translation *t, u64 target)
+{
+	return !((target ^ t->b->rip) & PAGE_MASK) && !(t->tier->off & 1u << JIT_GROUP_CHAIN);
+}
+
+static void emit_attention(struct translation *t)
+{
+	emit_rm(&t->e, 4, 0x83, 7, H_RDI, VP_OFF(attn));
+	emit1(&t->e, 0);
+}
+
+static void give_back(struct translation *t, u32 count)
+{
+	if (t->b->n_ops != count)
+		emit_rm(&t->e, 8, 0x8d, H_COUNT, H_COUNT, (s32)(t->b->n_ops - count));
+}
+
+/* Flags are in eax. @k: where the link is; @count: instructions before the target. */
+void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
+{
+	struct jit_edge *edge;
+
+	if (!flow_is_near(t, target)) {
+		flow_far_target(t, target);
+		flow_find(t, k);
+		give_back(t, count);
+		flow_jump(t);
+		return;
+	}
+	edge = new_record(t, sizeof(*edge));
+	*edge = (struct jit_edge){.op = &t->b->ops[k], .b = t->b, .count = count};
+	give_back(t, count);
+	if (target <= t->b->rip + t->b->ops[k].rip_off) {
+		emit_attention(t);
+		add_cold(t, COLD_EDGE_STUB, k, emit_jcc(&t->e, CC_NE), edge);
+	}
+	emit_rip(&t->e, 4, 0xff, 4, (u64)&edge->target, t->exec, 0);
+	add_cold(t, COLD_EDGE_STUB, k, 0, edge); /* where it goes at first */
+}
+
+void flow_end(struct translation *t)
+{
+	u32 n = t->b->n_ops;
+
+	want_eax(t);
+	flow_edge(t, n, n, t->b->ops[n].imm);
+}
+
+void flow_jmp(struct translation *t, u32 k)
+{
+	want_eax(t);
+	flow_edge(t, k, k + 1, t->b->ops[k].imm);
+}
+
+void flow_jcc(struct translation *t, u32 k, u32 cc)
+{
+	const struct op *op = &t->b->ops[k];
+	bool eax = t->in_eax;
+	u32 over;
+
+	want_host(t);
+	if (op->imm > t->b->rip + op->rip_off) {
+		add_cold(t, COLD_EDGE, k, emit_jcc(&t->e, cc), NULL);
+		return;
+	}
+	/* Backwards: a loop. */
+	over = emit_jcc(&t->e, cc ^ 1);
+	want_eax(t);
+	flow_edge(t, k, k + 1, op->imm);
+	emit_patch(&t->e, over, emit_pos(&t->e));
+	t->in_host = true;
+	t->in_eax = eax;
+}
+
+void flow_far_target(struct translation *t, u64 target)
+{
+	emit_mov_imm(&t->e, H_RDX, target);
+}
+
+void flow_find(struct translation *t, u32 k)
+{
+	struct emit *e = &t->e;
+
+	BUILD_ASSERT(VP_JUMPS == 1024 && sizeof(struct jump_slot) == 32);
+	if (t->tier->off & 1u << JIT_GROUP_CHAIN) {
+		add_cold(t, COLD_SITE, k, emit_jmp(e), NULL);
+		return;
+	}
+	emit_rr(e, 4, 0x89, H_RDX, H_RCX);
+	emit_n(e, 0x0ae9c1, 3); /* shr ecx, 10 */
+	emit_rr(e, 4, 0x31, H_RDX, H_RCX);
+	emit_rr(e, 4, 0x81, 4, H_RCX);
+	emit_n(e, VP_JUMPS - 1, 4);
+	emit_n(e, 0x05e1c1, 3); /* shl ecx, 5 */
+	emit_mem(e, 8, 0x3b, H_RDX, H_RDI, H_RCX, JUMP_OFF(rip));
+	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
+	emit_rm(e, 8, 0x8b, H_RDX, H_RDI, VP_OFF(jump_key));
+	emit_mem(e, 8, 0x3b, H_RDX, H_RDI, H_RCX, JUMP_OFF(key));
+	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
+	emit_attention(t);
+	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
+}
+
+void flow_jump(struct translation *t)
+{
+	emit_mem(&t->e, 4, 0xff, 4, H_RDI, H_RCX, JUMP_OFF(hot));
+}
+
+/* ---- out of line ---- */
+
+static void emit_one_cold(struct translation *t, u32 i)
+{
+	struct cold c = t->cold[i];
+
+	if (c.at)
+		emit_patch(&t->e, c.at, emit_pos(&t->e));
+	else
+		c.edge->target = c.edge->cold = t->exec + emit_pos(&t->e);
+	if (!c.eax)
+		take_flags(&t->e);
+	switch (c.kind) {
+	case COLD_EDGE:
+		t->in_eax = true;
+		t->in_host = false;
+		flow_edge(t, c.k, c.k + 1u, t->b->ops[c.k].imm);
+		break;
+	case COLD_EDGE_STUB:
+		emit_lea_rip(t, H_RDX, (u64)c.edge);
+		emit_to(&t->e, 0xe9, t->tier->stub.edge, t->exec);
+		break;
+	case COLD_REFUSE:
+		emit_lea_rip(t, H_RDX, site_of(t, 0));
+		emit_to(&t->e, 0xe9, t->tier->stub.refuse, t->exec);
+		break;
+	default:
+		emit_lea_rip(t, H_RDX, site_of(t, c.k));
+		emit_to(&t->e, 0xe9, t->tier->stub.site, t->exec);
+	}
+}
+
+/* Entry before operation @k: from a handler, or from the run loop. */
+static u32 emit_entry(struct translation *t, u32 k)
+{
+	u32 at = emit_pos(&t->e);
+
+	emit_mov_imm(&t->e, H_RCX, t->b->n_ops);
+	emit_to(&t->e, 0xe8, t->tier->stub.load, t->exec);
+	if (t->entry_host[k])
+		put_flags(&t->e);
+	emit_patch(&t->e, emit_jmp(&t->e), t->label[k]);
+	return at;
+}
+
+void flow_finish(struct translation *t, u32 *entries)
+{
+	/* edges that are out of line themselves add to the list */
+	for (u32 i = 0; i < t->n_cold; i++)
+		emit_one_cold(t, i);
+	t->entry[0] = true;
+	for (u32 k = 0; k < t->b->n_ops; k++)
+		if (t->entry[k] && t->j[k].kind != J_SLOW)
+			entries[k] = emit_entry(t, k);
+}

@@ -1,0 +1,164 @@
+/*
+ * One translation in progress: shared by the instructions (translate.c), their memory operands
+ * (operand.c) and what joins blocks and handlers (flow.c).
+ *
+ * In translated code rdi is the VP and r15 what is left to count: until - (instructions before the
+ * block) - (instructions of the block). eax holds the guest's flags as vp->arith does whenever they
+ * are needed and not in the host's flags; rcx and rdx are scratch. Ten guest registers live in host
+ * registers across all blocks, the others in vp->cpu.
+ */
+#ifndef L0_JIT_TRANSLATION_H
+#define L0_JIT_TRANSLATION_H
+
+#include "l0/engine/exec.h"
+#include "l0/jit/emit.h"
+#include "l0/jit/jit_priv.h"
+#include "l0/jit/select.h"
+
+#define VP_OFF(m) ((s32)__builtin_offsetof(struct vp, m))
+#define COLD_MAX (BLOCK_MAX_OPS * 6)
+#define H_COUNT 15u
+#define CC_E 4u
+#define CC_NE 5u
+#define CC_S 8u
+
+enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE };
+
+struct cold {
+	u8 kind, k;
+	bool eax; /* flags are in eax already, else in the host's */
+	u32 at;
+	struct jit_edge *edge;
+};
+
+struct translation {
+	struct emit e;
+	struct vp *vp;
+	struct jit *tier;
+	struct block *b;
+	u64 exec; /* address of e.base in the executable mapping */
+	u32 data_end;
+	struct jit_op j[BLOCK_MAX_OPS];
+	op_fn handler[BLOCK_MAX_OPS + 1];
+	struct jit_site *site[BLOCK_MAX_OPS + 1];
+	/* on the straight path */
+	bool in_host, in_eax;
+	u32 label[BLOCK_MAX_OPS];
+	/* entries behind handlers */
+	bool entry[BLOCK_MAX_OPS + 2], entry_host[BLOCK_MAX_OPS], entry_eax[BLOCK_MAX_OPS];
+	u32 n_cold;
+	struct cold cold[COLD_MAX];
+};
+
+/* Where the host finds an operand: [base + index + disp]; index < 0: none. */
+struct operand {
+	u8 base;
+	int index;
+	s32 disp;
+};
+
+/* ---- registers ---- */
+
+extern const s8 jit_host[GPR_COUNT]; /* by guest register; < 0: in memory */
+
+static inline s32 gpr_off(u32 r)
+{
+	return VP_OFF(cpu.gpr) + 8 * (s32)r;
+}
+
+static inline bool is_pinned(u32 r)
+{
+	return jit_host[r] >= 0;
+}
+
+/* The host register that holds guest register @r: @scratch is loaded when none does. */
+static inline u32 reg_in(struct translation *t, u32 r, u32 scratch)
+{
+	if (is_pinned(r))
+		return (u32)jit_host[r];
+	emit_rm(&t->e, 8, 0x8b, scratch, H_RDI, gpr_off(r));
+	return scratch;
+}
+
+/* The one to write all of @r to; reg_done() follows. */
+static inline u32 reg_out(u32 r, u32 scratch)
+{
+	return is_pinned(r) ? (u32)jit_host[r] : scratch;
+}
+
+static inline void reg_done(struct translation *t, u32 r, u32 h)
+{
+	if (!is_pinned(r))
+		emit_rm(&t->e, 8, 0x89, h, H_RDI, gpr_off(r));
+}
+
+/* ---- flags ---- */
+
+static inline void take_flags(struct emit *e)
+{
+	emit1(e, 0x9f);		/* lahf */
+	emit_n(e, 0xc0900f, 3); /* seto al */
+}
+
+static inline void want_eax(struct translation *t)
+{
+	if (!t->in_eax && t->in_host) {
+		take_flags(&t->e);
+		t->in_eax = true;
+	}
+}
+
+/* al is 0 or 1: the addition overflows or not, and can be undone without flags. */
+static inline void put_flags(struct emit *e)
+{
+	emit_n(e, 0x9e7f04, 3);	  /* add al, 7f; sahf */
+	emit_n(e, 0x81408d, 3);	  /* lea eax, [rax - 7f] */
+}
+
+static inline void want_host(struct translation *t)
+{
+	if (!t->in_host && t->in_eax) {
+		put_flags(&t->e);
+		t->in_host = true;
+	}
+}
+
+/* ---- operand.c ---- */
+
+/* Find the memory operand of operation @k, or leave to its handler. Flags are in eax after it. */
+struct operand operand_find(struct translation *t, u32 k, u32 size, bool write);
+/* The same for a stack access at guest register @r + @disp. */
+struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 size, bool write);
+/* Free rcx when the operand uses it. */
+void operand_free_rcx(struct translation *t, struct operand *m);
+
+static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, const struct operand *m)
+{
+	emit_mem(&t->e, size, opc, reg, m->base, m->index, m->disp);
+}
+
+/* ---- flow.c ---- */
+
+void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *edge);
+/* An operation whose handler does it. */
+void flow_handler(struct translation *t, u32 k);
+/* The block's start: count. */
+void flow_begin(struct translation *t);
+/* Its end, when the last operation does not leave. */
+void flow_end(struct translation *t);
+/* A direct jump of operation @k on condition @cc. */
+void flow_jcc(struct translation *t, u32 k, u32 cc);
+void flow_jmp(struct translation *t, u32 k);
+/* rdx: target. When its code is known, rcx is its place in vp->jumps, else operation @k's handler does
+ * it all. flow_jump() goes there. */
+void flow_find(struct translation *t, u32 k);
+void flow_jump(struct translation *t);
+/* Can operation @k's target be reached by an edge, so that no flow_find() is needed? */
+bool flow_is_near(const struct translation *t, u64 target);
+/* rdx := its target. */
+void flow_far_target(struct translation *t, u64 target);
+void flow_edge(struct translation *t, u32 k, u32 count, u64 target);
+/* All that is out of line; entries[k]: position of the entry before operation @k, or 0. */
+void flow_finish(struct translation *t, u32 *entries);
+
+#endif
