@@ -72,7 +72,7 @@ struct cpu_state {
 	/* MSRs that instructions use directly. The rest lives with the MSR handlers (l0/exit). */
 	u64 star, lstar, cstar, fmask, kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
-	u64 pat, tsc_aux, debugctl, xcr0, xss;
+	u64 pat, tsc_aux, debugctl, xcr0, xss, misc_enable;
 	u32 pkru;
 
 	u32 activity; /* enum activity_state */

@@ -11,6 +11,7 @@
  * TF, RF and the STI and MOV SS shadows cover one instruction. What was seen at the boundary before
  * it is remembered as "armed" with the instruction count and RCX (which a REP string instruction
  * moves when it does not move the count); when either moved, the instruction has been executed.
+ * Whether it was a taken branch, for DEBUGCTL.BTF, the run loop says in ev.branched.
  */
 #include "l0/engine/event_priv.h"
 #include "l0/engine/vapic.h"
@@ -167,7 +168,7 @@ static void step_over(struct vp *vp)
 {
 	if (!moved(vp))
 		return;
-	if (vp->ev.step_armed)
+	if (vp->ev.step_armed && (!(vp->cpu.debugctl & DEBUGCTL_BTF) || vp->ev.branched))
 		vp->cpu.pending_dbg |= PENDING_DBG_BS;
 	if (vp->ev.shadow_armed) {
 		vp->cpu.interruptibility &= ~SHADOWS;
@@ -419,7 +420,7 @@ void engine_skip(struct vp *vp, u32 insn_len)
 	vp->cpu.rflags &= ~RFLAGS_RF;
 	vp->ev.shadow_armed = false;
 	vp->ev.step_armed = false;
-	if (vp->cpu.rflags & RFLAGS_TF) {
+	if ((vp->cpu.rflags & RFLAGS_TF) && !(vp->cpu.debugctl & DEBUGCTL_BTF)) {
 		vp->cpu.pending_dbg |= PENDING_DBG_BS;
 		attn_set(vp, VP_ATTN_STEP);
 	}

@@ -386,6 +386,7 @@ void event_debug_registers(struct vp *vp, u64 bits)
 		(vp->cpu.dr[6] & ~0xfull) | (bits & (0xf | DR6_BD | DR6_BS | DR6_BT)) | DR6_FIXED;
 	vp->cpu.dr[7] &= ~DR7_GD;
 	vp->cpu.debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_BTF);
+	vp->cpu.pending_dbg = 0; /* what a MOV SS held back is lost */
 }
 
 enum fault_class { BENIGN, CONTRIBUTORY, PAGE_FAULT };
@@ -542,6 +543,9 @@ void event_software_interrupt(struct vp *vp, const struct op *op, u32 vector, u3
 			  .rip = vp->next_rip,
 			  .flags = vp->cpu.rflags & ~RFLAGS_RF};
 
+	/* ICEBP is a debug exception itself: what a MOV SS held back is lost */
+	if (intr_type == INTR_TYPE_PRIV_SW_EXCEPTION)
+		vp->cpu.pending_dbg = 0;
 	if (intr_type != INTR_TYPE_SW_INTERRUPT && event_exception_exits(vp, vector, 0)) {
 		exit_begin(vp, EXIT_REASON_EXCEPTION_NMI, 0);
 		vp->exit.intr_info = INTR_INFO_VALID | intr_type << INTR_INFO_TYPE_SHIFT | vector;

@@ -5,6 +5,7 @@
  * the operation (RIP, count, flags); event delivery goes on from there. Asynchronous work is looked
  * at where a block is entered: by one load of vp->attn.
  */
+#include <Zydis/Zydis.h>
 #include <setjmp.h>
 #include "l0/engine/engine.h"
 #include "l0/engine/exec.h"
@@ -255,6 +256,20 @@ static struct block *find_block(struct vp *vp, u32 attn)
 	return b;
 }
 
+/* A single step: did it branch? A repeated instruction that goes on stays where it is. */
+static void note_branch(struct vp *vp, const struct block *b)
+{
+	const struct op *op = &b->ops[0];
+	u64 rip = vp->cpu.rip;
+
+	if (rip == b->rip + b->bytes)
+		vp->ev.branched = op->mnemonic == ZYDIS_MNEMONIC_JMP ||
+				  op->mnemonic == ZYDIS_MNEMONIC_CALL ||
+				  op->mnemonic == ZYDIS_MNEMONIC_RET;
+	else
+		vp->ev.branched = rip != b->rip || !(op->flags & (OP_REP | OP_REPNE));
+}
+
 static enum engine_stop finish(struct vp *vp, enum engine_stop why)
 {
 	vp->cpu.rflags = vp_rflags(vp);
@@ -298,7 +313,11 @@ static enum engine_stop run(struct vp *vp)
 		if (unlikely(attn & VP_ATTN_TRACE) && vp->ops->trace_exec &&
 		    !vp->ops->trace_exec(vp))
 			return finish(vp, ENGINE_STOP_REQUEST);
-		run_block(vp, find_block(vp, attn));
+		struct block *b = find_block(vp, attn);
+
+		run_block(vp, b);
+		if (unlikely(vp->ev.step_armed))
+			note_branch(vp, b);
 	}
 }
 

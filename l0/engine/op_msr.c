@@ -129,10 +129,10 @@ static bool msr_value_ok(const struct vp *vp, u32 msr, u64 val)
 	case MSR_IA32_SYSENTER_CS:
 	case MSR_IA32_TSC_AUX: return !(val >> 32);
 	case MSR_IA32_PAT: return pat_ok(val);
-	case MSR_IA32_DEBUGCTL: /* no branch records; single-step on branches is not offered */
-		return !(val & ~DEBUGCTL_LBR);
+	case MSR_IA32_DEBUGCTL: /* no branch records: LBR is kept without effect */
+		return !(val & ~(DEBUGCTL_LBR | DEBUGCTL_BTF));
 	case MSR_IA32_EFER:
-		if (val & ~vp->features->efer_valid)
+		if (val & ~vp_efer_valid(vp))
 			return false;
 		return !((vp->cpu.cr0 & CR0_PG) && ((val ^ vp->cpu.efer) & EFER_LME));
 	}

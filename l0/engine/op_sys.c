@@ -65,7 +65,8 @@ void op_pause(struct vp *vp, const struct op *op)
 
 static void check_monitor(struct vp *vp, const struct op *op)
 {
-	if (!vp->features->has_monitor || cur_cpl(vp))
+	if (!vp->features->has_monitor || !(vp->cpu.misc_enable & MISC_ENABLE_MONITOR) ||
+	    cur_cpl(vp))
 		fault_ud(vp, op);
 }
 

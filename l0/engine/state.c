@@ -204,6 +204,8 @@ void engine_reset(struct vp *vp, bool init)
 		c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
 		c->pat = 0x0007040600070406ull;
 		c->tsc_aux = c->debugctl = c->xss = 0;
+		c->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_FIXED |
+				 (vp->features->has_monitor ? MISC_ENABLE_MONITOR : 0);
 		c->xcr0 = 1;
 		c->pkru = 0;
 		vp_vec_park(vp);

@@ -11,8 +11,10 @@
 #define L0_ENGINE_VP_H
 
 #include "l0/arch/cpu_state.h"
+#include "l0/arch/msr.h"
 #include "l0/arch/vmexit.h"
 #include "l0/arch/vmx_controls.h"
+#include "l0/arch/x86.h"
 #include "l0/base/types.h"
 #include "vtlb/vtlb.h"
 
@@ -167,6 +169,7 @@ struct vp {
 		bool step_armed;	  /* TF was 1 before the instruction that runs now */
 		bool shadow_armed;	  /* a shadow or RF was there before it */
 		bool intr_taken;	  /* an interrupt was delivered just before it */
+		bool branched;		  /* the last single step was a taken branch */
 		bool mtf_armed,
 			mtf_due;     /* the instruction after VM entry runs; exit at the boundary */
 		bool iret_unblocked; /* the running IRET ended blocking by NMI */
@@ -237,6 +240,13 @@ static inline void vp_jump_key_update(struct vp *vp)
 	const struct softtlb *t = &vp->tlb_soft;
 
 	vp->jump_key = t->gen | (u64)vp->mode << 12 | (t->epoch + t->pages) << 32;
+}
+
+/* Bits of EFER that may be 1: IA32_MISC_ENABLE can take execute-disable away. */
+static inline u64 vp_efer_valid(const struct vp *vp)
+{
+	return vp->features->efer_valid &
+	       ~(vp->cpu.misc_enable & MISC_ENABLE_XD_DISABLE ? EFER_NXE : 0);
 }
 
 /* Any thread. Makes engine_run() look up within a block. */

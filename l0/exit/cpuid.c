@@ -161,6 +161,7 @@ void cpu_features_fill(struct cpu_features *f, const struct cpu_model *model)
 
 #define BASIC_MAX 0x16u
 #define EXTENDED_MAX 0x80000008u
+#define CPUID_LIMITED_MAX 2u /* under IA32_MISC_ENABLE[22], for operating systems of old */
 #define ANY_SUBLEAF (~0u)
 
 static struct cpuid_leaf *leaf_add(struct cpu_profile *p, u32 leaf, u32 subleaf, u32 eax, u32 ebx,
@@ -392,6 +393,8 @@ static void leaf_dynamic(struct vp *vp, const struct nvmx *nv, u32 leaf, u32 sub
 		l->ebx |= nv->index << 24;
 		if (vp->cpu.cr4 & CR4_OSXSAVE)
 			l->ecx |= 1u << 27;
+		if (!(vp->cpu.misc_enable & MISC_ENABLE_MONITOR))
+			l->ecx &= ~(1u << 3);
 		/* a local APIC that software disabled in IA32_APIC_BASE is not there */
 		if (nv->hooks->apic_msr_read &&
 		    nv->hooks->apic_msr_read(vp, MSR_IA32_APIC_BASE, &base) &&
@@ -409,6 +412,16 @@ static void leaf_dynamic(struct vp *vp, const struct nvmx *nv, u32 leaf, u32 sub
 	case 7:
 		if (subleaf == 0 && (vp->cpu.cr4 & CR4_PKE))
 			l->ecx |= 1u << 4; /* OSPKE */
+		if (subleaf == 0 && !(vp->cpu.misc_enable & MISC_ENABLE_FAST_STRING))
+			l->ebx &= ~(1u << 9); /* ERMS */
+		break;
+	case 0:
+		if (vp->cpu.misc_enable & MISC_ENABLE_LIMIT_CPUID)
+			l->eax = CPUID_LIMITED_MAX;
+		break;
+	case 0x80000001:
+		if (vp->cpu.misc_enable & MISC_ENABLE_XD_DISABLE)
+			l->edx &= ~(1u << 20);
 		break;
 	case 0xb:
 		l->ecx |= subleaf & 0xff;
@@ -422,12 +435,14 @@ void cpuid_execute(struct vp *vp, const struct nvmx *nv)
 	const struct cpu_profile *p = nv->profile;
 	u32 leaf = (u32)vp->cpu.gpr[RAX], subleaf = (u32)vp->cpu.gpr[RCX];
 	struct cpuid_leaf out = {0};
+	u32 basic_max = vp->cpu.misc_enable & MISC_ENABLE_LIMIT_CPUID ? CPUID_LIMITED_MAX
+								      : p->basic_max;
 	const struct cpuid_leaf *l;
 
 	/* a leaf beyond the last gives the data of the highest basic leaf */
-	if ((leaf < 0x80000000u && leaf > p->basic_max && leaf < 0x40000000u) ||
+	if ((leaf < 0x80000000u && leaf > basic_max && leaf < 0x40000000u) ||
 	    leaf > p->extended_max)
-		leaf = p->basic_max;
+		leaf = basic_max;
 	l = leaf_find(p, leaf, subleaf);
 	if (l)
 		out = *l;

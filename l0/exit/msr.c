@@ -114,7 +114,7 @@ static bool msr_write_tsc_aux(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 /* SDM 3A "IA32_EFER MSR": LME cannot change while paging is on, LMA is not written. */
 static bool msr_write_efer(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
-	if (v & ~vp->features->efer_valid)
+	if (v & ~vp_efer_valid(vp))
 		return false;
 	if ((vp->cpu.cr0 & CR0_PG) && ((v ^ vp->cpu.efer) & EFER_LME))
 		return false;
@@ -252,20 +252,30 @@ static bool msr_read_perf_status(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v
 MSR_PLAIN(mcg_status, mcg_status, 0) /* only 0 may be written */
 MSR_PLAIN(perf_ctl, perf_ctl, 0x1ffff)
 MSR_PLAIN(energy_perf_bias, energy_perf_bias, 0xf)
-/* Unknown bits of IA32_MISC_ENABLE fault; the two that say "unavailable" are read-only. */
-#define MISC_ENABLE_WRITABLE 0x400cf1ull
+/* Unknown bits of IA32_MISC_ENABLE fault; those that say "unavailable" are read-only. Thermal
+ * control, SpeedStep and xTPR messages are kept without effect; the rest changes what CPUID says
+ * and the engine does. */
+#define MISC_ENABLE_KEPT \
+	(MISC_ENABLE_FAST_STRING | MISC_ENABLE_THERMAL_CONTROL | MISC_ENABLE_SPEEDSTEP | \
+	 MISC_ENABLE_XTPR_DISABLE | MISC_ENABLE_LIMIT_CPUID)
+
+static u64 misc_enable_writable(const struct vp *vp)
+{
+	return MISC_ENABLE_KEPT | (vp->features->has_monitor ? MISC_ENABLE_MONITOR : 0) |
+	       (vp->features->has_nx ? MISC_ENABLE_XD_DISABLE : 0);
+}
 static bool msr_read_misc_enable(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)
 {
-	*v = nv->msr.misc_enable;
+	*v = vp->cpu.misc_enable;
 	return true;
 }
 static bool msr_write_misc_enable(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
-	const u64 fixed = MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
+	u64 writable = misc_enable_writable(vp);
 
-	if (v & ~(MISC_ENABLE_WRITABLE | fixed))
+	if (v & ~(writable | MISC_ENABLE_FIXED))
 		return false;
-	nv->msr.misc_enable = (v & ~fixed) | fixed;
+	vp->cpu.misc_enable = (v & writable) | (vp->cpu.misc_enable & MISC_ENABLE_FIXED);
 	return true;
 }
 
@@ -420,7 +430,5 @@ void exit_msrs_reset(struct vp *vp, struct nvmx *nv, bool init)
 	if (init) /* INIT leaves these alone, SDM 3A "Processor State After Reset" */
 		return;
 	nm_zero(&nv->msr, sizeof(nv->msr));
-	nv->msr.misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_BTS_UNAVAILABLE |
-			      MISC_ENABLE_PEBS_UNAVAILABLE;
 	nv->tsc_adjust = 0;
 }

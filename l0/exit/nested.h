@@ -27,7 +27,7 @@ struct vp;
 
 /* MSRs of one VP that live here. */
 struct exit_msrs {
-	u64 feature_control, misc_enable;
+	u64 feature_control;
 	u64 mtrr_def_type, mtrr_base[MTRR_VARIABLE_COUNT], mtrr_mask[MTRR_VARIABLE_COUNT];
 	u64 mtrr_fixed[MTRR_FIXED_COUNT];
 	u64 bios_sign_id, mcg_status, energy_perf_bias, perf_ctl;

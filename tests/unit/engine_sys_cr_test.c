@@ -366,7 +366,8 @@ static void msr_values(void **state)
 		{MSR_IA32_EFER, EFER_LME | 2, false},
 		{MSR_IA32_EFER, EFER_LME | 1ull << 32, false},
 		{MSR_IA32_DEBUGCTL, 0, true},
-		{MSR_IA32_DEBUGCTL, DEBUGCTL_BTF, false},
+		{MSR_IA32_DEBUGCTL, DEBUGCTL_BTF, true},
+		{MSR_IA32_DEBUGCTL, 1u << 2, false},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
