@@ -8,6 +8,7 @@
 
 #define PORT_SELECT 0x510u
 #define PORT_DATA 0x511u
+#define PORT_DMA 0x514u /* upper half of an address; the lower one at 0x518 starts */
 
 #define KEY_SIGNATURE 0x00u
 #define KEY_ID 0x01u
@@ -17,6 +18,16 @@
 #define KEY_DIRECTORY 0x19u
 #define KEY_FIRST_FILE 0x20u
 #define ID_TRADITIONAL 1u
+#define ID_DMA 2u
+
+#define DMA_ERROR 0x01u
+#define DMA_READ 0x02u
+#define DMA_SKIP 0x04u
+#define DMA_SELECT 0x08u /* the item in the upper half */
+#define DMA_WRITE 0x10u
+#define DMA_MAX_BYTES (64 * MIB) /* no item is near that */
+#define DMA_SIGNATURE_HIGH 0x51454d55u /* "QEMU CFG" */
+#define DMA_SIGNATURE_LOW 0x20434647u
 
 struct fw_cfg_file {
 	u8 *data;
@@ -33,8 +44,16 @@ struct directory {
 	} entry[FW_CFG_MAX_FILES];
 } __packed;
 
+/* In guest memory, big-endian. */
+struct dma_access {
+	u32 control, bytes;
+	u64 gpa;
+} __packed;
+BUILD_ASSERT_SIZE(struct dma_access, 16);
+
 struct fw_cfg {
 	struct device dev;
+	u32 dma_high;
 	u16 key;
 	u32 offset;
 	u32 nfiles;
@@ -99,6 +118,80 @@ static void fw_cfg_write(void *dev, u16 port, u32 value, unsigned int size)
 	bus_unlock(c->dev.bus);
 }
 
+/* Copy from the item, and zeros beyond its end. Return: false: not all of it is RAM. */
+static bool dma_copy(struct fw_cfg *c, u64 gpa, u32 bytes)
+{
+	static const u8 zeros[PAGE_SIZE];
+	struct mem *mem = c->dev.bus->mem;
+	u32 all;
+	const u8 *data = item(c, &all);
+	u32 n = c->offset < all ? MIN(bytes, all - c->offset) : 0;
+
+	if (bytes && !mem_ram_hva(mem, gpa, bytes))
+		return false;
+	if (n && mem_write(mem, gpa, data + c->offset, n))
+		return false;
+	c->offset += n;
+	for (; n < bytes; n += MIN(bytes - n, (u32)PAGE_SIZE))
+		if (mem_write(mem, gpa + n, zeros, MIN(bytes - n, (u32)PAGE_SIZE)))
+			return false;
+	return true;
+}
+
+static bool dma_perform(struct fw_cfg *c, u32 control, u32 bytes, u64 gpa)
+{
+	if (control & DMA_SELECT) {
+		c->key = (u16)(control >> 16);
+		c->offset = 0;
+	}
+	if (control & DMA_READ)
+		return bytes <= DMA_MAX_BYTES && dma_copy(c, gpa, bytes);
+	if (control & DMA_WRITE) /* everything is read-only */
+		return false;
+	if (control & DMA_SKIP)
+		c->offset = bytes > ~c->offset ? ~0u : c->offset + bytes;
+	return true;
+}
+
+/* The control word becomes 0, or the error bit: so the guest knows that it is over. */
+static void dma(struct fw_cfg *c, u64 gpa)
+{
+	struct mem *mem = c->dev.bus->mem;
+	struct dma_access a;
+
+	if (mem_read(mem, gpa, &a, sizeof(a)))
+		return;
+	bool ok = dma_perform(c, __builtin_bswap32(a.control), __builtin_bswap32(a.bytes), __builtin_bswap64(a.gpa));
+
+	a.control = ok ? 0 : __builtin_bswap32(DMA_ERROR);
+	if (mem_write(mem, gpa, &a.control, sizeof(a.control)))
+		return;
+}
+
+static u32 fw_cfg_dma_read(void *dev, u16 port, unsigned int size)
+{
+	(void)dev;
+	(void)size;
+	return __builtin_bswap32(port == PORT_DMA ? DMA_SIGNATURE_HIGH : DMA_SIGNATURE_LOW);
+}
+
+static void fw_cfg_dma_write(void *dev, u16 port, u32 value, unsigned int size)
+{
+	struct fw_cfg *c = dev;
+
+	(void)size;
+	bus_lock(c->dev.bus);
+	if (port == PORT_DMA) {
+		c->dma_high = __builtin_bswap32(value);
+	} else if (port == PORT_DMA + 4) {
+		u64 gpa = (u64)c->dma_high << 32 | __builtin_bswap32(value);
+
+		c->dma_high = 0;
+		dma(c, gpa);
+	}
+	bus_unlock(c->dev.bus);
+}
+
 static void copy_name(char *to, const char *name)
 {
 	u32 i = 0;
@@ -147,7 +240,7 @@ static void fw_cfg_reset(struct device *d)
 	struct fw_cfg *c = container_of(d, struct fw_cfg, dev);
 
 	c->key = 0;
-	c->offset = 0;
+	c->offset = c->dma_high = 0;
 }
 
 static void fw_cfg_destroy(struct device *d)
@@ -171,6 +264,12 @@ static const struct port_ops fw_cfg_ops = {
 	.widths = 1 | 2,
 };
 
+static const struct port_ops fw_cfg_dma_ops = {
+	.read = fw_cfg_dma_read,
+	.write = fw_cfg_dma_write,
+	.widths = 4,
+};
+
 struct fw_cfg *fw_cfg_create(struct machine_bus *bus, int *err)
 {
 	struct fw_cfg *c = calloc(1, sizeof(*c));
@@ -180,8 +279,10 @@ struct fw_cfg *fw_cfg_create(struct machine_bus *bus, int *err)
 		return NULL;
 	c->ram_bytes = mem_ram_bytes(bus->mem);
 	c->cpus = (u16)bus->nvps;
-	c->id = ID_TRADITIONAL;
+	c->id = ID_TRADITIONAL | ID_DMA;
 	bus_add_device(bus, &c->dev, &fw_cfg_class);
 	*err = mem_add_ports(bus->mem, "fw-cfg", PORT_SELECT, 2, &fw_cfg_ops, c);
+	if (!*err)
+		*err = mem_add_ports(bus->mem, "fw-cfg", PORT_DMA, 8, &fw_cfg_dma_ops, c);
 	return *err ? NULL : c;
 }

@@ -87,6 +87,55 @@ static void test_fw_cfg(void **state)
 	assert_true(fw_cfg_set(x->fw, "one-too-many", "", 0) < 0);
 }
 
+static u32 dma(struct x *x, u32 control, u32 bytes, u64 gpa)
+{
+	const u64 at = 0x3000;
+	struct {
+		u32 control, bytes;
+		u64 gpa;
+	} __packed a = {__builtin_bswap32(control), __builtin_bswap32(bytes), __builtin_bswap64(gpa)};
+
+	mem_write(x->f.bus.mem, at, &a, sizeof(a));
+	mem_port_write(x->f.bus.mem, 0x514, 0, 4);
+	mem_port_write(x->f.bus.mem, 0x518, __builtin_bswap32((u32)at), 4);
+	mem_read(x->f.bus.mem, at, &a, sizeof(a));
+	return __builtin_bswap32(a.control);
+}
+
+static void test_fw_cfg_dma(void **state)
+{
+	struct x *x = *state;
+	struct mem *mem = x->f.bus.mem;
+	char text[8];
+	u8 id;
+
+	assert_int_equal(mem_port_read(mem, 0x514, 4), __builtin_bswap32(0x51454d55));
+	assert_int_equal(mem_port_read(mem, 0x518, 4), __builtin_bswap32(0x20434647));
+	read_item(x, 1, &id, 1);
+	assert_int_equal(id, 3);
+	assert_int_equal(fw_cfg_set(x->fw, "etc/one", "abcdef", 6), 0);
+	mem_write(mem, 0x4000, "........", 8);
+	assert_int_equal(dma(x, 0x20 << 16 | 8, 0, 0), 0); /* select */
+	assert_int_equal(dma(x, 4, 2, 0), 0);		   /* skip */
+	assert_int_equal(dma(x, 2, 7, 0x4000), 0);	   /* read, beyond its end */
+	mem_read(mem, 0x4000, text, 8);
+	assert_memory_equal(text, "cdef\0\0\0.", 8);
+	assert_int_equal(dma(x, 0x20 << 16 | 10, 3, 0x4001), 0);
+	mem_read(mem, 0x4000, text, 8);
+	assert_memory_equal(text, "cabc\0\0\0.", 8);
+	assert_int_equal(fixture_inb(&x->f, 0x511), 'd');
+	/* not RAM, more than there is, a write, skips that overflow */
+	assert_int_equal(dma(x, 0x20 << 16 | 10, 3, 4 * MIB - 2), 1);
+	assert_int_equal(dma(x, 2, ~0u, 0), 1);
+	assert_int_equal(dma(x, 0x10, 4, 0x4000), 1);
+	assert_int_equal(dma(x, 4, ~0u, 0), 0);
+	assert_int_equal(dma(x, 4, ~0u, 0), 0);
+	assert_int_equal(fixture_inb(&x->f, 0x511), 0);
+	assert_int_equal(dma(x, 0x5555 << 16 | 10, 4, 0x4000), 0); /* no such item: zeros */
+	mem_port_write(mem, 0x514, ~0u, 4);			   /* the request itself is not in RAM */
+	mem_port_write(mem, 0x518, ~0u, 4);
+}
+
 /* A register behind an index. */
 static void indexed(struct x *x, u16 port, u8 index, u8 value)
 {
@@ -259,8 +308,8 @@ static void test_reset_vector(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_fw_cfg), T(test_vga),	T(test_vga_garbage),
-		T(test_rom),	T(test_smbios), T(test_reset_vector),
+		T(test_fw_cfg), T(test_fw_cfg_dma), T(test_vga),	  T(test_vga_garbage),
+		T(test_rom),	T(test_smbios),	    T(test_reset_vector),
 	};
 
 	return cmocka_run_group_tests_name("firmware", tests, NULL, NULL);
