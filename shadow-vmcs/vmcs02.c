@@ -69,6 +69,10 @@ void vmcs02_merge_controls(struct vmx_controls *ctl, const struct vmcs12 *v, con
 	ctl->apic_access_gpa = proc2 & PROC2_APIC_ACCESSES ? v->apic_access_addr : ~0ull;
 	ctl->xss_exiting_bitmap = proc2 & PROC2_XSAVES ? v->xss_exit_bitmap : 0;
 	ctl->pml_address = v->pml_address;
+	if (proc2 & PROC2_VE)
+		ctl->ve_info = mem_ram_hva(m, v->ve_info_address, PAGE_SIZE);
+	ctl->ve_info_gpa = v->ve_info_address;
+	ctl->eptp_index = v->eptp_index;
 	ctl->eptp_list = v->eptp_list_address;
 	ctl->vmfunc_controls = proc2 & PROC2_VMFUNC ? v->vm_function_control : 0;
 }
@@ -183,6 +187,7 @@ void vmcs02_load_guest(struct cpu_state *cpu, const struct vmcs12 *v)
 	cpu->activity = v->guest_activity_state;
 	cpu->interruptibility = v->guest_interruptibility_info;
 	cpu->intr_status = v->guest_intr_status;
+	cpu->pml_index = v->guest_pml_index;
 	cpu->pending_dbg = v->guest_pending_dbg_exceptions;
 	if (vmcs02_is_pae(cpu)) {
 		cpu->pdpte[0] = v->guest_pdptr0;
@@ -232,6 +237,9 @@ void sync_vmcs02_to_vmcs12(struct vmcs12 *v, const struct cpu_state *cpu,
 	if ((v->cpu_based_vm_exec_control & PROC_SECONDARY) &&
 	    (v->secondary_vm_exec_control & PROC2_VIRTUAL_INTERRUPT))
 		v->guest_intr_status = cpu->intr_status;
+	if ((v->cpu_based_vm_exec_control & PROC_SECONDARY) &&
+	    (v->secondary_vm_exec_control & PROC2_PML))
+		v->guest_pml_index = cpu->pml_index;
 	v->guest_pending_dbg_exceptions = cpu->pending_dbg;
 	if ((v->secondary_vm_exec_control & PROC2_EPT) && vmcs02_is_pae(cpu)) {
 		v->guest_pdptr0 = cpu->pdpte[0];

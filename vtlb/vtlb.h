@@ -37,6 +37,8 @@ struct vtlb_context {
 	u16 vpid;
 	u32 pkru;
 	bool mbec; /* mode-based execute control for EPT */
+	u64 pml_address; /* page-modification log of 512 entries, written downwards */
+	u16 *pml_index;	 /* NULL: no log. Used only by this VP's own walks */
 };
 
 /* Who is processed by the engine right now for one VP. Embedded in struct vp; opaque to it. */
@@ -73,6 +75,7 @@ enum vtlb_status {
 	VTLB_PAGE_FAULT,    /* fault->error_code, gva → CR2 by the caller */
 	VTLB_EPT_VIOLATION, /* fault->qualification, gla, gpa */
 	VTLB_EPT_MISCONFIG, /* fault->gpa */
+	VTLB_PML_FULL,	    /* a dirty bit to set, and no room in the log: nothing was done */
 };
 
 #define VTLB_NO_GPA (~0ull)
@@ -94,6 +97,7 @@ struct vtlb_fault {
 	u32 error_code;
 	u64 qualification;
 	u64 gla, gpa;
+	bool suppress_ve; /* EPT violation: bit 63 of the ept12 entry that ended the walk */
 };
 
 struct vtlb_config {

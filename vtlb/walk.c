@@ -49,6 +49,7 @@ struct step {
 	u64 guest_gpa; /* for a violation when it cannot be written */
 	u64 entry;
 	u32 ept_perm; /* EPT_R, EPT_W, … of its page */
+	u64 ept_entry;
 };
 
 struct path {
@@ -62,6 +63,7 @@ struct ept_result {
 	u32 perm; /* EPT_R | EPT_W | EPT_X | EPT_XU, all levels */
 	u32 shift;
 	bool dirty; /* a write needs no D any more */
+	u64 entry;  /* the last one */
 };
 
 enum walk_mode walk_mode_of(const struct vtlb_context *ctx)
@@ -129,7 +131,9 @@ static u32 ept_levels(const struct vtlb_context *ctx)
 	return (ctx->eptp & EPTP_WALK_MASK) == EPTP_WALK_5 ? 5 : 4;
 }
 
-static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u32 perm, u64 qual)
+/* @entry: the last one of ept12 that was read. */
+static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u32 perm, u64 qual,
+				      u64 entry)
 {
 	qual |= (need & (EPT_R | EPT_W)) | (need & (EPT_X | EPT_XU) ? EPT_X : 0);
 	qual |= (u64)(perm & (EPT_R | EPT_W | EPT_X)) << QUAL_PERM_SHIFT;
@@ -137,6 +141,7 @@ static enum vtlb_status ept_violation(struct walk *w, u64 guest_gpa, u32 need, u
 		qual |= QUAL_PERM_XU;
 	w->fault.qualification = qual;
 	w->fault.gpa = guest_gpa;
+	w->fault.suppress_ve = entry & EPT_ENTRY_SUPPRESS_VE;
 	return VTLB_EPT_VIOLATION;
 }
 
@@ -175,10 +180,27 @@ static bool ept_update(struct walk *w, void *const *host, const u64 *entry, cons
 	return true;
 }
 
+#define PML_ENTRIES 512
+
+/* The dirty bit of a page was set. Source: SDM 3C "Page-Modification Logging". */
+static void pml_log(struct walk *w, u64 guest_gpa)
+{
+	u64 at = w->ctx->pml_address + 8ull * *w->ctx->pml_index;
+	u8 *host = mem_map_hva(w->env->map, at, 8);
+
+	--*w->ctx->pml_index;
+	if (!host)
+		return;
+	__atomic_store_n((u64 *)host, guest_gpa & PAGE_MASK, __ATOMIC_RELEASE);
+	note_entry_write(w->env, at);
+	note_entry_write(w->env, at + 4);
+}
+
 /*
  * ept_walk - guest physical → machine address
  * @need: EPT_R, EPT_W, EPT_X or EPT_XU, together
  * @qual: QUAL_GLA_VALID, QUAL_FINAL as they are to be reported
+ * Sets the accessed and dirty bits of ept12, with an entry in the page-modification log.
  */
 static enum vtlb_status ept_walk(struct walk *w, u64 guest_gpa, u32 need, u64 qual,
 				 struct ept_result *o)
@@ -195,7 +217,7 @@ again:
 	table = w->ctx->eptp & env->phys_mask;
 	perm = EPT_R | EPT_W | EPT_X | EPT_XU;
 	if (unlikely(guest_gpa >> (PAGE_SHIFT + 9 * ept_levels(w->ctx))))
-		return ept_violation(w, guest_gpa, need, 0, qual);
+		return ept_violation(w, guest_gpa, need, 0, qual, EPT_ENTRY_SUPPRESS_VE);
 	for (level = ept_levels(w->ctx);; level--) {
 		at[level] = table | (guest_gpa >> (3 + 9 * level) & 0x1ff) << 3;
 		host[level] = mem_map_hva(env->map, at[level], 8);
@@ -203,7 +225,7 @@ again:
 		entry[level] = e;
 		w->entries++;
 		if (unlikely(!(e & present)))
-			return ept_violation(w, guest_gpa, need, 0, qual);
+			return ept_violation(w, guest_gpa, need, 0, qual, e);
 		bool is_leaf = level == 1 || (e & EPT_PS && level < 4);
 
 		if (unlikely(ept_is_misconfigured(env, e, present, level, is_leaf))) {
@@ -218,12 +240,18 @@ again:
 	if (!w->ctx->mbec) /* bit 10 is ignored, bit 2 speaks for both kinds of address */
 		perm = (perm & ~EPT_XU) | (perm & EPT_X ? EPT_XU : 0);
 	if (unlikely(need & ~perm))
-		return ept_violation(w, guest_gpa, need, (u32)perm, qual);
+		return ept_violation(w, guest_gpa, need, (u32)perm, qual, e);
+	if (has_ad && need & EPT_W && w->update && !(e & EPT_D) && unlikely(w->ctx->pml_index) &&
+	    *w->ctx->pml_index >= PML_ENTRIES)
+		return VTLB_PML_FULL;
 	if (has_ad && w->update && !ept_update(w, host, entry, at, level, need & EPT_W))
 		goto again;
+	if (has_ad && need & EPT_W && w->update && !(e & EPT_D) && unlikely(w->ctx->pml_index))
+		pml_log(w, guest_gpa);
 	o->shift = 3 + 9 * level;
 	o->gpa = (e & env->phys_mask & ~mask_low(o->shift)) | (guest_gpa & mask_low(o->shift));
 	o->perm = (u32)perm;
+	o->entry = e;
 	o->dirty = !has_ad || e & EPT_D || (need & EPT_W && w->update);
 	return VTLB_OK;
 }
@@ -256,6 +284,7 @@ static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa,
 			return st;
 		s->gpa = r.gpa;
 		s->ept_perm = r.perm;
+		s->ept_entry = r.entry;
 	}
 	s->host = mem_map_hva(w->env->map, s->gpa, is_32 ? 4 : 8);
 	w->entries++;
@@ -409,7 +438,7 @@ static enum vtlb_status check_update(struct walk *w, const struct path *path)
 
 		if (unlikely(!(s->ept_perm & EPT_W) && missing_bits(w, s, i + 1 == path->count)))
 			return ept_violation(w, s->guest_gpa, EPT_R | EPT_W, s->ept_perm,
-					     QUAL_GLA_VALID);
+					     QUAL_GLA_VALID, s->ept_entry);
 	}
 	return VTLB_OK;
 }

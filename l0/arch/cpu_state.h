@@ -78,6 +78,7 @@ struct cpu_state {
 	u32 activity; /* enum activity_state */
 	u32 interruptibility; /* INTERRUPTIBILITY_* */
 	u16 intr_status; /* guest interrupt status: RVI, SVI in the upper byte; of a guest of L1's */
+	u16 pml_index; /* page-modification log index, of a guest of L1's */
 	u64 pending_dbg; /* pending debug exceptions, VMCS layout */
 
 	u8 vec[VEC_AREA_BYTES] __attribute__((aligned(64))); /* x87/SSE/AVX while parked, see vp.h */

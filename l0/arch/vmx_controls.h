@@ -47,7 +47,9 @@ struct vmx_controls {
 	u64 apic_access_gpa; /* "virtualize APIC accesses", else ~0 */
 	u64 xss_exiting_bitmap;
 	u64 pml_address;
-	u16 *pml_index;
+	u8 *ve_info; /* "EPT-violation #VE": the information area, or NULL */
+	u64 ve_info_gpa;
+	u16 eptp_index;
 	u64 eptp_list;	    /* VMFUNC 0 */
 	u64 vmfunc_controls;
 	/* L0's own choice for L1 (set in vmcs01, clear in vmcs02): of the exits that no control can turn

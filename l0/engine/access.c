@@ -48,16 +48,43 @@ static void sync_insns(struct vp *vp, const struct op *op)
 		vp->insns = vp->block_insns + op->idx;
 }
 
-_Noreturn static void leave_failed(struct vp *vp, const struct op *op, enum vtlb_status st, u64 gva,
-				   const struct vtlb_fault *f)
+/* Offsets in the virtualization-exception information area. */
+enum { VE_REASON = 0, VE_BUSY = 4, VE_QUALIFICATION = 8, VE_GLA = 16, VE_GPA = 24, VE_EPTP = 32 };
+
+/* An EPT violation that the guest itself is told. Source: SDM 3C "Virtualization Exceptions". */
+static void raise_ve(struct vp *vp, const struct op *op, const struct vtlb_fault *f)
 {
-	if (st == VTLB_PAGE_FAULT)
-		vp_page_fault(vp, op, gva, f->error_code);
-	vp->exit =
-		(struct vmexit){.gla = f->gla, .gpa = f->gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
-	if (st == VTLB_EPT_VIOLATION) {
-		vp->exit.reason = EXIT_REASON_EPT_VIOLATION;
-		vp->exit.qualification = f->qualification;
+	u8 *info = vp->ctl.ve_info;
+
+	if (likely(!info) || f->suppress_ve || vp->delivering || !(vp->cpu.cr0 & CR0_PE) ||
+	    nm_load32(info + VE_BUSY))
+		return;
+	nm_store32(info + VE_REASON, EXIT_REASON_EPT_VIOLATION);
+	nm_store32(info + VE_BUSY, ~0u);
+	nm_store64(info + VE_QUALIFICATION, f->qualification);
+	nm_store64(info + VE_GLA, f->gla);
+	nm_store64(info + VE_GPA, f->gpa);
+	nm_store16(info + VE_EPTP, vp->ctl.eptp_index);
+	mem_note_write(vp->mem, vp->ctl.ve_info_gpa, VE_EPTP + 2);
+	vp_fault(vp, op, VECTOR_VE, 0);
+}
+
+_Noreturn void access_failed(struct vp *vp, const struct op *op, enum vtlb_status st, u64 gva,
+			     const struct vtlb_fault *f)
+{
+	switch (st) {
+	case VTLB_PAGE_FAULT: vp_page_fault(vp, op, gva, f->error_code);
+	case VTLB_EPT_VIOLATION:
+		raise_ve(vp, op, f);
+		vp->exit = (struct vmexit){.reason = EXIT_REASON_EPT_VIOLATION,
+					   .qualification = f->qualification,
+					   .gla = f->gla,
+					   .gpa = f->gpa};
+		break;
+	case VTLB_PML_FULL: vp->exit = (struct vmexit){.reason = EXIT_REASON_PML_FULL}; break;
+	default:
+		vp->exit = (struct vmexit){
+			.reason = EXIT_REASON_EPT_MISCONFIG, .gla = f->gla, .gpa = f->gpa};
 	}
 	vp_exit(vp, op);
 }
@@ -74,7 +101,7 @@ static struct piece translate(struct vp *vp, const struct op *op, u64 gva, bool 
 	vp->cur = op;
 	st = vtlb_translate(&vp->tlb, gva, (write ? VTLB_WRITE : VTLB_READ) | how.rights, &xl, &f);
 	if (unlikely(st != VTLB_OK && st != VTLB_MMIO))
-		leave_failed(vp, op, st, gva, &f);
+		access_failed(vp, op, st, gva, &f);
 	if (unlikely(vapic_owns(vp, xl.gpa)))
 		return (struct piece){.p = vapic_access(vp, op, xl.gpa, gva, write, size),
 				      .gpa = xl.gpa,

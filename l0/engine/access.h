@@ -30,6 +30,10 @@ u64 sys_read(struct vp *vp, const struct op *op, u64 gva, u32 size);
 void sys_write(struct vp *vp, const struct op *op, u64 gva, u64 value, u32 size);
 void sys_probe_write(struct vp *vp, const struct op *op, u64 gva, u32 len);
 
+/* What follows from a translation that failed: a fault (#PF, #VE) or an exit. */
+_Noreturn void access_failed(struct vp *vp, const struct op *op, enum vtlb_status st, u64 gva,
+			     const struct vtlb_fault *f);
+
 /* Effective offset of the memory operand of @op (base + index * scale + disp, by address size). */
 u64 op_ea(struct vp *vp, const struct op *op);
 

@@ -76,17 +76,8 @@ static struct fetch fetch_page(struct vp *vp, u64 lin)
 	enum vtlb_status st;
 
 	st = vtlb_translate(&vp->tlb, lin, VTLB_EXEC | (vp->cpl == 3 ? VTLB_USER : 0), &xl, &f);
-	if (st == VTLB_PAGE_FAULT)
-		vp_page_fault(vp, NULL, lin, f.error_code);
-	if (st == VTLB_EPT_VIOLATION || st == VTLB_EPT_MISCONFIG) {
-		vp->exit = (struct vmexit){
-			.gla = f.gla, .gpa = f.gpa, .reason = EXIT_REASON_EPT_MISCONFIG};
-		if (st == VTLB_EPT_VIOLATION) {
-			vp->exit.reason = EXIT_REASON_EPT_VIOLATION;
-			vp->exit.qualification = f.qualification;
-		}
-		vp_exit(vp, NULL);
-	}
+	if (st != VTLB_OK && st != VTLB_MMIO)
+		access_failed(vp, NULL, st, lin, &f);
 	vapic_fetch(vp, xl.gpa, lin);
 	if (st == VTLB_MMIO)
 		return (struct fetch){.gpa = xl.gpa};

@@ -45,7 +45,9 @@ void event_exit_vectoring(struct vp *vp)
 {
 	vp->exit.idt_vectoring_info = 0;
 	if (!vp->delivering) {
-		if (unlikely(vp->ev.iret_unblocked) && vp->exit.reason == EXIT_REASON_EPT_VIOLATION)
+		if (unlikely(vp->ev.iret_unblocked) &&
+		    (vp->exit.reason == EXIT_REASON_EPT_VIOLATION ||
+		     vp->exit.reason == EXIT_REASON_PML_FULL))
 			vp->exit.qualification |= EPT_VIOLATION_NMI_UNBLOCKING;
 		vp->ev.iret_unblocked = false;
 		return;

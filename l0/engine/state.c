@@ -102,6 +102,10 @@ void vp_update_paging(struct vp *vp)
 		.eptp = vp->ctl.eptp,
 		.vpid = vp->ctl.vpid,
 		.pkru = c->pkru,
+		.pml_address = vp->ctl.pml_address,
+		.pml_index = (vp->ctl.proc & PROC_SECONDARY) && (vp->ctl.proc2 & PROC2_PML)
+				     ? &vp->cpu.pml_index
+				     : NULL,
 		.mbec = (vp->ctl.proc & PROC_SECONDARY) && (vp->ctl.proc2 & PROC2_MODE_BASED_EPT),
 	};
 

@@ -424,6 +424,8 @@ enum exit_action exit_vmfunc(struct vp *vp, struct nvmx *nv)
 		nv->vmcs12.ept_pointer = eptp;
 		engine_state_changed(vp);
 	}
+	if (vp->ctl.proc2 & PROC2_VE)
+		vp->ctl.eptp_index = nv->ctl02.eptp_index = nv->vmcs12.eptp_index = (u16)index;
 	return exit_done(vp);
 }
 

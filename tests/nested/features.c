@@ -326,6 +326,16 @@ static void pml(struct vmxt *t)
 	vmwrite(VMCS_GUEST_PML_INDEX, 0xffff);
 	EXPECT_EXIT(t, EXIT_REASON_PML_FULL);
 	CHECK_EQ(probe_pt[0] & EPT_ENTRY_DIRTY, 0);
+	vmwrite(VMCS_GUEST_PML_INDEX, 0); /* room for one */
+	log[0] = 0;
+	EXPECT_CALL(t, 1);
+	CHECK_EQ(log[0], PROBE);
+	CHECK_EQ(vmread(VMCS_GUEST_PML_INDEX), 0xffff);
+	EXPECT_CALL(t, 1); /* dirty already: nothing to log */
+	vmwrite(VMCS_PML_ADDRESS, (u64)log + 8);
+	vmxt_enter(t);
+	CHECK(t->entry_flags & RFLAGS_ZF);
+	CHECK_EQ(vmxt_error(), VMXERR_ENTRY_INVALID_CONTROLS);
 }
 
 /* --- virtualization exceptions --- */
@@ -359,6 +369,47 @@ static void ve(struct vmxt *t)
 	info[1] = 0;
 	probe_pt[0] = EPT_ENTRY_SUPPRESS_VE;
 	EXPECT_EXIT(t, EXIT_REASON_EPT_VIOLATION);
+	CHECK_EQ(info[1], 0);
+	/* through the exception bitmap it is L1's after all */
+	probe_pt[0] = 0;
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_VE);
+	EXPECT_EXIT(t, EXIT_REASON_EXCEPTION_NMI);
+	CHECK_EQ(vmread(VMCS_VM_EXIT_INTR_INFO),
+		 INTR_INFO_VALID | INTR_TYPE_HW_EXCEPTION << 8 | VECTOR_VE);
+	CHECK_EQ(info[1], 0xffffffff);
+	/* not while an event is being delivered */
+	info[1] = 0;
+	vmwrite(VMCS_EXCEPTION_BITMAP, 0);
+	vmwrite(VMCS_GUEST_RSP, PROBE + 0x800);
+	vmwrite(VMCS_VM_ENTRY_INTR_INFO_FIELD,
+		INTR_INFO_VALID | INTR_TYPE_HW_EXCEPTION << 8 | VECTOR_UD);
+	EXPECT_EXIT(t, EXIT_REASON_EPT_VIOLATION);
+	CHECK_EQ(info[1], 0);
+	vmwrite(VMCS_VE_INFO_ADDRESS, (u64)info + 4);
+	vmxt_enter(t);
+	CHECK(t->entry_flags & RFLAGS_ZF);
+}
+
+/* EPTP switching tells #VE which table is in use. */
+static void ve_index(struct vmxt *t)
+{
+	u64 *list = page_alloc(1, PAGE_SIZE);
+
+	if (!probe_setup(t, guest_vmfunc))
+		return;
+	NEED(vmxt_control(t, VMX_PROC2, PROC2_VMFUNC | PROC2_VE) &&
+		     (cpu_rdmsr(MSR_IA32_VMX_VMFUNC) & 1),
+	     "no EPTP switching or no #VE");
+	probe_pt[0] = (u64)probe_page(1) | EPT_ENTRY_WB | EPT_ENTRY_RWX;
+	list[7] = vmread(VMCS_EPT_POINTER);
+	vmwrite(VMCS_VE_INFO_ADDRESS, (u64)page_alloc(1, PAGE_SIZE));
+	vmwrite(VMCS_VM_FUNCTION_CONTROL, 1);
+	vmwrite(VMCS_EPTP_LIST_ADDRESS, (u64)list);
+	vmwrite(VMCS_EPTP_INDEX, 0);
+	function_index = 7;
+	EXPECT_CALL(t, 1);
+	EXPECT_CALL(t, 1);
+	CHECK_EQ(vmread(VMCS_EPTP_INDEX), 7);
 }
 
 const struct vmxt_case vmxt_feature_cases[] = {
@@ -371,5 +422,6 @@ const struct vmxt_case vmxt_feature_cases[] = {
 	{"feature: mode-based execute control", mode_based_ept},
 	{"feature: page-modification log", pml},
 	{"feature: #VE", ve},
+	{"feature: #VE and EPTP switching", ve_index},
 	{NULL, NULL},
 };
