@@ -282,6 +282,34 @@ static u8 hook_sipi_vector(struct vp *vp)
 	return (u8)c->sipi_vector;
 }
 
+/* One line for each MSR of a machine, whichever of its processors touches it first. */
+static void hook_unknown_msr(struct vp *vp, u32 msr, bool write, u64 value)
+{
+	struct vcpu *c = vp->owner;
+	struct machine *m = c->machine;
+	char name[SYMBOLS_NAME_BYTES];
+	bool known = false;
+
+	bus_lock(&m->bus);
+	for (u32 i = 0; i < m->msr_reports; i++)
+		known |= m->reported_msr[i] == msr;
+	if (m->msr_reports == MACHINE_MSR_REPORTS)
+		known = true;
+	else if (!known)
+		m->reported_msr[m->msr_reports++] = msr;
+	bus_unlock(&m->bus);
+	if (known)
+		return;
+	const char *symbol = vp->in_l2 ? NULL : machine_symbol(m, vp->cpu.rip, name);
+
+	fprintf(stderr, "nestor: %s: %s MSR %#x", m->desc->name, write ? "write to" : "read from", msr);
+	if (write)
+		fprintf(stderr, " (%#llx)", (unsigned long long)value);
+	fprintf(stderr, ", rip %#llx%s%s: there is none, #GP%s\n", (unsigned long long)vp->cpu.rip,
+		symbol ? " in " : "", symbol ? symbol : "",
+		m->msr_reports == MACHINE_MSR_REPORTS ? " (last report of this kind)" : "");
+}
+
 static const struct exit_hooks exit_hooks = {
 	.apic_msr_read = hook_apic_read,
 	.apic_msr_write = hook_apic_write,
@@ -290,6 +318,7 @@ static const struct exit_hooks exit_hooks = {
 	.tsc_adjusted = hook_tsc_adjusted,
 	.init_signal = hook_init_signal,
 	.sipi_vector = hook_sipi_vector,
+	.unknown_msr = hook_unknown_msr,
 };
 
 /* --- building --- */

@@ -27,6 +27,8 @@ struct virtio_console;
 struct vmcs_records;
 struct worker;
 
+#define MACHINE_MSR_REPORTS 64u
+
 /* A level-1 virtual processor with all that hangs on it. */
 struct vcpu {
 	struct vp vp;
@@ -69,7 +71,8 @@ struct machine {
 	_Atomic bool stopped;
 	u32 stop_cause; /* STOP_CAUSE_* of event_enums.def */
 	u64 stop_status;
-	u32 unclaimed_reports, device_reports;
+	u32 unclaimed_reports, device_reports, msr_reports;
+	u32 reported_msr[MACHINE_MSR_REPORTS];
 	struct timer_queue input; /* scripted terminal input */
 	u64 next_state_ns;	  /* when its full state is emitted again */
 	struct symbols *symbols[MACHINE_MAX_SYMBOLS]; /* of desc->symbols; NULL: not loaded */

@@ -50,6 +50,8 @@ struct exit_hooks {
 	void (*init_signal)(struct vp *vp);
 	/* Vector of the start-up IPI that ended the wait. */
 	u8 (*sipi_vector)(struct vp *vp);
+	/* A guest touched an MSR that nobody implements, the first time on this VP: #GP follows. */
+	void (*unknown_msr)(struct vp *vp, u32 msr, bool write, u64 value);
 	/* Print the last events of @vp, for a dump. */
 	void (*dump_events)(struct vp *vp, FILE *out);
 };

@@ -37,7 +37,7 @@ void exit_stop_text(struct vp *vp, struct nvmx *nv, const char *text)
 		 vp->in_l2 ? "L2" : "L1", vp->cpu.rip);
 }
 
-/* Told once for each number; when the list is full nothing more is said. */
+/* Told once for each number and VP; when the list is full nothing more is said. */
 void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 value)
 {
 	for (u32 i = 0; i < nv->reported_count; i++)
@@ -47,13 +47,8 @@ void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 va
 		return;
 	nv->reported_msr[nv->reported_count++] = msr;
 	vp_vec_park(vp);
-	if (write)
-		log_note(LOG_EXIT,
-			 "cpu %u: WRMSR of unknown 0x%x (0x%" PRIx64 ") at rip 0x%" PRIx64 ": #GP",
-			 nv->index, msr, value, vp->cpu.rip);
-	else
-		log_note(LOG_EXIT, "cpu %u: RDMSR of unknown 0x%x at rip 0x%" PRIx64 ": #GP",
-			 nv->index, msr, vp->cpu.rip);
+	if (nv->hooks->unknown_msr)
+		nv->hooks->unknown_msr(vp, msr, write, value);
 }
 
 void exit_report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx *c, u32 id)

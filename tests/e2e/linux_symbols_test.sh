@@ -32,3 +32,6 @@ here=$(sed -n 's/^here: \([0-9a-f]*\).*/\1/p' "$work/out.txt")
 [ -n "$here" ] && [ "$here" != "$linked" ] || fail "no slide: $here and $linked"
 grep -q 'nothing is there' "$work/err" || fail 'no report'
 grep 'nothing is there' "$work/err" | grep -q 'in io_serial_in+0x' || fail "no names: $(head -n 3 "$work/err")"
+grep -c 'from MSR .*in .*: there is none, #GP' "$work/err" >"$work/n"
+[ "$(cat "$work/n")" -ge 1 ] || fail 'no report of an MSR'
+[ "$(grep 'MSR' "$work/err" | sed 's/,.*//' | sort | uniq -d | wc -l)" = 0 ] || fail 'an MSR is reported twice'

@@ -49,6 +49,15 @@ expect_no_warnings 'SeaBIOS and a GRUB CD' 'BMDMA: BAR4 is zero'
 cmp -s -n 1048576 "$work/disk" "$vmlinuz" || fail 'what Linux wrote to the IDE disk is not there'
 echo 'ok linux/seabios-grub-cd'
 
+sed -e 's/^linux/linux16/' -e 's/^initrd/initrd16/' -i "$work/cd/boot/grub/grub.cfg"
+grub-mkrescue -o "$work/cd.iso" "$work/cd" >"$work/out.txt" 2>&1 || fail 'grub-mkrescue'
+timeout 100 "$nestor" run --memory 512M --disk "$work/cd.iso,ro" >"$work/out" 2>"$work/err" </dev/null
+status=$?
+tr -d '\r' <"$work/out" >"$work/out.txt"
+expect 'the 16-bit entry' 'processors: 1$'
+expect_no_warnings 'the 16-bit entry'
+echo 'ok linux/16-bit-entry'
+
 for ((n = 1; n <= ${NESTOR_BOOTS:-100}; n++)); do
 	boot warn --cpus $((n % 4 + 1)) </dev/null
 	expect "boot $n" "processors: $((n % 4 + 1))\$"
