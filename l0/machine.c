@@ -393,6 +393,8 @@ static int create_vcpu(struct machine *m, u32 i)
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
 	/* a machine's weight is that of all its processors together */
+	c->sched.reserve_ns = m->desc->reserve_ns / m->nvcpus;
+	c->sched.reserve_period_ns = m->desc->reserve_period_ns;
 	c->sched.weight = MAX((m->desc->weight ? m->desc->weight : SCHED_WEIGHT_DEFAULT) / m->nvcpus, 1u);
 	return 0;
 }

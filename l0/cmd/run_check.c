@@ -131,6 +131,28 @@ static int check_nets(const struct cmd *cmd, const struct run_options *o)
 	return RUN_PARSE_OK;
 }
 
+/* Are the reservations together within what the workers can give? */
+static int check_reserves(const struct cmd *cmd, const struct run_options *o)
+{
+	u64 ppm = 0, limit = o->workers * (u64)SCHED_RESERVE_MAX_PPM;
+
+	for (unsigned i = 0; i < o->nmachines; i++) {
+		const struct machine_desc *m = &o->machines[i];
+		if (!m->reserve_ns)
+			continue;
+		u64 own = m->reserve_ns * 1000000 / m->reserve_period_ns;
+		if (own > SCHED_RESERVE_MAX_PPM || ppm + own > limit)
+			return cmd_usage_error(cmd, "%s: machine %s: %lu.%lu %% of a processor, and %lu.%lu %% are reserved "
+						    "already; at most %lu %% of each of %u",
+					       m->reserve_at, m->name, own / 10000, own / 1000 % 10, ppm / 10000, ppm / 1000 % 10,
+					       (u64)SCHED_RESERVE_MAX_PPM / 10000, o->workers);
+		ppm += own;
+	}
+	if (ppm && strcmp(o->sched, "qos"))
+		return cmd_usage_error(cmd, "--reserve needs --sched qos");
+	return RUN_PARSE_OK;
+}
+
 static int check_serials(const struct cmd *cmd, const struct run_options *o)
 {
 	unsigned on_terminal = 0;
@@ -156,6 +178,8 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		if (status != RUN_PARSE_OK)
 			return status;
 	}
+	if (!o->sched)
+		o->sched = o->nmachines > 1 ? "qos" : "rr";
 	if (!sched_policy_lookup(o->sched))
 		return cmd_usage_error(cmd, "--sched: no policy is called '%s'; nestor help run names them",
 				       o->sched);
@@ -174,6 +198,9 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		o->view = false;
 	}
 	default_workers(o);
+	status = check_reserves(cmd, o);
+	if (status != RUN_PARSE_OK)
+		return status;
 	if (o->output)
 		return make_output(cmd, o);
 	return needs_output(o) ? make_default_output(cmd, o) : RUN_PARSE_OK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "l0/base/log.h"
 #include "l0/cmd/device_spec.h"
@@ -17,6 +18,7 @@ enum {
 	KEY_INITRD = CMD_KEY_LONG,
 	KEY_CPU_MODEL,
 	KEY_WEIGHT,
+	KEY_RESERVE,
 	KEY_INSN_TIME,
 	KEY_SERIAL,
 	KEY_INPUT,
@@ -332,6 +334,26 @@ static bool set_triple_fault(struct parse *p, struct machine_desc *m, const char
 	return true;
 }
 
+/* TIME/PERIOD */
+static bool set_reserve(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	const char *slash = strchr(value, '/');
+	char *first = slash ? strndup(value, (size_t)(slash - value)) : NULL, *at = NULL;
+	bool ok = first && !value_parse_time_ns(first, &m->reserve_ns) &&
+		  !value_parse_time_ns(slash + 1, &m->reserve_period_ns);
+
+	free(first);
+	if (!ok || m->reserve_ns < 10 * NS_PER_US || m->reserve_period_ns < NS_PER_MS / 2 ||
+	    m->reserve_period_ns > 2 * NS_PER_SEC)
+		return bad_value(p, name, "'%s' is not TIME/PERIOD, as 2ms/10ms, with a time from 10us on in a period from 500us to 2s", value);
+	if (m->reserve_ns > m->reserve_period_ns)
+		return bad_value(p, name, "'%s' is more time than the period has", value);
+	if (p->lab_path && asprintf(&at, "%s:%d: reserve", p->lab_path, p->lab_line) < 0)
+		at = NULL;
+	m->reserve_at = at ? at : "--reserve";
+	return true;
+}
+
 /* Options of a machine. *@known is false when @key is none. */
 static bool apply_machine(struct parse *p, const char *name, int key, const char *value,
 			  bool *known)
@@ -344,6 +366,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case 'm': return take_memory(p, name, value, &m->memory_bytes);
 	case 'c': return take_unsigned(p, name, value, MACHINE_MAX_CPUS, &m->cpus);
 	case KEY_WEIGHT: return take_unsigned(p, name, value, MACHINE_MAX_WEIGHT, &m->weight);
+	case KEY_RESERVE: return set_reserve(p, m, name, value);
 	case KEY_CPU_MODEL: m->cpu_model = value; return true;
 	case 'n':
 		if (!p->current)
@@ -490,6 +513,36 @@ static bool lab_flag(struct parse *p, int key, const char *name, const char *val
 	return i < ARRAY_SIZE(words) / 2 ? true : apply(p, key, NULL);
 }
 
+/* The machine could not start: say so where its file is named. */
+static bool lab_file_is_there(struct parse *p, const char *name, const char *path)
+{
+	if (!access(path, R_OK))
+		return true;
+	bad_value(p, name, "%s: %s", path, strerror(errno));
+	p->status = EXIT_CODE_BAD_IMAGE;
+	return false;
+}
+
+/* No such key: say where it belongs, or which ones there are. */
+static bool bad_key(struct parse *p, const char *name, bool in_host)
+{
+	char list[1024] = "";
+	bool is_machine_option = true;
+
+	for (size_t i = 0; i < RUN_CMD_NOPTIONS; i++) {
+		const char *n = run_cmd_options[i].name;
+
+		if (!n)
+			is_machine_option = i == 0;
+		else if (!strcmp(n, name) && is_machine_option == in_host)
+			return bad_value(p, name, "no key of %s; it belongs under %s", in_host ? "[host]" : "[machine NAME]",
+					 in_host ? "[machine NAME]" : "[host]");
+		else if (is_machine_option != in_host && strlen(list) + strlen(n) + 2 < sizeof(list))
+			strcat(strcat(list, " "), run_cmd_options[i].key == 'k' ? "image" : n);
+	}
+	return bad_value(p, name, "no such key; %s has:%s", in_host ? "[host]" : "[machine NAME]", list);
+}
+
 static bool lab_set(void *arg, bool in_host, const char *name, const char *value, int line)
 {
 	struct parse *p = arg;
@@ -500,7 +553,7 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware"))) {
 		p->current->image = lab_relative(p, keep(p, value));
 		p->current->is_firmware = name[0] == 'f';
-		return true;
+		return lab_file_is_there(p, name, p->current->image);
 	}
 	for (size_t i = 0; i < RUN_CMD_NOPTIONS && !o; i++) {
 		const char *n = run_cmd_options[i].name;
@@ -512,7 +565,7 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 			o = &run_cmd_options[i];
 	}
 	if (!o || is_machine_option == in_host)
-		return bad_value(p, name, "no such key in %s", in_host ? "[host]" : "[machine]");
+		return bad_key(p, name, in_host);
 	return o->arg ? apply(p, o->key, keep(p, value)) : lab_flag(p, o->key, name, value);
 }
 
@@ -576,7 +629,7 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 	int key;
 
 	*opts = (struct run_options){
-		.sched = "rr", .slice_ns = 10 * NS_PER_MS, .insn_ns = 1, .seed = 1, .record = cmd == &cmd_record};
+		.slice_ns = 10 * NS_PER_MS, .insn_ns = 1, .seed = 1, .record = cmd == &cmd_record};
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		bool ok;

@@ -63,6 +63,8 @@ struct machine_desc {
 	bool reboots; /* a reset starts it again; false: it ends the machine */
 	u64 memory_bytes;
 	unsigned cpus;
+	u64 reserve_ns, reserve_period_ns; /* processor time it gets in each period at least; 0: none */
+	const char *reserve_at;		   /* where that was said, for messages */
 	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */
 };
 

@@ -24,6 +24,7 @@ static int qos_init(struct sched *s)
 		return -ENOMEM;
 	list_init(&q->by_age);
 	list_init(&q->vps);
+	q->next_fill_ns = ~0ull;
 	q->fair.slice_ns = MIN(s->slice_ns, FAIR_SLICE_NS);
 	s->policy_data = q;
 	return 0;
@@ -61,6 +62,8 @@ static int qos_add(struct sched *s, struct sched_vp *e)
 	e->policy_data = v;
 	e->vruntime_ns = q->fair.vtime_ns;
 	q->next_refresh_ns = 0;
+	if (e->reserve_ns)
+		q->next_fill_ns = 0;
 	return 0;
 }
 
@@ -122,6 +125,13 @@ static struct sched_vp *gap_victim(const struct qos *q, u64 now_ns)
 	return now_ns > e->ready_since_ns + GAP_NS ? e : NULL;
 }
 
+static bool is_served(const struct sched_vp *e, u64 cpu_ns)
+{
+	const struct qos_entity *service = &qos_of(e)->service;
+
+	return service->active && cpu_ns < service->end_cpu_ns;
+}
+
 static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)
 {
 	struct qos *q = s->policy_data;
@@ -129,12 +139,15 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 	(void)worker;
 	if (unlikely(now_ns >= q->next_refresh_ns))
 		qos_refresh(s, now_ns);
+	qos_fill(s, now_ns);
 	struct sched_vp *e = gap_victim(q, now_ns), *reserved = runq_first(&q->edf);
 	if (e && reserved) {
 		*slice_ns = GAP_SLICE_NS;
 	} else if (reserved) {
 		e = reserved;
 		const struct qos_entity *server = qos_server(qos_of(e), e->ran_ns);
+		if (is_served(e, e->ran_ns))
+			server = &qos_of(e)->service;
 		*slice_ns = server ? MAX(server->end_cpu_ns - e->ran_ns, LEAST_SLICE_NS) : LEAST_SLICE_NS;
 	} else {
 		e = runq_first(&q->fair.queue);
@@ -144,6 +157,9 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 	}
 	if (e)
 		qos_dequeue(s, e);
+	/* Who has a fixed reservation gets its turn when that is full again. */
+	if (q->next_fill_ns != ~0ull)
+		*slice_ns = MAX(MIN(*slice_ns, q->next_fill_ns - now_ns), LEAST_SLICE_NS);
 	return e;
 }
 
@@ -163,7 +179,7 @@ static bool qos_preempts(struct sched *s, const struct sched_vp *e, const struct
 	const struct qos_entity *theirs = qos_server(qos_of(running), qos_cpu(running, now_ns));
 
 	if (mine || theirs)
-		return mine && (!theirs || mine->deadline_ns < theirs->deadline_ns);
+		return mine && !is_served(running, qos_cpu(running, now_ns)) && (!theirs || mine->deadline_ns < theirs->deadline_ns);
 	u64 ran_ns = now_ns > running->run_start_ns ? now_ns - running->run_start_ns : 0;
 	return fair_preempts(&q->fair, e, running, ran_ns);
 }

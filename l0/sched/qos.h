@@ -58,6 +58,7 @@ struct qos_vp {
 	/* The VMM itself, of which only the reservation is used: it has to take any interrupt before it
 	 * can arm its timer for a real-time guest's next one. */
 	struct qos_entity service;
+	struct qos_entity fixed; /* what the host's owner reserved, full again at each multiple of its period */
 	struct qos_entity *last; /* looked up last */
 	u32 inside;		 /* guest vCPU that it entered last, EVENT_NO_ID: none */
 	u64 entered_cpu_ns;	 /* then; ~0: its VMM runs */
@@ -83,6 +84,7 @@ struct qos {
 	struct list_node by_age; /* fair class, in order of waiting */
 	struct list_node vps;
 	u64 next_refresh_ns, window_start_ns;
+	u64 next_fill_ns; /* of fixed reservations, the earliest; ~0: there are none */
 };
 
 /* CPU time of @e up to @now_ns. */
@@ -105,8 +107,12 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns);
 void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns);
 
 /* An interrupt is due while @v does not run: its VMM gets a moment to take it before the next arrival
- * of a real-time guest. Return: whether it needs that. */
+ * of a real-time guest, and is not interrupted in that: between its look at the clock and its write to
+ * a relative timer no time may be stolen. Return: whether it needs that. */
 bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns);
+
+/* Fixed reservations whose period is over are full again. O(processors) when one is. */
+void qos_fill(struct sched *s, u64 now_ns);
 
 /* Tokens up to now; call it before and after reservations begin, end or are run. */
 void qos_count_tokens(struct qos_vp *v, u64 now_ns, u64 cpu_ns);

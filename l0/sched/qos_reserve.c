@@ -9,7 +9,7 @@
 /* Entitlement is policed over this time, or two periods, so that one long job may take more than its
  * period's part. */
 #define TOKENS_FOR_NS (100 * NS_PER_MS)
-#define SERVICE_NS (100 * NS_PER_US)
+#define SERVICE_NS (50 * NS_PER_US)
 /* One that has a reservation loses it when it lacks more than this part of the median, not at once. */
 #define KEEP_PART 6
 
@@ -17,6 +17,8 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
 {
 	struct qos_entity *first = v->service.active && cpu_ns < v->service.end_cpu_ns ? &v->service : NULL;
 
+	if (v->fixed.active && cpu_ns < v->fixed.end_cpu_ns && (!first || v->fixed.deadline_ns < first->deadline_ns))
+		first = &v->fixed;
 	for (u32 i = 0; i < QOS_ENTITIES; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (x->active && cpu_ns < x->end_cpu_ns && (!first || x->deadline_ns < first->deadline_ns))
@@ -49,7 +51,8 @@ void qos_count_tokens(struct qos_vp *v, u64 now_ns, u64 cpu_ns)
 	}
 	v->tokens_ns = MAX(MIN(v->tokens_ns, most), least);
 	v->counted_cpu_ns = cpu_ns;
-	v->is_reserved = qos_server(v, cpu_ns) != NULL;
+	const struct qos_entity *server = qos_server(v, cpu_ns);
+	v->is_reserved = server && server != &v->fixed;
 }
 
 static u64 tokens_left(const struct qos_vp *v)
@@ -65,6 +68,29 @@ void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns
 	x->awaited = true;
 	x->end_cpu_ns = cpu_ns + MIN(x->r_ns, tokens_left(v));
 	x->deadline_ns = due_ns + x->period.y_ns;
+}
+
+void qos_fill(struct sched *s, u64 now_ns)
+{
+	struct qos *q = s->policy_data;
+	struct qos_vp *v;
+
+	if (likely(now_ns < q->next_fill_ns))
+		return;
+	q->next_fill_ns = ~0ull;
+	list_for_each(v, &q->vps, node) {
+		u64 y_ns = v->e->reserve_period_ns;
+		if (!v->e->reserve_ns)
+			continue;
+		if (now_ns >= v->fixed.deadline_ns) {
+			v->fixed.active = true;
+			v->fixed.deadline_ns = (now_ns / y_ns + 1) * y_ns;
+			v->fixed.end_cpu_ns = qos_cpu(v->e, now_ns) + v->e->reserve_ns;
+			if (v->e->state == SCHED_READY)
+				qos_requeue(s, v->e, now_ns);
+		}
+		q->next_fill_ns = MIN(q->next_fill_ns, v->fixed.deadline_ns);
+	}
 }
 
 bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns)
@@ -229,6 +255,11 @@ static void measure_demand(struct qos_vp *v, u64 now_ns, u64 window_ns)
  * Max-min fair by weight: who needs less than its share leaves the rest to the others. A processor's
  * share is what it could claim at the final level, whether it does or not.
  */
+static u64 fixed_ppm(const struct qos_vp *v)
+{
+	return v->e->reserve_ns ? v->e->reserve_ns * PPM / v->e->reserve_period_ns : 0;
+}
+
 static void share_out(struct sched *s, struct qos *q)
 {
 	u64 room = s->workers * PPM, weights = 0;
@@ -255,7 +286,7 @@ static void share_out(struct sched *s, struct qos *q)
 		u64 demand = MIN(v->demand_ppm, PPM);
 		u64 share = weights ? room * v->e->weight / weights : demand + room;
 		share = MIN(MAX(share, v->satisfied ? demand : 0), PPM);
-		v->share_ppm = share;
+		v->share_ppm = MAX(share, fixed_ppm(v));
 	}
 }
 
@@ -265,7 +296,9 @@ static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now
 		struct qos_entity *x = &v->entity[i];
 		if (x->id == EVENT_NO_ID)
 			continue;
-		if (!x->job_open && period_is_silent(&x->period, now_ns)) {
+		/* it has stopped; or its whole processor has, in the middle of a job */
+		if ((!x->job_open || v->e->state == SCHED_BLOCKED) && period_is_silent(&x->period, now_ns)) {
+			x->job_open = false;
 			period_drop(&x->period);
 			x->rt = (struct realtime){0};
 			x->budget = (struct budget){0};

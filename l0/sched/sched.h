@@ -35,6 +35,7 @@ struct sched_vp {
 	u32 runq_at;	       /* ... and place there */
 	u32 vcpu_id;
 	u32 weight; /* share relative to the others, 1..10000; 1024 is the default */
+	u64 reserve_ns, reserve_period_ns; /* asked for by whoever started it; 0: nothing (qos only) */
 	enum sched_state state;
 	bool wake_pending; /* woken while still running */
 	s32 worker;	   /* where it runs, -1 when it does not */
@@ -46,6 +47,8 @@ struct sched_vp {
 	void *owner;
 };
 #define SCHED_WEIGHT_DEFAULT 1024u
+/* Of each worker, at most so much can be reserved. */
+#define SCHED_RESERVE_MAX_PPM 950000u
 
 struct sched_policy {
 	const char *name;

@@ -178,6 +178,7 @@ static void test_lab(void **state)
 	assert_int_equal(opts.machines[1].nsymbols, 1);
 	assert_int_equal(opts.clock, RUN_CLOCK_VIRTUAL);
 	assert_int_equal(opts.workers, 2);
+	assert_string_equal(opts.sched, "qos");
 	assert_false(opts.record);
 }
 
@@ -195,6 +196,16 @@ static void test_lab_errors(void **state)
 		"no equals sign\n",
 		"[machine A]\nimage = a.elf\nmemory = lots\n",
 		"[host]\nrecord = maybe\n",
+		"[host]\nworkers = -1\n",
+		"[host]\nfor = -10s\n",
+		"[machine A]\nimage = a.elf\nweight = 0\n",
+		"[machine A]\nimage = a.elf\nweight = 10001\n",
+		"[machine A]\nimage = a.elf\nreserve = 2ms\n",
+		"[machine A]\nimage = a.elf\nreserve = 11ms/10ms\n",
+		"[machine A]\nimage = a.elf\nreserve = -2ms/10ms\n",
+		"[host]\nsched = qos\n[machine A]\nimage = a.elf\nreserve = 6ms/10ms\n"
+		"[machine B]\nimage = a.elf\nreserve = 6ms/10ms\n",
+		"[host]\nsched = rr\n[machine A]\nimage = a.elf\nreserve = 2ms/10ms\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -1,0 +1,167 @@
+/* Every policy: random wake-ups, slices, stops and new machines leave its queues right. Seeds are fixed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "l0/arch/events.h"
+#include "l0/arch/vmexit.h"
+#include "l0/sched/sched.h"
+#include "trace/transition.h"
+
+#define N 24
+#define WORKERS 3
+#define STEPS 60000
+#define SEED 0x9e3779b97f4a7c15ull
+
+struct world {
+	struct sched s;
+	struct sched_vp e[N];
+	bool is_in[N];
+	u64 start_ns[WORKERS], slice_ns[WORKERS], now, seed;
+};
+
+static u64 next_random(struct world *w, u64 below)
+{
+	w->seed ^= w->seed << 13;
+	w->seed ^= w->seed >> 7;
+	w->seed ^= w->seed << 17;
+	return w->seed % below;
+}
+
+static void come(struct world *w, u32 i)
+{
+	w->e[i] = (struct sched_vp){.vcpu_id = i << 16, .weight = (u32)(1 + next_random(w, 4000))};
+	if (i % 5 == 0) {
+		w->e[i].reserve_ns = 500 * NS_PER_US;
+		w->e[i].reserve_period_ns = 10 * NS_PER_MS;
+	}
+	assert_int_equal(sched_add(&w->s, &w->e[i]), 0);
+	w->is_in[i] = true;
+}
+
+static void interrupt_is_due(struct world *w, u32 i)
+{
+	struct transition t = {.vtime_ns = w->now, .kind = TRANSITION_intr_due, .vcpu_id = i << 16, .level = 1};
+	struct ev_intr_due due = {.due_ns = w->now, .source = INTR_SOURCE_LAPIC_TIMER};
+
+	memcpy(t.p, &due, sizeof(due));
+	if (w->s.policy->transition)
+		sched_transition(&w->s, &t);
+}
+
+/* The guest on @worker takes an interrupt, or halts. */
+static void guest_acts(struct world *w, u32 worker, bool halts)
+{
+	struct sched_vp *e = w->s.running[worker];
+	struct transition t = {.vtime_ns = w->now, .vcpu_id = EVENT_ID_TRACKED | e->vcpu_id, .level = 2, .worker = (u16)worker};
+
+	if (halts) {
+		struct ev_vm_exit x = {.exit_reason = EXIT_REASON_HLT, .reflected = 1};
+		t.kind = TRANSITION_vm_exit;
+		memcpy(t.p, &x, sizeof(x));
+	} else {
+		struct ev_vm_entry x = {.intr_info = INTR_INFO_VALID | 32};
+		t.kind = TRANSITION_vm_entry;
+		memcpy(t.p, &x, sizeof(x));
+	}
+	if (w->s.policy->transition)
+		sched_transition(&w->s, &t);
+}
+
+static void leave(struct world *w, u32 worker, enum sched_put_reason why)
+{
+	sched_put(&w->s, worker, w->now, w->now - w->start_ns[worker], why);
+}
+
+static void take(struct world *w, u32 worker)
+{
+	struct sched_vp *e = sched_pick(&w->s, worker, w->now, &w->slice_ns[worker]);
+
+	w->start_ns[worker] = w->now;
+	if (!e) {
+		for (u32 i = 0; i < N; i++)
+			assert_false(w->is_in[i] && w->e[i].state == SCHED_READY);
+		return;
+	}
+	assert_true(w->is_in[e - w->e]);
+	assert_true(w->slice_ns[worker] > 0);
+}
+
+static void step(struct world *w)
+{
+	u32 i = (u32)next_random(w, N), worker = (u32)next_random(w, WORKERS);
+	struct sched_vp *running = w->s.running[worker];
+
+	w->now += next_random(w, 300 * NS_PER_US);
+	switch (next_random(w, 12)) {
+	case 0 ... 3:
+		if (!w->is_in[i])
+			break;
+		interrupt_is_due(w, i);
+		sched_wake(&w->s, &w->e[i], w->now, NULL);
+		break;
+	case 4: /* a machine stops or crashes, wherever it is */
+		if (!w->is_in[i] || next_random(w, 4))
+			break;
+		if (w->e[i].state == SCHED_RUNNING)
+			leave(w, (u32)w->e[i].worker, SCHED_PUT_GONE);
+		sched_remove(&w->s, &w->e[i]);
+		memset(&w->e[i], 0x5a, sizeof(w->e[i]));
+		w->is_in[i] = false;
+		break;
+	case 5:
+		if (!w->is_in[i])
+			come(w, i);
+		break;
+	case 6 ... 7:
+		if (running)
+			guest_acts(w, worker, next_random(w, 2));
+		break;
+	default:
+		if (running)
+			leave(w, worker, (enum sched_put_reason)next_random(w, 3));
+		else
+			take(w, worker);
+	}
+}
+
+static void nobody_is_left(struct world *w)
+{
+	for (u32 k = 0; k < WORKERS; k++)
+		if (w->s.running[k])
+			leave(w, k, SCHED_PUT_GONE);
+	for (u32 i = 0; i < N; i++)
+		if (w->is_in[i])
+			sched_remove(&w->s, &w->e[i]);
+	assert_int_equal(w->s.n_ready, 0);
+	assert_int_equal(w->s.n_entities, 0);
+	take(w, 0);
+	assert_null(w->s.running[0]);
+}
+
+static void queues_stay_right(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	for (u32 p = 0; sched_policies[p]; p++) {
+		const struct sched_config cfg = {.policy = sched_policies[p], .workers = WORKERS, .slice_ns = 3 * NS_PER_MS};
+		w = (struct world){.seed = SEED + p};
+		assert_int_equal(sched_init(&w.s, &cfg), 0);
+		for (u32 i = 0; i < N; i++)
+			come(&w, i);
+		for (u32 n = 0; n < STEPS; n++)
+			step(&w);
+		nobody_is_left(&w);
+		sched_fini(&w.s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(queues_stay_right)};
+
+	return cmocka_run_group_tests_name("sched_policies", tests, NULL, NULL);
+}
