@@ -7,7 +7,8 @@
  * calls it at VMPTRLD, VMCLEAR, VMWRITE and exits, the engine fills in field_writers for a VMWRITE
  * that does not exit. A machine has a fixed number of records; the one that was loaded longest ago
  * makes room. Any thread: one lock, held for a comparison of one region. Built -mgeneral-regs-only.
- * Cost: a VMWRITE 2 ns under the virtual clock, a VMPTRLD and the flush before it some 100 ns each.
+ * Cost: a VMWRITE reads the clock and stores three words, a VMPTRLD and the flush before it compare
+ * and copy one region each; lost in the noise of a run of the child VMM (docs/explain.md).
  */
 #ifndef SHADOW_VMCS_EXPLAIN_RECORD_H
 #define SHADOW_VMCS_EXPLAIN_RECORD_H
