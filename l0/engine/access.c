@@ -568,6 +568,8 @@ u64 vp_rflags(const struct vp *vp)
 void vp_set_rflags(struct vp *vp, u64 rflags)
 {
 	vp->cpu.rflags = rflags | RFLAGS_FIXED;
+	if (unlikely(vp->ev.held) && rflags & RFLAGS_IF)
+		event_release(vp);
 	vp->arith = arith_from_rflags(rflags);
 }
 

@@ -38,12 +38,32 @@ static bool exit_plain(struct vp *vp, u32 reason)
 	return true;
 }
 
+/*
+ * An interrupt or a window that waits for RFLAGS.IF would send every block here until then. So its
+ * attention bit is put aside, and comes back when IF becomes 1 or somebody else changes state or
+ * controls. An interrupt that is withdrawn meanwhile is found spurious when it is acknowledged.
+ */
+static void hold(struct vp *vp, u32 bits)
+{
+	vp->ev.held |= bits;
+	attn_clear(vp, bits);
+}
+
+void event_release(struct vp *vp)
+{
+	u32 bits = vp->ev.held;
+
+	vp->ev.held = 0;
+	attn_set(vp, bits);
+}
+
 /* --- state changed by somebody else ----------------------------------------------------------- */
 
 void event_state_changed(struct vp *vp)
 {
 	u32 set = 0;
 
+	event_release(vp);
 	vp->ev.step_armed = false;
 	vp->ev.shadow_armed = false;
 	vp->ev.intr_taken = false;
@@ -322,14 +342,19 @@ static enum found try_intr(struct vp *vp, u32 attn)
 		return NOTHING;
 	if (attn & VP_ATTN_INTR_WINDOW && open)
 		return found(exit_plain(vp, EXIT_REASON_INTERRUPT_WINDOW));
+	if (attn & VP_ATTN_INTR_WINDOW && !(vp->cpu.rflags & RFLAGS_IF))
+		hold(vp, VP_ATTN_INTR_WINDOW);
 	if (attn & VP_ATTN_VIRQ && open)
 		return found(take(vp, vapic_take(vp), INTR_TYPE_EXTERNAL));
 	if (!(attn & VP_ATTN_INTR))
 		return NOTHING;
 	if (ctl_pin(vp, PIN_EXTERNAL_INTERRUPT))
 		return interrupt_exit(vp);
-	if (!open)
+	if (!open) {
+		if (!(vp->cpu.rflags & RFLAGS_IF))
+			hold(vp, VP_ATTN_INTR);
 		return NOTHING;
+	}
 	/* one instruction of a handler runs before the next interrupt, so that a line that is
 	 * always on and gates that leave IF alone cannot keep the processor from ever going on */
 	if (vp->ev.intr_taken && !moved(vp)) {

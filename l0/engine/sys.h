@@ -45,6 +45,8 @@ void event_software_interrupt(struct vp *vp, const struct op *op, u32 vector, u3
  * remembered of the instruction stream before (TF sampled, shadow begun, MTF armed) is forgotten;
  * attention bits are set from vp->cpu and vp->ctl. */
 void event_state_changed(struct vp *vp);
+/* RFLAGS.IF became 1: what waited for it (ev.held) is pending again. */
+void event_release(struct vp *vp);
 /* INTO, BOUND and the like raise a trap or fault through vp_fault(); this is for #DB only: @bits in
  * the layout of DR6 go to DR6 at delivery, to the exit qualification at an exit. */
 _Noreturn void event_debug_fault(struct vp *vp, const struct op *op, u64 bits);

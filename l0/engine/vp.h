@@ -169,6 +169,7 @@ struct vp {
 		bool step_armed;	  /* TF was 1 before the instruction that runs now */
 		bool shadow_armed;	  /* a shadow or RF was there before it */
 		bool intr_taken;	  /* an interrupt was delivered just before it */
+		u32 held; /* VP_ATTN_* that wait for RFLAGS.IF, taken out of @attn: event_release() */
 		bool branched;		  /* the last single step was a taken branch */
 		bool mtf_armed,
 			mtf_due;     /* the instruction after VM entry runs; exit at the boundary */

@@ -76,6 +76,31 @@ static void mov_ss_shadow(void **state)
 	assert_int_equal(stack_at(0, 4), AT_CODE + 3);
 }
 
+GUEST(masked_loop, 32, "mov $50, %ecx; 1: dec %ecx; jnz 1b; pushf; orl $0x200, (%esp); popf; nop; hlt");
+
+/* What waits for IF does not ask for attention meanwhile, and is there when IF comes. */
+static void masked_interrupt_is_put_aside(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, masked_loop);
+	raise_irq(0x31);
+	sysfix_run(f, 20);
+	assert_int_equal(f->vp.attn & VP_ATTN_INTR, 0);
+	assert_int_equal(f->vp.ev.held, VP_ATTN_INTR);
+	sysfix_run(f, 200);
+	assert_int_equal(sysfix_handled(f), 0x31);
+	assert_int_equal(f->vp.ev.held, 0);
+	/* somebody who changes the state finds it too */
+	sysfix_protected(f, AT_CODE);
+	raise_irq(0x31);
+	sysfix_run(f, 20);
+	assert_int_equal(f->vp.ev.held, VP_ATTN_INTR);
+	REGS.rflags |= RFLAGS_IF;
+	engine_state_changed(&f->vp);
+	sysfix_run(f, 20);
+	assert_int_equal(sysfix_handled(f), 0x31);
+}
+
 static void interrupt_masked(void **state)
 {
 	sysfix_protected(f, AT_CODE);
@@ -374,6 +399,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(sti_shadow),
 		T(mov_ss_shadow),
+		T(masked_interrupt_is_put_aside),
 		T(interrupt_masked),
 		T(interrupt_wakes),
 		T(nmi_blocking),
