@@ -462,12 +462,18 @@ static int load_firmware(struct machine *m, char *line, size_t bytes)
 int machine_load_image(struct machine *m)
 {
 	char line[BOOT_ERR_BYTES];
+	struct boot_module modules[MACHINE_MAX_MODULES];
 	struct boot_request req = {
+		.modules = modules,
+		.nmodules = m->desc->nmodules,
+		.entry = m->desc->entry,
 		.image = m->desc->image,
 		.append = m->desc->append,
 		.initrd = m->desc->initrd,
 		.nvps = m->nvcpus,
 	};
+	for (u32 i = 0; i < req.nmodules; i++)
+		modules[i] = (struct boot_module){m->desc->module[i].path, m->desc->module[i].args};
 	int err = m->rom ? load_firmware(m, line, sizeof(line))
 			 : boot_load(m->mem, &req, &m->boot, line, sizeof(line));
 

@@ -10,6 +10,7 @@
 
 #include "l0/arch/ports.h"
 #include "l0/cmd/exit_codes.h"
+#include "l0/dev/absent.h"
 #include "l0/dev/board.h"
 #include "l0/dev/chardev.h"
 #include "l0/dev/deadline_port.h"
@@ -145,7 +146,7 @@ static int create_rom(struct machine *m, int *status)
 	char err[ROM_ERR_BYTES];
 
 	m->rom = rom_create(&m->bus, m->desc->image, err);
-	return m->rom ? 0 : usage_error(m, "firmware", err, status);
+	return m->rom ? absent_create(&m->bus) : usage_error(m, "firmware", err, status);
 }
 
 /* What the user chose, on the PCI bus in this order. */

@@ -227,6 +227,9 @@ static int load_image(struct boot_ctx *c)
 		if (!formats[i]->probe(&c->image))
 			continue;
 		c->out->kind = formats[i]->kind;
+		if (c->req->entry && c->out->kind != BOOT_BZIMAGE)
+			return boot_fail(c, c->image.path, -ENOEXEC, "is %s, whose entry cannot be chosen: that is for Linux bzImages",
+					 boot_kind_name(c->out->kind));
 		return formats[i]->load(c);
 	}
 	if (c->image.bytes >= 2 && c->image.data[0] == 0x1f && c->image.data[1] == 0x8b)

@@ -39,6 +39,7 @@ struct boot_request {
 	const char *initrd; /* or NULL; the first module for multiboot */
 	const struct boot_module *modules;
 	u32 nmodules;
+	u32 entry; /* of a Linux kernel: 16, 32 or 64 bits; 0: 64 where it has that, else 32 */
 	u32 nvps; /* processors that the firmware tables name; 0 counts as 1 */
 };
 
@@ -56,6 +57,9 @@ enum boot_kind {
 /* How the first processor starts. */
 struct boot_state {
 	enum boot_kind kind;
+	bool real_mode; /* at code_segment:rip with a stack at data_segment:rsp, which is in DS to SS too */
+	u16 code_segment, data_segment;
+	u64 rsp;
 	bool long_mode; /* 64-bit with paging on; else 32-bit protected mode, paging off */
 	u64 rip;
 	u64 rax, rbx, rsi, rdi;

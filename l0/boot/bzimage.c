@@ -1,10 +1,11 @@
 /*
  * bzimage.c - Linux kernels, by the 64-bit entry of the boot protocol where the kernel has one and
- * the 32-bit entry otherwise
+ * the 32-bit entry otherwise, or by the one that the user wants
  *
  * The protected-mode part goes to its preferred address (or to 1 MiB), the initial RAM disk as high
- * as the kernel allows, the zero page and the command line into the loader's area. Kernels that can
- * only be started in real mode, by calls of a BIOS, are refused.
+ * as the kernel allows, the zero page and the command line into the loader's area. At the 16-bit entry
+ * the kernel's own setup code makes the zero page (realmode.c). Kernels whose protected-mode part lies
+ * below 1 MiB are refused.
  * Source: Linux kernel, Documentation/arch/x86/boot.rst and zero-page.rst.
  */
 #include <errno.h>
@@ -30,6 +31,7 @@
 #define OFF_CODE32_START 0x214u
 #define OFF_RAMDISK 0x218u
 #define OFF_RAMDISK_BYTES 0x21cu
+#define OFF_HEAP_END 0x224u
 #define OFF_CMDLINE 0x228u
 #define OFF_INITRD_MAX 0x22cu
 #define OFF_ALIGNMENT 0x230u
@@ -45,6 +47,7 @@
 #define MAGIC_HDRS 0x53726448u
 #define BOOT_FLAG 0xaa55u
 #define LOADED_HIGH 0x01
+#define CAN_USE_HEAP 0x80
 #define XLF_KERNEL_64 0x0001
 #define LOADER_UNDEFINED 0xff
 #define ENTRY64_OFFSET 0x200u
@@ -125,6 +128,10 @@ static int place_kernel(struct boot_ctx *c, struct kernel *k)
 			k->address = ALIGN_UP(DEFAULT_ADDRESS, align);
 	}
 	k->entry64 = k->version >= 0x020c && (boot_file_u16(f, OFF_XLOADFLAGS) & XLF_KERNEL_64);
+	if (c->req->entry == 64 && !k->entry64)
+		return boot_fail(c, f->path, -ENOEXEC, "this kernel has no 64-bit entry");
+	if (c->req->entry)
+		k->entry64 = c->req->entry == 64;
 	return boot_place(c, f->path, "kernel", k->address, f->data + k->setup_bytes, k->bytes,
 			  k->room);
 }
@@ -197,6 +204,28 @@ static void fill_zero_page(struct boot_ctx *c, const struct kernel *k, u8 *zero_
 	}
 }
 
+/* The 16-bit entry: what the boot loader writes into the header, in the setup code's own copy. */
+static int load_setup(struct boot_ctx *c, const struct kernel *k)
+{
+	u8 *setup = malloc(k->setup_bytes);
+
+	if (!setup)
+		return boot_fail(c, c->image.path, -ENOMEM, "out of memory");
+	memcpy(setup, c->image.data, k->setup_bytes);
+	setup[OFF_LOADER_TYPE] = LOADER_UNDEFINED;
+	setup[OFF_LOADFLAGS] |= CAN_USE_HEAP;
+	nm_store16(setup + OFF_HEAP_END, boot_realmode_heap_end());
+	nm_store32(setup + OFF_CODE32_START, (u32)k->address);
+	int ret = put_cmdline(c, setup);
+
+	if (!ret)
+		ret = place_initrd(c, k, setup);
+	if (!ret)
+		ret = boot_realmode(c, setup, k->setup_bytes);
+	free(setup);
+	return ret;
+}
+
 static int load(struct boot_ctx *c)
 {
 	u8 zero_page[ZERO_PAGE_BYTES] = {0};
@@ -206,8 +235,10 @@ static int load(struct boot_ctx *c)
 
 	if (!ret)
 		ret = place_kernel(c, &k);
-	if (ret)
-		return ret;
+	if (!ret && c->req->nmodules)
+		ret = boot_fail(c, c->image.path, -ENOEXEC, "a Linux kernel takes no modules, only an initial RAM disk");
+	if (ret || c->req->entry == 16)
+		return ret ? ret : load_setup(c, &k);
 	fill_zero_page(c, &k, zero_page);
 	ret = boot_prepare(c, k.entry64);
 	if (!ret)

@@ -171,6 +171,15 @@ void boot_apply(const struct boot_state *b, struct cpu_state *cpu)
 		return;
 	}
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
+	if (b->real_mode) {
+		for (u32 s = SEG_ES; s <= SEG_GS; s++) {
+			cpu->seg[s].sel = s == SEG_CS ? b->code_segment : b->data_segment;
+			cpu->seg[s].base = (u64)cpu->seg[s].sel << 4;
+		}
+		cpu->gpr[RSP] = b->rsp;
+		cpu->rip = b->rip;
+		return;
+	}
 	cpu->gpr[RAX] = b->rax;
 	cpu->gpr[RBX] = b->rbx;
 	cpu->gpr[RSI] = b->rsi;

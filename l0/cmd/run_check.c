@@ -35,6 +35,11 @@ static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
 
 	if (!m->image)
 		return cmd_usage_error(cmd, "machine %s has no image", m->name);
+	if (m->is_firmware && (m->initrd || m->append || m->nmodules || m->entry))
+		return cmd_usage_error(cmd,
+				       "machine %s starts in its firmware, which loads what its disks have: no --initrd, --module, "
+				       "--append or --entry",
+				       m->name);
 	status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "image", m->image);
 	if (status == RUN_PARSE_OK && m->initrd)
 		status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "initrd", m->initrd);

@@ -16,6 +16,8 @@
 
 enum {
 	KEY_INITRD = CMD_KEY_LONG,
+	KEY_MODULE,
+	KEY_ENTRY,
 	KEY_CPU_MODEL,
 	KEY_WEIGHT,
 	KEY_RESERVE,
@@ -304,6 +306,33 @@ static bool add_cdrom(struct parse *p, struct machine_desc *m, const char *name,
 	return true;
 }
 
+static bool add_module(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	if (m->nmodules == MACHINE_MAX_MODULES)
+		return bad_value(p, name, "more than %d modules", MACHINE_MAX_MODULES);
+	char *path = strdup(lab_relative(p, value)); /* until the program ends */
+
+	if (!path)
+		return bad_value(p, name, "out of host memory");
+	char *gap = strchr(path, ' ');
+
+	if (gap)
+		*gap++ = 0;
+	m->module[m->nmodules++] = (struct machine_module){path, gap};
+	return path[0] || bad_value(p, name, "'%s' names no file", value);
+}
+
+static bool set_entry(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	static const char *const words[] = {"16", "32", "64"};
+	unsigned i;
+
+	if (!take_word(p, name, value, words, ARRAY_SIZE(words), &i))
+		return false;
+	m->entry = 16u << i;
+	return true;
+}
+
 static bool set_net(struct parse *p, struct machine_desc *m, const char *name, const char *value)
 {
 	char err[DEVICE_SPEC_ERR_BYTES];
@@ -362,6 +391,8 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 
 	switch (key) {
 	case KEY_INITRD: m->initrd = lab_relative(p, value); return true;
+	case KEY_MODULE: return add_module(p, m, name, value);
+	case KEY_ENTRY: return set_entry(p, m, name, value);
 	case 'a': m->append = value; return true;
 	case 'm': return take_memory(p, name, value, &m->memory_bytes);
 	case 'c': return take_unsigned(p, name, value, MACHINE_MAX_CPUS, &m->cpus);

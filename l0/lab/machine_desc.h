@@ -15,6 +15,7 @@
 #define MACHINE_MAX_DISKS 8
 #define MACHINE_MAX_IDE_DISKS 2 /* of those */
 #define MACHINE_MAX_CDROMS 2
+#define MACHINE_MAX_MODULES 16
 #define MACHINE_MAX_FORWARDS 16
 #define MACHINE_MAX_WEIGHT 10000
 #define MACHINE_MIN_MEMORY (1 * MIB)
@@ -25,6 +26,10 @@ struct machine_disk {
 	const char *path;
 	const char *serial; /* or NULL */
 	bool read_only, is_ide;
+};
+
+struct machine_module {
+	const char *path, *args; /* args: or NULL */
 };
 
 /* A port of the host's loopback that leads to one of the guest. */
@@ -44,6 +49,9 @@ struct machine_desc {
 	const char *image;	     /* ELF32/64, multiboot 1/2, PVH, bzImage; or firmware */
 	bool is_firmware;	     /* image is what the machine starts in at its reset vector */
 	const char *initrd;	     /* or NULL */
+	struct machine_module module[MACHINE_MAX_MODULES];
+	unsigned nmodules;
+	unsigned entry; /* 16, 32, 64; 0: the loader's choice */
 	const char *append;	     /* command line for the image; NULL: none */
 	const char *cpu_model;	     /* a name of cpu_models.def; NULL: the default */
 	const char *serial; /* file, "-" (terminal), "none"; NULL: the default of the run */

@@ -30,6 +30,7 @@ passes() { # WHAT OPTIONS…
 passes 'IDE disk' --disk "$work/cd.iso,ro,ide"
 passes 'virtio disk' --disk "$work/cd.iso,ro"
 passes CD --firmware "$bios" --cpus 2 --vga-dump "$work/screen" --cdrom "$work/cd.iso"
+grep -q 'nothing is there' "$work/err" && fail "firmware is reported: $(head -n 3 "$work/err")"
 grep -q 'menu of the CD' "$work/out" || fail 'GRUB says nothing on the serial port'
 grep -q 'menu of the CD' "$work/screen" || fail "the screen does not show it: $(cat "$work/screen")"
 

@@ -18,6 +18,13 @@ expect 'sixteen processors, two workers' 'processors: 16$'
 expect_no_warnings 'sixteen processors, two workers'
 echo 'ok linux/16-processors-2-workers'
 
+for e in 16 32; do
+	boot warn --entry $e </dev/null
+	expect "$e-bit entry" 'processors: 1$'
+	expect_no_warnings "$e-bit entry"
+	echo "ok linux/entry-$e"
+done
+
 # SeaBIOS boots GRUB from a CD, that boots the kernel, and its driver reads the CD and an IDE disk
 mkdir -p "$work/cd/boot/grub" "$work/root.cd/m"
 for m in scsi_common scsi_mod libata ata_piix cdrom sr_mod sd_mod crc64 crc64-rocksoft t10-pi isofs; do
