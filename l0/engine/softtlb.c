@@ -29,6 +29,42 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 		note_writable(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]));
 }
 
+/* ---- keys of what translated code remembers ---- */
+
+#define PAGE_KEY_AC 32u /* SMAP is overridden; lower bits are those of the alignment */
+#define PAGE_KEY_STEP 64u
+
+static void forget_keys(struct vp *vp)
+{
+	vp->page_floor = vp->page_last;
+	nm_zero(vp->page_linear, sizeof(vp->page_linear));
+	nm_zero(vp->page_host, sizeof(vp->page_host));
+}
+
+void softtlb_page_key(struct vp *vp)
+{
+	u16 *key = &vp->page_gen_key[vp->tlb_soft.gen];
+
+	if (unlikely(!vp->tier))
+		return;
+	if (*key <= vp->page_floor) {
+		if (vp->page_last + PAGE_KEY_STEP >= PAGE_SIZE) {
+			vp->tier->forget_pages(vp);
+			nm_zero(vp->page_gen_key, sizeof(vp->page_gen_key));
+			vp->page_last = 0;
+			forget_keys(vp);
+		}
+		vp->page_last += PAGE_KEY_STEP;
+		*key = (u16)vp->page_last;
+	}
+	vp->page_key = *key | (vp->mmu_mode == SOFTTLB_SUPERVISOR_AC ? PAGE_KEY_AC : 0);
+}
+
+static bool is_marked(const u64 *marks, u64 addr)
+{
+	return marks[addr >> (PAGE_SHIFT + 6) & 15] >> (addr >> PAGE_SHIFT & 63) & 1;
+}
+
 /* A generation that nothing is tagged with; what others tagged stays, to come back to. */
 static void begin_gen(struct vp *vp)
 {
@@ -41,7 +77,9 @@ static void begin_gen(struct vp *vp)
 		t->epoch++;
 	}
 	t->gen = t->last_gen;
+	vp->page_gen_key[t->gen] = 0;
 	vp_jump_key_update(vp);
+	softtlb_page_key(vp);
 }
 
 void softtlb_flush(struct vp *vp)
@@ -60,7 +98,11 @@ void softtlb_flush_page(struct vp *vp, u64 gva)
 		e->tag_w = 0;
 		e->tag_x = 0;
 	}
-	if (unlikely(vp->jump_pages[gva >> (PAGE_SHIFT + 6) & 15] >> (gva >> PAGE_SHIFT & 63) & 1)) {
+	if (unlikely(is_marked(vp->page_linear, gva))) {
+		forget_keys(vp);
+		softtlb_page_key(vp);
+	}
+	if (unlikely(is_marked(vp->jump_pages, gva))) {
 		nm_zero(vp->jump_pages, sizeof(vp->jump_pages));
 		vp->tlb_soft.pages++;
 		vp_jump_key_update(vp);
@@ -74,7 +116,12 @@ void softtlb_drop_writes_cb(void *owner, const u8 *hva)
 	u32 n = t->writable_count <= SOFTTLB_WRITABLE ? t->writable_count
 						      : SOFTTLB_MODES * SOFTTLB_ENTRIES;
 	bool listed = n == t->writable_count;
+	struct vp *vp = owner;
 
+	if (is_marked(vp->page_host, (u64)hva)) {
+		forget_keys(vp);
+		softtlb_page_key(vp);
+	}
 	t->writable_count = 0;
 	for (u32 i = 0; i < n; i++) {
 		u32 slot = listed ? t->writable[i] : i;
@@ -111,6 +158,7 @@ bool softtlb_return_cb(void *owner, u64 mark)
 	}
 	t->gen = mark & ~PAGE_MASK;
 	vp_jump_key_update(vp);
+	softtlb_page_key(vp);
 	return true;
 }
 

@@ -54,6 +54,9 @@ static __always_inline u8 *softtlb_exec(struct vp *vp, u64 gva)
 	return likely(e->tag_x == softtlb_tag(vp, gva, 1)) ? (u8 *)(gva + e->addend) : NULL;
 }
 
+/* vp->page_key after @vp's generation or mode changed. */
+void softtlb_page_key(struct vp *vp);
+
 /* Enter what vtlb_translate() found for the page of @gva into array @mode. Under armed debug
  * registers data accesses get no tag, so that every access is looked at. */
 void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl);

@@ -68,6 +68,7 @@ void vp_update_mode(struct vp *vp)
 					       : SOFTTLB_SUPERVISOR;
 	vp->tlb_e = vp->tlb_soft.e[vp->mmu_mode];
 	vp_jump_key_update(vp);
+	softtlb_page_key(vp);
 	if ((vp->mode & VP_MODE_SIZE) == VP_MODE_64) {
 		for (u32 i = 0; i < SEG_FS; i++)
 			vp->ea_base[i] = 0;

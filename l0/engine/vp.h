@@ -71,6 +71,7 @@ struct engine_tier {
 	void (*block_made)(struct vp *vp, struct block *b);
 	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
 	void (*code_changed)(struct vp *vp);  /* VP_ATTN_CODE; between blocks */
+	void (*forget_pages)(struct vp *vp);  /* what it remembered under any @page_key */
 };
 
 /*
@@ -198,6 +199,17 @@ struct vp {
 	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
 
 	struct softtlb tlb_soft;
+
+	/*
+	 * Translated code remembers the last page of each of its accesses, with @page_key, which changes
+	 * whenever the soft TLB forgets something (bits 11:5). Keys of generations that come back are good
+	 * again when they are above @page_floor. Bits by hashed linear and host page tell what is
+	 * remembered at all; the second for writing.
+	 */
+	u64 page_key;
+	u32 page_last, page_floor;
+	u64 page_linear[16], page_host[16];
+	u16 page_gen_key[PAGE_SIZE];
 
 	u64 jump_key, jump_keep; /* of @jumps; @jump_keep: the translator's, between two instructions */
 	u64 jump_pages[16];	 /* one bit for each page, hashed, that @jumps has targets in */

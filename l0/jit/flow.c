@@ -111,6 +111,7 @@ void jit_make_stubs(struct jit *j)
 	make_exit(&e, (u64)jit_edge_taken);
 	j->stub.refuse = stub_begin(&e, exec);
 	make_exit(&e, (u64)jit_refused);
+	jit_make_page_stubs(j, &e);
 }
 
 /* ---- records ---- */
@@ -120,7 +121,7 @@ static void *new_record(struct translation *t, u32 bytes)
 	struct jit *j = t->tier;
 	void *p = j->data + t->data_end;
 
-	if (t->data_end + bytes > j->data_bytes) {
+	if (t->data_end + bytes + t->pages_end > j->data_bytes) {
 		t->e.full = true;
 		return j->data + j->data_used;
 	}
@@ -145,6 +146,13 @@ void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *e
 	}
 	t->cold[t->n_cold++] = (struct cold){
 		.kind = (u8)kind, .k = (u8)k, .eax = t->in_eax || !t->in_host, .at = at, .edge = edge};
+}
+
+void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m)
+{
+	add_cold(t, COLD_PAGE, k, at, NULL);
+	if (!t->e.full)
+		t->cold[t->n_cold - 1].miss = m;
 }
 
 static void emit_lea_rip(struct translation *t, u32 reg, u64 to)
@@ -303,6 +311,7 @@ static void emit_one_cold(struct translation *t, u32 i)
 		emit_lea_rip(t, H_RDX, (u64)c.edge);
 		emit_to(&t->e, 0xe9, t->tier->stub.edge, t->exec);
 		break;
+	case COLD_PAGE: operand_miss(t, c.k, c.miss); break;
 	case COLD_REFUSE:
 		emit_lea_rip(t, H_RDX, site_of(t, 0));
 		emit_to(&t->e, 0xe9, t->tier->stub.refuse, t->exec);

@@ -87,10 +87,19 @@ static void cache_flushed(struct vp *vp)
 	if (j->used != JIT_STUBS)
 		j->reused = true;
 	j->used = JIT_STUBS;
-	j->data_used = 0;
+	j->data_used = j->pages_used = 0;
 	j->n_flushes++;
 	nm_zero(j->by_frame, sizeof(j->by_frame));
 	forget_jumps(vp);
+}
+
+static void forget_pages(struct vp *vp)
+{
+	struct jit *j = vp->tier_data;
+	struct jit_page *end = (struct jit_page *)(j->data + j->data_bytes);
+
+	for (u64 i = 1; i <= j->pages_used / sizeof(*end); i++)
+		end[-(s64)i].tag = 0;
 }
 
 /* ---- code that changed ---- */
@@ -163,7 +172,8 @@ void jit_refused(struct vp *vp, const struct jit_site *s, u64 left)
 }
 
 static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
-					    .cache_flushed = cache_flushed, .code_changed = code_changed};
+					    .cache_flushed = cache_flushed, .code_changed = code_changed,
+					    .forget_pages = forget_pages};
 
 /* Code, mapped twice, and the records right behind its executable mapping. */
 static int map_arena(struct jit *j)
@@ -228,6 +238,7 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 	code_cache_flush(vp);
 	vp->tier_data = j;
 	vp->tier = &jit_tier;
+	softtlb_flush(vp);
 	return 0;
 }
 

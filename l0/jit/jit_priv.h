@@ -10,8 +10,16 @@
 
 #define JIT_BLOCK_MAX_BYTES (48u * 1024)
 #define JIT_BLOCK_MAX_DATA (16u * 1024)
-#define JIT_STUBS 1024u /* bytes of shared code at the arena's start */
+#define JIT_STUBS 2048u /* bytes of shared code at the arena's start */
 #define JIT_FRAMES 1024u
+
+/* The last page of an access of translated code, good under one vp->page_key. */
+struct jit_page {
+	u64 tag;    /* linear page | key */
+	u64 addend; /* host address = linear + addend */
+	u64 last;   /* r15 when another page was seen */
+	u64 more;   /* bytes of the access - 1 */
+};
 
 /* An operation that a handler runs. */
 struct jit_site {
@@ -35,6 +43,7 @@ struct jit {
 	u8 *exec;  /* and executable; */
 	u8 *data;  /* records, right behind @exec */
 	u64 bytes, data_bytes, used, data_used;
+	u64 pages_used; /* struct jit_page grow down from the end of @data */
 	u32 heat, off;
 	bool reused; /* places hold older code: new code needs a serialising instruction */
 	u64 n_translated, n_flushes;
@@ -42,6 +51,7 @@ struct jit {
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
 	struct {
 		u64 site, store, load, edge, refuse; /* shared code, see flow.c */
+		u64 page_read, page_write;	     /* and operand.c */
 	} stub;
 };
 
@@ -51,6 +61,9 @@ enum jit_result { JIT_DONE, JIT_FULL, JIT_NEVER };
  * JIT_FULL: the arena has no room; JIT_NEVER: nothing to gain. */
 enum jit_result jit_translate(struct vp *vp, struct block *b);
 
+struct emit;
+/* The shared code of operand.c. */
+void jit_make_page_stubs(struct jit *j, struct emit *e);
 /* The shared code, at the start of an empty arena. */
 void jit_make_stubs(struct jit *j);
 

@@ -1,12 +1,11 @@
-/* Memory operands: the soft TLB inline, as softtlb.h has it. */
+/*
+ * Memory operands. Each access remembers the page that it went to last; another page is looked up in
+ * the soft TLB out of line.
+ */
 #include "l0/jit/translation.h"
 
-struct address {
-	u32 base, index; /* guest registers, OP_NO_REG: none */
-	u32 scale, asize;
-	u64 disp;
-	u32 seg; /* SEG_FS, SEG_GS: its base is added */
-};
+#define PAGE_OFTEN 64u /* instructions between two pages: it does not pay to remember them */
+#define CC_AE 3u
 
 static bool has_seg(const struct address *a)
 {
@@ -38,49 +37,176 @@ static void emit_address(struct translation *t, const struct address *a, bool ke
 		emit_rm(e, 8, 0x03, H_RDX, H_RDI, VP_OFF(ea_base) + 8 * (s32)a->seg);
 }
 
-/* After the compare, rcx: the entry. */
-static struct operand emit_host_address(struct translation *t, const struct address *a)
+/* ---- shared code ---- */
+
+/* ecx: linear address → rcx: its entry in the soft TLB. */
+static void emit_slot(struct emit *e)
 {
-	struct emit *e = &t->e;
-	s32 addend = (s32)__builtin_offsetof(struct softtlb_entry, addend);
-	bool fits = (u64)(s64)(s32)a->disp == a->disp;
-
-	if (a->asize == 8 && !has_seg(a) && a->index == OP_NO_REG && fits) {
-		emit_rm(e, 8, 0x8b, H_RDX, H_RCX, addend);
-		if (a->base == OP_NO_REG)
-			return (struct operand){H_RDX, -1, (s32)a->disp};
-		return (struct operand){H_RDX, (int)reg_in(t, a->base, H_RCX), (s32)a->disp};
-	}
-	emit_rm(e, 8, 0x8b, H_RCX, H_RCX, addend);
-	emit_address(t, a, true);
-	return (struct operand){H_RDX, H_RCX, 0};
-}
-
-static struct operand find(struct translation *t, u32 k, const struct address *a, u32 size, bool write)
-{
-	struct emit *e = &t->e;
-	s32 tag = write ? (s32)__builtin_offsetof(struct softtlb_entry, tag_w)
-			: (s32)__builtin_offsetof(struct softtlb_entry, tag_r);
-
 	BUILD_ASSERT(sizeof(struct softtlb_entry) == 32 && SOFTTLB_ENTRIES == 256);
-	want_eax(t);
-	t->in_host = false;
-	emit_address(t, a, false);
-	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
-	emit_n(e, 0x0ce9c148, 4); /* shr rcx, 12 */
+	emit_n(e, 0x0ce9c148, 4);	   /* shr rcx, 12 */
 	emit_rr(e, 4, 0x69, H_RCX, H_RCX); /* imul ecx, ecx, … */
 	emit_n(e, SOFTTLB_HASH, 4);
 	emit_n(e, 0x13e9c1, 3); /* shr ecx, 19 */
 	emit_rr(e, 4, 0x81, 4, H_RCX);
 	emit_n(e, 0x1fe0, 4); /* and ecx, … */
 	emit_rm(e, 8, 0x03, H_RCX, H_RDI, VP_OFF(tlb_e));
-	if (size > 1)
-		emit_rm(e, 8, 0x8d, H_RDX, H_RDX, (s32)size - 1);
+}
+
+static void emit_mark(struct emit *e, s32 marks)
+{
+	emit_n(e, 0x0ceac148, 4); /* shr rdx, 12 */
+	emit_rr(e, 4, 0x81, 4, H_RDX);
+	emit_n(e, 1023, 4);
+	emit_rm(e, 8, 0x0fab, H_RDX, H_RDI, marks); /* bts */
+}
+
+/* rdx: linear address, rcx: its entry, rsi (the guest's is on the stack): struct jit_page, which
+ * remembers it. rcx := addend. */
+static void make_page_stub(struct emit *e, bool write)
+{
+	emit1(e, 0x52); /* push rdx */
+	emit1(e, 0x52);
+	emit_mark(e, VP_OFF(page_linear));
+	emit_rm(e, 8, 0x8b, H_RCX, H_RCX, (s32)__builtin_offsetof(struct softtlb_entry, addend));
+	emit_rm(e, 8, 0x89, H_RCX, H_RSI, (s32)__builtin_offsetof(struct jit_page, addend));
+	emit1(e, 0x5a); /* pop rdx */
+	if (write) {
+		emit1(e, 0x52);
+		emit_rr(e, 8, 0x01, H_RCX, H_RDX);
+		emit_mark(e, VP_OFF(page_host));
+		emit1(e, 0x5a);
+	}
+	emit_n(e, 0xfffff000e28148, 7); /* and rdx, -4096 */
+	emit_rm(e, 8, 0x0b, H_RDX, H_RDI, VP_OFF(page_key));
+	emit_rm(e, 8, 0x89, H_RDX, H_RSI, (s32)__builtin_offsetof(struct jit_page, tag));
+	emit1(e, 0x5a); /* pop rdx */
+	emit1(e, 0xc3);
+}
+
+void jit_make_page_stubs(struct jit *j, struct emit *e)
+{
+	j->stub.page_read = (u64)j->exec + emit_pos(e);
+	make_page_stub(e, false);
+	j->stub.page_write = (u64)j->exec + emit_pos(e);
+	make_page_stub(e, true);
+}
+
+/* ---- inline ---- */
+
+static struct page_miss *new_miss(struct translation *t, const struct address *a, u32 size, bool write)
+{
+	struct jit *j = t->tier;
+	struct page_miss *m = &t->miss[t->n_miss];
+
+	if (t->n_miss + 1 == ARRAY_SIZE(t->miss) ||
+	    t->data_end + t->pages_end + sizeof(struct jit_page) > j->data_bytes) {
+		t->e.full = true;
+		m->page = (struct jit_page *)(j->data + j->data_bytes) - 1;
+		return m;
+	}
+	t->n_miss++;
+	t->pages_end += (u32)sizeof(struct jit_page);
+	*m = (struct page_miss){.a = *a, .write = write};
+	m->page = (struct jit_page *)(j->data + j->data_bytes - t->pages_end);
+	*m->page = (struct jit_page){.more = size - 1};
+	return m;
+}
+
+/* @reg: the address → is it aligned, and in the page that was seen last? Others are looked up. */
+static void emit_compare(struct translation *t, u32 k, u32 reg, struct page_miss *m)
+{
+	struct emit *e = &t->e;
+
+	emit_rr(e, 8, 0x81, 4, reg);
+	emit_n(e, 0xfffff000 | (u32)m->page->more, 4); /* and reg, … */
+	emit_rm(e, 8, 0x0b, reg, H_RDI, VP_OFF(page_key));
+	emit_rip(e, 8, 0x3b, reg, (u64)&m->page->tag, t->exec, 0);
+	add_cold_page(t, k, emit_jcc(e, CC_NE), m);
+}
+
+static struct operand find(struct translation *t, u32 k, const struct address *a, u32 size, bool write)
+{
+	struct emit *e = &t->e;
+	struct page_miss *m;
+	bool fits = (u64)(s64)(s32)a->disp == a->disp;
+
+	want_eax(t);
+	t->in_host = false;
+	m = new_miss(t, a, size, write);
+	if (a->asize == 8 && !has_seg(a) && a->index == OP_NO_REG && fits) {
+		int base = -1;
+
+		if (a->base != OP_NO_REG)
+			base = (int)reg_in(t, a->base, H_RCX);
+		if (base >= 0)
+			emit_lea(e, 8, H_RDX, base, -1, 1, (s32)a->disp);
+		else
+			emit_mov_imm(e, H_RDX, a->disp);
+		emit_compare(t, k, H_RDX, m);
+		emit_rip(e, 8, 0x8b, H_RDX, (u64)&m->page->addend, t->exec, 0);
+		m->back = emit_pos(e);
+		if (base == H_RCX) /* the way out of line has used it */
+			base = (int)reg_in(t, a->base, H_RCX);
+		return (struct operand){H_RDX, base, (s32)a->disp};
+	}
+	emit_address(t, a, false);
+	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
+	emit_compare(t, k, H_RCX, m);
+	emit_rip(e, 8, 0x03, H_RDX, (u64)&m->page->addend, t->exec, 0);
+	m->add = true;
+	m->back = emit_pos(e);
+	return (struct operand){H_RDX, -1, 0};
+}
+
+/*
+ * Another page: by the soft TLB. What changes pages often is not remembered, so that the branch that
+ * comes here is always taken.
+ */
+void operand_miss(struct translation *t, u32 k, const struct page_miss *m)
+{
+	struct emit *e = &t->e;
+	s32 addend = (s32)__builtin_offsetof(struct softtlb_entry, addend);
+	u32 remember;
+
+	t->in_eax = true;
+	if (!m->add)
+		emit_address(t, &m->a, false);
+	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
+	emit_slot(e);
+	if (m->page->more)
+		emit_rm(e, 8, 0x8d, H_RDX, H_RDX, (s32)m->page->more);
 	emit_n(e, 0xfffff000e28148, 7); /* and rdx, -4096 */
 	emit_rm(e, 8, 0x0b, H_RDX, H_RDI, VP_OFF(tlb_soft.gen));
-	emit_rm(e, 8, 0x3b, H_RDX, H_RCX, tag);
+	emit_rm(e, 8, 0x3b, H_RDX, H_RCX,
+		m->write ? (s32)__builtin_offsetof(struct softtlb_entry, tag_w)
+			 : (s32)__builtin_offsetof(struct softtlb_entry, tag_r));
 	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
-	return emit_host_address(t, a);
+	emit_rip(e, 8, 0x8b, H_RDX, (u64)&m->page->last, t->exec, 0);
+	emit_rip(e, 8, 0x89, H_COUNT, (u64)&m->page->last, t->exec, 0);
+	emit_rr(e, 8, 0x29, H_COUNT, H_RDX);
+	emit_rr(e, 8, 0x81, 7, H_RDX);
+	emit_n(e, PAGE_OFTEN, 4);
+	remember = emit_jcc(e, CC_AE);
+	if (m->add) {
+		emit_rm(e, 8, 0x8b, H_RCX, H_RCX, addend);
+		emit_address(t, &m->a, true);
+		emit_rr(e, 8, 0x01, H_RCX, H_RDX);
+	} else {
+		emit_rm(e, 8, 0x8b, H_RDX, H_RCX, addend);
+	}
+	emit_patch(e, emit_jmp(e), m->back);
+
+	emit_patch(e, remember, emit_pos(e));
+	emit_address(t, &m->a, true);
+	emit1(e, 0x56); /* push rsi */
+	emit_rip(e, 8, 0x8d, H_RSI, (u64)m->page, t->exec, 0);
+	emit_to(e, 0xe8, m->write ? t->tier->stub.page_write : t->tier->stub.page_read, t->exec);
+	emit1(e, 0x5e); /* pop rsi */
+	if (m->add)
+		emit_rr(e, 8, 0x01, H_RCX, H_RDX);
+	else
+		emit_rr(e, 8, 0x89, H_RCX, H_RDX);
+	emit_patch(e, emit_jmp(e), m->back);
 }
 
 struct operand operand_find(struct translation *t, u32 k, u32 size, bool write)

@@ -22,13 +22,27 @@
 #define CC_NE 5u
 #define CC_S 8u
 
-enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE };
+enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE };
 
 struct cold {
 	u8 kind, k;
 	bool eax; /* flags are in eax already, else in the host's */
 	u32 at;
 	struct jit_edge *edge;
+	struct page_miss *miss;
+};
+
+/* An access to another page than the last: out of line. */
+struct page_miss {
+	struct address {
+		u32 base, index; /* guest registers, OP_NO_REG: none */
+		u32 scale, asize;
+		u64 disp;
+		u32 seg; /* SEG_FS, SEG_GS: its base is added */
+	} a;
+	struct jit_page *page;
+	bool write, add; /* rdx is the address, or gets the addend alone */
+	u32 back;
 };
 
 struct translation {
@@ -37,7 +51,7 @@ struct translation {
 	struct jit *tier;
 	struct block *b;
 	u64 exec; /* address of e.base in the executable mapping */
-	u32 data_end;
+	u32 data_end, pages_end;
 	struct jit_op j[BLOCK_MAX_OPS];
 	op_fn handler[BLOCK_MAX_OPS + 1];
 	struct jit_site *site[BLOCK_MAX_OPS + 1];
@@ -48,6 +62,8 @@ struct translation {
 	bool entry[BLOCK_MAX_OPS + 2], entry_host[BLOCK_MAX_OPS], entry_eax[BLOCK_MAX_OPS];
 	u32 n_cold;
 	struct cold cold[COLD_MAX];
+	u32 n_miss;
+	struct page_miss miss[BLOCK_MAX_OPS * 2];
 };
 
 /* Where the host finds an operand: [base + index + disp]; index < 0: none. */
@@ -129,6 +145,8 @@ static inline void want_host(struct translation *t)
 struct operand operand_find(struct translation *t, u32 k, u32 size, bool write);
 /* The same for a stack access at guest register @r + @disp. */
 struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 size, bool write);
+/* The out-of-line part; its code fails to COLD_SITE of @k. */
+void operand_miss(struct translation *t, u32 k, const struct page_miss *m);
 /* Free rcx when the operand uses it. */
 void operand_free_rcx(struct translation *t, struct operand *m);
 
@@ -140,6 +158,7 @@ static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, 
 /* ---- flow.c ---- */
 
 void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *edge);
+void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m);
 /* An operation whose handler does it. */
 void flow_handler(struct translation *t, u32 k);
 /* The block's start: count. */
