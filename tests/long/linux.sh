@@ -25,13 +25,16 @@ for e in 16 32; do
 	echo "ok linux/entry-$e"
 done
 
+drivers='crct10dif_common crct10dif_generic crc-t10dif crc64 crc64_rocksoft_generic crc64-rocksoft t10-pi
+	scsi_common scsi_mod libata ata_piix cdrom sr_mod sd_mod isofs'
 # SeaBIOS boots GRUB from a CD, that boots the kernel, and its driver reads the CD and an IDE disk
 mkdir -p "$work/cd/boot/grub" "$work/root.cd/m"
-for m in scsi_common scsi_mod libata ata_piix cdrom sr_mod sd_mod crc64 crc64-rocksoft t10-pi isofs; do
+for m in $drivers; do
 	[ -z "$(module $m)" ] || cp "$(module $m)" "$work/root.cd/m/"
 done
-initrd cd <<'S'
-load crc64 crc64-rocksoft t10-pi scsi_common scsi_mod libata ata_piix cdrom sr_mod sd_mod isofs
+{
+	echo load $drivers
+	cat <<'S'
 until [ -e /dev/sr0 ] && [ -e /dev/sda ]; do sleep 0.1; done
 mount -t iso9660 /dev/sr0 /mnt
 echo "kernel: $(md5sum </mnt/boot/vmlinuz)"
@@ -40,6 +43,7 @@ dd if=/mnt/boot/vmlinuz of=/dev/sda bs=64k count=16 conv=fsync
 dmesg -r | grep '^<[0-4]>'
 poweroff -f
 S
+} | initrd cd
 cp "$vmlinuz" "$work/cd/boot/vmlinuz"
 cp "$work/cd.gz" "$work/cd/boot/initrd.gz"
 printf 'linux /boot/vmlinuz console=ttyS0\ninitrd /boot/initrd.gz\nboot\n' >"$work/cd/boot/grub/grub.cfg"
@@ -56,6 +60,7 @@ expect_no_warnings 'SeaBIOS and a GRUB CD' 'BMDMA: BAR4 is zero'
 cmp -s -n 1048576 "$work/disk" "$vmlinuz" || fail 'what Linux wrote to the IDE disk is not there'
 echo 'ok linux/seabios-grub-cd'
 
+cp "$work/warn.gz" "$work/cd/boot/initrd.gz"
 sed -e 's/^linux/linux16/' -e 's/^initrd/initrd16/' -i "$work/cd/boot/grub/grub.cfg"
 grub-mkrescue -o "$work/cd.iso" "$work/cd" >"$work/out.txt" 2>&1 || fail 'grub-mkrescue'
 timeout 100 "$nestor" run --memory 512M --disk "$work/cd.iso,ro" >"$work/out" 2>"$work/err" </dev/null

@@ -31,7 +31,7 @@ unpacked() {
 # The package that the metapackage $flavour stands for, from the cache or as apt knows it.
 kernel_package() {
 	local suffix=${flavour#linux-image-} found
-	found=$(find "$cache" -maxdepth 1 -name "linux-image-[0-9]*-${suffix}_*.deb" -printf '%f\n' | sort -V | tail -n 1)
+	found=$(find "$cache" -maxdepth 1 -regex ".*/linux-image-[0-9.]*-[0-9]*-${suffix}_.*\.deb" -printf '%f\n' | sort -V | tail -n 1)
 	if [ -n "$found" ]; then
 		echo "${found%%_*}"
 		return
