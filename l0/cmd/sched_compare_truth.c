@@ -26,6 +26,11 @@ static bool starts(const char *s, const char *with)
 	return !strncmp(s, with, strlen(with));
 }
 
+static bool is_periodic(const char *word)
+{
+	return starts(word, GUEST "rt") || starts(word, GUEST "mixed");
+}
+
 /* The guest's own phase, if it states one in its @word of @n bytes, in us. */
 static u64 own_phase_us(const char *word, size_t n)
 {
@@ -45,7 +50,7 @@ const char *truth_shift(const char *append, u64 phase_us)
 	while (*append) {
 		size_t word = strcspn(append, " \t");
 		to += snprintf(to, room - (size_t)(to - out), "%.*s", (int)word, append);
-		if (starts(append, GUEST "rt"))
+		if (is_periodic(append))
 			to += snprintf(to, room - (size_t)(to - out), ",phase=%luus",
 				       own_phase_us(append, word) + phase_us);
 		append += word;
@@ -91,11 +96,11 @@ void truth_read(const char *append, struct run_report_machine *m)
 		size_t word = strcspn(at, " \t");
 		if (starts(at, GUEST)) {
 			struct run_report_guest *g = &m->guest[n++];
-			if (starts(at, GUEST "rt")) {
+			if (is_periodic(at)) {
 				g->nparts = 1;
 				g->part[0].y_ns = 10 * NS_PER_MS;
 				g->part[0].work_ns = 2 * NS_PER_MS;
-				read_options(at + strlen(GUEST "rt"), at + word, g);
+				read_options(at + strcspn(at, ", \t"), at + word, g);
 			}
 		}
 		at += word;

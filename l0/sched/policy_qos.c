@@ -198,5 +198,5 @@ const struct sched_policy sched_policy_qos = {
 	.preempts = qos_preempts,
 	.transition = qos_transition,
 	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |
-		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt),
+		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch),
 };

@@ -41,6 +41,8 @@ struct qos_entity {
 	u64 alone_ns;  /* mean CPU time of a job without that: what the entity adds to its siblings */
 	u64 own_ns;    /* time in the guest itself during the open job */
 	u64 work_ns;   /* the same of finished jobs, smoothed; 0: none yet */
+	/* processes inside: one came in since the claim; an interrupt came since */
+	bool has_switched, was_interrupted;
 	/* its reservation */
 	u64 r_ns; /* 0: none */
 	bool active, extended, used_up;

@@ -150,6 +150,8 @@ static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 n
 	x->job_cpu_ns = a ? a->cpu_ns : cpu_ns;
 	x->shared_ns = 0;
 	x->own_ns = 0;
+	x->has_switched = false;
+	x->was_interrupted = true;
 	x->claim_ns = now_ns;
 	x->awaited = false;
 	if (a)
@@ -263,6 +265,30 @@ static s32 on_halt(struct sched *s, const struct transition *t)
 	return x ? job_finished(s, v, x, t->vtime_ns) : -1;
 }
 
+/*
+ * A guest that never halts may hold a real-time process beside others. The interrupt brings it in (CR3),
+ * and it is done when it goes without another interrupt since it came: taken away is not finished.
+ */
+static s32 on_process(struct sched *s, const struct transition *t)
+{
+	struct qos_vp *v = t->level >= 2 ? vp_running(s, t) : NULL;
+	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
+
+	if (!x || !x->job_open)
+		return -1;
+	if (x->has_switched && !x->was_interrupted) {
+		u64 now_ns = t->vtime_ns, cpu_ns = qos_cpu(v->e, now_ns);
+		if (v->entered_cpu_ns <= cpu_ns) {
+			x->own_ns += cpu_ns - v->entered_cpu_ns;
+			v->entered_cpu_ns = cpu_ns;
+		}
+		return job_finished(s, v, x, now_ns);
+	}
+	x->has_switched = true;
+	x->was_interrupted = false;
+	return -1;
+}
+
 static s32 on_due(struct sched *s, const struct transition *t)
 {
 	const struct ev_intr_due *d = transition_payload(t, intr_due);
@@ -278,6 +304,7 @@ s32 qos_transition(struct sched *s, const struct transition *t)
 	case TRANSITION_vm_exit: return on_exit(s, t);
 	case TRANSITION_intr_due: return on_due(s, t);
 	case TRANSITION_intr_injected: return on_injected(s, t);
+	case TRANSITION_process_switch: return on_process(s, t);
 	case TRANSITION_halt: return on_halt(s, t);
 	default: return -1;
 	}

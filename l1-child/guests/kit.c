@@ -31,6 +31,28 @@ struct tss64 {
 
 extern const u8 kit_stubs[KIT_VECTORS][16];
 void kit_load_segments(void);
+#define REPORT_EVERY 100 /* jobs */
+
+void kit_job_over(struct guest_shared *s, u64 now, u64 deadline)
+{
+	u64 late = now - deadline;
+	u32 late_us;
+	bool missed = now > deadline;
+
+	s->jobs++;
+	if (missed) {
+		s->misses++;
+		late_us = late >> 32 ? ~0u : mul_div32((u32)late, 1000, s->tsc_khz);
+		if (late_us > s->late_us)
+			s->late_us = late_us;
+	}
+	if (!missed && s->jobs % REPORT_EVERY)
+		return;
+	kit_report(DEADLINE_KIND_MISSES, s->misses);
+	kit_report(DEADLINE_KIND_JOBS, s->jobs);
+	kit_report(DEADLINE_KIND_LATE_US, s->late_us);
+}
+
 void kit_main(struct guest_shared *s) __attribute__((noreturn));
 void kit_trap(struct kit_frame *f);
 

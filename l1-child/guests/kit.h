@@ -65,6 +65,9 @@ u32 kit_loops(const struct kit_rate *r, u32 tsc);
 /* Pseudo-random, never 0 from a state that is not 0. */
 u32 kit_random(u32 *state);
 
+/* A job of a real-time guest is over, at now: counts, and reports every hundredth and each miss. */
+void kit_job_over(struct guest_shared *s, u64 now, u64 deadline);
+
 /* A count for the trace: DEADLINE_KIND_* of l0/arch/ports.h. */
 void kit_report(u32 kind, u32 count);
 

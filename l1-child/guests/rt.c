@@ -3,12 +3,9 @@
  * period after the tick. A job whose deadline passed before it starts is skipped and counts as
  * missed. Counts go to the deadline port; its scheduler never sees them.
  */
-#include "l0/arch/ports.h"
 #include "l1-child/guests/kit.h"
 #include "l1-child/lib/cpu.h"
 #include "l1-child/lib/str.h"
-
-#define REPORT_EVERY 100 /* jobs */
 
 struct rt {
 	struct guest_shared *s;
@@ -20,32 +17,6 @@ struct rt {
 	u32 next_change;
 	u32 random;
 };
-
-static void report(struct guest_shared *s)
-{
-	kit_report(DEADLINE_KIND_MISSES, s->misses);
-	kit_report(DEADLINE_KIND_JOBS, s->jobs);
-	kit_report(DEADLINE_KIND_LATE_US, s->late_us);
-}
-
-/* A job is over, at now. */
-static void account(struct rt *r, u64 now, u64 deadline)
-{
-	struct guest_shared *s = r->s;
-	u64 late = now - deadline;
-	u32 late_us;
-	bool missed = now > deadline;
-
-	s->jobs++;
-	if (missed) {
-		s->misses++;
-		late_us = late >> 32 ? ~0u : mul_div32((u32)late, 1000, s->tsc_khz);
-		if (late_us > s->late_us)
-			s->late_us = late_us;
-	}
-	if (missed || s->jobs % REPORT_EVERY == 0)
-		report(s);
-}
 
 static u32 job_loops(struct rt *r)
 {
@@ -71,7 +42,7 @@ static void one_job(struct rt *r)
 	deadline = r->s->due_tsc[r->seen % GUEST_TICKS_KEPT] + r->period_tsc;
 	if (cpu_tsc() < deadline)
 		kit_work(job_loops(r));
-	account(r, cpu_tsc(), deadline);
+	kit_job_over(r->s, cpu_tsc(), deadline);
 }
 
 /* Follows the schedule of changes; returns false while the guest has nothing to do. */

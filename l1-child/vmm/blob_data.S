@@ -27,6 +27,7 @@ blob_table:
 	blob	crash, 64
 	blob	crash, 32
 	blob	procs, 64
+	blob	mixed, 64
 	blob	cpuid, 64
 	blob	vmcall, 64
 	.section .rodata.blobs, "a"

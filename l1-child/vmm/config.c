@@ -115,6 +115,7 @@ static bool parse_switch(struct word key, struct word w)
 
 static const char *const sched_names[] = {"prio", "wake-first", "strict"};
 static const char *const timer_names[] = {"lapic", "pit"};
+static const char *const order_names[] = {"fifo", "rr"};
 static const char *const ept_names[] = {"2m", "4k", "lazy"};
 
 const char *config_sched_name(enum sched_kind k)
@@ -146,6 +147,7 @@ static const struct guest_config kinds[] = {
 	{.kind = "batch"},
 	{.kind = "idle", .period_ns = 50 * NS_PER_MS, .work_ns = 20 * NS_PER_US, .bits = 32},
 	{.kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3},
+	{.kind = "mixed", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS},
 	{.kind = "spin"},
 	{.kind = "crash"},
 };
@@ -182,6 +184,8 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 		parse_change(g, key, v);
 	else if (word_is(key, "n"))
 		g->processes = (u32)parse_number(key, v, plain_units, 16);
+	else if (word_is(key, "order"))
+		g->round_robin = parse_choice(key, v, order_names, ARRAY_SIZE(order_names)) != 0;
 	else if (word_is(key, "mem"))
 		g->ram_bytes = parse_number(key, v, size_units, GIB);
 	else if (word_is(key, "bits"))
@@ -191,8 +195,8 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 	else if (word_is(key, "name"))
 		word_copy(v, g->name, sizeof(g->name));
 	else
-		con_die("guest option '%s' is unknown (period work jitter phase vary change n mem "
-			"bits prio name)",
+		con_die("guest option '%s' is unknown (period work jitter phase vary change n order "
+			"mem bits prio name)",
 			word_text(key));
 }
 
@@ -236,7 +240,7 @@ static void parse_guest(struct config *c, struct word w)
 	for (i = 0; i < ARRAY_SIZE(kinds) && !word_is(kind, kinds[i].kind); i++)
 		;
 	if (i == ARRAY_SIZE(kinds))
-		con_die("guest kind '%s' is unknown (rt batch idle procs spin crash)",
+		con_die("guest kind '%s' is unknown (rt batch idle procs mixed spin crash)",
 			word_text(kind));
 	*g = kinds[i];
 	if (!g->bits)

@@ -133,6 +133,7 @@ CHECKS = {
     "lab2": lab2, "lab2-period": lab2, "lab2-wake-first": lab2, "lab2-strict": lab2,
     "lab3a": lab3a, "lab3b": all_meet, "lab3b-jitter": all_meet,
     "lab4": lab4, "lab4:overload": lab4_overload,
+    "lab5": lab1,
     "lab7-spin": lab7, "lab7-tick": lab7, "lab7-flood": lab7, "lab7-mimic4": lab7, "lab7-mimic6": lab7,
     "lab7-bait": lab7, "lab7-halt": lab7, "lab7-yield": lab7,
 }
@@ -146,7 +147,7 @@ STOPS = """
 image = {image}
 append = sched=prio run=3s guest=rt,period=7ms,work=1.2ms guest=batch
 """
-NEED_RR = {"lab1", "lab1-wake-first", "lab1-strict"}
+NEED_RR = {"lab1", "lab5", "lab1-wake-first", "lab1-strict"}
 
 
 def run(nestor, path, policies, length):
