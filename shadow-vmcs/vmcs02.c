@@ -47,6 +47,7 @@ void vmcs02_merge_controls(struct vmx_controls *ctl, const struct vmcs12 *v, con
 		ctl->vmwrite_bitmap = mem_ram_hva(m, v->vmwrite_bitmap, PAGE_SIZE);
 		if (v->vmcs_link_pointer != VMX_NO_POINTER)
 			ctl->shadow_vmcs = mem_ram_hva(m, v->vmcs_link_pointer, PAGE_SIZE);
+		ctl->shadow_vmcs_gpa = v->vmcs_link_pointer;
 	}
 	ctl->tsc_offset = proc & PROC_TSC_OFFSETTING ? v->tsc_offset : 0;
 	ctl->tsc_multiplier = proc2 & PROC2_TSC_SCALING ? v->tsc_multiplier : 1ull << 48;

@@ -31,6 +31,9 @@ struct vmx_controls {
 	const u8 *vmread_bitmap;  /* "VMCS shadowing": NULL = every VMREAD exits */
 	const u8 *vmwrite_bitmap;
 	void *shadow_vmcs;	  /* plain layout of the VMCS behind the link pointer, or NULL */
+	u64 shadow_vmcs_gpa;	  /* where that is, in a guest of L1's */
+	u32 vmcs_needs;		  /* bit n: fields that need enum vmx_need n exist there */
+	u32 *insn_error;	  /* VM-instruction error of the current VMCS: a guest's VMfailValid */
 	u32 *shadow_dirty;	  /* vmcs01: VMWRITE there adds the field's VMCS12_DIRTY_* group, or NULL */
 	struct vmcs_writer *field_writers; /* vmcs01: by field number; who wrote, or NULL: not kept */
 	u64 tsc_offset;

@@ -269,6 +269,12 @@ static enum found try_vapic(struct vp *vp, u32 attn)
 	return vapic_boundary(vp) ? EXITED : NOTHING;
 }
 
+static bool trap_pending(const struct vp *vp)
+{
+	return (vp->cpu.pending_dbg & (PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | DR6_BT)) &&
+	       !(vp->cpu.interruptibility & INTERRUPTIBILITY_MOV_SS);
+}
+
 static enum found try_debug(struct vp *vp)
 {
 	u64 pending = vp->cpu.pending_dbg;
@@ -279,8 +285,7 @@ static enum found try_debug(struct vp *vp)
 			attn_clear(vp, VP_ATTN_MTF);
 		return found(exit_plain(vp, EXIT_REASON_MONITOR_TRAP_FLAG));
 	}
-	if (!(pending & (PENDING_DBG_BS | PENDING_DBG_ENABLED_BP | DR6_BT)) ||
-	    (vp->cpu.interruptibility & INTERRUPTIBILITY_MOV_SS))
+	if (!trap_pending(vp))
 		return NOTHING;
 	vp->cpu.pending_dbg = 0;
 	return found(debug_exception(vp, pending & (PENDING_DBG_B | PENDING_DBG_BS | DR6_BT)));
@@ -397,6 +402,19 @@ static enum found try_all(struct vp *vp, u32 attn)
 	if (!f)
 		f = try_code_breakpoint(vp, attn);
 	return f;
+}
+
+/* SDM 3C "Other Causes of VM Exits": the VMX-preemption timer comes after these. */
+bool engine_trap_due(struct vp *vp)
+{
+	u32 attn = vp->attn;
+
+	if (attn & (VP_ATTN_INJECT | VP_ATTN_VAPIC))
+		return true;
+	if (!(attn & (VP_ATTN_STEP | VP_ATTN_MTF)))
+		return false;
+	step_over(vp);
+	return vp->ev.mtf_due || trap_pending(vp);
 }
 
 bool event_boundary(struct vp *vp, bool *stop_request)

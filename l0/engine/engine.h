@@ -39,6 +39,11 @@ enum engine_stop engine_run(struct vp *vp, u64 until);
  */
 void engine_state_changed(struct vp *vp);
 
+/* Is something due that comes before all else at this instruction boundary, the VMX-preemption timer
+ * included: the injection of an entry, a trap of the last instruction? engine_run() sees to it even
+ * when it is to run no instruction. */
+bool engine_trap_due(struct vp *vp);
+
 /* Skip the instruction that exited: RIP += length (wrapped by mode), shadows cleared, count + 1,
  * single-step trap pending when TF. */
 void engine_skip(struct vp *vp, u32 insn_len);

@@ -290,10 +290,9 @@ static enum engine_stop run(struct vp *vp)
 				vp->tier->code_changed(vp);
 			attn = load_attn(vp);
 		}
-		/* What an entry injects, what the last instruction wrote to a virtual APIC and
-		 * whether it is halted do not wait for an instruction. */
-		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE &&
-		    !(attn & (VP_ATTN_INJECT | VP_ATTN_VAPIC)))
+		/* What an entry injects, what belongs to the last instruction (traps, a write to a
+		 * virtual APIC) and whether it is halted do not wait for an instruction. */
+		if (unlikely(due) && vp->cpu.activity == ACTIVITY_ACTIVE && !engine_trap_due(vp))
 			return finish(vp, ENGINE_STOP_COUNT);
 		if (unlikely(attn)) {
 			bool stop = false;

@@ -76,6 +76,14 @@ void op_vmfunc(struct vp *vp, const struct op *op)
 /* What becomes of a VMREAD or VMWRITE. */
 enum shadow_answer { SHADOW_EXITS, SHADOW_SERVES, SHADOW_NO_VMCS, SHADOW_NO_FIELD };
 
+/* In L1's own VMCS: what does not exist has its bit set in the bitmap. */
+static bool field_exists(const struct vp *vp, u32 field)
+{
+	u32 need = vmcs12_need[VMCS12_KEY(field)];
+
+	return need != NEED_NEVER && (!vp->in_l2 || (vp->ctl.vmcs_needs >> need & 1));
+}
+
 /* A guest whose bitmap is clear gets its answer from the shadow VMCS, a failure too. L1 has one as
  * well: L0 lets it read and write its current VMCS without an exit; what is unusual exits, l0/exit
  * knows what it means. */
@@ -90,7 +98,7 @@ static enum shadow_answer shadow_asks(const struct vp *vp, u64 encoding, bool wr
 		return SHADOW_EXITS;
 	if (!vp->ctl.shadow_vmcs)
 		return vp->in_l2 ? SHADOW_NO_VMCS : SHADOW_EXITS;
-	if (!vmcs12_offset_of(field) || vmcs12_need[VMCS12_KEY((u32)field)] == NEED_NEVER ||
+	if (!vmcs12_offset_of(field) || !field_exists(vp, (u32)field) ||
 	    (field != encoding && VMCS_ENCODING_WIDTH(field) != VMCS_WIDTH_64))
 		return vp->in_l2 ? SHADOW_NO_FIELD : SHADOW_EXITS;
 	if (write && !vp->in_l2 && VMCS_ENCODING_CLASS(encoding) == VMCS_CLASS_RO)
@@ -156,6 +164,10 @@ static void shadow_write(struct vp *vp, const struct op *op, u32 encoding)
 		nm_store32(p, (u32)val);
 	else
 		nm_store64(p, val);
+	if (vp->in_l2) /* in the guest's memory */
+		mem_note_write(vp->mem,
+			       vp->ctl.shadow_vmcs_gpa + (u64)(p - (u8 *)vp->ctl.shadow_vmcs),
+			       bytes);
 }
 
 /* 0F 78 VMREAD r/m, reg; 0F 79 VMWRITE reg, r/m: the encoding is in ModRM.reg. */
@@ -180,8 +192,8 @@ void op_vmread_vmwrite(struct vp *vp, const struct op *op)
 		return;
 	}
 	if (answer == SHADOW_NO_FIELD) {
-		((struct vmcs12 *)vp->ctl.shadow_vmcs)->vm_instruction_error =
-			VMXERR_UNSUPPORTED_COMPONENT;
+		if (vp->ctl.insn_error)
+			*vp->ctl.insn_error = VMXERR_UNSUPPORTED_COMPONENT;
 		sys_arith_flags(vp, RFLAGS_ZF); /* VMfailValid */
 		return;
 	}

@@ -44,8 +44,8 @@ enum exit_action vmx_fail_valid(struct vp *vp, struct nvmx *nv, u32 error, u64 o
 	nv->count.insn_failures++;
 	nv->last_error = error;
 	exit_emit(vp, nv, false);
-	VP_TRANSITION(vp, vm_insn_fail, .insn = vp->exit.reason, .error = error,
-		      .operand = operand, .guest_rip = vp->cpu.rip);
+	VP_TRANSITION(vp, vm_insn_fail, .insn = vp->exit.reason, .error = error, .operand = operand,
+		      .guest_rip = vp->cpu.rip);
 	if (nv->records)
 		record_insn_failure(vp, nv, error, operand);
 	nv->vmcs12.vm_instruction_error = error;
@@ -156,8 +156,7 @@ static void timer_stop(struct vp *vp, struct nvmx *nv)
 enum exit_action nested_preemption_expired(struct vp *vp, struct nvmx *nv)
 {
 	/* an event that the entry injects is delivered before the timer is looked at */
-	if (!vp->in_l2 || vp->ops->tsc(vp) < nv->preemption_deadline ||
-	    (__atomic_load_n(&vp->attn, __ATOMIC_RELAXED) & VP_ATTN_INJECT) ||
+	if (!vp->in_l2 || vp->ops->tsc(vp) < nv->preemption_deadline || engine_trap_due(vp) ||
 	    vp->cpu.activity == ACTIVITY_WAIT_SIPI)
 		return EXIT_ACTION_RUN;
 	nm_zero(&vp->exit, sizeof(vp->exit));
@@ -167,6 +166,16 @@ enum exit_action nested_preemption_expired(struct vp *vp, struct nvmx *nv)
 
 /* --- entering -----------------------------------------------------------------------------------
  */
+
+/* SDM 3C "VMX Aborts": the cause goes into the VMCS region in memory, the processor shuts down. */
+static enum exit_action vmx_abort(struct vp *vp, struct nvmx *nv, u32 cause, const char *text)
+{
+	nv->vmcs12.abort_indicator = cause;
+	(void)mem_write(vp->mem, nv->current_vmptr + offsetof(struct vmcs12, abort_indicator),
+			&cause, sizeof(cause));
+	vp->cpu.activity = ACTIVITY_SHUTDOWN;
+	return exit_stop(vp, nv, STOP_UNSUPPORTED, text);
+}
 
 /* Back to L1's world: host state, vmcs01, lists of the exit. Shared by exits and failed entries. */
 static enum exit_action return_to_l1(struct vp *vp, struct nvmx *nv, bool nmi_exit)
@@ -184,10 +193,11 @@ static enum exit_action return_to_l1(struct vp *vp, struct nvmx *nv, bool nmi_ex
 	if (no_vpid)
 		vtlb_flush_vpid(&vp->tlb, 0);
 	if (unlikely(vmcs02_is_pae(&vp->cpu)) && engine_load_pdptes(vp))
-		return exit_stop(vp, nv, STOP_UNSUPPORTED, "VMX abort: PDPTEs of the host");
+		return vmx_abort(vp, nv, VMX_ABORT_LOAD_PDPTE, "VMX abort: PDPTEs of the host");
 	if (unlikely(v->vm_exit_msr_load_count) &&
 	    msr_list_load(vp, nv, v->vm_exit_msr_load_addr, v->vm_exit_msr_load_count, &bad))
-		return exit_stop(vp, nv, STOP_UNSUPPORTED, "VMX abort: MSR-load list of the exit");
+		return vmx_abort(vp, nv, VMX_ABORT_LOAD_MSR,
+				 "VMX abort: MSR-load list of the exit");
 	return EXIT_ACTION_RUN;
 }
 
@@ -248,6 +258,8 @@ static void merge_controls(struct vp *vp, struct nvmx *nv)
 	struct vmx_controls *c = &nv->ctl02;
 
 	vmcs02_merge_controls(c, &nv->vmcs12, vp->mem);
+	c->vmcs_needs = nv->profile->caps.needs;
+	c->insn_error = &nv->vmcs12.vm_instruction_error;
 	if (!(nv->ctl01.proc2 & PROC2_PAUSE_LOOP) || c->proc & PROC_PAUSE ||
 	    c->proc2 & PROC2_PAUSE_LOOP)
 		return;
@@ -380,7 +392,8 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 	timer_stop(vp, nv);
 	if (unlikely(v->vm_exit_msr_store_count) &&
 	    !msr_list_store(vp, nv, v->vm_exit_msr_store_addr, v->vm_exit_msr_store_count))
-		return exit_stop(vp, nv, STOP_UNSUPPORTED, "VMX abort: MSR-store list of the exit");
+		return vmx_abort(vp, nv, VMX_ABORT_SAVE_MSR,
+				 "VMX abort: MSR-store list of the exit");
 	action = return_to_l1(vp, nv, nmi);
 	exit_emit(vp, nv, true);
 	if (nv->track)

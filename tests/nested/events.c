@@ -329,6 +329,46 @@ static void preemption_timer(struct vmxt *t)
 	EXPECT_EXIT(t, EXIT_REASON_PREEMPTION_TIMER);
 	CHECK(vmread(VMCS_GUEST_RIP) != start);
 	CHECK_EQ(vmread(VMCS_IDT_VECTORING_INFO_FIELD), 0);
+	/* and so does a debug exception that is pending */
+	vmxt_prepare(t, guest_spins);
+	vmxt_control(t, VMX_PIN, PIN_PREEMPTION_TIMER);
+	vmwrite(VMCS_VMX_PREEMPTION_TIMER_VALUE, 0);
+	vmwrite(VMCS_GUEST_PENDING_DBG_EXCEPTIONS, PENDING_DBG_ENABLED_BP | 1);
+	EXPECT_EXIT(t, EXIT_REASON_PREEMPTION_TIMER);
+	CHECK(vmread(VMCS_GUEST_RIP) != (u64)guest_spins);
+	CHECK_EQ(vmread(VMCS_GUEST_PENDING_DBG_EXCEPTIONS), 0);
+	vmwrite(VMCS_GUEST_RIP, (u64)guest_spins);
+	vmwrite(VMCS_GUEST_PENDING_DBG_EXCEPTIONS, PENDING_DBG_ENABLED_BP | 1);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_DB);
+	EXPECT_EXIT(t, EXIT_REASON_EXCEPTION_NMI);
+}
+
+/* A trap of an instruction that ends where the timer does is not lost: each iteration is stepped. */
+static volatile u64 steps;
+
+static void guest_steps(void)
+{
+	__asm__ volatile("1: incq steps; jmp 1b");
+}
+
+static void preemption_timer_steps(struct vmxt *t)
+{
+	u64 traps = 0;
+
+	vmxt_prepare(t, guest_steps);
+	NEED(vmxt_control(t, VMX_PIN, PIN_PREEMPTION_TIMER), "no preemption timer");
+	vmwrite(VMCS_GUEST_RFLAGS, RFLAGS_FIXED | RFLAGS_TF);
+	vmwrite(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_DB);
+	steps = 0;
+	for (u32 i = 0; i < 400; i++) {
+		vmwrite(VMCS_VMX_PREEMPTION_TIMER_VALUE, i % 5);
+		vmxt_enter(t);
+		if (t->reason == EXIT_REASON_EXCEPTION_NMI)
+			traps++;
+		else
+			CHECK_EQ(t->reason, EXIT_REASON_PREEMPTION_TIMER);
+	}
+	CHECK(traps == 2 * steps || traps == 2 * steps - 1);
 }
 
 static void preemption_timer_saved(struct vmxt *t)
@@ -398,6 +438,7 @@ const struct vmxt_case vmxt_event_cases[] = {
 	{"event: NMI blocking", nmi_blocking},
 	{"event: NMI window", nmi_window},
 	{"event: preemption timer", preemption_timer},
+	{"event: preemption timer and single steps", preemption_timer_steps},
 	{"event: preemption timer saved", preemption_timer_saved},
 	{"event: monitor trap flag", monitor_trap_flag},
 	{"event: pending debug exceptions", pending_debug},

@@ -122,6 +122,7 @@ static void vmcs_shadowing(struct vmxt *t)
 	vmwrite(VMCS_VMCS_LINK_POINTER, t->other_vmcs);
 	EXPECT_CALL(t, 1); /* a field that does not exist: fails in the guest */
 	CHECK(arith_flags & RFLAGS_ZF);
+	CHECK_EQ(vmxt_error(), VMXERR_UNSUPPORTED_COMPONENT); /* in L1's current VMCS */
 	vmwrite(VMCS_VMCS_LINK_POINTER, VMX_NO_POINTER);
 	vmwrite(VMCS_GUEST_RIP, (u64)guest_shadow_bad);
 	EXPECT_CALL(t, 1); /* no shadow VMCS: VMfailInvalid */

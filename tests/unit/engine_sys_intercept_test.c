@@ -506,6 +506,7 @@ static void shadow_vmcs(void **state)
 
 	f->vp.in_l2 = f->vp.vmxon = true;
 	f->vp.ctl.shadow_vmcs = s;
+	f->vp.ctl.vmcs_needs = ~0u;
 	f->vp.ctl.vmread_bitmap = maps;
 	f->vp.ctl.vmwrite_bitmap = maps + 4096;
 	REGS.gpr[RCX] = VMCS_GUEST_RIP;
