@@ -283,6 +283,12 @@ static bool gdb_stop_wanted(void *arg)
 	return ((struct host *)arg)->stop != HOST_RUNNING;
 }
 
+static void gdb_feed(void *arg, struct trace_worker *worker, const struct transition *t)
+{
+	(void)worker;
+	gdb_on_transition(arg, t);
+}
+
 static int start_gdb(struct host *h)
 {
 	u32 n = 0;
@@ -298,7 +304,12 @@ static int start_gdb(struct host *h)
 	n = 0;
 	for (u32 i = 0; i < h->nmachines; i++)
 		for (u32 v = 0; v < h->machine[i]->nvcpus; v++, n++) {
-			h->gdb_cpus[n].vp = &h->machine[i]->vcpu[v].vp;
+			struct vcpu *c = &h->machine[i]->vcpu[v];
+
+			h->gdb_cpus[n].vp = &c->vp;
+			h->gdb_cpus[n].nv = &c->nv;
+			h->gdb_cpus[n].track = &c->track;
+			h->gdb_cpus[n].machine = h->machine[i]->desc->name;
 			snprintf(h->gdb_cpus[n].name, sizeof(h->gdb_cpus[n].name), "%s processor %u",
 				 h->machine[i]->desc->name, v);
 		}
@@ -307,6 +318,10 @@ static int start_gdb(struct host *h)
 		fprintf(stderr, "nestor: --gdb %u: %s; choose another port\n", h->opts->gdb_port, strerror(-err));
 		return err;
 	}
+	const struct transition_sink sink = {.kinds = GDB_KINDS, .feed = gdb_feed, .arg = h->gdb};
+	err = trace_hub_add(&h->hub, &sink);
+	if (err)
+		return err;
 	fprintf(stderr, "nestor: waiting for gdb on port %u\n", h->opts->gdb_port);
 	return 0;
 }

@@ -431,7 +431,7 @@ static int create_parts(struct machine *m, int *status)
 	if (!m->vtlb)
 		return err;
 	m->track = track_create(m->id);
-	if (m->host->opts->explain || m->host->opts->record || m->host->opts->view) {
+	if (m->host->opts->explain || m->host->opts->record || m->host->opts->view || m->host->opts->gdb_port) {
 		m->records = vmcs_records_create(m->nvcpus);
 		if (!m->records)
 			return -ENOMEM;

@@ -279,6 +279,19 @@ static void stop_if_dead(struct machine *m)
 	machine_stop(m, STOP_ERROR, 0);
 }
 
+/* A debugger wants to talk: everything stands still meanwhile. */
+static void poll_gdb(struct worker *w)
+{
+	struct gdb *g = w->host->gdb;
+
+	if (likely(!g) || !(gdb_is_stopped(g) || (w->id == 0 && gdb_poll(g))))
+		return;
+	world_stop(w);
+	if (gdb_is_stopped(g)) /* another worker may have served it meanwhile */
+		gdb_serve(g);
+	world_resume(w);
+}
+
 /* The VP cannot go on: say why, let a debugger look, stop its machine. */
 static void stop_failed(struct worker *w, struct vcpu *c)
 {
@@ -289,16 +302,9 @@ static void stop_failed(struct worker *w, struct vcpu *c)
 	host_dump_vcpu(w->host, c);
 	if (w->host->gdb) {
 		gdb_on_fatal(w->host->gdb, &c->vp);
-		gdb_serve(w->host->gdb);
+		poll_gdb(w);
 	}
 	machine_stop(c->machine, c->nv.stop_cause, 0);
-}
-
-/* A debugger wants to talk: everything stands still meanwhile. */
-static void poll_gdb(struct host *h)
-{
-	if (h->gdb && (gdb_is_stopped(h->gdb) || gdb_poll(h->gdb)))
-		gdb_serve(h->gdb);
 }
 
 static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
@@ -501,7 +507,7 @@ static void advance(struct worker *w, u64 end, bool alone)
 	while (!is_over(h) && worker_now(w) < end) {
 		bool blocked;
 		step(w, end, &blocked);
-		poll_gdb(h);
+		poll_gdb(w);
 		if (h->terminal)
 			terminal_poll(h->terminal);
 		if (!blocked)
@@ -591,7 +597,7 @@ void worker_loop_host(struct worker *w)
 			break;
 		}
 		step(w, limit, &blocked);
-		poll_gdb(h);
+		poll_gdb(w);
 		if (w->id == 0 && h->terminal)
 			terminal_poll(h->terminal);
 		if (blocked)

@@ -114,8 +114,6 @@ static void default_workers(struct run_options *o)
 	unsigned vps = 0;
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 
-	if (o->gdb_port) /* the debugger stops one thread */
-		o->workers = 1;
 	if (o->workers)
 		return;
 	for (unsigned i = 0; i < o->nmachines; i++)

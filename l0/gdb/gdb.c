@@ -13,10 +13,8 @@
 #include "l0/arch/x86.h"
 #include "l0/gdb/gdb_priv.h"
 
+#define GDB_MAX_THREADS 1024u
 #define POLL_PERIOD_NS NS_PER_MS
-#define SIGNAL_INT 2u
-#define SIGNAL_TRAP 5u
-#define SIGNAL_SEGV 11u
 
 /* ---- connection ---- */
 
@@ -83,8 +81,7 @@ static bool accept_one(struct gdb *g, int timeout_ms)
 	if (g->fd < 0)
 		return false;
 	setsockopt(g->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	g->stopped = true;
-	g->signal = SIGNAL_TRAP;
+	gdb_stop_once(g, 1, GDB_SIGNAL_TRAP);
 	return true;
 }
 
@@ -116,8 +113,7 @@ bool gdb_poll(struct gdb *g)
 	}
 	if (c != 3)
 		return false;
-	g->stopped = true;
-	g->signal = SIGNAL_INT;
+	gdb_stop_once(g, gdb_thread_exists(g, g->thread) ? g->thread : 1, GDB_SIGNAL_INT);
 	return true;
 }
 
@@ -131,14 +127,6 @@ static u32 index_of(const struct gdb *g, const struct vp *vp)
 	return 0;
 }
 
-static void stop_at(struct gdb *g, const struct vp *vp, u32 signal)
-{
-	g->stopped = true;
-	g->thread = index_of(g, vp);
-	g->signal = signal;
-	g->step_thread = 0;
-}
-
 static u64 linear_rip(const struct vp *vp)
 {
 	bool code64 = (vp->cpu.efer & EFER_LMA) && (vp->cpu.seg[SEG_CS].ar & SEG_AR_L);
@@ -150,19 +138,25 @@ bool gdb_on_exec(struct gdb *g, struct vp *vp)
 {
 	u32 i = index_of(g, vp);
 
-	if (g->stopped)
+	if (gdb_is_stopped(g))
 		return false;
+	u64 thread = gdb_thread_of_vp(g, i);
+	if (g->step_thread == thread) {
+		/* its first instruction since; what its processor did for others meanwhile is no step */
+		if (g->step_insns == ~0ull)
+			g->step_insns = vp->insns;
+		if (g->step_insns == vp->insns)
+			return true;
+		gdb_stop_once(g, thread, GDB_SIGNAL_TRAP);
+		return false;
+	}
 	if (vp->insns == g->resume_insns[i])
 		return true;
 	g->resume_insns[i] = ~0ull;
-	if (g->step_thread == i + 1) {
-		stop_at(g, vp, SIGNAL_TRAP);
-		return false;
-	}
 	u64 rip = linear_rip(vp);
 	for (u32 p = 0; p < g->npoints; p++)
 		if (g->point[p].kind <= POINT_HARDWARE && (g->point[p].addr == rip || g->point[p].addr == vp->cpu.rip)) {
-			stop_at(g, vp, SIGNAL_TRAP);
+			gdb_stop_once(g, thread, GDB_SIGNAL_TRAP);
 			return false;
 		}
 	return true;
@@ -176,10 +170,11 @@ void gdb_on_access(struct gdb *g, struct vp *vp, u64 gva, u32 size, bool write)
 			continue;
 		if (gva + size <= p->addr || gva >= p->addr + p->len)
 			continue;
-		stop_at(g, vp, SIGNAL_TRAP);
-		g->watch_hit = true;
-		g->watch = *p;
-		g->watch_addr = MAX(gva, p->addr);
+		if (gdb_stop_once(g, gdb_thread_of_vp(g, index_of(g, vp)), GDB_SIGNAL_TRAP)) {
+			g->watch_hit = true;
+			g->watch = *p;
+			g->watch_addr = MAX(gva, p->addr);
+		}
 		vp_request(vp, VP_ATTN_REQUEST);
 		return;
 	}
@@ -188,12 +183,12 @@ void gdb_on_access(struct gdb *g, struct vp *vp, u64 gva, u32 size, bool write)
 void gdb_on_fatal(struct gdb *g, struct vp *vp)
 {
 	if (g->fd >= 0)
-		stop_at(g, vp, SIGNAL_SEGV);
+		gdb_stop_once(g, gdb_thread_of_vp(g, index_of(g, vp)), GDB_SIGNAL_SEGV);
 }
 
 bool gdb_is_stopped(const struct gdb *g)
 {
-	return g->stopped;
+	return __atomic_load_n(&g->stopped, __ATOMIC_ACQUIRE);
 }
 
 /* What is armed decides how the processors run. */
@@ -227,7 +222,7 @@ static void stop_reply(struct gdb *g)
 	gdb_out(g, "T");
 	gdb_out_hex(g, &signal, 1);
 	gdb_out(g, "thread:");
-	gdb_out_u64(g, g->thread + 1);
+	gdb_out_u64(g, g->thread);
 	gdb_out(g, ";");
 	if (g->watch_hit) {
 		gdb_out(g, names[g->watch.kind]);
@@ -316,20 +311,25 @@ static void query(struct gdb *g, const char *p)
 		transfer_xml(g, rest);
 	} else if (starts(p, "qfThreadInfo", &rest)) {
 		gdb_out(g, "m");
-		for (u32 i = 0; i < g->ncpus; i++) {
+		static u64 threads[GDB_MAX_THREADS];
+		u32 n = gdb_threads(g, threads, GDB_MAX_THREADS);
+		for (u32 i = 0; i < n; i++) {
 			if (i)
 				gdb_out(g, ",");
-			gdb_out_u64(g, i + 1);
+			gdb_out_u64(g, threads[i]);
 		}
 	} else if (starts(p, "qsThreadInfo", &rest)) {
 		gdb_out(g, "l");
 	} else if (starts(p, "qThreadExtraInfo,", &rest)) {
 		u64 t = gdb_parse_u64(&rest);
-		if (t >= 1 && t <= g->ncpus)
-			gdb_out_hex(g, g->cpus[t - 1].name, (u32)strlen(g->cpus[t - 1].name));
+		char name[160];
+		gdb_thread_name(g, t, name, sizeof(name));
+		gdb_out_hex(g, name, (u32)strlen(name));
+	} else if (starts(p, "qRcmd,", &rest)) {
+		gdb_monitor(g, rest);
 	} else if (strcmp(p, "qC") == 0) {
 		gdb_out(g, "QC");
-		gdb_out_u64(g, g->thread + 1);
+		gdb_out_u64(g, g->thread);
 	} else if (starts(p, "qAttached", &rest)) {
 		gdb_out(g, "1");
 	}
@@ -339,40 +339,41 @@ static void select_thread(struct gdb *g, const char *p)
 {
 	s64 t = *p == '-' ? -1 : (s64)gdb_parse_u64(&p);
 
-	if (t > (s64)g->ncpus) {
+	if (t >= 1 && !gdb_thread_exists(g, (u64)t)) {
 		gdb_out(g, "E01");
 		return;
 	}
 	if (t >= 1)
-		g->thread = (u32)t - 1;
+		g->thread = (u64)t;
 	gdb_out(g, "OK");
 }
 
-static void resume(struct gdb *g, u32 step_thread)
+static void resume(struct gdb *g, u64 step_thread)
 {
 	g->step_thread = step_thread;
-	g->stopped = false;
+	g->step_insns = ~0ull;
 	g->resumed = true;
 	arm(g);
+	__atomic_store_n(&g->stopped, false, __ATOMIC_RELEASE);
 }
 
 /* vCont;s:1;c and the like: a thread steps, everybody else goes on. */
 static void vcont(struct gdb *g, const char *p)
 {
-	u32 step = 0;
+	u64 step = 0;
 
 	while (*p == ';') {
 		char action = *++p;
 		p++;
 		while (*p && *p != ':' && *p != ';')
 			p++;
-		u64 t = g->thread + 1;
+		u64 t = g->thread;
 		if (*p == ':') {
 			p++;
 			t = gdb_parse_u64(&p);
 		}
-		if ((action == 's' || action == 'S') && t >= 1 && t <= g->ncpus && !step)
-			step = (u32)t;
+		if ((action == 's' || action == 'S') && !step && gdb_thread_exists(g, t))
+			step = t;
 	}
 	resume(g, step);
 }
@@ -403,11 +404,11 @@ static void command(struct gdb *g)
 	case 'T': {
 		rest = p + 1;
 		u64 t = gdb_parse_u64(&rest);
-		gdb_out(g, t >= 1 && t <= g->ncpus ? "OK" : "E01");
+		gdb_out(g, gdb_thread_exists(g, t) ? "OK" : "E01");
 		break;
 	}
 	case 'c': case 'C': resume(g, 0); return;
-	case 's': case 'S': resume(g, g->thread + 1); return;
+	case 's': case 'S': resume(g, g->thread); return;
 	case 'q': query(g, p); break;
 	case 'Q':
 		if (starts(p, "QStartNoAckMode", &rest)) {
@@ -428,12 +429,12 @@ static void command(struct gdb *g)
 	case 'D':
 		gdb_out(g, "OK");
 		gdb_packet_put(g);
-		g->npoints = 0;
+		g->npoints = g->ncatches = 0;
 		resume(g, 0);
 		gdb_disconnect(g);
 		return;
 	case 'k':
-		g->npoints = 0;
+		g->npoints = g->ncatches = 0;
 		resume(g, 0);
 		gdb_disconnect(g);
 		return;
@@ -449,6 +450,7 @@ void gdb_serve(struct gdb *g)
 		return;
 	}
 	if (g->resumed) { /* a stop after a resume is what gdb waits for */
+		gdb_tell_caught(g);
 		g->out_bytes = 0;
 		stop_reply(g);
 		gdb_packet_put(g);
@@ -462,7 +464,7 @@ void gdb_serve(struct gdb *g)
 		command(g);
 	}
 	if (!g->resumed) { /* gone without a word: the guest goes on, nothing armed */
-		g->npoints = 0;
+		g->npoints = g->ncatches = 0;
 		resume(g, 0);
 		g->resumed = false;
 	}

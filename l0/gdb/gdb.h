@@ -1,23 +1,29 @@
 /*
- * gdb.h - a remote stub for stock gdb: registers of every mode, memory through the running address
- * space, breakpoints, watchpoints, single steps; threads are virtual processors
+ * gdb.h - a remote stub for stock gdb: registers of every mode, memory through the thread's own address
+ * space, breakpoints, watchpoints, single steps, stops at VMX events; threads are the virtual
+ * processors and every vCPU of their guests, at any level
  *
- * Listens on a loopback port. The one worker of the run (a debugged run has one) calls gdb_poll()
- * between engine_run()s and gdb_on_exec() before each instruction while anything is armed; when the
- * guest has to stop, gdb_serve() answers the debugger until it resumes. Breakpoints are kept here, not
+ * Listens on a loopback port. One worker calls gdb_poll() between engine_run()s, every worker
+ * gdb_on_exec() before each instruction while anything is armed; when the guest has to stop, the
+ * worker that sees it stops the world and gdb_serve() answers the debugger until it resumes. Breakpoints are kept here, not
  * in guest memory: the guest never sees one. While one is set, or a step is on, the engine runs single
  * steps (about 20 times slower); otherwise the stub costs nothing.
  */
 #ifndef L0_GDB_GDB_H
 #define L0_GDB_GDB_H
 
-#include "l0/engine/engine.h"
+#include "l0/exit/exit.h"
+#include "l0/track/track.h"
 
 struct gdb;
 
-/* A virtual processor as the debugger sees it; thread number = index + 1. */
+/* A virtual processor as the debugger sees it; thread number = index + 1. Its guests have threads of
+ * their own, see guests.c. */
 struct gdb_cpu {
 	struct vp *vp;
+	struct nvmx *nv;
+	struct track_vp *track;
+	const char *machine;
 	char name[64]; /* as "A processor 0" */
 };
 
@@ -42,6 +48,13 @@ bool gdb_on_exec(struct gdb *g, struct vp *vp);
 
 /* A data access while vp->host_watch is set; stops after the instruction. */
 void gdb_on_access(struct gdb *g, struct vp *vp, u64 gva, u32 size, bool write);
+
+/* Every transition that it may be told to stop at: GDB_KINDS. Between exit and re-entry, on the thread of
+ * the processor that it is about. */
+#define GDB_KINDS \
+	(BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_vmcs_load) | \
+	 BIT(TRANSITION_entry_failure) | BIT(TRANSITION_vm_insn_fail))
+void gdb_on_transition(struct gdb *g, const struct transition *t);
 
 /* @vp stopped for good (triple fault and the like): let the debugger look. */
 void gdb_on_fatal(struct gdb *g, struct vp *vp);

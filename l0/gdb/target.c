@@ -63,16 +63,9 @@ const char *gdb_target_xml(void)
 static const u8 gpr_order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
 static const u8 seg_order[6] = {SEG_CS, SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
 
-static struct vp *current(struct gdb *g)
-{
-	return g->cpus[g->thread].vp;
-}
-
 /* A 64-bit register of the processor, or NULL when it is narrower. */
-static u64 *wide_register(struct vp *vp, u32 n)
+static u64 *wide_register(struct cpu_state *c, u32 n)
 {
-	struct cpu_state *c = &vp->cpu;
-
 	if (n < 16)
 		return &c->gpr[gpr_order[n]];
 	switch (n) {
@@ -91,10 +84,12 @@ static u64 *wide_register(struct vp *vp, u32 n)
 }
 
 /* The vector image is parked. Return: size in bytes, 0: no such register. */
-static u32 get(struct vp *vp, u32 n, u8 *out)
+static u32 get(const struct gdb_view *view, u32 n, u8 *out)
 {
-	const u8 *vec = vp->cpu.vec;
-	const u64 *wide = wide_register(vp, n);
+	const struct cpu_state *c = view->cpu;
+	const struct vp *vp = view->vp;
+	const u8 *vec = c->vec;
+	const u64 *wide = wide_register((struct cpu_state *)c, n);
 
 	if (wide) {
 		nm_store64(out, *wide);
@@ -110,9 +105,9 @@ static u32 get(struct vp *vp, u32 n, u8 *out)
 	}
 	u32 v = 0;
 	if (n == REG_EFLAGS)
-		v = (u32)vp->cpu.rflags;
+		v = (u32)c->rflags;
 	else if (n >= REG_SEGS && n < REG_ST)
-		v = vp->cpu.seg[seg_order[n - REG_SEGS]].sel;
+		v = c->seg[seg_order[n - REG_SEGS]].sel;
 	else if (n == REG_MXCSR)
 		v = nm_load32(vec + 24);
 	else if (n == REG_FCTRL)
@@ -136,7 +131,7 @@ static u32 get(struct vp *vp, u32 n, u8 *out)
 /* Return: bytes taken; 0: cannot be written (segments: their hidden parts would not follow). */
 static u32 set(struct vp *vp, u32 n, const u8 *in)
 {
-	u64 *wide = wide_register(vp, n);
+	u64 *wide = wide_register(&vp->cpu, n);
 	u8 *vec = vp->cpu.vec;
 
 	if (wide) {
@@ -156,75 +151,108 @@ static u32 set(struct vp *vp, u32 n, const u8 *in)
 	return n >= REG_XMM && n < REG_MXCSR ? 16 : n >= REG_ST && n < REG_FCTRL ? 10 : 4;
 }
 
+/* Of a thread that does not execute, its VMM keeps most registers where L0 cannot know: "x" for gdb. */
+static bool is_known(const struct gdb_view *view, u32 n)
+{
+	if (view->live)
+		return true;
+	if (n < 16)
+		return gpr_order[n] == RSP;
+	return n < REG_ST || (n >= REG_FS_BASE && n != REG_K_GS_BASE && n != REG_CR2 && n != REG_CR8);
+}
+
+static void out_register(struct gdb *g, const struct gdb_view *view, u32 n)
+{
+	u8 buf[16];
+	u32 size = get(view, n, buf);
+
+	if (is_known(view, n)) {
+		gdb_out_hex(g, buf, size);
+		return;
+	}
+	while (size--)
+		gdb_out(g, "xx");
+}
+
 void gdb_read_registers(struct gdb *g)
 {
-	struct vp *vp = current(g);
-	u8 buf[16];
+	struct gdb_view view;
 
-	vp_vec_park(vp);
+	if (!gdb_view(g, g->thread, &view)) {
+		gdb_out(g, "E01");
+		return;
+	}
+	vp_vec_park(view.vp);
 	for (u32 n = 0; n < REG_COUNT; n++)
-		gdb_out_hex(g, buf, get(vp, n, buf));
+		out_register(g, &view, n);
 }
 
 bool gdb_write_registers(struct gdb *g, const char *hex)
 {
-	struct vp *vp = current(g);
+	struct gdb_view view;
 	u8 buf[16];
 
-	vp_vec_park(vp);
+	if (!gdb_view(g, g->thread, &view) || !view.live)
+		return false;
+	vp_vec_park(view.vp);
 	for (u32 n = 0; n < REG_COUNT; n++) {
-		u32 size = get(vp, n, buf);
+		u32 size = get(&view, n, buf);
 		if (gdb_parse_hex(hex, buf, size) != size)
 			break;
-		set(vp, n, buf);
+		set(view.vp, n, buf);
 		hex += 2 * size;
 	}
-	engine_state_changed(vp);
+	engine_state_changed(view.vp);
 	return true;
 }
 
 bool gdb_read_register(struct gdb *g, u32 n)
 {
-	u8 buf[16];
+	struct gdb_view view;
 
-	vp_vec_park(current(g));
-	u32 size = get(current(g), n, buf);
-	gdb_out_hex(g, buf, size);
-	return size != 0;
+	if (n >= REG_COUNT || !gdb_view(g, g->thread, &view))
+		return false;
+	vp_vec_park(view.vp);
+	out_register(g, &view, n);
+	return true;
 }
 
 bool gdb_write_register(struct gdb *g, u32 n, const char *hex)
 {
-	struct vp *vp = current(g);
+	struct gdb_view view;
 	u8 buf[16];
 
-	vp_vec_park(vp);
-	u32 size = get(vp, n, buf);
+	if (!gdb_view(g, g->thread, &view) || !view.live)
+		return false;
+	vp_vec_park(view.vp);
+	u32 size = get(&view, n, buf);
 	if (!size || gdb_parse_hex(hex, buf, size) != size)
 		return false;
-	bool done = set(vp, n, buf) != 0;
-	engine_state_changed(vp);
+	bool done = set(view.vp, n, buf) != 0;
+	engine_state_changed(view.vp);
 	return done;
 }
 
-/* Machine address of @gva in the running address space, whatever its rights; false: not mapped. */
-static bool translate(struct vp *vp, u64 gva, struct vtlb_xl *xl)
+/* Machine address of @gva in the thread's address space, whatever its rights; false: not mapped. */
+static bool translate(const struct gdb_view *view, u64 gva, struct vtlb_xl *xl)
 {
 	struct vtlb_fault f;
 
-	return vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_SYSTEM, xl, &f) == VTLB_OK;
+	return vtlb_peek(&view->tlb, gva, VTLB_READ | VTLB_SYSTEM, xl, &f) == VTLB_OK;
 }
 
 bool gdb_read_memory(struct gdb *g, u64 addr, u32 len)
 {
-	struct vp *vp = current(g);
+	struct gdb_view view;
 	u8 buf[4096];
 	u32 done = 0;
 
+	if (!gdb_view(g, g->thread, &view))
+		return false;
 	while (done < len) {
 		struct vtlb_xl xl;
 		u32 n = (u32)MIN((u64)(len - done), PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
-		if (!translate(vp, addr + done, &xl) || mem_read(vp->mem, xl.gpa, buf, n))
+		if (!translate(&view, addr + done, &xl) || mem_read(view.vp->mem, xl.gpa, buf, n))
 			break;
 		gdb_out_hex(g, buf, n);
 		done += n;
@@ -234,12 +262,14 @@ bool gdb_read_memory(struct gdb *g, u64 addr, u32 len)
 
 bool gdb_write_memory(struct gdb *g, u64 addr, const u8 *bytes, u32 len)
 {
-	struct vp *vp = current(g);
+	struct gdb_view view;
 
+	if (!gdb_view(g, g->thread, &view))
+		return false;
 	for (u32 done = 0; done < len;) {
 		struct vtlb_xl xl;
 		u32 n = (u32)MIN((u64)(len - done), PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
-		if (!translate(vp, addr + done, &xl) || mem_write(vp->mem, xl.gpa, bytes + done, n))
+		if (!translate(&view, addr + done, &xl) || mem_write(view.vp->mem, xl.gpa, bytes + done, n))
 			return false;
 		done += n;
 	}

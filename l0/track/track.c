@@ -447,6 +447,28 @@ static bool is_executing(const struct track *t, const struct track_vcpu *c)
 	return false;
 }
 
+u32 track_guests(const struct track *t, struct track_guest *out, u32 max)
+{
+	u32 n = 0, skip = t->nvcpus > max ? t->nvcpus - max : 0;
+	const struct track_vcpu *c;
+
+	list_for_each(c, &t->vcpus_used, used) {
+		if (skip) {
+			skip--;
+			continue;
+		}
+		if (n == max)
+			break;
+		out[n++] = (struct track_guest){.id = c->id,
+						.index = c->index,
+						.child = c->child->id,
+						.depth = c->child->depth,
+						.vmcs = c->vmcs,
+						.root = c->child->root};
+	}
+	return n;
+}
+
 void track_emit_state(struct track *t, struct trace_ctx *ctx)
 {
 	u32 id = ctx->vcpu_id;

@@ -75,6 +75,17 @@ void track_cr3_load(struct track_vp *v, u64 cr3);
  * reader can start here. */
 void track_emit_state(struct track *t, struct trace_ctx *ctx);
 
+/* A guest's vCPU, for a debugger. */
+struct track_guest {
+	u32 id, index; /* in events; in its child */
+	u32 child;     /* its child's id */
+	u16 depth;
+	u64 vmcs, root; /* vmcs12 address; EPT root, 0: none */
+};
+
+/* Those known, oldest entry first. Nothing runs meanwhile. Return: how many; of more than @max, the newest. */
+u32 track_guests(const struct track *t, struct track_guest *out, u32 max);
+
 /* Look-up of the active vCPU for the scheduler and for dumps: its id, or EVENT_NO_ID. */
 u32 track_active_vcpu(const struct track_vp *v);
 u32 track_active_child(const struct track_vp *v);

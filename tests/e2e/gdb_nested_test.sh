@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Stock gdb on the guests of a child: threads by name, registers, memory through an EPT that is not one to
+# one, steps, stops at VM exits, VMPTRLD, entries and failed entries; with one worker and with several.
+set -u
+command -v gdb >/dev/null || { echo "SKIP gdb is not installed"; exit 77; }
+work=$(mktemp -d) || exit 1
+trap '[ -n "$pid" ] && kill $pid 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+bad=0
+pid=
+l1=$NESTOR_BUILD/l1-child
+
+fail() {
+	echo "$*"
+	tail -n 40 gdb.out err
+	bad=1
+}
+says() { grep -Eq -- "$1" gdb.out || fail "gdb did not say '$1'"; }
+# start OPTIONS…: a free loopback port: ask for one until nestor can have it
+start() {
+	for _ in $(seq 20); do
+		port=$((20000 + RANDOM % 20000))
+		"$NESTOR" run --timeout 60s --serial none -o "$work/out" --gdb $port "$@" >out.txt 2>err </dev/null &
+		pid=$!
+		for _ in $(seq 100); do
+			grep -q 'waiting for gdb' err && return 0
+			kill -0 $pid 2>/dev/null || break
+			sleep 0.05
+		done
+	done
+	fail "nestor does not wait for gdb"
+	exit 1
+}
+# debug COMMAND…
+debug() {
+	local args=()
+	for c in "$@"; do args+=(-ex "$c"); done
+	timeout 60 gdb -nx -q -batch -ex 'set confirm off' -ex 'set architecture i386:x86-64' \
+		-ex "target remote 127.0.0.1:$port" "${args[@]}" -ex kill >gdb.out 2>&1
+	kill $pid
+	wait $pid
+	pid=
+}
+
+# the first instructions of the guest's image, as they lie in its file
+head=$(od -An -tx1 -N4 "$l1/guest-rt-64.bin" | tr -d ' \n')
+little=0x${head:6:2}${head:4:2}${head:2:2}${head:0:2}
+
+for how in '--clock virtual' '--clock host --workers 2'; do
+	start $how --cpus 2 "$l1/child64.elf" --append 'guest=rt guest=batch'
+	debug 'monitor help' 'monitor break nonsense' 'monitor break exit HLT level 2' 'monitor breaks' 'continue' \
+		'info threads' 'printf "exit at %#lx\n", $rip' 'printf "there %#x\n", *(unsigned char *)$rip' \
+		'printf "image %#x\n", *(unsigned *)0x100000' 'printf "rax "' 'output $rax' 'printf "\n"' \
+		'monitor vmcs ept_pointer' 'thread 1' 'printf "host image %#x\n", *(unsigned *)0x100000' \
+		'monitor delete' 'break *0x100000' 'continue' 'printf "entry %#lx\n", $rip' 'stepi' \
+		'printf "step %#lx\n", $rip' 'printf "live rax "' 'output $rax' 'printf "\n"' 'info threads' \
+		'delete' 'monitor break vmptrld' 'continue'
+	says 'a VM entry that fails a check'
+	says 'break what\? see monitor help'
+	says '1: exit HLT level 2'
+	says 'VM exit HLT at rip 0x100[0-9a-f]+, .*to its VMM'
+	says 'child64 child 0\.0 vcpu 0, level 2, vmcs 0x[0-9a-f]+\)'
+	says 'child64 processor 1'
+	says 'there 0xf4' # the HLT itself, through the guest's tables and its EPT
+	says "^image $little\$"
+	grep -q "^host image $little\$" gdb.out && fail "the EPT maps one to one: the test shows nothing"
+	says 'rax <unavailable>'
+	says 'entry 0x100000'
+	says 'step 0x10000[1-9]'
+	says 'live rax [0-9]'
+	says 'on processor [01]\)'
+	says 'VMPTRLD of vmcs 0x'
+done
+
+start --clock virtual "$NESTOR_BUILD/tests/nested/vmx.elf" --append entry
+debug 'monitor break failed-entry' 'continue' 'monitor delete' 'monitor break vmfail' 'continue' \
+	'monitor delete' 'monitor break entry' 'continue' 'info threads'
+says 'VM entry with vmcs 0x[0-9a-f]+ fails: check PIN_RESERVED: .* would pass; written at 0x'
+says 'VMLAUNCH at rip 0x[0-9a-f]+ fails, error 7: VM entry with invalid control fields'
+says 'VM entry with vmcs 0x[0-9a-f]+ at rip 0x'
+exit $bad
