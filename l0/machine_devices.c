@@ -22,6 +22,7 @@
 #include "l0/dev/lapic.h"
 #include "l0/dev/pci.h"
 #include "l0/dev/pic8259.h"
+#include "l0/dev/piix.h"
 #include "l0/dev/pit8254.h"
 #include "l0/dev/rom.h"
 #include "l0/dev/rtc.h"
@@ -202,7 +203,9 @@ int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops,
 		err = create_rom(m, status);
 	if (!err)
 		err = create_virtio(m, status);
-	return err ? err : create_ide_drives(m, status);
+	if (!err)
+		err = create_ide_drives(m, status);
+	return err || !m->rom ? err : piix_create(&m->bus);
 }
 
 struct e820_entry {

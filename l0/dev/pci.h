@@ -79,6 +79,13 @@ struct pci_host *pci_host_create(struct machine_bus *bus, int *err);
 /* Put @f, which lives as long as the bus, into the next free slot. Return: 0, -ENOSPC, -ENOMEM. */
 int pci_add(struct pci_host *h, struct pci_function *f) __must_check;
 
+/*
+ * Who else hears of interrupt pins: @pin (slot mod 4) is now @level, one call for each change or more. One at
+ * most; @arg lives as long as the bus. Called with the lock held.
+ */
+typedef void (*pci_router_fn)(void *arg, u32 pin, bool level, u64 due_ns);
+void pci_set_router(struct pci_host *h, pci_router_fn fn, void *arg);
+
 /* Drive the function's interrupt pin. Lock held. */
 void pci_set_intx(struct pci_function *f, bool level, u64 due_ns);
 

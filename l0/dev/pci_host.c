@@ -41,6 +41,8 @@ struct pci_host {
 	struct pci_function bridge;
 	struct pci_function *slot[PCI_SLOTS];
 	u32 nslots;
+	pci_router_fn router; /* NULL: none */
+	void *router_arg;
 	u32 pins[PCI_GSI_COUNT]; /* slots that hold each interrupt high */
 };
 
@@ -98,6 +100,14 @@ static void update_pin(struct pci_function *f, u64 due_ns)
 		h->pins[pin] &= ~(1u << f->slot);
 	irq_set(&h->dev.bus->irq, PCI_GSI_FIRST + pin, INTR_SOURCE_DEVICE, h->pins[pin] != 0,
 		due_ns);
+	if (h->router)
+		h->router(h->router_arg, pin, h->pins[pin] != 0, due_ns);
+}
+
+void pci_set_router(struct pci_host *h, pci_router_fn fn, void *arg)
+{
+	h->router = fn;
+	h->router_arg = arg;
 }
 
 void pci_set_intx(struct pci_function *f, bool level, u64 due_ns)

@@ -70,6 +70,24 @@ expect 'the 16-bit entry' 'processors: 1$'
 expect_no_warnings 'the 16-bit entry'
 echo 'ok linux/16-bit-entry'
 
+# without ACPI and I/O APIC the disk's interrupt comes by the chipset's router and the 8259s
+initrd pic <<'S'
+virtio
+echo "sum: $(md5sum </dev/vda)"
+echo "line: $(grep virtio /proc/interrupts | tr -s ' ')"
+reboot -f
+S
+cp "$work/pic.gz" "$work/cd/boot/initrd.gz"
+printf "linux /boot/vmlinuz console=ttyS0 acpi=off noapic nolapic pci=nomsi\ninitrd /boot/initrd.gz\nboot\n" >"$work/cd/boot/grub/grub.cfg"
+grub-mkrescue -o "$work/cd.iso" "$work/cd" >"$work/out.txt" 2>&1 || fail 'grub-mkrescue'
+timeout 200 "$nestor" run --memory 512M --reset exit --cdrom "$work/cd.iso" --disk "$work/disk" \
+	>"$work/out" 2>"$work/err" </dev/null
+status=$?
+tr -d '\r' <"$work/out" >"$work/out.txt"
+[ $status = 0 ] && grep -q "sum: $(md5sum <"$work/disk")" "$work/out.txt" && grep -q 'line: .*XT-PIC' "$work/out.txt" ||
+	fail "8259s only: status $status"
+echo 'ok linux/seabios-pic'
+
 for ((n = 1; n <= ${NESTOR_BOOTS:-100}; n++)); do
 	boot warn --cpus $((n % 4 + 1)) </dev/null
 	expect "boot $n" "processors: $((n % 4 + 1))\$"
