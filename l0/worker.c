@@ -326,9 +326,11 @@ static bool yield_spinner(struct worker *w)
 {
 	struct vcpu *c = w->vcpu;
 
-	if (!sched_contended(&w->host->sched))
+	struct sched *s = &w->host->sched;
+	if (!sched_contended(s) || (!s->policy->yields_spinners && w->host->nmachines > 1))
 		return false;
 	TRANSITION(&c->trace, spin, .guest_rip = c->vp.cpu.rip, .count = 1);
+	sched_spin(s, w->id, worker_now(w));
 	switch_out(w, SCHED_PUT_SLICE, SWITCH_SPIN);
 	return true;
 }
@@ -412,11 +414,15 @@ static bool still_runs(struct worker *w, u64 now)
 		return false;
 	}
 	if (now >= w->slice_end_ns) {
+		u64 more_ns = w->host->sched.slice_ns;
 		if (sched_contended(&w->host->sched)) {
-			switch_out(w, SCHED_PUT_SLICE, SWITCH_SLICE_END);
-			return false;
+			more_ns = sched_extension(&w->host->sched, w->id, now);
+			if (!more_ns) {
+				switch_out(w, SCHED_PUT_SLICE, SWITCH_SLICE_END);
+				return false;
+			}
 		}
-		w->slice_end_ns = now + w->host->sched.slice_ns;
+		w->slice_end_ns = now + more_ns;
 	}
 	check_preemption_timer(w, now);
 	return true;

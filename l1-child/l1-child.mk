@@ -35,6 +35,9 @@ $(L1_OUT)/%.32.o: l1-child/%.c
 $(L1_OUT)/hello.elf: $(L1_OUT)/boot/hello.32.o l1-child/boot/hello.ld
 	$(call l1_ld,-m elf_i386 -T l1-child/boot/hello.ld)
 
+$(L1_OUT)/spinlock.elf: $(L1_OUT)/smp/spinlock.32.o l1-child/boot/hello.ld
+	$(call l1_ld,-m elf_i386 -T l1-child/boot/hello.ld)
+
 # Guests of the child VMM: flat images, named guest-KIND-BITS.bin, linked into it.
 L1_GUESTS64 := rt batch idle spin crash procs mixed
 L1_GUESTS32 := rt batch idle spin crash
@@ -118,7 +121,7 @@ $(VMXT_OUT)/vmxfuzz.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/fuzz/main.o $(VMXT_
 		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 
-GUEST_IMAGES += $(addprefix $(L1_OUT)/,hello.elf child.elf child32.elf child64.elf rtbench.elf) \
+GUEST_IMAGES += $(addprefix $(L1_OUT)/,hello.elf spinlock.elf child.elf child32.elf child64.elf rtbench.elf) \
 	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf
 
 -include $(shell find $(L1_OUT) $(VMXT_OUT) -name '*.d' 2>/dev/null)

@@ -87,4 +87,5 @@ const struct sched_policy sched_policy_credit = {
 	.pick = credit_pick,
 	.charge = credit_charge,
 	.preempts = credit_preempts,
+	.yields_spinners = true,
 };

@@ -102,6 +102,8 @@ static void qos_dequeue(struct sched *s, struct sched_vp *e)
 {
 	struct qos *q = s->policy_data;
 
+	if (q->express == e)
+		q->express = NULL;
 	if (qos_of(e)->on_edf) {
 		runq_remove(&q->edf, e);
 	} else {
@@ -140,6 +142,13 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 	if (unlikely(now_ns >= q->next_refresh_ns))
 		qos_refresh(s, now_ns);
 	qos_fill(s, now_ns);
+	if (q->express && !runq_first(&q->edf)) {
+		struct sched_vp *x = q->express;
+		q->express = NULL;
+		qos_dequeue(s, x);
+		*slice_ns = QOS_EXPRESS_NS;
+		return x;
+	}
 	struct sched_vp *e = gap_victim(q, now_ns), *reserved = runq_first(&q->edf);
 	if (e && reserved) {
 		*slice_ns = GAP_SLICE_NS;
@@ -197,6 +206,9 @@ const struct sched_policy sched_policy_qos = {
 	.charge = qos_charge,
 	.preempts = qos_preempts,
 	.transition = qos_transition,
+	.spin = qos_spin,
+	.extension = qos_extension,
+	.yields_spinners = true,
 	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |
 		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch),
 };

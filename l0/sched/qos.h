@@ -1,8 +1,9 @@
 /*
  * Parts of the qos policy, private to l0/sched: what it knows of each level-1 processor and of the
- * entities inside (guest vCPUs), and the functions by which its three files work together:
+ * entities inside (guest vCPUs), and the functions by which its files work together:
  *   qos_infer.c    transitions -> arrivals, claims, jobs; period, budget, real-time or not
  *   qos_reserve.c  shares by weight, admission, size of a reservation, its life
+ *   qos_spin.c     waits in PAUSEs: who is next, who keeps the processor a little longer
  *   policy_qos.c   queues: earliest deadline first among reservations, fair for the rest
  *
  * A reservation (R, Y) has a phase: it is activated at the due time of an arrival that fits the grid of
@@ -21,6 +22,7 @@
 #define QOS_ENTITIES 8u /* by processor; beyond, the one that claimed longest ago is forgotten */
 #define QOS_ARRIVALS 4u
 #define PPM 1000000ull
+#define QOS_EXPRESS_NS (500 * NS_PER_US)
 
 struct qos_arrival {
 	u64 due_ns, cpu_ns; /* when it was due, and CPU time of its processor then */
@@ -68,6 +70,8 @@ struct qos_vp {
 	struct qos_arrival arrival[QOS_ARRIVALS];
 	u32 n_arrivals;
 	bool on_edf; /* queue, while READY */
+	u64 spun_ns; /* when it last gave way because it waited in PAUSEs */
+	u64 extended_ns; /* start of the slice that was extended last */
 	/* tokens: what its reservations may still take of its share; they fill up at the share's rate */
 	s64 tokens_ns;
 	u64 tokens_at_ns, counted_cpu_ns;
@@ -86,6 +90,7 @@ struct qos {
 	struct list_node by_age; /* fair class, in order of waiting */
 	struct list_node vps;
 	u64 next_refresh_ns, window_start_ns;
+	struct sched_vp *express; /* READY in the fair class, and somebody waits for it: next, or NULL */
 	u64 next_fill_ns; /* of fixed reservations, the earliest; ~0: there are none */
 };
 
@@ -133,6 +138,10 @@ void qos_refresh(struct sched *s, u64 now_ns);
 
 /* Move @e, READY, to the queue where it belongs now. */
 void qos_requeue(struct sched *s, struct sched_vp *e, u64 now_ns);
+
+/* policy->spin, policy->extension: waits in PAUSEs (qos_spin.c) */
+void qos_spin(struct sched *s, struct sched_vp *e, u64 now_ns);
+u64 qos_extension(struct sched *s, struct sched_vp *e, u64 now_ns);
 
 /* The policy's feed. */
 s32 qos_transition(struct sched *s, const struct transition *t);

@@ -201,6 +201,26 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	pthread_mutex_unlock(&s->lock);
 }
 
+void sched_spin(struct sched *s, u32 worker, u64 now_ns)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->policy->spin)
+		s->policy->spin(s, s->running[worker], now_ns);
+	pthread_mutex_unlock(&s->lock);
+}
+
+u64 sched_extension(struct sched *s, u32 worker, u64 now_ns)
+{
+	u64 ns = 0;
+
+	if (!s->policy->extension)
+		return 0;
+	pthread_mutex_lock(&s->lock);
+	ns = s->policy->extension(s, s->running[worker], now_ns);
+	pthread_mutex_unlock(&s->lock);
+	return ns;
+}
+
 bool sched_contended(struct sched *s)
 {
 	pthread_mutex_lock(&s->lock);

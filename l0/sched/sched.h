@@ -73,6 +73,12 @@ struct sched_policy {
 	 */
 	s32 (*transition)(struct sched *s, const struct transition *t);
 	u64 kinds;
+	/* The running @e waits in a loop of PAUSEs and is about to give way; may be NULL. */
+	void (*spin)(struct sched *s, struct sched_vp *e, u64 now_ns);
+	/* @e's slice is over: how much longer it may run, because others wait for what it holds; may be NULL */
+	u64 (*extension)(struct sched *s, struct sched_vp *e, u64 now_ns);
+	/* among several machines, who waits in PAUSEs gives way */
+	bool yields_spinners;
 };
 
 /* A decision of a policy, for the trace: the event sched_reserve; or what it saw: deadline_miss. */
@@ -156,6 +162,12 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 
 /* Is somebody else waiting? Then a slice end is a switch, otherwise the entity may run on. */
 bool sched_contended(struct sched *s);
+
+/* The entity on @worker waits for another one of its machine and gives way next. */
+void sched_spin(struct sched *s, u32 worker, u64 now_ns);
+
+/* The slice of the entity on @worker is over. Return: ns that it may run on all the same. */
+u64 sched_extension(struct sched *s, u32 worker, u64 now_ns);
 
 /* Feed of the policy's kinds of transition. Return: the worker to be preempted, or -1. */
 s32 sched_transition(struct sched *s, const struct transition *t);

@@ -102,6 +102,14 @@ def lab4_overload(runs):
         need(m["cpu_percent"] >= 0.8 * rest / 3, f"{m['name']}: {m['cpu_percent']} % of {rest / 3:.2f}")
 
 
+def lab6(runs):
+    """Locked sections of machines whose processors wait for each other: at least twice those under rr."""
+    for rr, qos in zip(runs["rr"], runs["qos"]):
+        need(rr["work"] and qos["work"] >= 2 * rr["work"], f"{qos['name']}: {qos['work']}, under rr {rr['work']}")
+    fair(runs["qos"])
+    nothing_idle(runs["qos"])
+
+
 def lab7(runs):
     honest, deceiver = runs["qos"][:2]
     meets(honest, 0.002)
@@ -134,6 +142,7 @@ CHECKS = {
     "lab3a": lab3a, "lab3b": all_meet, "lab3b-jitter": all_meet,
     "lab4": lab4, "lab4:overload": lab4_overload,
     "lab5": lab1,
+    "lab6": lab6, "lab6-four": lab6,
     "lab7-spin": lab7, "lab7-tick": lab7, "lab7-flood": lab7, "lab7-mimic4": lab7, "lab7-mimic6": lab7,
     "lab7-bait": lab7, "lab7-halt": lab7, "lab7-yield": lab7,
 }
@@ -147,7 +156,7 @@ STOPS = """
 image = {image}
 append = sched=prio run=3s guest=rt,period=7ms,work=1.2ms guest=batch
 """
-NEED_RR = {"lab1", "lab5", "lab1-wake-first", "lab1-strict"}
+NEED_RR = {"lab6", "lab6-four", "lab1", "lab5", "lab1-wake-first", "lab1-strict"}
 
 
 def run(nestor, path, policies, length):
@@ -167,6 +176,8 @@ def variant(folder, lab):
         name = name.partition(mark)[0]
     path = os.path.join(folder, name + ".ini")
     length = f"{0.6 * seconds(LENGTH)}s" if ":" in lab else LENGTH
+    if lab.startswith("lab6") and not LONG:
+        length = "2s" # nothing is learnt there
     if "@" in lab or "+" in lab:
         text = open(path).read()
         image = next(line for line in text.splitlines() if line.startswith("image")).split("= ")[1]

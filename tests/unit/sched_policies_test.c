@@ -32,7 +32,7 @@ static u64 next_random(struct world *w, u64 below)
 
 static void come(struct world *w, u32 i)
 {
-	w->e[i] = (struct sched_vp){.vcpu_id = i << 16, .weight = (u32)(1 + next_random(w, 4000))};
+	w->e[i] = (struct sched_vp){.vcpu_id = (i / 6) << 16 | i, .weight = (u32)(1 + next_random(w, 4000))};
 	if (i % 5 == 0) {
 		w->e[i].reserve_ns = 500 * NS_PER_US;
 		w->e[i].reserve_period_ns = 10 * NS_PER_MS;
@@ -43,7 +43,7 @@ static void come(struct world *w, u32 i)
 
 static void interrupt_is_due(struct world *w, u32 i)
 {
-	struct transition t = {.vtime_ns = w->now, .kind = TRANSITION_intr_due, .vcpu_id = i << 16, .level = 1};
+	struct transition t = {.vtime_ns = w->now, .kind = TRANSITION_intr_due, .vcpu_id = w->e[i].vcpu_id, .level = 1};
 	struct ev_intr_due due = {.due_ns = w->now, .source = INTR_SOURCE_LAPIC_TIMER};
 
 	memcpy(t.p, &due, sizeof(due));
@@ -95,7 +95,7 @@ static void step(struct world *w)
 	struct sched_vp *running = w->s.running[worker];
 
 	w->now += next_random(w, 300 * NS_PER_US);
-	switch (next_random(w, 12)) {
+	switch (next_random(w, 14)) {
 	case 0 ... 3:
 		if (!w->is_in[i])
 			break;
@@ -118,6 +118,16 @@ static void step(struct world *w)
 	case 6 ... 7:
 		if (running)
 			guest_acts(w, worker, next_random(w, 2));
+		break;
+	case 8: /* it waits for a sibling: six processors a machine */
+		if (!running)
+			break;
+		sched_spin(&w->s, worker, w->now);
+		leave(w, worker, SCHED_PUT_SLICE);
+		break;
+	case 9:
+		if (running)
+			assert_true(sched_extension(&w->s, worker, w->now) < NS_PER_MS);
 		break;
 	default:
 		if (running)
