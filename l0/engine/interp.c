@@ -128,6 +128,7 @@ void op_slow(struct vp *vp, const struct op *op)
 	op_complete_state(vp, op);
 	vp->next_rip = op_next_rip(vp, op);
 	op->slow(vp, op);
+	vp->vec_ok = 0;
 	vp->arith = arith_from_rflags(vp->cpu.rflags);
 	vp->insns++;
 	if (unlikely(vp->cpu.activity != ACTIVITY_ACTIVE)) {
@@ -298,6 +299,7 @@ static enum engine_stop run(struct vp *vp)
 			bool stop = false;
 
 			finish(vp, ENGINE_STOP_COUNT);
+			vp->vec_ok = 0;
 			if (event_boundary(vp, &stop))
 				return ENGINE_STOP_EXIT;
 			vp->arith = arith_from_rflags(vp->cpu.rflags);
@@ -330,6 +332,7 @@ enum engine_stop engine_run(struct vp *vp, u64 until)
 	vp->link_from = NULL;
 	if (ESCAPE_SET(buf) == 0)
 		vp->escape_how = ESCAPE_NONE;
+	vp->vec_ok = 0;
 	switch (vp->escape_how) {
 	case ESCAPE_FAULT:
 		vp->cur_block = &block_unlinked;

@@ -25,12 +25,20 @@ static __always_inline u32 stub_run(const void *stub, const void *mem)
 	return (u32)trap;
 }
 
+u64 (*vec_recover)(u64 host_rip);
+
 static void on_sigfpe(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *g = uc->uc_mcontext.gregs;
 
 	(void)info;
+	u64 other = vec_recover ? vec_recover((u64)g[REG_RIP]) : 0;
+
+	if (other) {
+		g[REG_RIP] = (greg_t)other;
+		return;
+	}
 	if (!vec_stub_contains((u64)g[REG_RIP])) {
 		signal(sig, SIG_DFL);
 		return; /* the instruction runs again and ends the program as it should */
@@ -147,6 +155,7 @@ static void vec_reg(struct vp *vp, const struct op *op)
 {
 	vec_gate(vp, op);
 	vec_live(vp);
+	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, NULL);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
@@ -172,6 +181,7 @@ static void vec_load(struct vp *vp, const struct op *op)
 	if (unlikely(!p))
 		p = read_slow(vp, op, lin);
 	vec_live(vp);
+	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, p);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
@@ -188,6 +198,7 @@ static void vec_store(struct vp *vp, const struct op *op)
 	if (unlikely(slow))
 		p = write_begin_slow(vp, op, lin);
 	vec_live(vp);
+	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, p);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
@@ -237,6 +248,7 @@ static __always_inline void run_general(struct vp *vp, const struct op *op, bool
 			mem = store ? write_begin_slow(vp, op, lin) : read_slow(vp, op, lin);
 	}
 	vec_live(vp);
+	vec_passed(vp, op);
 	u32 trap = stub_run_general(vp, op, mem, flags_out);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
@@ -600,8 +612,10 @@ static void scan_operands(const ZydisDecodedInstruction *insn, const ZydisDecode
 			u8 r = (u8)ZydisRegisterGetId(o->reg.value);
 			if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
 				u->gpr.in_reg = true;
-			else if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
+			else if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM) {
 				u->gpr.in_rm = true;
+				op->aux |= VEC_GPR_RM;
+			}
 			if (write) {
 				op->aux |= VEC_GPR_OUT;
 				op->dst = r;
@@ -630,6 +644,25 @@ static op_fn choose(const ZydisDecodedInstruction *insn, struct op *op, const st
 	if (!u->mem)
 		return op->aux & VEC_POINTER ? vec_x87_reg : vec_reg;
 	return u->mem_write ? vec_store : vec_load;
+}
+
+bool vec_native(const struct op *op, op_fn fn, struct vec_native *n)
+{
+	bool general = fn == vec_general || fn == vec_general_flags;
+
+	if ((fn != vec_reg && fn != vec_load && fn != vec_store && !general) ||
+	    !(op->aux & (VEC_SSE | VEC_AVX)) || (op->aux & (VEC_X87 | VEC_MMX | VEC_STRING | VEC_POINTER)))
+		return false;
+	*n = (struct vec_native){.code = (const u8 *)op->slow,
+				 .len = vec_stub_len((const void *)op->slow),
+				 .need = (u8)(op->aux & (VEC_SSE | VEC_AVX)),
+				 .store = fn == vec_store || (general && op->link[0]),
+				 .flags = fn == vec_general_flags,
+				 .gpr_in = op->aux & VEC_GPR_IN,
+				 .gpr_out = op->aux & VEC_GPR_OUT,
+				 .gpr_rm = op->aux & VEC_GPR_RM,
+				 .align = op->sel};
+	return !(n->gpr_in && n->gpr_out);
 }
 
 op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,

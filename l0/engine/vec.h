@@ -26,6 +26,24 @@
 op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn,
 		    const ZydisDecodedOperand *operands, const u8 *bytes, struct op *op);
 
+/*
+ * How the translator may execute the operation @op with handler @fn: @code with the memory operand as
+ * [rdi] and the general register as rax, once vp->vec_ok has @need.
+ */
+struct vec_native {
+	const u8 *code;
+	u32 len;
+	u8 need;
+	bool store, flags, gpr_in, gpr_out;
+	bool gpr_rm; /* the general register is in ModRM.rm, else in ModRM.reg */
+	u16 align;   /* of the memory operand, else #GP; 0, 16, 32 */
+};
+bool vec_native(const struct op *op, op_fn fn, struct vec_native *n);
+
+/* Where to go on when the host's processor raises a floating-point exception at @host_rip, 0: not the
+ * translator's. Async-signal-safe. */
+extern u64 (*vec_recover)(u64 host_rip);
+
 /* Once a process, before the first guest runs: the SIGFPE handler that turns a host floating-point
  * exception inside a stub into a return code. Return: 0 or -errno. */
 int vec_init(void);

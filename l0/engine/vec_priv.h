@@ -20,6 +20,8 @@
 #define VEC_POINTER 0x0200u   /* moves the x87 last-instruction pointers */
 #define VEC_STORE_KEEPS 0x0400u /* a store that an unmasked exception suppresses: x87 */
 
+#define VEC_GPR_RM 0x0800u    /* the general register is in ModRM.rm */
+
 /* #UD, #NM and the like when the instruction may not run now. */
 void vec_gate_slow(struct vp *vp, const struct op *op);
 
@@ -34,6 +36,12 @@ static __always_inline void vec_live(struct vp *vp)
 {
 	if (unlikely(!vp->vec_live))
 		vec_unpark(vp);
+}
+
+/* After vec_gate() and vec_live(): others of the kind need neither until something slow happens. */
+static __always_inline void vec_passed(struct vp *vp, const struct op *op)
+{
+	vp->vec_ok |= (u8)(op->aux & (VEC_SSE | VEC_AVX));
 }
 
 /* Bits of MXCSR that may be 1 (of the host, as FXSAVE tells it). */

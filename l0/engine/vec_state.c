@@ -73,6 +73,7 @@ void vp_vec_park_slow(struct vp *vp)
 	else
 		__asm__ volatile("fxsave64 (%0)" : : "r"(vp->cpu.vec) : "memory");
 	vp->vec_live = false;
+	vp->vec_ok = 0;
 	/* What L0's own code may rely on, and no penalty for its SSE code. */
 	if (host_avx)
 		__asm__ volatile("vzeroupper");
@@ -98,6 +99,7 @@ void vec_reset(struct vp *vp)
 	if (!host_known)
 		learn_host();
 	vp->vec_live = false;
+	vp->vec_ok = 0;
 	nm_set(img, 0, VEC_AREA_BYTES);
 	nm_store16(img + IMG_FCW, 0x0040);
 	img[IMG_FTW] = 0xff;

@@ -145,6 +145,11 @@ const void *vec_stub_get(struct vec_stubs *a, const u8 *code, u32 len)
 	return entry;
 }
 
+u32 vec_stub_len(const void *entry)
+{
+	return ((const struct slot *)entry)->len;
+}
+
 void vec_stubs_reset(struct vec_stubs *a)
 {
 	a->reused = true;

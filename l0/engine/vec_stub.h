@@ -21,6 +21,9 @@ void vec_stubs_destroy(struct vec_stubs *a);
 /* Find or make the stub of @code[@len]. Return: its entry, or NULL when the arena is full. */
 const void *vec_stub_get(struct vec_stubs *a, const u8 *code, u32 len);
 
+/* Bytes of the stub at @entry without its RET. */
+u32 vec_stub_len(const void *entry);
+
 /* Forget all stubs. The caller has dropped every operation that points to one. */
 void vec_stubs_reset(struct vec_stubs *a);
 

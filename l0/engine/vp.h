@@ -140,6 +140,7 @@ struct vp {
 	u8 rmw_kind, rmw_size;
 	bool host_watch; /* show every data access to ops->watch */
 	bool vec_live;	 /* the guest's vector state is in the host's registers */
+	u8 vec_ok; /* what may run natively: VEC_SSE, VEC_AVX passed their gates, and it is live */
 	bool delivering; /* an event is being delivered: faults become double faults */
 
 	/* --- results --- */

@@ -155,6 +155,20 @@ void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m)
 		t->cold[t->n_cold - 1].miss = m;
 }
 
+void add_trap(struct translation *t, u32 k)
+{
+	struct jit *j = t->tier;
+
+	if (t->n_traps == JIT_TRAPS) {
+		t->e.full = true;
+		return;
+	}
+	j->traps[t->n_traps].at = (u32)(t->exec - (u64)j->exec) + emit_pos(&t->e);
+	add_cold(t, COLD_TRAP, k, 0, NULL);
+	if (!t->e.full)
+		t->cold[t->n_cold - 1].trap = t->n_traps++;
+}
+
 static void emit_lea_rip(struct translation *t, u32 reg, u64 to)
 {
 	emit_rip(&t->e, 8, 0x8d, reg, to, t->exec, 0);
@@ -295,7 +309,9 @@ static void emit_one_cold(struct translation *t, u32 i)
 {
 	struct cold c = t->cold[i];
 
-	if (c.at)
+	if (c.kind == COLD_TRAP)
+		t->tier->traps[c.trap].cold = (u32)(t->exec - (u64)t->tier->exec) + emit_pos(&t->e);
+	else if (c.at)
 		emit_patch(&t->e, c.at, emit_pos(&t->e));
 	else
 		c.edge->target = c.edge->cold = t->exec + emit_pos(&t->e);
@@ -325,13 +341,23 @@ static void emit_one_cold(struct translation *t, u32 i)
 /* Entry before operation @k: from a handler, or from the run loop. */
 static u32 emit_entry(struct translation *t, u32 k)
 {
-	u32 at = emit_pos(&t->e);
+	u32 at = emit_pos(&t->e), parked = 0;
 
+	if (t->entry_vec[k]) { /* the straight path has looked already */
+		emit_rm(&t->e, 1, 0xf6, 0, H_RDI, VP_OFF(vec_ok));
+		emit1(&t->e, t->entry_vec[k]);
+		parked = emit_jcc(&t->e, CC_E);
+	}
 	emit_mov_imm(&t->e, H_RCX, t->b->n_ops);
 	emit_to(&t->e, 0xe8, t->tier->stub.load, t->exec);
 	if (t->entry_host[k])
 		put_flags(&t->e);
 	emit_patch(&t->e, emit_jmp(&t->e), t->label[k]);
+	if (parked) {
+		emit_patch(&t->e, parked, emit_pos(&t->e));
+		emit_mov_imm(&t->e, H_RSI, (u64)&t->b->ops[k]);
+		emit_rip(&t->e, 4, 0xff, 4, site_of(t, k) + (u64)SITE_OFF(handler), t->exec, 0);
+	}
 	return at;
 }
 

@@ -8,6 +8,7 @@
 
 #include "l0/base/mem_ops.h"
 #include "l0/engine/exec.h"
+#include "l0/engine/vec.h"
 
 #define ARENA_BYTES_DEFAULT (32u * 1024 * 1024)
 #define HEAT_DEFAULT 30u
@@ -88,6 +89,7 @@ static void cache_flushed(struct vp *vp)
 		j->reused = true;
 	j->used = JIT_STUBS;
 	j->data_used = j->pages_used = 0;
+	j->n_traps = 0;
 	j->n_flushes++;
 	nm_zero(j->by_frame, sizeof(j->by_frame));
 	forget_jumps(vp);
@@ -171,6 +173,56 @@ void jit_refused(struct vp *vp, const struct jit_site *s, u64 left)
 	LEAVE(vp);
 }
 
+/* ---- floating-point exceptions of the host ---- */
+
+#define TIERS_MAX 1024u
+static struct jit *_Atomic tiers[TIERS_MAX];
+
+static u64 recover_in(const struct jit *j, u32 at)
+{
+	u32 low = 0, high = j->n_traps;
+
+	while (low < high) {
+		u32 mid = (low + high) / 2;
+
+		if (j->traps[mid].at < at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < j->n_traps && j->traps[low].at == at ? (u64)j->exec + j->traps[low].cold : 0;
+}
+
+static u64 recover(u64 host_rip)
+{
+	for (u32 i = 0; i < TIERS_MAX; i++) {
+		const struct jit *j = __atomic_load_n(&tiers[i], __ATOMIC_ACQUIRE);
+
+		if (j && host_rip - (u64)j->exec < j->bytes)
+			return recover_in(j, (u32)(host_rip - (u64)j->exec));
+	}
+	return 0;
+}
+
+static bool tier_enlist(struct jit *j)
+{
+	vec_recover = recover;
+	for (u32 i = 0; i < TIERS_MAX; i++) {
+		struct jit *none = NULL;
+
+		if (__atomic_compare_exchange_n(&tiers[i], &none, j, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return true;
+	}
+	return false;
+}
+
+static void tier_leave(struct jit *j)
+{
+	for (u32 i = 0; i < TIERS_MAX; i++)
+		if (tiers[i] == j)
+			__atomic_store_n(&tiers[i], NULL, __ATOMIC_SEQ_CST);
+}
+
 static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
 					    .cache_flushed = cache_flushed, .code_changed = code_changed,
 					    .forget_pages = forget_pages};
@@ -202,8 +254,10 @@ static int map_arena(struct jit *j)
 
 static void unmap_arena(struct jit *j)
 {
+	tier_leave(j);
 	munmap(j->write, j->bytes);
 	munmap(j->exec, j->bytes + j->data_bytes);
+	free(j->traps);
 	free(j);
 }
 
@@ -222,12 +276,14 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 	j->data_bytes = MAX(ALIGN_UP(j->bytes / 2, (u64)PAGE_SIZE), (u64)2 * JIT_BLOCK_MAX_DATA);
 	j->heat = cfg->heat ? cfg->heat : HEAT_DEFAULT;
 	j->off = cfg->off;
-	err = map_arena(j);
+	j->traps = calloc(JIT_TRAPS, sizeof(*j->traps));
+	err = j->traps ? map_arena(j) : -ENOMEM;
 	if (err) {
+		free(j->traps);
 		free(j);
 		return err;
 	}
-	err = mem_watch_code(vp->mem, &vp->attn, VP_ATTN_CODE);
+	err = tier_enlist(j) ? mem_watch_code(vp->mem, &vp->attn, VP_ATTN_CODE) : -ENOSPC;
 	if (err) {
 		unmap_arena(j);
 		return err;

@@ -47,6 +47,8 @@ struct jit {
 	u32 heat, off;
 	bool reused; /* places hold older code: new code needs a serialising instruction */
 	u64 n_translated, n_flushes;
+	struct jit_trap *traps; /* [JIT_TRAPS], by @at */
+	_Atomic u32 n_traps;
 	u64 moves_seen;			    /* mem_code_moves() */
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
 	struct {
@@ -54,6 +56,12 @@ struct jit {
 		u64 page_read, page_write;	     /* and operand.c */
 	} stub;
 };
+
+/* A vector instruction in translated code, and where its handler is called instead. */
+struct jit_trap {
+	u32 at, cold;
+};
+#define JIT_TRAPS 65536u
 
 enum jit_result { JIT_DONE, JIT_FULL, JIT_NEVER };
 

@@ -171,6 +171,11 @@ void operand_miss(struct translation *t, u32 k, const struct page_miss *m)
 	t->in_eax = true;
 	if (!m->add)
 		emit_address(t, &m->a, false);
+	if (t->j[k].vec.align) {
+		emit_n(e, 0xc2f6, 2); /* test dl, … */
+		emit1(e, t->j[k].vec.align - 1u);
+		add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
+	}
 	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
 	emit_slot(e);
 	if (m->page->more)

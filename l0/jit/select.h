@@ -6,12 +6,13 @@
 #define L0_JIT_SELECT_H
 
 #include "l0/engine/decode.h"
+#include "l0/engine/vec.h"
 #include "l0/jit/jit_priv.h"
 
 enum jit_kind {
 	J_SLOW, /* the handler does it */
 	J_NOP, J_MOV, J_XCHG, J_BSWAP, J_SIGN_RAX, J_EXTEND, J_LEA, J_ALU, J_TEST, J_UNARY, J_SHIFT, J_IMUL,
-	J_CMOV, J_SETCC, J_PUSH, J_POP, J_LEAVE, J_JCC,
+	J_CMOV, J_SETCC, J_PUSH, J_POP, J_LEAVE, J_VEC, J_JCC,
 	/* these end the block */
 	J_JMP, J_JMP_IND, J_CALL, J_CALL_IND, J_RET,
 };
@@ -28,6 +29,7 @@ struct jit_op {
 	u32 read, written, killed; /* flags, RFLAGS positions */
 	u32 after;     /* flags that are live after it, */
 	u32 before;    /* and before it */
+	struct vec_native vec;
 };
 
 /* Fill @j[b->n_ops]. Return: the number of operations to translate. */

@@ -435,6 +435,65 @@ static void emit_ret(struct translation *t, u32 k)
 	flow_jump(t);
 }
 
+/* ---- vector operations ---- */
+
+/* Where ModRM is in the code of vec_native(). */
+static u32 modrm_at(const u8 *c)
+{
+	u32 i = 0;
+
+	while (c[i] == 0x66 || c[i] == 0xf2 || c[i] == 0xf3)
+		i++;
+	if (c[i] == 0xc4)
+		return i + 4;
+	if ((c[i] & 0xf0) == 0x40)
+		i++;
+	return c[i + 1] == 0x38 || c[i + 1] == 0x3a ? i + 3 : i + 2;
+}
+
+static void emit_vec(struct translation *t, u32 k)
+{
+	const struct op *op = &t->b->ops[k];
+	const struct jit_op *o = &t->j[k];
+	const struct vec_native *v = &o->vec;
+	struct emit *e = &t->e;
+	u32 at = modrm_at(v->code);
+	struct operand m;
+
+	if (!(t->vec_ok & v->need)) {
+		want_eax(t);
+		t->in_host = false;
+		emit_rm(e, 1, 0xf6, 0, H_RDI, VP_OFF(vec_ok));
+		emit1(e, v->need);
+		add_cold(t, COLD_SITE, k, emit_jcc(e, CC_E), NULL);
+		t->vec_ok |= v->need;
+	}
+	if (o->mem) {
+		m = operand_find(t, k, op->size, v->store);
+		operand_free_rcx(t, &m);
+		if (m.index >= 0 || m.disp)
+			emit_lea(e, 8, H_RDX, m.base, m.index, 1, m.disp);
+	}
+	if (v->gpr_in)
+		emit_from(t, 8, 0x8b, H_RCX, op->src);
+	add_trap(t, k);
+	for (u32 i = 0; i < v->len; i++) {
+		u32 b = v->code[i];
+
+		if (i == at && o->mem)
+			b = (b & 0x38) | H_RDX;
+		if (i == at && (v->gpr_in || v->gpr_out))
+			b |= v->gpr_rm ? H_RCX : H_RCX << 3;
+		emit1(e, b);
+	}
+	if (v->gpr_out) {
+		if (is_pinned(op->dst))
+			emit_rr(e, 8, 0x89, H_RCX, (u32)jit_host[op->dst]);
+		reg_done(t, op->dst, H_RCX);
+	}
+	flags_after(t, o);
+}
+
 /* ---- all of it ---- */
 
 static void emit_one(struct translation *t, u32 k)
@@ -458,6 +517,7 @@ static void emit_one(struct translation *t, u32 k)
 	case J_PUSH: emit_push(t, k); break;
 	case J_POP: emit_pop(t, k); break;
 	case J_LEAVE: emit_leave(t, k); break;
+	case J_VEC: emit_vec(t, k); break;
 	case J_JCC: flow_jcc(t, k, t->j[k].sub); break;
 	case J_JMP: flow_jmp(t, k); break;
 	case J_JMP_IND:
@@ -478,8 +538,11 @@ static void emit_block(struct translation *t)
 		t->label[k] = emit_pos(&t->e);
 		t->entry_host[k] = t->in_host;
 		t->entry_eax[k] = t->in_eax;
+		t->entry_vec[k] = t->vec_ok;
 		emit_one(t, k);
-		if (kind == J_SLOW || t->j[k].mem)
+		if (kind == J_SLOW)
+			t->vec_ok = 0; /* whatever it is */
+		if (kind == J_SLOW || t->j[k].mem || kind == J_VEC)
 			t->entry[k + 1] = t->entry[k + 2] = true; /* + 2: the handler may be a fused pair's */
 	}
 	if (t->j[n - 1].kind != J_SLOW && t->j[n - 1].kind < J_JMP)
@@ -511,6 +574,7 @@ static void publish(struct translation *t, const u32 *entries)
 	j->used += ALIGN_UP(emit_pos(&t->e), 64u);
 	j->data_used = t->data_end;
 	j->pages_used = t->pages_end;
+	__atomic_store_n(&j->n_traps, t->n_traps, __ATOMIC_RELEASE);
 	j->n_translated++;
 }
 
@@ -532,6 +596,7 @@ enum jit_result jit_translate(struct vp *vp, struct block *b)
 	t.data_end = (u32)j->data_used;
 	t.pages_end = (u32)j->pages_used;
 	t.in_eax = true;
+	t.n_traps = j->n_traps;
 	for (u32 k = 0; k <= b->n_ops; k++)
 		t.handler[k] = k ? b->ops[k].fn : b->first;
 	vp_vec_park(vp); /* Zydis */

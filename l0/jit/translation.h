@@ -22,7 +22,7 @@
 #define CC_NE 5u
 #define CC_S 8u
 
-enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE };
+enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP };
 
 struct cold {
 	u8 kind, k;
@@ -30,6 +30,7 @@ struct cold {
 	u32 at;
 	struct jit_edge *edge;
 	struct page_miss *miss;
+	u32 trap;
 };
 
 /* An access to another page than the last: out of line. */
@@ -60,6 +61,9 @@ struct translation {
 	u32 label[BLOCK_MAX_OPS];
 	/* entries behind handlers */
 	bool entry[BLOCK_MAX_OPS + 2], entry_host[BLOCK_MAX_OPS], entry_eax[BLOCK_MAX_OPS];
+	/* vector operations: what was looked at on the straight path, and where it counts on it */
+	u8 vec_ok, entry_vec[BLOCK_MAX_OPS];
+	u32 n_traps;
 	u32 n_cold;
 	struct cold cold[COLD_MAX];
 	u32 n_miss;
@@ -158,6 +162,8 @@ static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, 
 /* ---- flow.c ---- */
 
 void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *edge);
+/* The instruction that follows may trap; its handler does it then. */
+void add_trap(struct translation *t, u32 k);
 void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m);
 /* An operation whose handler does it. */
 void flow_handler(struct translation *t, u32 k);
