@@ -54,23 +54,39 @@ void fill_forget_unlinked(struct vtlb *t, struct vtlb_vp *v)
 
 /* ---- hits ---- */
 
-static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 base, u64 gva)
+/*
+ * Both the leaf and the link to a shared SPT that led to it have to be. The link is what processors
+ * keep in paging-structure caches: a load of CR3 drops it even where the leaf is global, and so
+ * does INVLPG of any address.
+ */
+static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 base, u64 cap, u64 gva,
+				       struct hit *h)
 {
 	u64 stamp = base + (leaf >> LEAF_STAMP_SHIFT);
 
+	h->leaf = leaf;
+	h->stamp = stamp;
 	u64 floor = leaf & LEAF_G ? p->floor_g : leaf & LEAF_T ? p->floor_t : p->floor_ng;
 
-	return stamp >= floor && stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
+	return stamp >= floor && cap >= p->floor_link && stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
 }
 
 /* From the root. */
 static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 {
 	struct vtlb *t = p->t;
-	u64 s = load_slot(&p->sas->root);
+	u64 s = load_slot(&p->sas->root), cap = ~0ull;
+	u32 index = SPT_NONE;
 
 	for (u32 level = p->sas->levels; slot_is_link(s); level--) {
-		u32 index = spt_index(s);
+		if (unlikely(s & SLOT_SHARED)) {
+			cap = share_stamp(s, t->meta[index].base);
+			index = share_spt(t, s);
+			if (index == SPT_NONE)
+				return false;
+		} else {
+			index = spt_index(s);
+		}
 		struct spt *spt = spt_of(t, index);
 
 		if (level == 1) {
@@ -79,13 +95,12 @@ static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 			r->tag = (gva >> 21 & mask_low(REGION_BITS)) | p->region_gen;
 			r->spt = spt;
 			r->base = t->meta[index].base;
+			r->cap = cap;
 		}
 		s = load_slot(&spt->slot[spt_slot_index(gva, level)]);
 		if (slot_is_leaf(s)) {
-			h->leaf = s;
 			h->shift = 3 + 9 * level;
-			h->base = t->meta[index].base;
-			return is_current(p, s, t->meta[index].base, gva);
+			return is_current(p, s, t->meta[index].base, cap, gva, h);
 		}
 	}
 	return false;
@@ -95,11 +110,12 @@ static __always_inline bool look_up(struct vtlb_vp_priv *p, u64 gva, struct hit 
 {
 	const struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
 
-	if (likely(r->tag == ((gva >> 21 & mask_low(REGION_BITS)) | p->region_gen))) {
-		h->leaf = load_slot(&r->spt->slot[spt_slot_index(gva, 1)]);
+	if (likely(r->tag == ((gva >> 21 & mask_low(REGION_BITS)) | p->region_gen) &&
+		   r->cap >= p->floor_link)) { /* else the link may be another, or newer */
+		u64 leaf = load_slot(&r->spt->slot[spt_slot_index(gva, 1)]);
+
 		h->shift = PAGE_SHIFT;
-		h->base = r->base;
-		return slot_is_leaf(h->leaf) && is_current(p, h->leaf, r->base, gva);
+		return slot_is_leaf(leaf) && is_current(p, leaf, r->base, ~0ull, gva, h);
 	}
 	return look_down(p, gva, h);
 }
@@ -156,45 +172,8 @@ static __always_inline void note_soft(struct vtlb_vp_priv *p, u64 leaf, u64 gva)
 struct spt_path {
 	u32 node[6];	     /* SPTs by level, from the leaf's up */
 	_Atomic u64 *parent; /* links the leaf's SPT */
+	struct sas *owner;   /* of the leaf's SPT: this address space, or what is shared */
 };
-
-/* The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. */
-static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, u32 level, u64 gen, struct spt_path *path)
-{
-	struct vtlb *t = v->priv->t;
-	struct sas *sas = v->priv->sas;
-	_Atomic u64 *slot = &sas->root;
-	u32 at = sas->levels + 1;
-
-	for (;;) {
-		u64 s = load_slot(slot);
-
-		if (!slot_is_link(s)) { /* empty, or a large leaf in the way */
-			u32 child = spt_alloc(t, at - 1, gen);
-
-			if (child == SPT_NONE)
-				return NULL;
-			if (!cas_slot(slot, s, spt_link(child))) {
-				spt_free_unlinked(t, child);
-				continue;
-			}
-			if (slot != &sas->root)
-				spt_linked(t, v, sas, child, slot);
-			s = spt_link(child);
-		}
-		path->parent = slot;
-		path->node[--at] = spt_index(s);
-		slot = &spt_of(t, spt_index(s))->slot[spt_slot_index(gva, at)];
-		if (at == level)
-			return slot;
-	}
-}
-
-static bool is_large(struct vtlb *t, const struct walk *w)
-{
-	return w->shift >= PAGE_SHIFT_2M && !(w->attr & LEAF_IO) &&
-	       mem_map_hpa(t->env.map, w->gpa & ~(PAGE_SIZE_2M - 1), PAGE_SIZE_2M) >= 0;
-}
 
 static u64 make_leaf(const struct walk *w, u32 level)
 {
@@ -206,6 +185,107 @@ static u64 make_leaf(const struct walk *w, u32 level)
 	return SLOT_P | w->attr | page_class << LEAF_CLASS_SHIFT | frame << LEAF_FRAME_SHIFT;
 }
 
+/*
+ * @slot of the SPT @parent leads to a shared SPT, or is about to.
+ * Return: the link it holds then; 0 when there is no room.
+ */
+static u64 make_shared(struct vtlb_vp *v, const struct walk *w, u64 gen, _Atomic u64 *slot,
+		       u64 s, const struct spt_path *path)
+{
+	struct vtlb *t = v->priv->t;
+	u32 parent = path->node[SHARE_LEVEL + 1];
+	u64 base = t->meta[parent].base;
+
+	bool leads_there = slot_is_link(s) && s & SLOT_SHARED && share_leads_to(v, s, w);
+
+	if (leads_there && share_stamp(s, base) >= v->priv->floor_link)
+		return s;
+	if (unlikely(gen < base))
+		return 0;
+	if (unlikely(gen - base > TOP_STAMP_MAX)) { /* its stamps are used up */
+		if (cas_slot(path->parent, spt_link(parent), 0)) {
+			if (path->parent == &v->priv->sas->root)
+				spt_retire_root(t, v, parent);
+			else
+				spt_retire(t, v, parent);
+		}
+		return 0;
+	}
+	u64 link = leads_there ? s & mask_low(TOP_STAMP_SHIFT) : share_link(v, w, gen);
+
+	if (!link)
+		return 0;
+	link |= (gen - base) << TOP_STAMP_SHIFT;
+	if (!cas_slot(slot, s, link))
+		return 0; /* another VP fills through it: the next access finds out what */
+	__atomic_fetch_add(&t->stats.top_links, 1, __ATOMIC_RELAXED);
+	if (slot_is_link(s) && !(s & SLOT_SHARED)) {
+		__atomic_fetch_add(&t->stats.coalesced, 1, __ATOMIC_RELAXED);
+		spt_retire(t, v, spt_index(s));
+	}
+	return link;
+}
+
+/* Is what is below the entry @s of level SHARE_LEVEL + 1 shared, or to be? */
+static bool wants_shared(const struct vtlb *t, u64 gva, const struct walk *w, u64 s)
+{
+	if (!t->top || !(gva >> 63) || w->top_level <= SHARE_LEVEL)
+		return false;
+	return w->attr & LEAF_G || (slot_is_link(s) && s & SLOT_SHARED);
+}
+
+/* The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. */
+static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, u32 level, u64 gen,
+			      struct spt_path *path)
+{
+	struct vtlb *t = v->priv->t;
+	struct sas *sas = v->priv->sas;
+	_Atomic u64 *slot = &sas->root;
+	u32 at = sas->levels + 1;
+
+	path->owner = sas;
+	for (;;) {
+		u64 s = load_slot(slot);
+		u32 index;
+
+		if (at == SHARE_LEVEL + 1 && wants_shared(t, gva, w, s)) {
+			s = make_shared(v, w, gen, slot, s, path);
+			index = s ? share_spt(t, s) : SPT_NONE;
+			if (index == SPT_NONE)
+				return NULL;
+			path->owner = &t->shared;
+			path->node[--at] = index;
+			slot = &spt_of(t, index)->slot[spt_slot_index(gva, at)];
+			continue;
+		}
+		if (!slot_is_link(s)) { /* empty, or a large leaf in the way */
+			u32 child = spt_alloc(t, at - 1, gen);
+
+			if (child == SPT_NONE)
+				return NULL;
+			if (!cas_slot(slot, s, spt_link(child))) {
+				spt_free_unlinked(t, child);
+				continue;
+			}
+			if (slot != &sas->root)
+				spt_linked(t, v, path->owner, child, slot);
+			s = spt_link(child);
+		}
+		index = spt_index(s);
+		path->parent = slot;
+		path->node[--at] = index;
+		slot = &spt_of(t, index)->slot[spt_slot_index(gva, at)];
+		if (at == level)
+			return slot;
+	}
+}
+
+static bool is_large(struct vtlb *t, const struct walk *w)
+{
+	return w->shift >= PAGE_SHIFT_2M && !(w->attr & LEAF_IO) &&
+	       mem_map_hpa(t->env.map, w->gpa & ~(PAGE_SIZE_2M - 1), PAGE_SIZE_2M) >= 0;
+}
+
 /* Store the leaf. Every way out without storing is fine: the next access walks again. */
 static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, u32 level, u64 gen)
 {
@@ -214,7 +294,7 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 	_Atomic u64 *slot;
 
 	spt_reclaim(v);
-	slot = make_path(v, gva, level, gen, &path);
+	slot = make_path(v, gva, w, level, gen, &path);
 	if (unlikely(!slot))
 		goto no_room;
 	u64 base = t->meta[path.node[level]].base;
@@ -224,14 +304,14 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 	if (unlikely(gen - base > LEAF_STAMP_MAX)) {
 		/* Its stamps are used up: a fresh one in its place. */
 		if (cas_slot(path.parent, spt_link(path.node[level]), 0))
-			spt_retire(t, v, v->priv->sas, path.node[level]);
+			spt_retire(t, v, path.node[level]);
 		__atomic_fetch_add(&t->stats.spt_rebases, 1, __ATOMIC_RELAXED);
-		slot = make_path(v, gva, level, gen, &path);
+		slot = make_path(v, gva, w, level, gen, &path);
 		if (!slot || t->meta[path.node[level]].base != gen)
 			goto no_room;
 		base = gen;
 	}
-	if (t->gpt && gpt_path_is_tracked(v, w)) {
+	if (t->gpt && path.owner != &t->shared && gpt_path_is_tracked(v, w)) {
 		enum gpt_registered r = gpt_register(t, w, path.node);
 
 		if (unlikely(r == GPT_PATH_GONE))
@@ -247,7 +327,7 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 	u64 old = load_slot(slot);
 
 	if (cas_slot(slot, old, leaf) && slot_is_link(old))
-		spt_retire(t, v, v->priv->sas, spt_index(old));
+		spt_retire(t, v, spt_index(old));
 	return;
 no_room:
 	__atomic_fetch_add(&t->stats.uninstalled, 1, __ATOMIC_RELAXED);
@@ -277,7 +357,7 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 		v->n_fill++;
 		install(v, gva, &w, leaf, level, gen);
 		if (unlikely(p->held)) {
-			struct hit h = {.leaf = leaf, .base = gen, .shift = 3 + 9 * level};
+			struct hit h = {.leaf = leaf, .stamp = gen, .shift = 3 + 9 * level};
 
 			held_put(p, gva, &h, w.guest_gpa & PAGE_MASK);
 		}

@@ -208,7 +208,7 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 		.ept_caps = cfg->ept_caps,
 	};
 	t->vp = calloc(cfg->max_vps, sizeof(struct vtlb_vp *));
-	if (!t->vp || sas_cache_init(t) || gpt_init(t) || spt_pool_init(t)) {
+	if (!t->vp || sas_cache_init(t) || gpt_init(t) || share_init(t) || spt_pool_init(t)) {
 		vtlb_destroy(t);
 		return NULL;
 	}
@@ -228,6 +228,7 @@ void vtlb_destroy(struct vtlb *t)
 			 (unsigned long long)t->stats.audit_checks,
 			 (unsigned long long)t->stats.audit_stale);
 	gpt_fini(t);
+	share_fini(t);
 	spt_pool_fini(t);
 	sas_cache_fini(t);
 	free(t->vp);

@@ -25,7 +25,7 @@ bool held_find(struct vtlb_vp_priv *p, u64 gva, u32 access, struct hit *h)
 	    stamp < *inval_gva_floor(p, leaf_class(e->leaf), gva) ||
 	    access & VTLB_ACCESS_MASK & ~leaf_prot(p->perm, p->pkru, e->leaf, access))
 		return false;
-	*h = (struct hit){.leaf = e->leaf, .base = e->base, .shift = e->shift};
+	*h = (struct hit){.leaf = e->leaf, .stamp = stamp, .shift = e->shift};
 	return true;
 }
 
@@ -38,7 +38,7 @@ void held_put(struct vtlb_vp_priv *p, u64 gva, const struct hit *h, u64 guest_gp
 	*slot_of(p, page) = (struct held){.serial = p->sas->serial,
 					  .page = page,
 					  .leaf = h->leaf & ~LEAF_T,
-					  .base = h->base,
+					  .base = h->stamp - (h->leaf >> LEAF_STAMP_SHIFT),
 					  .guest_gpa = guest_gpa,
 					  .shift = h->shift};
 }

@@ -67,6 +67,7 @@ void inval_update_floors(struct vtlb_vp *v)
 	p->floor_g = f.g;
 	p->floor_t = f.t;
 	p->floor_ng = f.ng;
+	p->floor_link = MAX(f.ng, p->floor_address);
 }
 
 /* ---- invalidation ---- */
@@ -87,6 +88,7 @@ static void raise_gva(struct vtlb_vp *v, u64 gva)
 
 	v->n_inval++;
 	p->gva_invals++;
+	p->floor_address = p->floor_link = g;
 	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
 		floor_store(inval_gva_floor(p, c, gva), g);
 }

@@ -19,8 +19,15 @@
 #include "vtlb/vtlb.h"
 
 #define SLOT_P BIT(0)
-#define SLOT_LINK BIT(1) /* bits 63:2: index of the child SPT */
-#define SLOT_LINK_SHIFT 2
+#define SLOT_LINK BIT(1) /* bits 63:3: index of the child SPT */
+#define SLOT_LINK_SHIFT 3
+#define SLOT_SHARED BIT(2) /* of a link: to an SPT that address spaces share, see share.c */
+#define TOP_NUMBER_SHIFT 3
+#define TOP_NUMBER_BITS 16
+#define TOP_LIFE_SHIFT 19
+#define TOP_LIFE_BITS 22
+#define TOP_STAMP_SHIFT 41 /* 23 bits: generation of the link, counted from its SPT's base */
+#define TOP_STAMP_MAX mask_low(23)
 
 #define LEAF_GW BIT(2) /* guest R/W, all levels */
 #define LEAF_GU BIT(3) /* guest U/S, all levels */

@@ -43,6 +43,7 @@ struct spt_meta {
 	 */
 	u32 gpt, gpt_next, gpt_prev;
 	u8 level, state; /* enum spt_state; lock */
+	u16 top;	 /* share.c: its number + 1, or 0; lock */
 };
 
 enum spt_state {
@@ -124,6 +125,12 @@ struct vtlb {
 	struct pending_protect protect[PROTECT_RING];
 	u32 protect_count; /* written under @lock */
 
+	/* share.c; NULL: nothing is shared */
+	struct top *top; /* [n_tops] */
+	u32 *top_hash;	 /* [n_tops] */
+	u32 n_tops, next_top;
+	struct sas shared; /* only its list: tops and all below them */
+
 	/* track_gpt.c; NULL: no retention */
 	struct gpt *gpt;
 	u32 *gpt_hash;
@@ -153,6 +160,7 @@ struct region {
 	u64 tag; /* gva >> 21 and the generation; 0 never matches */
 	struct spt *spt;
 	u64 base;
+	u64 cap; /* stamp of the link to a shared SPT on the way; ~0: none */
 };
 
 /*
@@ -194,6 +202,7 @@ struct vtlb_vp_priv {
 	u32 perm, pkru;	 /* PERM_* */
 	u64 gva_mask;
 	u64 floor_ng, floor_g;	      /* of the current SAS: for non-global, for global leaves */
+	u64 floor_link;		      /* for links to shared SPTs */
 	u64 floor_t;		      /* for non-global ones whose tables are tracked */
 	u64 untracked[UNTRACKED_MAX]; /* tables that fills went through since the last MOV CR3 */
 	u32 n_untracked;
@@ -216,6 +225,7 @@ struct vtlb_vp_priv {
 	u64 floor_vpid_ng[VPID_FLOORS]; /* its non-global translations */
 	u64 floor_pcid[PCID_FLOORS];	/* non-global ones of a PCID */
 	u64 floor_ept[EPT_FLOORS];	/* everything through an EPTP */
+	u64 floor_address;		/* the last invalidation by address */
 	u64 floor_ept_all;		/* everything through any EPTP */
 	u64 floor_gva[LEAF_CLASS_COUNT][GVA_FLOORS];
 };
@@ -288,12 +298,34 @@ void spt_free_unlinked(struct vtlb *t, u32 index);
 /* It has just been linked at @parent: put it on @s's list. */
 void spt_linked(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index,
 		_Atomic u64 *parent);
+/* A top (share.c), lock held. */
+void spt_list_shared(struct vtlb *t, u32 index);
 /* It has just been unlinked (its slot holds something else): to limbo, or free at once. */
-void spt_retire(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index);
+void spt_retire(struct vtlb *t, struct vtlb_vp *self, u32 index);
+/* The same for one that is on no list, the root; and for a top, lock held. */
+void spt_retire_root(struct vtlb *t, struct vtlb_vp *self, u32 index);
+void spt_retire_top(struct vtlb *t, struct vtlb_vp *self, u32 index);
 /* Make room for a path. @self holds no pointer to any SPT. */
 void spt_reclaim(struct vtlb_vp *self);
 /* Everything of @s, which no VP uses; lock held. */
 void spt_free_all(struct vtlb *t, struct sas *s);
+
+/* ---- share.c ---- */
+#define SHARE_LEVEL 3u
+int share_init(struct vtlb *t);
+void share_fini(struct vtlb *t);
+/* The SPT that a link with SLOT_SHARED leads to, or SPT_NONE: to none any more. */
+u32 share_spt(struct vtlb *t, u64 link);
+static inline u64 share_stamp(u64 link, u64 base)
+{
+	return base + (link >> TOP_STAMP_SHIFT);
+}
+/* Is it what @w went through? */
+bool share_leads_to(struct vtlb_vp *v, u64 link, const struct walk *w);
+/* A link, without stamp, to the top that @w went through, found or made; 0: there is no room. */
+u64 share_link(struct vtlb_vp *v, const struct walk *w, u64 gen);
+/* No link leads to this top any more; lock held. */
+void share_unlink(struct vtlb *t, u32 index);
 
 /* ---- sas.c ---- */
 int sas_cache_init(struct vtlb *t);
@@ -355,7 +387,7 @@ void fill_forget_regions(struct vtlb_vp_priv *p);
 void fill_forget_unlinked(struct vtlb *t, struct vtlb_vp *v);
 u64 fill_new_region_gen(struct vtlb_vp_priv *p);
 struct hit {
-	u64 leaf, base;
+	u64 leaf, stamp;
 	u32 shift; /* 12 or 21 */
 };
 

@@ -91,6 +91,7 @@ u32 spt_alloc(struct vtlb *t, u32 level, u64 base)
 	t->meta[index].level = (u8)level;
 	t->meta[index].state = SPT_UNLISTED;
 	t->meta[index].gpt = 0;
+	t->meta[index].top = 0;
 	return index;
 }
 
@@ -185,17 +186,42 @@ void spt_linked(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index, 
 	vtlb_unlock(t);
 }
 
-void spt_retire(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index)
+void spt_retire(struct vtlb *t, struct vtlb_vp *self, u32 index)
 {
 	struct spt_meta *m = &t->meta[index];
 
 	vtlb_lock(t);
 	if (likely(m->state == SPT_LISTED)) {
+		struct sas *s = m->sas;
+
 		list_remove(t, s, index);
 		retire_one(t, self, s, index);
 	} else {
 		m->state = SPT_DOOMED; /* spt_linked() is about to come */
 	}
+	vtlb_unlock(t);
+	fill_forget_unlinked(t, self);
+}
+
+void spt_list_shared(struct vtlb *t, u32 index)
+{
+	t->meta[index].sas = &t->shared;
+	t->meta[index].state = SPT_LISTED;
+	list_append(t, &t->shared, index);
+}
+
+void spt_retire_top(struct vtlb *t, struct vtlb_vp *self, u32 index)
+{
+	share_unlink(t, index);
+	list_remove(t, &t->shared, index);
+	retire_one(t, self, &t->shared, index);
+	fill_forget_unlinked(t, self);
+}
+
+void spt_retire_root(struct vtlb *t, struct vtlb_vp *self, u32 index)
+{
+	vtlb_lock(t);
+	retire_one(t, self, self->priv->sas, index);
 	vtlb_unlock(t);
 	fill_forget_unlinked(t, self);
 }
@@ -247,8 +273,11 @@ static void evict_spt(struct vtlb *t, struct sas *s, bool nobody)
 	}
 	u64 link = spt_link(index);
 
-	__atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, 0, false, __ATOMIC_SEQ_CST,
-				    __ATOMIC_RELAXED);
+	if (t->meta[index].top)
+		share_unlink(t, index);
+	else
+		__atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, 0, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	list_remove(t, s, index);
 	retire_locked(t, index, nobody);
 	t->stats.spt_evictions++;
@@ -263,19 +292,27 @@ static void set_tickets(struct vtlb *t, struct vtlb_vp *self, u32 index)
 		t->meta[index].ticket = ticket;
 }
 
-/* SPTs of SASes that are in use go, least recently selected SAS first. */
+static void evict_from(struct vtlb *t, struct sas *s, bool nobody, u32 *evicted)
+{
+	for (; s->n_spts && *evicted < EVICT_BATCH && available(t) < 2 * RESERVE; ++*evicted)
+		evict_spt(t, s, nobody);
+}
+
+/* SPTs of SASes that are in use go, least recently selected SAS first; shared ones last, unless
+ * they are most of all. */
 static void evict_in_use(struct vtlb *t, struct vtlb_vp *self)
 {
 	u32 last = t->limbo_count ? t->limbo_last : SPT_NONE;
 	u32 evicted = 0;
 
+	if (t->shared.n_spts > t->n_spts / 2)
+		evict_from(t, &t->shared, !t->is_mp, &evicted);
 	for (struct list_node *n = t->sas_lru.prev; n != &t->sas_lru; n = n->prev) {
 		struct sas *s = list_entry(n, struct sas, lru);
-		bool nobody = is_private(t, self, s);
 
-		for (; s->n_spts && evicted < EVICT_BATCH && available(t) < 2 * RESERVE; evicted++)
-			evict_spt(t, s, nobody);
+		evict_from(t, s, is_private(t, self, s), &evicted);
 	}
+	evict_from(t, &t->shared, !t->is_mp, &evicted);
 	if (t->limbo_count)
 		set_tickets(t, self, last != SPT_NONE ? t->meta[last].next : t->limbo_first);
 }

@@ -167,7 +167,7 @@ void stale_check(struct vtlb_vp *v, u64 gva, u32 access, const struct hit *h, u6
 		.serial = p->sas->serial,
 		.page = page,
 		.leaf = h->leaf,
-		.base = h->base,
+		.base = h->stamp - (h->leaf >> LEAF_STAMP_SHIFT),
 		.rip = access & VTLB_EXEC || !v->where ? gva : v->where(v->owner),
 		.since_ns = now_ns(v),
 		.held_gpa = gpa,

@@ -139,8 +139,10 @@ static void kill_slot(struct vtlb *t, u32 index, u32 i)
 	if (!s)
 		return;
 	__atomic_store_n((u64 *)slot, 0, __ATOMIC_RELAXED);
-	if (slot_is_link(s))
-		spt_retire(t, NULL, t->meta[spt_index(s)].sas, spt_index(s));
+	if (slot_is_link(s) && s & SLOT_SHARED)
+		fill_forget_unlinked(t, NULL); /* what it led to is not this table's alone */
+	else if (slot_is_link(s))
+		spt_retire(t, NULL, spt_index(s));
 }
 
 static void kill_slots(struct vtlb *t, u32 index)

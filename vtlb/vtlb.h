@@ -110,6 +110,7 @@ struct vtlb_config {
 	bool audit;	   /* walk again at every hit, count what differs (vtlb_stats) */
 	bool detect_stale; /* report translations used that the guest forgot to invalidate */
 	bool retain;	   /* track page tables, keep translations over MOV CR3; one thread only */
+	bool share;	   /* kernel halves that are mapped alike: SPTs shared at one level */
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
 	u64 seed;
@@ -127,6 +128,9 @@ struct vtlb_stats {
 	u64 spts_limit, spts_used, spts_limbo; /* in use includes limbo */
 	u64 spt_allocs, spt_evictions, spt_rebases, sas_evictions, sas_misses;
 	u64 gpts_tracked, gpt_writes, gpt_releases; /* guest page tables under guard */
+	u64 tops;			       /* SPTs that address spaces share */
+	u64 top_links;			       /* links made to them */
+	u64 coalesced;			       /* SPTs given up for them */
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
 	u64 audit_checks; /* hits compared with a walk */
 	u64 audit_stale;  /* and found to differ: legal until the guest invalidates */

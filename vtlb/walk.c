@@ -348,6 +348,9 @@ static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, 
 		all &= e;
 		any |= e;
 		w->table[level] = s->gpa & PAGE_MASK;
+		if (level == 4)
+			w->attr_above = (all & PTE_W ? LEAF_GW : 0) | (all & PTE_U ? LEAF_GU : 0) |
+					(any & PTE_XD ? 0 : LEAF_GX);
 		if (level == 1 || (level < 4 && e & PTE_PS))
 			break;
 		table = e;

@@ -44,6 +44,7 @@ struct walk {
 	 * that is not 9 bits a level */
 	u64 table[6];
 	u32 top_level, leaf_level;
+	u64 attr_above; /* LEAF_GUEST_ALL as the entries above level 3 leave them */
 	/* out, after a fault */
 	struct vtlb_fault fault;
 	u32 entries; /* table entries read, for counters */

@@ -76,6 +76,7 @@ static struct vtlb *make(u32 n_vps, bool one_lock)
 				  .maxphyaddr = 40,
 				  .has_1g_pages = true,
 				  .retain = true,
+				  .share = true,
 				  .ept_caps = ~0ull,
 				  .one_lock = one_lock};
 	int err;

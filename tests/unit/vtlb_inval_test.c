@@ -23,11 +23,16 @@
 #define N_AS 2u
 #define AS_TABLES(as) \
 	(0x100000ull + (as)*0x10000)		  /* PML4, PDPT, PD, PT, PT of PD[1], PD of 1 GiB */
+#define KERNEL 0xffff800000000000ull
+#define KERNEL_TABLES(k) (0x140000ull + (k)*0x10000) /* PDPT, PD, PT; two sets */
 #define EPT_TABLES(e) (0x200000ull + (e)*0x10000) /* PML4, PDPT, PD, PT of the data */
-#define N_CTX 8u
-#define N_GVA 17u
+#define N_CTX 9u
+#define N_GVA 22u
 #define MAX_VPS 4u
 #define MAX_HISTORY 96u
+#define N_KERNEL 5u /* of the addresses, the last */
+#define N_VARIANTS 24u /* kernel tables, rights of the root, ept12 */
+#define VARIANT_ROOT(i) (0x180000ull + (i)*0x1000)
 
 #define P 1ull
 #define W 2ull
@@ -108,10 +113,18 @@ static struct {
 	u32 n_vps;
 	struct vtlb_context ctx[N_CTX];
 	struct history hist[N_CTX][N_GVA];
+	/* the kernel's half from the PDPT down, for every entry of the root that led there */
+	struct history lower[N_VARIANTS][N_KERNEL];
+	struct root_edit {
+		u64 start, end, entry;
+	} *root_log[N_AS];
+	u32 n_root[N_AS];
+	u8 tables[26][4096]; /* as they were when they were recorded */
 	u64 used_stale, used, returns;
 	struct ept_edit *ept_log;
 	u32 n_ept, cap_ept;
 	u32 by_turns;	/* the sum of two contexts that take turns, or 0: any */
+	bool no_share;
 	bool processes; /* address spaces of one machine, switched by MOV CR3 with flush */
 } s;
 
@@ -119,6 +132,8 @@ static const u64 gvas[N_GVA] = {
 	0x0,	    0x1000,	0x2000,	    0x3000,	0x4000,	    0x5000,
 	0x200000,   0x201000,	0x202000,   0x3ff000,	0x400000,   0x4fe000,
 	0x40000000, 0x40a00000, 0x40a01000, 0x40c00000, 0x407ff000,
+	/* the kernel's half, through tables that all processes share */
+	KERNEL,	    KERNEL + 0x1000, KERNEL + 0x2000, KERNEL + 0x200000, KERNEL + 0x201000,
 };
 
 static u64 rnd(u64 n)
@@ -157,8 +172,21 @@ static u64 leaf_bits(void)
 
 static void edit_guest(void)
 {
-	u64 t = AS_TABLES(rnd(N_AS)), at;
+	u64 t = AS_TABLES(rnd(N_AS)), k = KERNEL_TABLES(rnd(2)), at;
 
+	if (chance(20)) {
+		switch (rnd(6)) {
+		default: put(k + 0x2000 + 8 * rnd(3), data_frame() | leaf_bits()); return;
+		case 0: /* the link itself: other tables, other rights */
+			put(t + 0x800, KERNEL_TABLES(chance(80) ? 0 : 1) | (chance(90) ? P : 0) |
+					       (chance(85) ? W : 0) | (chance(15) ? U : 0) | A);
+			return;
+		case 1: /* large or not */
+			put(k + 0x1008, chance(50) ? DATA | PS | leaf_bits() : DATA);
+			return;
+		case 2: put(k, (k + 0x1000) | (chance(90) ? P : 0) | W | U | A); return;
+		}
+	}
 	switch (rnd(10)) {
 	default: /* one page */ put(t + 0x3000 + 8 * rnd(6), data_frame() | leaf_bits()); return;
 	case 0:
@@ -219,6 +247,7 @@ static void make_tables(void)
 		u64 t = AS_TABLES(as);
 
 		*word(t) = (t + 0x1000) | P | W | U;
+		*word(t + 0x800) = KERNEL_TABLES(0) | P | W;
 		*word(t + 0x1000) = (t + 0x2000) | P | W | U;
 		*word(t + 0x1008) = (t + 0x5000) | P | W | U;
 		*word(t + 0x2000) = (t + 0x3000) | P | W | U;
@@ -229,6 +258,17 @@ static void make_tables(void)
 			if (i < 8)
 				*word(t + 0x5000 + 8 * i) = (0x200000ull * i) | PS | leaf_bits();
 		}
+	}
+	for (u32 i = 0; i < 8; i++)
+		*word(VARIANT_ROOT(i) + 0x800) = KERNEL_TABLES(i / 4) | P | (i & 3) << 1;
+	for (u32 i = 0; i < 2; i++) {
+		u64 k = KERNEL_TABLES(i);
+
+		*word(k) = (k + 0x1000) | P | W | U;
+		*word(k + 0x1000) = (k + 0x2000) | P | W | U;
+		*word(k + 0x1008) = DATA | PS | P | W | G;
+		for (u32 j = 0; j < 8; j++)
+			*word(k + 0x2000 + 8 * j) = data_frame() | P | W | G;
 	}
 	for (u32 e = 0; e < 2; e++) {
 		u64 t = EPT_TABLES(e);
@@ -246,8 +286,8 @@ static void make_contexts(void)
 {
 	static const struct {
 		u8 as, pcid, vpid, ept; /* ept 0: none */
-	} c[N_CTX] = {{0, 0, 0, 0}, {1, 1, 0, 0}, {0, 2, 0, 0}, {0, 0, 1, 1},
-		      {1, 1, 1, 1}, {0, 1, 2, 1}, {0, 0, 1, 2}, {1, 0, 0, 2}};
+	} c[N_CTX] = {{0, 0, 0, 0}, {1, 0, 0, 0}, {0, 2, 0, 0}, {0, 0, 1, 1}, {1, 0, 1, 1},
+		      {0, 1, 2, 1}, {0, 0, 1, 2}, {1, 0, 0, 2}, {1, 1, 0, 0}};
 
 	for (u32 i = 0; i < N_CTX; i++) {
 		s.ctx[i] = (struct vtlb_context){
@@ -270,6 +310,8 @@ static u64 guest_page(u32 ctx, u64 gva)
 {
 	u64 t = s.ctx[ctx].cr3 & ~0xfffull;
 
+	if (gva >= KERNEL)
+		return gva >= KERNEL + 0x200000 ? 2 * MIB : 4 * KIB;
 	if (gva >= 0x40000000)
 		return *word(t + 0x1008) & PS ? GIB : 2 * MIB;
 	if (gva >= 0x400000)
@@ -277,16 +319,15 @@ static u64 guest_page(u32 ctx, u64 gva)
 	return gva >= 0x200000 && *word(t + 0x2008) & PS ? 2 * MIB : 4 * KIB;
 }
 
-static void record_one(u32 ctx, u32 g)
+static void record_one(const struct vtlb_context *ctx, u32 g, u64 page, struct history *h)
 {
 	/* A VP of the walker's own: peek looks at nothing but its context. */
 	struct vtlb_vp v = s.vp[0].v;
-	struct history *h = &s.hist[ctx][g];
 	struct entry *last = h->n ? &h->e[(h->n - 1) % MAX_HISTORY] : NULL;
 	struct vtlb_xl xl, xu;
 	struct vtlb_fault f;
 
-	v.ctx = s.ctx[ctx];
+	v.ctx = *ctx;
 	enum vtlb_status st = vtlb_peek(&v, gvas[g], VTLB_READ, &xl, &f);
 	enum vtlb_status su = vtlb_peek(&v, gvas[g], VTLB_READ | VTLB_USER, &xu, &f);
 	struct entry e = {.start = s.now, .end = ~0ull};
@@ -296,7 +337,7 @@ static void record_one(u32 ctx, u32 g)
 		e.prot_super = xl.prot;
 		e.prot_user = su <= VTLB_MMIO ? xu.prot : 0;
 		e.global = xl.global;
-		e.page = guest_page(ctx, gvas[g]);
+		e.page = page;
 	}
 	if (last && last->end == ~0ull) {
 		if (last->gpa == e.gpa && last->prot_super == e.prot_super &&
@@ -308,11 +349,54 @@ static void record_one(u32 ctx, u32 g)
 	h->e[h->n++ % MAX_HISTORY] = e;
 }
 
+/* Has any table changed since the last time? Most touches change none. */
+static bool tables_changed(void)
+{
+	static const struct {
+		u64 at;
+		u32 pages;
+	} where[] = {{AS_TABLES(0), 6},	    {AS_TABLES(1), 6},	{KERNEL_TABLES(0), 3},
+		     {KERNEL_TABLES(1), 3}, {EPT_TABLES(0), 4}, {EPT_TABLES(1), 4}};
+	bool changed = false;
+	u32 copy = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(where); i++)
+		for (u32 k = 0; k < where[i].pages; k++, copy++) {
+			const u8 *page = s.ram + where[i].at + k * 4096;
+
+			if (memcmp(s.tables[copy], page, 4096) == 0)
+				continue;
+			memcpy(s.tables[copy], page, 4096);
+			changed = true;
+		}
+	return changed;
+}
+
 static void record(void)
 {
+	if (!tables_changed() && s.hist[0][0].n)
+		return;
 	for (u32 c = 0; c < N_CTX; c++)
 		for (u32 g = 0; g < N_GVA; g++)
-			record_one(c, g);
+			record_one(&s.ctx[c], g, guest_page(c, gvas[g]), &s.hist[c][g]);
+	for (u32 i = 0; i < N_VARIANTS; i++) {
+		struct vtlb_context c = s.ctx[i / 8 == 0 ? 0 : i / 8 == 1 ? 3 : 6];
+
+		c.cr3 = VARIANT_ROOT(i % 8);
+		for (u32 g = N_GVA - N_KERNEL; g < N_GVA; g++)
+			record_one(&c, g, guest_page(0, gvas[g]), &s.lower[i][g + N_KERNEL - N_GVA]);
+	}
+	for (u32 as = 0; as < N_AS; as++) {
+		u64 entry = *word(AS_TABLES(as) + 0x800);
+		struct root_edit *last = s.n_root[as] ? &s.root_log[as][s.n_root[as] - 1] : NULL;
+
+		if (last && last->entry == entry)
+			continue;
+		if (last)
+			last->end = s.now;
+		s.root_log[as] = realloc(s.root_log[as], (s.n_root[as] + 1) * sizeof(*last));
+		s.root_log[as][s.n_root[as]++] = (struct root_edit){s.now, ~0ull, entry};
+	}
 }
 
 /* Does the event invalidate a translation of @gva in @c by the SDM? */
@@ -349,6 +433,49 @@ static bool is_covered(const struct tvp *p, const struct entry *e, u64 gva)
 	for (u32 i = p->n_log; i-- > 0 && p->log[i].time >= e->end && !covered;)
 		covered = covers(&p->log[i], &s.ctx[p->ctx], e, gva);
 	return covered;
+}
+
+/*
+ * Processors may keep the root's entry apart from what is below (paging-structure caches), until a
+ * load of CR3 for its PCID or an INVLPG of any address there: the two may be of different times.
+ */
+static bool is_legal_below(const struct tvp *p, u32 g, bool user, u64 gpa, u32 prot)
+{
+	const struct vtlb_context *c = &s.ctx[p->ctx];
+	u32 as = (c->cr3 & ~0xfffull) == AS_TABLES(0) ? 0 : 1;
+
+	if (gvas[g] < KERNEL)
+		return false;
+	for (u32 k = s.n_root[as]; k-- > 0;) {
+		const struct root_edit *r = &s.root_log[as][k];
+		u32 i = (r->entry & ~0xfffull) == KERNEL_TABLES(0) ? 0 : 1;
+		bool gone = false;
+
+		i = i * 4 + (u32)(r->entry >> 1 & 3) + (c->eptp == 0 ? 0 : c->eptp == s.ctx[3].eptp ? 8 : 16);
+		for (u32 n = p->n_log; n-- > 0 && p->log[n].time >= r->end && !gone;) {
+			struct event ev = p->log[n];
+
+			gone = (ev.what == INVLPG && ev.vpid == c->vpid && ev.pcid == (c->cr3 & 0xfff)) ||
+			       covers(&ev, c, &(struct entry){.page = 0}, gvas[g]);
+		}
+		if (gone)
+			return false; /* and what was before that */
+		if (!(r->entry & P))
+			continue;
+		const struct history *h = &s.lower[i][g + N_KERNEL - N_GVA];
+
+		for (u32 back = 1; back <= MIN(h->n, MAX_HISTORY); back++) {
+			const struct entry *e = &h->e[(h->n - back) % MAX_HISTORY];
+
+			if (e->prot_super && e->gpa == gpa &&
+			    !(prot & ~(user ? e->prot_user : e->prot_super)) &&
+			    !is_covered(p, e, gvas[g]))
+				return true;
+		}
+		if (h->n > MAX_HISTORY)
+			return true;
+	}
+	return false;
 }
 
 /* A word of ept12 before the edits from number @edit on. */
@@ -426,6 +553,8 @@ static bool is_legal(struct tvp *p, u32 g, bool user, u64 gpa, u32 prot, bool *s
 	}
 	if (h->n > MAX_HISTORY)
 		return true; /* older than the record */
+	if (is_legal_below(p, g, user, gpa, prot))
+		return true;
 	return s.ctx[p->ctx].eptp && is_legal_in_parts(p, g, user, gpa, prot);
 }
 
@@ -653,6 +782,7 @@ static void begin(u32 n_vps, struct vtlb_config cfg)
 	cfg.maxphyaddr = 40;
 	cfg.has_1g_pages = true;
 	cfg.ept_caps = ~0ull;
+	cfg.share = !s.no_share;
 	cfg.seed = seed;
 	s.t = vtlb_create(s.mem, &cfg, &err);
 	assert_non_null(s.t);
@@ -688,17 +818,22 @@ static void end(void)
 	printf("# %u VPs: used %llu (stale, legally: %llu) returns %llu hits %llu walks %llu; SPTs "
 	       "%llu of "
 	       "%llu, "
-	       "evicted %llu, address spaces evicted %llu, uninstalled %llu, audit %llu/%llu\n",
+	       "evicted %llu, address spaces evicted %llu, uninstalled %llu, audit %llu/%llu, shared %llu, "
+	       "links %llu, coalesced %llu\n",
 	       s.n_vps, (unsigned long long)s.used, (unsigned long long)s.used_stale,
 	       (unsigned long long)s.returns, (unsigned long long)hits, (unsigned long long)walks,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.sas_evictions,
 	       (unsigned long long)st.uninstalled, (unsigned long long)st.audit_stale,
-	       (unsigned long long)st.audit_checks);
+	       (unsigned long long)st.audit_checks,
+	       (unsigned long long)st.tops, (unsigned long long)st.top_links,
+	       (unsigned long long)st.coalesced);
 	assert_true(st.spts_used <= st.spts_limit);
 	vtlb_destroy(s.t);
 	mem_destroy(s.mem);
 	free(s.ept_log);
+	for (u32 as = 0; as < N_AS; as++)
+		free(s.root_log[as]);
 }
 
 static u32 n_steps(void)
