@@ -450,8 +450,11 @@ static __cold_path void emit_notes(struct worker *w)
 			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
 			   .jitter_ns = n.jitter_ns, .confidence = n.confidence, .arrival_ns = n.arrival_ns,
 			   .job_ns = n.job_ns, .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);
-		if (w->host->opts->report)
+		if (w->host->opts->report) {
+			if (w->vcpu)
+				vp_vec_park(&w->vcpu->vp);
 			host_count_decision(w->host, &n);
+		}
 	}
 }
 

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# A guest's vector registers, live in the host's, survive what a worker does once a second.
+set -u
+for clock in '--clock virtual --insn-time 20ns' '--clock virtual --insn-time 20ns --workers 2' '--clock host --timeout 60s'; do
+	for engine in interp jit; do
+		# shellcheck disable=SC2086
+		out=$(timeout 60 "$NESTOR" run $clock --engine $engine "$NESTOR_BUILD/tests/guests/vkeep64.elf" 2>&1 </dev/null)
+		[ $? = 1 ] && grep -q '^passed$' <<<"$out" || { echo "$clock, $engine: $out"; exit 1; }
+	done
+done
