@@ -24,6 +24,8 @@ static int qos_init(struct sched *s)
 		return -ENOMEM;
 	list_init(&q->by_age);
 	list_init(&q->vps);
+	for (u32 i = 0; i < QOS_MACHINES; i++)
+		list_init(&q->machine[i]);
 	q->next_fill_ns = ~0ull;
 	q->fair.slice_ns = MIN(s->slice_ns, FAIR_SLICE_NS);
 	s->policy_data = q;
@@ -59,6 +61,7 @@ static int qos_add(struct sched *s, struct sched_vp *e)
 		v->entity[i].id = EVENT_NO_ID;
 	v->demand_ppm = ~0ull;
 	list_add_tail(&q->vps, &v->node);
+	list_add_tail(qos_machine(q, e->vcpu_id), &v->peers);
 	e->policy_data = v;
 	e->vruntime_ns = q->fair.vtime_ns;
 	q->next_refresh_ns = 0;
@@ -73,6 +76,7 @@ static void qos_remove(struct sched *s, struct sched_vp *e)
 
 	(void)s;
 	list_del(&v->node);
+	list_del(&v->peers);
 	free(v);
 	e->policy_data = NULL;
 }

@@ -14,6 +14,7 @@
 #ifndef L0_SCHED_QOS_H
 #define L0_SCHED_QOS_H
 
+#include "l0/arch/events.h"
 #include "l0/sched/budget.h"
 #include "l0/sched/fair.h"
 #include "l0/sched/period.h"
@@ -21,6 +22,7 @@
 
 #define QOS_ENTITIES 8u /* by processor; beyond, the one that claimed longest ago is forgotten */
 #define QOS_ARRIVALS 4u
+#define QOS_MACHINES 64u
 #define PPM 1000000ull
 #define QOS_EXPRESS_NS (500 * NS_PER_US)
 
@@ -57,7 +59,9 @@ struct qos_entity {
 
 struct qos_vp {
 	struct list_node node; /* in qos.vps */
+	struct list_node peers; /* in qos.machine[] */
 	struct sched_vp *e;
+	u32 n_entities;
 	struct qos_entity entity[QOS_ENTITIES];
 	/* The VMM itself, of which only the reservation is used: it has to take any interrupt before it
 	 * can arm its timer for a real-time guest's next one. */
@@ -89,6 +93,7 @@ struct qos {
 	struct runq edf;
 	struct list_node by_age; /* fair class, in order of waiting */
 	struct list_node vps;
+	struct list_node machine[QOS_MACHINES]; /* the same by machine, for look-ups */
 	u64 next_refresh_ns, window_start_ns;
 	struct sched_vp *express; /* READY in the fair class, and somebody waits for it: next, or NULL */
 	u64 next_fill_ns; /* of fixed reservations, the earliest; ~0: there are none */
@@ -100,6 +105,13 @@ static inline u64 qos_cpu(const struct sched_vp *e, u64 now_ns)
 	u64 running = e->state == SCHED_RUNNING && now_ns > e->run_start_ns ? now_ns - e->run_start_ns : 0;
 
 	return e->ran_ns + running;
+}
+
+/* List of the processors of the machine that @vcpu_id, of a processor or a guest inside, belongs to; those
+ * of others may be in it, too. */
+static inline struct list_node *qos_machine(struct qos *q, u32 vcpu_id)
+{
+	return &q->machine[(vcpu_id & ~EVENT_ID_TRACKED) >> 16 & (QOS_MACHINES - 1)];
 }
 
 static inline struct qos_vp *qos_of(const struct sched_vp *e)

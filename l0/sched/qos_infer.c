@@ -9,7 +9,7 @@ static struct qos_entity *entity_lookup(struct qos_vp *v, u32 id)
 {
 	if (v->last && v->last->id == id)
 		return v->last;
-	for (u32 i = 0; i < QOS_ENTITIES; i++)
+	for (u32 i = 0; i < v->n_entities; i++)
 		if (v->entity[i].id == id)
 			return v->last = &v->entity[i];
 	return NULL;
@@ -21,8 +21,10 @@ static struct qos_entity *entity_get(struct qos_vp *v, u32 id)
 
 	if (x)
 		return x;
-	for (u32 i = 0; i < QOS_ENTITIES && old->id != EVENT_NO_ID; i++)
-		if (v->entity[i].id == EVENT_NO_ID || v->entity[i].claim_ns < old->claim_ns)
+	if (v->n_entities < QOS_ENTITIES)
+		old = &v->entity[v->n_entities++];
+	for (u32 i = 0; i < v->n_entities && old->id != EVENT_NO_ID; i++)
+		if (v->entity[i].claim_ns < old->claim_ns)
 			old = &v->entity[i];
 	*old = (struct qos_entity){.id = id};
 	return v->last = old;
@@ -37,7 +39,7 @@ static struct qos_vp *vp_lookup(struct sched *s, const struct transition *t)
 
 	if (running && (running->vcpu_id == t->vcpu_id || qos_of(running)->inside == t->vcpu_id))
 		return qos_of(running);
-	list_for_each(v, &q->vps, node)
+	list_for_each(v, qos_machine(q, t->vcpu_id), peers)
 		if (v->e->vcpu_id == t->vcpu_id || v->inside == t->vcpu_id)
 			return v;
 	return NULL;
@@ -65,7 +67,7 @@ static s32 arrival_due(struct sched *s, struct qos_vp *v, u64 due_ns, u64 now_ns
 	bool activated = false;
 
 	*a = (struct qos_arrival){.due_ns = due_ns, .cpu_ns = cpu_ns, .serial = v->n_arrivals};
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (!x->r_ns || !period_expects(&x->period, due_ns))
 			continue;
@@ -173,7 +175,7 @@ static void share_job(struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
 	u64 alone_ns = c_ns - MIN(x->shared_ns, c_ns);
 
 	x->alone_ns = x->alone_ns ? (7 * x->alone_ns + alone_ns) / 8 : alone_ns;
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *o = &v->entity[i];
 		if (o->id == EVENT_NO_ID || o == x || !o->job_open)
 			continue;

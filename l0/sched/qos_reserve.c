@@ -19,7 +19,7 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
 
 	if (v->fixed.active && cpu_ns < v->fixed.end_cpu_ns && (!first || v->fixed.deadline_ns < first->deadline_ns))
 		first = &v->fixed;
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (x->active && cpu_ns < x->end_cpu_ns && (!first || x->deadline_ns < first->deadline_ns))
 			first = x;
@@ -31,7 +31,7 @@ static u64 tokens_for_ns(const struct qos_vp *v)
 {
 	u64 ns = TOKENS_FOR_NS;
 
-	for (u32 i = 0; i < QOS_ENTITIES; i++)
+	for (u32 i = 0; i < v->n_entities; i++)
 		if (v->entity[i].r_ns)
 			ns = MAX(ns, 2 * v->entity[i].period.y_ns);
 	return ns;
@@ -97,7 +97,7 @@ bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns)
 {
 	u64 next_ns = ~0ull;
 
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		const struct qos_entity *x = &v->entity[i];
 		if (!x->r_ns || !x->period.y_ns)
 			continue;
@@ -123,7 +123,7 @@ static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
 {
 	u64 left = MIN(v->share_ppm, MAX_USE_PPM);
 
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		const struct qos_entity *o = &v->entity[i];
 		if (o == x || !o->r_ns || !o->period.y_ns)
 			continue;
@@ -136,7 +136,7 @@ static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
 void qos_settle(struct qos_vp *v, u64 cpu_ns)
 {
 	v->service.active &= cpu_ns < v->service.end_cpu_ns;
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (!x->active || cpu_ns < x->end_cpu_ns)
 			continue;
@@ -241,7 +241,7 @@ static void measure_demand(struct qos_vp *v, u64 now_ns, u64 window_ns)
 	u64 busy = busy_ns(v->e, now_ns), ran = qos_cpu(v->e, now_ns);
 	u64 reserved = 0;
 
-	for (u32 i = 0; i < QOS_ENTITIES; i++)
+	for (u32 i = 0; i < v->n_entities; i++)
 		if (v->entity[i].r_ns && v->entity[i].period.y_ns)
 			reserved += added_ns(&v->entity[i]) * PPM / v->entity[i].period.y_ns;
 	u64 used = MIN(ran - v->window_ran_ns, window_ns) * PPM / window_ns;
@@ -292,7 +292,7 @@ static void share_out(struct sched *s, struct qos *q)
 
 static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now_ns)
 {
-	for (u32 i = 0; i < QOS_ENTITIES; i++) {
+	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (x->id == EVENT_NO_ID)
 			continue;

@@ -24,7 +24,7 @@ void qos_spin(struct sched *s, struct sched_vp *e, u64 now_ns)
 	struct qos_vp *v;
 
 	qos_of(e)->spun_ns = now_ns;
-	list_for_each(v, &q->vps, node) {
+	list_for_each(v, qos_machine(q, e->vcpu_id), peers) {
 		struct sched_vp *o = v->e;
 		if (!is_sibling(e, o))
 			continue;
@@ -47,7 +47,7 @@ u64 qos_extension(struct sched *s, struct sched_vp *e, u64 now_ns)
 	(void)now_ns;
 	if (own->extended_ns == e->run_start_ns)
 		return 0;
-	list_for_each(v, &q->vps, node) {
+	list_for_each(v, qos_machine(q, e->vcpu_id), peers) {
 		if (!is_sibling(e, v->e) || v->e->state != SCHED_READY || v->spun_ns < e->run_start_ns || !v->spun_ns)
 			continue;
 		own->extended_ns = e->run_start_ns;
