@@ -14,6 +14,7 @@
 #include "l0/dev/chardev.h"
 #include "l0/engine/vec.h"
 #include "l0/host_view.h"
+#include "l0/exit/coverage.h"
 #include "l0/stats.h"
 #include "l0/terminal.h"
 #include "trace/summary.h"
@@ -535,6 +536,9 @@ static void tear_down(struct host *h)
 	for (u32 i = 0; i < h->nmachines && h->opts->stats; i++)
 		if (h->machine[i])
 			stats_print(h->machine[i], stderr);
+	for (u32 i = 0; i < h->nmachines && h->opts->vmx_coverage; i++)
+		for (u32 j = 0; h->machine[i] && j < h->machine[i]->nvcpus; j++)
+			exit_coverage_print(&h->machine[i]->vcpu[j].nv, stderr);
 	for (u32 i = 0; i < h->nmachines; i++) {
 		machine_dump_screen(h->machine[i]);
 		machine_destroy(h->machine[i]);

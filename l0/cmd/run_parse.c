@@ -51,6 +51,7 @@ enum {
 	KEY_VTLB_MEMORY,
 	KEY_DETECT_STALE,
 	KEY_STATS,
+	KEY_VMX_COVERAGE,
 	KEY_EXPLAIN,
 	KEY_NO_VMCS_SHADOWING,
 	KEY_LOG,
@@ -447,6 +448,7 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 	case KEY_VTLB_MEMORY: return take_vtlb_memory(p, name, value, &o->vtlb_memory);
 	case KEY_DETECT_STALE: o->detect_stale = true; return true;
 	case KEY_STATS: o->stats = true; return true;
+	case KEY_VMX_COVERAGE: o->vmx_coverage = true; return true;
 	case KEY_EXPLAIN: o->explain = true; return true;
 	case KEY_NO_VMCS_SHADOWING: o->no_vmcs_shadowing = true; return true;
 	case KEY_LOG:

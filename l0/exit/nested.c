@@ -43,6 +43,7 @@ enum exit_action vmx_fail_valid(struct vp *vp, struct nvmx *nv, u32 error, u64 o
 		return vmx_fail_invalid(vp, nv, operand);
 	nv->count.insn_failures++;
 	nv->last_error = error;
+	nv->count.errors |= 1u << error;
 	exit_emit(vp, nv, false);
 	VP_TRANSITION(vp, vm_insn_fail, .insn = vp->exit.reason, .error = error, .operand = operand,
 		      .guest_rip = vp->cpu.rip);
@@ -207,6 +208,7 @@ static enum exit_action entry_failed(struct vp *vp, struct nvmx *nv, u32 reason,
 	struct vmcs12 *v = &nv->vmcs12;
 
 	nv->count.entry_failures++;
+	nv->count.reflected[reason]++;
 	exit_emit(vp, nv, false);
 	VP_TRANSITION(vp, vm_entry_failed, .exit_reason = reason, .vmcs = nv->current_vmptr,
 		      .info1 = qualification, .guest_rip = nv->entry_rip);
@@ -221,7 +223,9 @@ static void report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx 
 {
 	u64 value = 0;
 
+	BUILD_ASSERT(CHECK_COUNT <= 64 * ARRAY_SIZE(nv->count.checks));
 	nv->last_check = id;
+	nv->count.checks[id / 64] |= 1ull << id % 64;
 	exit_emit(vp, nv, false);
 	if (nv->records) {
 		explain_entry_failure(vp, nv, c, id);
@@ -252,12 +256,26 @@ static void inject(struct vp *vp, const struct vmcs12 *v)
 	vp_request(vp, VP_ATTN_INJECT);
 }
 
+static void count_controls(struct nvmx *nv)
+{
+	const struct vmcs12 *v = &nv->vmcs12;
+	u32 *seen = nv->count.controls;
+
+	seen[NVMX_WORD_PIN] |= v->pin_based_vm_exec_control;
+	seen[NVMX_WORD_PROC] |= v->cpu_based_vm_exec_control;
+	if (v->cpu_based_vm_exec_control & PROC_SECONDARY)
+		seen[NVMX_WORD_PROC2] |= v->secondary_vm_exec_control;
+	seen[NVMX_WORD_EXIT_CTL] |= v->vm_exit_controls;
+	seen[NVMX_WORD_ENTRY_CTL] |= v->vm_entry_controls;
+}
+
 /* vmcs02; and L0 looks for waits, too, where L1 does not. */
 static void merge_controls(struct vp *vp, struct nvmx *nv)
 {
 	struct vmx_controls *c = &nv->ctl02;
 
 	vmcs02_merge_controls(c, &nv->vmcs12, vp->mem);
+	count_controls(nv);
 	c->vmcs_needs = nv->profile->caps.needs;
 	c->insn_error = &nv->vmcs12.vm_instruction_error;
 	if (!(nv->ctl01.proc2 & PROC2_PAUSE_LOOP) || c->proc & PROC_PAUSE ||
@@ -383,6 +401,8 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 
 	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT && !acknowledge(vp, nv))
 		return EXIT_ACTION_RUN;
+	if (reason == EXIT_REASON_SIPI && nv->hooks->sipi_vector)
+		vp->exit.qualification = nv->hooks->sipi_vector(vp);
 	nv->count.reflected[reason]++;
 	if (nv->record)
 		record_exit(vp, nv);

@@ -34,9 +34,22 @@ struct exit_msrs {
 	u64 tsc_adjust; /* IA32_TSC_ADJUST as the guest reads it */
 };
 
+/* The control words, as indices of exit_counts.controls. */
+enum {
+	NVMX_WORD_PIN,
+	NVMX_WORD_PROC,
+	NVMX_WORD_PROC2,
+	NVMX_WORD_EXIT_CTL,
+	NVMX_WORD_ENTRY_CTL,
+	NVMX_WORDS
+};
+
 struct exit_counts {
 	u64 taken[EXIT_REASON_COUNT];	  /* by basic exit reason, all levels */
 	u64 reflected[EXIT_REASON_COUNT]; /* of these, given to L1 */
+	u32 controls[NVMX_WORDS];	  /* bits that were 1 at a VM entry */
+	u64 checks[4];			  /* bit n: enum check_id n failed */
+	u32 errors;			  /* bit n: VM-instruction error n was given */
 	u64 entries, entry_failures, insn_failures;
 	u64 host_cost_ns; /* host time spent in exit_handle() while measure_cost was set */
 };
@@ -90,7 +103,7 @@ struct nvmx {
 	u8 misuse_said;		      /* bit n: kind n was said in words */
 
 	/* For the dump. */
-	u64 entry_rip; /* of the last VMLAUNCH or VMRESUME */
+	u64 entry_rip;	/* of the last VMLAUNCH or VMRESUME */
 	u32 last_check; /* enum check_id of the last failed entry */
 	u32 last_error; /* VM-instruction error of the last VMfail */
 	u64 last_vmptr;

@@ -391,6 +391,21 @@ static void msr_load_failures(struct vmxt *t)
 	CHECK_EQ(t->reason, EXIT_REASON_ENTRY_FAILURE | EXIT_REASON_MSR_LOADING);
 	list[1] = (struct vmx_msr_entry){MSR_IA32_LSTAR, 0, 0x1000};
 	EXPECT_CALL(t, 1);
+	/* where there is no memory; more entries than IA32_VMX_MISC recommends */
+	vmwrite(VMCS_VM_ENTRY_MSR_LOAD_ADDR, 1ull << 35);
+	vmxt_enter(t);
+	CHECK_EQ(t->reason, EXIT_REASON_ENTRY_FAILURE | EXIT_REASON_MSR_LOADING);
+	CHECK_EQ(t->qualification, 1);
+	list = page_alloc(3, PAGE_SIZE);
+	for (u32 i = 0; i < 513; i++)
+		list[i] = (struct vmx_msr_entry){MSR_IA32_LSTAR, 0, 0x1000};
+	vmwrite(VMCS_VM_ENTRY_MSR_LOAD_ADDR, (u64)list);
+	vmwrite(VMCS_VM_ENTRY_MSR_LOAD_COUNT, 513);
+	vmxt_enter(t);
+	CHECK_EQ(t->reason, EXIT_REASON_ENTRY_FAILURE | EXIT_REASON_MSR_LOADING);
+	CHECK_EQ(t->qualification, 513);
+	vmwrite(VMCS_VM_ENTRY_MSR_LOAD_COUNT, 512);
+	EXPECT_CALL(t, 1);
 }
 
 const struct vmxt_case vmxt_entry_cases[] = {

@@ -496,11 +496,65 @@ static void monitor_mwait(struct vmxt *t)
 	}
 }
 
+/* --- XSAVES --- */
+
+static u8 xsave_area[1024] __attribute__((aligned(64)));
+
+static void guest_xsaves(void)
+{
+	for (;;) {
+		__asm__ volatile("xsaves64 (%0); xrstors64 (%0)"
+				 :
+				 : "r"(xsave_area), "a"(1), "d"(0)
+				 : "memory");
+		guest_call(1);
+	}
+}
+
+/* Without its control XSAVES is undefined; an exit needs a bit of IA32_XSS, of which there is none.
+ */
+static void xsaves(struct vmxt *t)
+{
+	u32 r[4];
+
+	cpu_id(1, 0, r);
+	NEED(r[2] & 1 << 26, "no XSAVE");
+	cpu_id(0xd, 1, r);
+	NEED(r[0] & 8, "no XSAVES");
+	vmxt_prepare(t, guest_xsaves);
+	vmwrite(VMCS_GUEST_CR4, vmread(VMCS_GUEST_CR4) | CR4_OSXSAVE);
+	EXPECT_TRAP(t, VECTOR_UD);
+	vmxt_prepare(t, guest_xsaves);
+	vmwrite(VMCS_GUEST_CR4, vmread(VMCS_GUEST_CR4) | CR4_OSXSAVE);
+	NEED(vmxt_control(t, VMX_PROC2, PROC2_XSAVES), "no control for XSAVES");
+	vmwrite(VMCS_XSS_EXIT_BITMAP, ~0ull);
+	EXPECT_CALL(t, 1);
+}
+
+/* --- INIT --- */
+
+static void guest_spins_here(void)
+{
+	for (;;)
+		cpu_pause();
+}
+
+/* An INIT that comes in VMX root operation waits for the next entry. */
+static void init_signal(struct vmxt *t)
+{
+	vmxt_prepare(t, guest_spins_here);
+	vmxt_self_init();
+	EXPECT_EXIT(t, EXIT_REASON_INIT_SIGNAL);
+	CHECK_EQ(vmread(VMCS_GUEST_RIP), (u64)guest_spins_here);
+}
+
 const struct vmxt_case vmxt_exit_cases[] = {
 	{"exit: instructions with their control", instructions},
 	{"exit: instructions without their control", instructions_without},
 	{"exit: XSETBV", xsetbv_exits},
 	{"exit: RDTSCP", rdtscp_needs_control},
+	{"exit: XSAVES", xsaves},
+	{"exit: INIT", init_signal},
 	{"exit: VMX instructions", vmx_instructions},
 	{"exit: MONITOR and MWAIT", monitor_mwait},
 	{"exit: I/O bitmaps", io_bitmaps},

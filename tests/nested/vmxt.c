@@ -8,7 +8,10 @@ extern u8 vmxt_exited[];
 #define STACK_PAGES 4
 #define APIC_BASE 0xfee00000ull
 #define APIC_EOI 0x0b0
+#define APIC_ID 0x020
 #define APIC_ICR_LOW 0x300
+#define APIC_ICR_HIGH 0x310
+#define ICR_INIT (5u << 8)
 #define ICR_SELF (1u << 18)
 #define ICR_ASSERT (1u << 14)
 
@@ -57,6 +60,12 @@ void vmxt_eoi(void)
 void vmxt_self_interrupt(u32 vector)
 {
 	*(volatile u32 *)(APIC_BASE + APIC_ICR_LOW) = ICR_SELF | ICR_ASSERT | vector;
+}
+
+void vmxt_self_init(void)
+{
+	*(volatile u32 *)(APIC_BASE + APIC_ICR_HIGH) = *(volatile u32 *)(APIC_BASE + APIC_ID);
+	*(volatile u32 *)(APIC_BASE + APIC_ICR_LOW) = ICR_INIT | ICR_ASSERT;
 }
 
 /* Runs in whoever trapped: the L2 shares the IDT. */

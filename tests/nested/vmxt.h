@@ -114,6 +114,8 @@ extern volatile u32 vmxt_interrupts, vmxt_last_vector;
 /* An end-of-interrupt to the local APIC; an interrupt to oneself. */
 void vmxt_eoi(void);
 void vmxt_self_interrupt(u32 vector);
+/* An INIT to oneself. */
+void vmxt_self_init(void);
 
 /* The guest's way of saying where it is: VMCALL with the number in RAX. */
 static inline void guest_call(u64 number)

@@ -303,6 +303,20 @@ static void init_is_blocked_in_root_operation(void **state)
 	assert_false(CPU->cr0 & CR0_PE); /* the reset that was held back */
 }
 
+static void a_start_up_ipi_ends_the_wait(void **state)
+{
+	vmxfix_current(f);
+	L2(l2_loop);
+	V->guest_activity_state = ACTIVITY_WAIT_SIPI;
+	assert_int_equal(vmxfix_enter(f, true), VMXFIX_HALT);
+	assert_true(f->vp->in_l2);
+	vp_request(f->vp, VP_ATTN_SIPI);
+	vmxfix_run(f, 10);
+	assert_false(f->vp->in_l2);
+	assert_int_equal(V->vm_exit_reason, EXIT_REASON_SIPI);
+	assert_int_equal(V->guest_rip, AT_L2);
+}
+
 static void the_preemption_timer(void **state)
 {
 	u64 deadline;
@@ -773,6 +787,7 @@ int main(void)
 		cmocka_unit_test(an_external_interrupt_exits_and_is_acknowledged),
 		cmocka_unit_test(nmi_exits_and_blocks),
 		cmocka_unit_test(init_is_blocked_in_root_operation),
+		cmocka_unit_test(a_start_up_ipi_ends_the_wait),
 		cmocka_unit_test(the_preemption_timer),
 		cmocka_unit_test(an_injected_event_comes_before_the_timer),
 		cmocka_unit_test(what_l1_does_not_want_is_kept),
