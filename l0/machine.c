@@ -223,11 +223,17 @@ static void vp_watch(struct vp *vp, u64 gva, u32 size, bool write)
 	gdb_on_access(c->machine->host->gdb, vp, gva, size, write);
 }
 
+static void vp_pmi(struct vp *vp)
+{
+	lapic_pmi(lapic_of(vp));
+}
+
 static const struct vp_ops vp_ops = {
 	.intr_ack = vp_intr_ack,
 	.intr_eoi = vp_intr_eoi,
 	.tsc = vp_tsc,
 	.set_tpr = vp_set_tpr,
+	.pmi = vp_pmi,
 	.get_tpr = vp_get_tpr,
 	.trace_exec = vp_trace_exec,
 	.watch = vp_watch,

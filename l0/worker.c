@@ -241,7 +241,7 @@ static bool really_halted(struct worker *w)
 
 /* --- running --- */
 
-static u64 horizon_insns(struct worker *w, u64 limit_ns)
+static u64 horizon_by_time(struct worker *w, u64 limit_ns)
 {
 	struct vcpu *c = w->vcpu;
 
@@ -254,6 +254,17 @@ static u64 horizon_insns(struct worker *w, u64 limit_ns)
 	u64 horizon = MIN(MIN(limit_ns, w->slice_end_ns), MIN(next_deadline(w->host), preemption_ns(c)));
 	u64 until = clock_lane_insns_at(&w->lane, horizon);
 	return MAX(until, c->vp.insns);
+}
+
+static u64 horizon_insns(struct worker *w, u64 limit_ns)
+{
+	struct vp *vp = &w->vcpu->vp;
+
+	if (unlikely(vp->pmu.is_counting)) {
+		pmu_sync(vp);
+		return MIN(horizon_by_time(w, limit_ns), pmu_next_overflow(vp));
+	}
+	return horizon_by_time(w, limit_ns);
 }
 
 static void take_charge(struct worker *w)

@@ -224,6 +224,15 @@ void lapic_set_lint1(struct lapic *l, bool level)
 		lint_rises(l, LVT_LINT1);
 }
 
+void lapic_pmi(struct lapic *l)
+{
+	bus_lock(l->dev.bus);
+	lint_rises(l, LVT_PERF);
+	l->lvt[LVT_PERF] |= LVT_MASKED; /* SDM 3A "Local Vector Table": software takes it away again */
+	lapic_update(l);
+	bus_unlock(l->dev.bus);
+}
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static bool matches_logical(const struct lapic *l, u32 dest)

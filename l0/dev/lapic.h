@@ -64,6 +64,9 @@ void lapic_eoi(struct lapic *l);
 /* When the interrupt that lapic_ack() returned last was due; for intr_injected. */
 u64 lapic_acked_due_ns(const struct lapic *l);
 
+/* A performance counter of the VP has overflowed. */
+void lapic_pmi(struct lapic *l);
+
 /* The whole task-priority register; CR8 is its bits 7:4. */
 void lapic_set_tpr(struct lapic *l, u8 tpr);
 u8 lapic_get_tpr(struct lapic *l);

@@ -68,13 +68,16 @@ void op_rdpid(struct vp *vp, const struct op *op)
 	vp->cpu.gpr[op->src] = (u32)vp->cpu.tsc_aux;
 }
 
-/* There is no counter but behind an exit. */
 void op_rdpmc(struct vp *vp, const struct op *op)
 {
+	u64 value;
+
 	if (cur_cpl(vp) && !(vp->cpu.cr4 & CR4_PCE))
 		fault_gp0(vp, op);
 	intercept_check(vp, op, EXIT_REASON_RDPMC, 0);
-	fault_gp0(vp, op);
+	if (!pmu_read_counter(vp, (u32)vp->cpu.gpr[RCX], &value))
+		fault_gp0(vp, op);
+	set_edx_eax(vp, value);
 }
 
 /* --- MSRs ------------------------------------------------------------------------------------- */

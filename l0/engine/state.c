@@ -62,6 +62,8 @@ void vp_update_mode(struct vp *vp)
 
 	vp->cpl = derive_cpl(c);
 	vp->mode = derive_mode(vp);
+	if (unlikely(vp->pmu.is_counting) && vp->pmu.in_user != (vp->cpl == 3))
+		pmu_ring_changed(vp);
 	vp->va_bits = c->cr4 & CR4_LA57 ? 57 : 48;
 	vp->mmu_mode = vp->cpl == 3	       ? SOFTTLB_USER
 		       : c->rflags & RFLAGS_AC ? SOFTTLB_SUPERVISOR_AC
@@ -212,6 +214,7 @@ void engine_reset(struct vp *vp, bool init)
 		c->misc_enable = MISC_ENABLE_FAST_STRING | MISC_ENABLE_FIXED |
 				 (vp->features->has_monitor ? MISC_ENABLE_MONITOR : 0);
 		c->xcr0 = 1;
+		pmu_reset(vp);
 		c->pkru = 0;
 		vp_vec_park(vp);
 		vec_reset(vp);

@@ -16,6 +16,7 @@
 #include "l0/arch/vmx_controls.h"
 #include "l0/arch/x86.h"
 #include "l0/base/types.h"
+#include "l0/engine/pmu.h"
 #include "vtlb/vtlb.h"
 
 struct mem;
@@ -57,6 +58,7 @@ struct vp_ops {
 	u64 (*tsc)(struct vp *vp);
 	void (*set_tpr)(struct vp *vp, u8 tpr); /* MOV CR8: TPR[7:4] in bits 7:4 */
 	u8 (*get_tpr)(struct vp *vp);
+	void (*pmi)(struct vp *vp); /* a counter has overflowed: the local APIC's LVT entry; or NULL */
 	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return:
 	 * false: do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
 	bool (*trace_exec)(struct vp *vp);
@@ -195,6 +197,8 @@ struct vp {
 	const struct engine_tier *tier; /* or NULL: handlers alone */
 	void *tier_data;
 	u8 vec_buf[64] __attribute__((aligned(64))); /* operand that is no plain RAM in one page */
+
+	struct pmu pmu;
 
 	/* engine counters (engine.def prints them) */
 	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;

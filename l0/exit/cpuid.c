@@ -8,6 +8,7 @@
 #include "l0/arch/msr.h"
 #include "l0/dev/lapic.h"
 #include "l0/exit/exit.h"
+#include "l0/engine/pmu.h"
 #include "l0/engine/vec.h"
 #include "l0/exit/nested.h"
 
@@ -279,6 +280,7 @@ static void leaves_basic(struct cpu_profile *p)
 	leaf_add(p, 5, ANY_SUBLEAF, 64, 64, 3, 0); /* MONITOR line size; extensions enumerated */
 	leaf_add(p, 6, ANY_SUBLEAF, 4, 0, 0, 0);   /* the local APIC timer runs always */
 	leaf_features(p, leaf_add(p, 7, 0, 0, 0, 0, 0));
+	leaf_add(p, 0xa, ANY_SUBLEAF, PMU_CPUID_EAX, PMU_CPUID_EBX, 0, PMU_CPUID_EDX);
 	leaf_add(p, 0xb, 0, 0, 1, 1u << 8, 0);				/* threads: one a core */
 	leaf_add(p, 0xb, 1, log2_up(p->cpus), p->cpus, 1 | 2u << 8, 0); /* cores */
 	leaves_xsave(p);

@@ -172,6 +172,17 @@ static bool msr_write_tsc_deadline(struct vp *vp, struct nvmx *nv, u32 msr, u64 
 	return true;
 }
 
+/* --- performance counters --- */
+
+static bool msr_read_pmu(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)
+{
+	return pmu_msr_read(vp, msr, v);
+}
+static bool msr_write_pmu(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
+{
+	return pmu_msr_write(vp, msr, v);
+}
+
 /* --- the local APIC's --- */
 
 static bool msr_read_apic(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)

@@ -3,7 +3,9 @@
 # the same under the virtual one, without a warning; a user logs in at the terminal, and it powers off.
 . "$(dirname "$0")/linux/lib.sh"
 
-initrd warn <<'S'
+gcc -O1 -static -o "$work/perf_count" "$here/perf_count.c" || fail perf_count.c
+initrd warn "$work/perf_count" <<'S'
+perf_count
 echo "processors: $(grep -c ^processor /proc/cpuinfo)"
 echo "clock: $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 dmesg -r | grep '^<[0-4]>'
@@ -24,7 +26,7 @@ expect_no_warnings 'two processors'
 boot warn --clock virtual </dev/null
 cp "$work/out" "$work/first"
 boot warn --clock virtual --engine jit </dev/null
-expect 'virtual clock' 'processors: 1$'
+expect 'virtual clock' 'processors: 1$' 'perf: 20[0-9]\{5\} 20[0-9]\{5\} 2[0-9]$'
 cmp -s "$work/first" "$work/out" || fail 'two runs under the virtual clock, one by each engine, differ'
 
 initrd again <<'S'

@@ -1,0 +1,64 @@
+/*
+ * The architectural performance-monitoring unit, version 2: four general counters and three fixed
+ * ones of 48 bits. It counts instructions retired; a cycle is an instruction (the simulated core
+ * retires one in each cycle that is not halted), so every count is exact and the same in every run,
+ * tier and slice. Other events count nothing, and CPUID leaf 0Ah says so.
+ *
+ * Counters are brought up to date lazily: from vp->insns when somebody reads or writes one, when the
+ * ring changes (vp_update_mode()), and when the worker plans a stretch. Nothing runs while no counter
+ * is enabled. The worker stops the engine at pmu_next_overflow(), so an overflow interrupt is raised
+ * at its instruction. Part of struct vp; only the VP's own thread touches it.
+ * Source: SDM 3B "Architectural Performance Monitoring".
+ */
+#ifndef L0_ENGINE_PMU_H
+#define L0_ENGINE_PMU_H
+
+#include "l0/base/types.h"
+
+#define PMU_GENERAL 4u
+#define PMU_FIXED 3u
+#define PMU_COUNTERS (PMU_GENERAL + PMU_FIXED)
+#define PMU_BITS 48u
+#define PMU_NEVER (~0ull)
+/* CPUID leaf 0Ah: version 2; of the seven architectural events instructions, core cycles and
+ * reference cycles are there (0 in EBX). */
+#define PMU_CPUID_EAX (2u | PMU_GENERAL << 8 | PMU_BITS << 16 | 7u << 24)
+#define PMU_CPUID_EBX 0x78u
+#define PMU_CPUID_EDX (PMU_FIXED | PMU_BITS << 5)
+
+struct vp;
+
+struct pmu {
+	u64 count[PMU_COUNTERS]; /* general, then fixed; 48 bits, as of @insns */
+	u64 select[PMU_GENERAL]; /* IA32_PERFEVTSELx */
+	u64 fixed_ctrl, global_ctrl, global_status;
+	u64 insns;	  /* vp->insns that @count is up to date with */
+	u8 user, kernel;  /* counters that count at level 3, below it */
+	u8 interrupt;	  /* counters whose overflow interrupts */
+	bool in_user;	  /* the instructions since @insns are of level 3 */
+	bool is_counting; /* any counts */
+};
+
+/* Power-up values; INIT leaves the unit alone. */
+void pmu_reset(struct vp *vp);
+
+/* vp->cpl has become another than level 3, or level 3. Called by vp_update_mode() while counting. */
+void pmu_ring_changed(struct vp *vp);
+
+/* Bring the counters up to date; raises what has overflowed. vp->insns is exact. */
+void pmu_sync(struct vp *vp);
+
+/* The instruction count at which a counter overflows that interrupts then, or PMU_NEVER. */
+u64 pmu_next_overflow(const struct vp *vp);
+
+/**
+ * pmu_msr_read, pmu_msr_write - the unit's registers
+ * Return: false: #GP (reserved bits, read-only, none of its registers).
+ */
+bool pmu_msr_read(struct vp *vp, u32 msr, u64 *value);
+bool pmu_msr_write(struct vp *vp, u32 msr, u64 value);
+
+/* RDPMC. Return: false: no such counter. */
+bool pmu_read_counter(struct vp *vp, u32 index, u64 *value);
+
+#endif
