@@ -112,6 +112,8 @@ test-long: check-vec test-programs
 	@NESTOR_LONG=1 tests/run --build $(BUILD) --mode $(MODE) --timeout 1200 $(TEST_ARGS)
 	@NESTOR=$(PROGRAM) tests/long/linux.sh
 	@tests/long/kvm.sh $(PROGRAM)
+	@NESTOR=$(PROGRAM) tests/long/qemu_kvm.sh
+	@NESTOR=$(PROGRAM) tests/long/xen.sh
 	@tests/long/browser.sh $(PROGRAM)
 
 test-linux: test-programs
