@@ -381,15 +381,17 @@ static void random_state(struct oracle_state *s)
 
 static void run_engine(const struct insn *x, const struct oracle_state *in, struct oracle_state *out)
 {
-	u8 code[20];
+	/* two MOVAPS xmm0, xmm0 (the first one's handler passes the gates) and UD2 around it */
+	u8 code[6 + 20] = {0x0f, 0x28, 0xc0, 0x0f, 0x28, 0xc0};
+	u32 lead = translated ? 6 : 0;
 
-	memcpy(code, x->bytes, 16);
+	memcpy(code + 6, x->bytes, 16);
 	if (translated)
-		nm_store16(code + x->in.length, 0x0b0f);
-	mem_write(mem, GPA_CODE + (ORACLE_INSN & 0xfff), code, x->in.length + 2u);
+		nm_store16(code + 6 + x->in.length, 0x0b0f);
+	mem_write(mem, GPA_CODE + ((ORACLE_INSN - 6) & 0xfff), code, 6 + x->in.length + 2u);
 	memcpy(vp->cpu.gpr, in->gpr, sizeof(in->gpr));
 	vp->cpu.rflags = in->rflags;
-	vp->cpu.rip = ORACLE_INSN;
+	vp->cpu.rip = ORACLE_INSN - lead;
 	vp->cpu.activity = ACTIVITY_ACTIVE;
 	vp->cpu.interruptibility = 0;
 	vp_vec_park(vp);
@@ -398,7 +400,7 @@ static void run_engine(const struct insn *x, const struct oracle_state *in, stru
 	nm_store64(vp->cpu.vec + 512, 3);
 	engine_state_changed(vp);
 	out->vector = -1;
-	for (u32 i = 0; i < 1000 && vp->cpu.rip == ORACLE_INSN; i++) {
+	for (u32 i = 0; i < 1000 && (!i || vp->cpu.rip == ORACLE_INSN); i++) {
 		if (engine_run(vp, vp->insns + (translated ? 1000 : 1)) == ENGINE_STOP_EXIT) {
 			if (translated && vp->cpu.rip == ORACLE_INSN + x->in.length)
 				break;
