@@ -10,6 +10,7 @@
 #include "l0/arch/vmx.h"
 #include "l0/arch/x86.h"
 #include "l0/base/assert.h"
+#include "l0/base/log.h"
 #include "l0/base/mem_ops.h"
 #include "l0/cmd/exit_codes.h"
 #include "l0/dev/chardev.h"
@@ -359,7 +360,14 @@ static int attach_tier(const struct machine *m, struct vp *vp)
 {
 	struct jit_config cfg = {.off = m->host->opts->jit_off};
 
-	return m->host->opts->engine == RUN_ENGINE_JIT ? jit_attach(vp, &cfg) : 0;
+	enum run_engine engine = m->host->opts->engine;
+	int err = engine == RUN_ENGINE_INTERP ? 0 : jit_attach(vp, &cfg);
+
+	if (!err || engine == RUN_ENGINE_JIT)
+		return err;
+	if (err != -ENOTSUP) /* a build without translator */
+		log_once(LOG_ENGINE, "no translator on this host (%s): interpreted", strerror(-err));
+	return 0;
 }
 
 static int create_vcpu(struct machine *m, u32 i)

@@ -14,7 +14,8 @@
 
 enum run_clock { RUN_CLOCK_VIRTUAL, RUN_CLOCK_HOST };
 enum run_idle { RUN_IDLE_SKIP, RUN_IDLE_REAL };
-enum run_engine { RUN_ENGINE_INTERP, RUN_ENGINE_JIT };
+/* The default is the translator where build and host allow it. */
+enum run_engine { RUN_ENGINE_DEFAULT, RUN_ENGINE_INTERP, RUN_ENGINE_JIT };
 enum run_tlb { RUN_TLB_NORMAL, RUN_TLB_AUDIT, RUN_TLB_ADVERSARIAL, RUN_TLB_STRICT };
 
 /* How a run is doing, for its viewer. */

@@ -435,7 +435,7 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 	case KEY_ENGINE:
 		if (!take_word(p, name, value, engines, ARRAY_SIZE(engines), &i))
 			return false;
-		o->engine = (enum run_engine)i;
+		o->engine = i ? RUN_ENGINE_JIT : RUN_ENGINE_INTERP;
 		return true;
 	case KEY_JIT_OFF:
 		bad = jit_parse_groups(value, &o->jit_off);
