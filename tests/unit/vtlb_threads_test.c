@@ -38,6 +38,7 @@ struct shared {
 	u32 n_threads;
 	u64 steps;
 	bool nested;
+	u64 half; /* of the address space: the users', or the kernel's, whose SPTs are shared */
 };
 
 struct worker {
@@ -56,9 +57,9 @@ static u64 *word(struct shared *sh, u64 at)
 }
 
 /* Pages far apart, so that every one needs an SPT of its own; the first ones share one. */
-static u64 gva_of(u32 page)
+static u64 gva_of(const struct shared *sh, u32 page)
 {
-	return page < 8 ? page * 4096ull : (u64)page << 21;
+	return sh->half + (page < 8 ? page * 4096ull : (u64)page << 21);
 }
 static u64 pte_at(u32 page)
 {
@@ -70,7 +71,7 @@ static void make_tables(struct shared *sh)
 	u64 pdpt = TABLES + 0x8000, pd = TABLES + 0x9000;
 
 	for (u32 r = 0; r < N_ROOTS; r++)
-		*word(sh, TABLES + r * 4096) = pdpt | 7;
+		*word(sh, TABLES + r * 4096) = *word(sh, TABLES + r * 4096 + 0x800) = pdpt | 7;
 	*word(sh, pdpt) = pd | 7;
 	*word(sh, pd) = (TABLES + 0x10000) | 7;
 	for (u32 p = 8; p < N_PAGES; p++)
@@ -104,7 +105,7 @@ static void remap(struct worker *w, u32 page)
 	__atomic_store_n(word(sh, pte_at(page)),
 			 (DATA + (n + 1) * 4096) | 7 | (page & 1 ? 0x100 : 0), __ATOMIC_RELAXED);
 	__atomic_store_n((u64 *)&sh->version[page], n + 1, __ATOMIC_RELEASE);
-	vtlb_invlpg(&w->v, gva_of(page));
+	vtlb_invlpg(&w->v, gva_of(w->sh, page));
 }
 
 static void check(struct worker *w, u32 page, u64 at_least)
@@ -114,7 +115,7 @@ static void check(struct worker *w, u32 page, u64 at_least)
 	u32 access = rng_below(&w->seed, 3) ? VTLB_READ : VTLB_WRITE;
 
 	w->checked++;
-	if (vtlb_translate(&w->v, gva_of(page), access, &xl, &f) != VTLB_OK)
+	if (vtlb_translate(&w->v, gva_of(w->sh, page), access, &xl, &f) != VTLB_OK)
 		w->by_fault++;
 	else if (xl.gpa < DATA + at_least * 4096)
 		w->wrong++;
@@ -154,7 +155,7 @@ static void *work(void *arg)
 		case 4: {
 			u64 seen = __atomic_load_n((u64 *)&sh->version[page], __ATOMIC_ACQUIRE);
 
-			vtlb_invlpg(&w->v, gva_of(page));
+			vtlb_invlpg(&w->v, gva_of(w->sh, page));
 			check(w, page, seen);
 			break;
 		}
@@ -172,7 +173,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
+static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 {
 	struct shared *sh = calloc(1, sizeof(*sh));
 	struct worker *w = calloc(n_threads, sizeof(*w));
@@ -183,11 +184,13 @@ static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 	sh->mem = mem_create(RAM_BYTES, &err);
 	sh->ram = mem_ram_base(sh->mem);
 	sh->n_threads = n_threads;
+	sh->half = half;
 	sh->steps = getenv("NESTOR_LONG") ? 2000000 : 30000;
 	struct vtlb_config cfg = {.max_bytes = max_bytes,
 				  .max_vps = n_threads,
 				  .maxphyaddr = 40,
 				  .ept_caps = ~0ull,
+				  .share = true,
 				  .one_lock = one_lock};
 
 	sh->t = vtlb_create(sh->mem, &cfg, &err);
@@ -221,10 +224,12 @@ static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 	}
 	vtlb_get_stats(sh->t, &st);
 	printf("# %u threads: checked %llu hits %llu; SPTs %llu of %llu, evicted %llu, limbo "
-	       "%llu\n",
+	       "%llu, shared %llu by %llu links\n",
 	       n_threads, (unsigned long long)checked, (unsigned long long)hits,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
-	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo);
+	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo,
+	       (unsigned long long)st.tops, (unsigned long long)st.top_links);
+	assert_true(!half == !st.top_links);
 	assert_true(checked > 1000 && st.spts_used <= st.spts_limit);
 	for (u32 i = 0; i < n_threads; i++)
 		vtlb_vp_fini(&w[i].v);
@@ -232,6 +237,12 @@ static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 	mem_destroy(sh->mem);
 	free(w);
 	free(sh);
+}
+
+static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
+{
+	run_in(0, n_threads, max_bytes, nested, one_lock);
+	run_in(0xffff800000000000ull, n_threads, max_bytes, nested, one_lock);
 }
 
 static void test_two(void **state)
