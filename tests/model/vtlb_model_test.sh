@@ -43,6 +43,7 @@ breaks() {
 
 holds vtlb_stamp -DINVALS=1
 holds vtlb_reclaim
+holds vtlb_share
 holds vtlb_protect
 holds vtlb_protect -DNVP=3
 if [ -n "${NESTOR_LONG:-}" ]; then
@@ -53,4 +54,5 @@ fi
 breaks vtlb_stamp
 breaks vtlb_reclaim
 breaks vtlb_protect
+breaks vtlb_share
 exit $bad
