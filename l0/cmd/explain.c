@@ -162,12 +162,12 @@ static int run_explain(const struct cmd *cmd, int argc, char **argv)
 }
 
 static const struct cmd_option options[] = {
-	{NULL, 0, NULL, "A recorded run:"},
+	{NULL, 0, NULL, "A recorded run"},
 	{"all", KEY_ALL, NULL, "Show what is repeated, too."},
 	{"symbols", KEY_SYMBOLS, "[VM=]FILE[@SLIDE]",
 	 "Names for guest addresses, from an ELF file or System.map. What the recording was made with "
 	 "is known without it."},
-	{NULL, 0, NULL, "A VMCS as text:"},
+	{NULL, 0, NULL, "A VMCS as text"},
 	{"vmcs", KEY_VMCS, "FILE",
 	 "Read the fields from FILE: pairs of a name (guest_cr0) or an encoding (0x6800) and a "
 	 "hexadecimal value, any number a line, as a dump prints them; - is standard input."},
