@@ -87,7 +87,7 @@ refused 'No such file' --disk /nowhere
 refused 'is no file or block device' --disk /dev/null
 printf short >"$work/short"
 refused 'shorter than a sector' --disk "$work/short"
-refused 'neither ro nor serial=' --disk "$work/disk,rw"
+refused 'none of: ro' --disk "$work/disk,rw"
 refused 'hostfwd=tcp::HOSTPORT-:GUESTPORT' --net user,hostfwd=tcp:1
 refused 'none of: none, user' --net tap
 refused 'does not wait for virtual time' --clock virtual --net user
