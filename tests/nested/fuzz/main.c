@@ -3,13 +3,12 @@
  * in a sandbox (its own EPT). Whatever comes of it must come back to L1 as a failed entry or an
  * exit: a processor that hangs, dies or lets the L2 out of its sandbox is wrong.
  *
- * Command line: seed=N n=N; wild=1: spoil everything, host state and pointers too; then L1 itself
- * may be lost, and only whoever runs it must survive. Prints what happened how often, the same for
- * the same seed wherever time is virtual.
+ * Command line: seed=N n=N; ept=1: EPT tables spoilt as well (ept.c); wild=1: spoil everything,
+ * host state and pointers too; then L1 itself may be lost, and only whoever runs it must survive.
+ * Prints what happened how often, the same for the same seed wherever time is virtual.
  */
-#include "tests/nested/vmxt.h"
+#include "tests/nested/fuzz/fuzz.h"
 
-#define SANDBOX (4 * MIB)
 #define TABLES 0x1000ull /* the L2's page tables, in the sandbox */
 #define CODE 0x10000ull
 #define GDT 0x8000ull
@@ -22,9 +21,10 @@ static struct vmxt the_test;
 static u64 random_state = 1;
 static u8 *sandbox;
 static u64 *sandbox_ept;
-static bool wild;
+static bool wild, bad_ept;
+static u8 *vapic, *access_page, *posted, *log; /* of L1, beside the sandbox */
 
-static u64 rnd(void)
+u64 rnd(void)
 {
 	random_state ^= random_state << 13;
 	random_state ^= random_state >> 7;
@@ -32,7 +32,7 @@ static u64 rnd(void)
 	return random_state;
 }
 
-static u64 below(u64 n)
+u64 below(u64 n)
 {
 	return rnd() % n;
 }
@@ -164,6 +164,55 @@ static void fill_sandbox(void)
 	fill_descriptors();
 }
 
+/* Any of the APIC's virtualizations, its page filled at random. */
+static void virtual_apic(struct vmxt *t)
+{
+	static const u32 bits[] = {PROC2_APIC_ACCESSES, PROC2_X2APIC, PROC2_APIC_REGISTER,
+				   PROC2_VIRTUAL_INTERRUPT};
+
+	vmwrite(VMCS_VIRTUAL_APIC_PAGE_ADDR, (u64)vapic);
+	if (!vmx_can(&t->caps, VMX_PROC2, bits[0] | bits[1] | bits[2] | bits[3]) || below(2))
+		return;
+	vmxt_control(t, VMX_PROC, PROC_TPR_SHADOW);
+	for (u32 i = 0; i < ARRAY_SIZE(bits); i++)
+		if (below(2))
+			vmxt_control(t, VMX_PROC2, bits[i]);
+	for (u32 i = 0; i < 512; i++) {
+		((u64 *)vapic)[i] = below(2) ? 0 : rnd();
+		((u64 *)posted)[i % 8] = rnd();
+	}
+	vmwrite(VMCS_APIC_ACCESS_ADDR, (u64)(below(2) ? access_page : sandbox + 0x9000));
+	vmwrite(VMCS_POSTED_INTR_DESC_ADDR, (u64)posted);
+	vmwrite(VMCS_POSTED_INTR_NV, below(256));
+	vmwrite(VMCS_TPR_THRESHOLD, below(16));
+	vmwrite(VMCS_GUEST_INTR_STATUS, rnd() & 0xffff);
+	for (u32 i = 0; i < 4; i++)
+		vmwrite(VMCS_EOI_EXIT_BITMAP0 + 2 * i, rnd());
+	if (below(2))
+		vmxt_control(t, VMX_PIN, PIN_POSTED_INTERRUPTS);
+}
+
+/* Bad tables; the log of modified pages and #VE with them. */
+static void spoil_ept(struct vmxt *t)
+{
+	bool ad = (t->caps.ept_vpid & EPT_CAP_AD) && below(2);
+
+	fuzz_ept_spoil(ad, wild);
+	vmx_invept_all(&t->caps);
+	vmwrite(VMCS_EPT_POINTER,
+		(u64)sandbox_ept | EPTP_WALK_4 | EPTP_TYPE_WB | (ad ? EPTP_AD : 0));
+	if (below(2) && vmxt_control(t, VMX_PROC2, PROC2_PML)) {
+		vmwrite(VMCS_PML_ADDRESS, (u64)log);
+		vmwrite(VMCS_GUEST_PML_INDEX, below(4) ? below(4) : rnd() & 0xffff);
+	}
+	if (below(2) && vmxt_control(t, VMX_PROC2, PROC2_VE)) {
+		memset(log, 0, 64);
+		vmwrite(VMCS_VE_INFO_ADDRESS, (u64)log);
+	}
+	if (below(2))
+		vmxt_control(t, VMX_PROC2, PROC2_MODE_BASED_EPT);
+}
+
 static void base_state(struct vmxt *t)
 {
 	u64 *r = &t->regs.rax;
@@ -184,6 +233,9 @@ static void base_state(struct vmxt *t)
 	vmwrite(VMCS_GUEST_TR_BASE, TSS);
 	if (below(2))
 		vmxt_control(t, VMX_PROC, PROC_HLT);
+	virtual_apic(t);
+	if (bad_ept)
+		spoil_ept(t);
 	if (below(3) == 0)
 		vmxt_control(t, VMX_PROC2, PROC2_UNRESTRICTED_GUEST);
 	if (below(2))
@@ -312,27 +364,25 @@ void child_main(u64 info, u64 magic)
 	static struct boot_info boot;
 	static struct counts counts;
 	struct vmxt *t = &the_test;
-	u64 *pdpt, *pd, *before, *after, n, seed;
+	u64 *before, *after, n, seed;
 
 	vmxt_begin(t, &boot, info, magic);
 	vmx_need_ept(&t->caps);
 	seed = option(boot.cmdline, "seed=", 1);
 	n = option(boot.cmdline, "n=", 10000);
 	wild = option(boot.cmdline, "wild=", 0);
+	bad_ept = option(boot.cmdline, "ept=", 0);
+	vapic = page_alloc(1, PAGE_SIZE);
+	access_page = page_alloc(1, PAGE_SIZE);
+	posted = page_alloc(1, PAGE_SIZE);
+	log = page_alloc(1, PAGE_SIZE);
 	random_state = seed * 0x9e3779b97f4a7c15ull + 1;
 	before = page_alloc(1, PAGE_SIZE);
 	sandbox = page_alloc(SANDBOX / PAGE_SIZE, PAGE_SIZE_2M);
 	after = page_alloc(1, PAGE_SIZE);
 	for (u32 i = 0; i < 512; i++)
 		before[i] = after[i] = CANARY;
-	sandbox_ept = page_alloc(1, PAGE_SIZE);
-	pdpt = page_alloc(1, PAGE_SIZE);
-	pd = page_alloc(1, PAGE_SIZE);
-	sandbox_ept[0] = (u64)pdpt | EPT_ENTRY_RWX;
-	pdpt[0] = (u64)pd | EPT_ENTRY_RWX;
-	for (u64 i = 0; i < SANDBOX / PAGE_SIZE_2M; i++)
-		pd[i] = ((u64)sandbox + i * PAGE_SIZE_2M) | EPT_ENTRY_RWX | EPT_ENTRY_WB |
-			EPT_ENTRY_LARGE;
+	sandbox_ept = fuzz_ept_make(sandbox);
 	for (u64 i = 0; i < n; i++) {
 		one_round(t, &counts);
 		if (before[511] != CANARY || after[0] != CANARY)
