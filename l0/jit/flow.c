@@ -231,6 +231,10 @@ void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 		emit_attention(t);
 		add_cold(t, COLD_EDGE_STUB, k, emit_jcc(&t->e, CC_NE), edge);
 	}
+	if (target == t->b->rip) { /* a loop of one block: attention tells when it is stale */
+		emit_patch(&t->e, emit_jmp(&t->e), 0);
+		return;
+	}
 	emit_rip(&t->e, 4, 0xff, 4, (u64)&edge->target, t->exec, 0);
 	add_cold(t, COLD_EDGE_STUB, k, 0, edge); /* where it goes at first */
 }

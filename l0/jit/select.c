@@ -318,13 +318,16 @@ static void make_slow(struct jit_op *j)
 	*j = (struct jit_op){.kind = J_SLOW};
 }
 
-/* Short runs of native operations between handlers go to the handlers too; not whole blocks. */
+/* Short runs of native operations between handlers go to the handlers too, unless they branch: the
+ * registers would only be loaded to be stored again. */
 static void drop_short_runs(struct jit_op *j, u32 n, u32 min)
 {
 	for (u32 i = 0, end; i < n; i = end + 1) {
+		bool branches = false;
+
 		for (end = i; end < n && j[end].kind != J_SLOW; end++)
-			;
-		if (end - i < min && end - i < n)
+			branches |= j[end].kind >= J_JCC;
+		if (end - i < min && i && end < n && !branches)
 			for (u32 k = i; k < end; k++)
 				make_slow(&j[k]);
 	}
