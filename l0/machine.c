@@ -424,6 +424,11 @@ static int create_parts(struct machine *m, int *status)
 		*status = EXIT_CODE_USAGE;
 		return -ENOENT;
 	}
+	m->profile.costs = (struct exit_costs){
+#define EXIT_COST(NAME, member, ns, text) .member = m->host->opts->charge_ns[RUN_CHARGE_##NAME],
+#include "l0/arch/costs.def"
+#undef EXIT_COST
+	};
 	m->mem = mem_create(d->memory_bytes, &err);
 	if (!m->mem)
 		return err;

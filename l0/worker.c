@@ -208,8 +208,12 @@ static bool switch_in(struct worker *w)
 	w->preempt = false;
 	c->wake_ns = CLOCK_NEVER;
 	c->trace.worker = &w->trace;
-	if (is_virtual(w->host))
+	if (is_virtual(w->host)) {
 		clock_lane_attach(&w->lane, c->vp.insns);
+		/* the one that comes pays for the switch */
+		if (w->prev_vcpu != c->track.vcpu_id)
+			clock_lane_charge(&w->lane, w->host->opts->charge_ns[RUN_CHARGE_VP_SWITCH]);
+	}
 	w->vcpu = c;
 	vtlb_online(&c->vp.tlb);
 	emit_scheduled(w, c, slice_ns);

@@ -188,6 +188,9 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 				       o->sched);
 	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
 		return cmd_usage_error(cmd, "--idle real needs --clock virtual");
+	for (unsigned i = 0; i < RUN_CHARGES; i++)
+		if (o->charge_ns[i] && o->clock != RUN_CLOCK_VIRTUAL)
+			return cmd_usage_error(cmd, "--charge needs --clock virtual");
 	if (o->flight_on && !o->flight_bytes)
 		return cmd_usage_error(cmd, "--on needs --flight");
 	o->record |= o->flight_bytes != 0;

@@ -12,6 +12,13 @@
 #define RUN_MAX_MACHINES 32
 #define RUN_MAX_WORKERS 256
 
+enum {
+#define EXIT_COST(NAME, member, ns, text) RUN_CHARGE_##NAME,
+#include "l0/arch/costs.def"
+#undef EXIT_COST
+	RUN_CHARGES
+};
+
 enum run_clock { RUN_CLOCK_VIRTUAL, RUN_CLOCK_HOST };
 enum run_idle { RUN_IDLE_SKIP, RUN_IDLE_REAL };
 /* The default is the translator where build and host allow it. */
@@ -38,6 +45,7 @@ struct run_options {
 	const char *sched;  /* policy's name */
 	u64 slice_ns;	    /* of the round-robin policy; guest time */
 	u64 insn_ns;	    /* virtual clock: time of an instruction */
+	u32 charge_ns[RUN_CHARGES]; /* virtual clock: costs.def in its order */
 	u64 for_ns;	    /* guest time after which the run ends; 0: none */
 	u64 timeout_ns;	    /* host time after which the run ends; 0: none */
 	u64 seed;	    /* of everything random */

@@ -22,6 +22,7 @@ enum {
 	KEY_WEIGHT,
 	KEY_RESERVE,
 	KEY_INSN_TIME,
+	KEY_CHARGE,
 	KEY_SERIAL,
 	KEY_INPUT,
 	KEY_DISK,
@@ -459,6 +460,40 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 	return true;
 }
 
+/* One name of costs.def, with - for _, and its time, in @item. */
+static bool take_charge(struct parse *p, const char *name, char *item)
+{
+	static const char *const names[] = {
+#define EXIT_COST(NAME, member, ns, text) #member,
+#include "l0/arch/costs.def"
+#undef EXIT_COST
+	};
+	char *eq = strchr(item, '=');
+	unsigned i;
+	u64 ns;
+
+	if (!eq || value_parse_time_ns(eq + 1, &ns) || ns > NS_PER_MS)
+		return bad_value(p, name, "'%s' is not NAME=TIME with a time up to 1ms", item);
+	*eq = 0;
+	for (char *c = item; *c; c++)
+		*c = *c == '-' ? '_' : *c;
+	if (!take_word(p, name, item, names, ARRAY_SIZE(names), &i))
+		return false;
+	p->opts->charge_ns[i] = (u32)ns;
+	return true;
+}
+
+static bool take_charges(struct parse *p, const char *name, const char *value)
+{
+	char *copy = strdup(value), *rest = copy, *item;
+	bool ok = copy;
+
+	while (ok && (item = strsep(&rest, ",")))
+		ok = take_charge(p, name, item);
+	free(copy);
+	return ok;
+}
+
 /* Options of the run as a whole. */
 static bool apply_run(struct parse *p, const char *name, int key, const char *value, bool *known)
 {
@@ -485,6 +520,7 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 	case KEY_INSN_TIME:
 		return take_time(p, name, value, &o->insn_ns) &&
 		       (o->insn_ns <= NS_PER_US || bad_value(p, name, "'%s' is above 1us", value));
+	case KEY_CHARGE: return take_charges(p, name, value);
 	case KEY_FOR: return take_time(p, name, value, &o->for_ns);
 	case KEY_TIMEOUT: return take_time(p, name, value, &o->timeout_ns);
 	case KEY_SEED: return take_number(p, name, value, 0, UINT64_MAX, &o->seed);

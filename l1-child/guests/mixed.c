@@ -71,6 +71,7 @@ static void one_job(void)
 		shared->jobs += behind - 1;
 		shared->misses += behind - 1;
 		jobs_done += behind - 1;
+		kit_report(DEADLINE_KIND_MISSES, shared->misses);
 	}
 	jobs_done++;
 	deadline = shared->due_tsc[jobs_done * ticks_per_job % GUEST_TICKS_KEPT] + shared->period_tsc;

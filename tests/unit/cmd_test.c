@@ -167,7 +167,7 @@ static void test_run_errors(void **state)
 
 static void test_lab(void **state)
 {
-	write_file("lab.ini", "[host]\nworkers = 2\nfor = 5s\nrecord = no\noutput = out\n"
+	write_file("lab.ini", "[host]\nworkers = 2\ncharge = entry=1us,vp-switch=5us\nfor = 5s\nrecord = no\noutput = out\n"
 			      "[machine A]\nimage = a.elf\nappend = rt batch\n"
 			      "[machine B]\nimage = a.elf\nmemory = 64M\nsymbols = x.map\n");
 	assert_int_equal(parse("lab.ini"), RUN_PARSE_OK);
@@ -178,6 +178,8 @@ static void test_lab(void **state)
 	assert_int_equal(opts.machines[1].nsymbols, 1);
 	assert_int_equal(opts.clock, RUN_CLOCK_VIRTUAL);
 	assert_int_equal(opts.workers, 2);
+	assert_int_equal(opts.charge_ns[RUN_CHARGE_ENTRY], 1000);
+	assert_int_equal(opts.charge_ns[RUN_CHARGE_VP_SWITCH], 5000);
 	assert_string_equal(opts.sched, "qos");
 	assert_false(opts.record);
 }
@@ -197,6 +199,9 @@ static void test_lab_errors(void **state)
 		"[machine A]\nimage = a.elf\nmemory = lots\n",
 		"[host]\nrecord = maybe\n",
 		"[host]\nworkers = -1\n",
+		"[host]\ncharge = entry\n[machine A]\nimage = a.elf\n",
+		"[host]\ncharge = entry=2ms\n[machine A]\nimage = a.elf\n",
+		"[host]\ncharge = breakfast=1us\n[machine A]\nimage = a.elf\n",
 		"[host]\nfor = -10s\n",
 		"[machine A]\nimage = a.elf\nweight = 0\n",
 		"[machine A]\nimage = a.elf\nweight = 10001\n",
