@@ -7,7 +7,7 @@ record() {
 	local out=$1
 	shift
 	rm -rf "$out"
-	"$NESTOR" record --clock virtual --workers 1 -o "$out" "$@" \
+	"$NESTOR" record --clock virtual --workers 1 --sched rr -o "$out" "$@" \
 		"$l1/child.elf" --name A --append 'guest=rt,period=10ms,work=2ms guest=batch' \
 		"$l1/child64.elf" --name B --append 'guest=batch' >"$work/log" 2>&1 || fail "record: $(cat "$work/log")"
 }
