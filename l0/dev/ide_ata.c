@@ -14,7 +14,7 @@ void ata_string(u8 *words, const char *s, u32 bytes)
 	bool ended = false;
 
 	for (u32 i = 0; i < bytes; i++) {
-		ended |= !s[i];
+		ended = ended || !s[i];
 		words[i ^ 1] = ended ? ' ' : (u8)s[i];
 	}
 }

@@ -32,6 +32,7 @@ struct boot_fixture {
 	struct boot_state state;
 	char err[BOOT_ERR_BYTES];
 	const char *append, *initrd;
+	u32 entry, nmodules;
 };
 
 static int setup(void **state)
@@ -72,8 +73,15 @@ static void write_file(const char *path, const void *data, size_t n)
 
 static int load(struct boot_fixture *f)
 {
+	const struct boot_module modules[] = {{.path = f->module, .args = "a b"}};
 	const struct boot_request req = {
-		.image = f->path, .append = f->append, .initrd = f->initrd};
+		.image = f->path,
+		.append = f->append,
+		.initrd = f->initrd,
+		.modules = modules,
+		.nmodules = f->nmodules,
+		.entry = f->entry,
+	};
 
 	return boot_load(f->m, &req, &f->state, f->err, sizeof(f->err));
 }
@@ -715,6 +723,7 @@ static void test_mutated(void **state)
 	int rounds = getenv("NESTOR_LONG") ? 100000 : 3000;
 	const u32 addr[5] = {0x300000 + 128, 0x300000, 0, 0, 0x300000};
 
+	write_file(f->module, "ramdisk", 7);
 	for (int i = 0; i < rounds; i++) {
 		u32 first = 0;
 
@@ -745,11 +754,65 @@ static void test_mutated(void **state)
 			f->im.data[first + rng_below(&rng, 192)] = (u8)rng_next(&rng);
 		if (rng_below(&rng, 4) == 0)
 			f->im.bytes = rng_below(&rng, f->im.bytes);
+		f->entry = rng_below(&rng, 2) ? 16u << rng_below(&rng, 3) : 0;
+		f->nmodules = (u32)rng_below(&rng, 2);
+		f->initrd = rng_below(&rng, 2) ? f->module : NULL;
 		int ret = load_image(f);
 
 		assert_true(ret <= 0);
 		assert_int_equal(ret < 0, f->err[0] != 0);
+		assert_null(strchr(f->err, '\n'));
 	}
+}
+
+/* The 16-bit entry: the setup code and its BIOS, not the zero page. */
+static void test_real_mode(void **state)
+{
+	struct boot_fixture *f = *state;
+	struct cpu_state cpu = {.cr0 = 0x60000010};
+
+	f->append = "console=ttyS0";
+	f->entry = 16;
+	write_file(f->module, "ramdisk", 7);
+	f->initrd = f->module;
+	make_bzimage(&f->im);
+	assert_int_equal(load_image(f), 0);
+	assert_true(f->state.real_mode);
+	assert_code_at(f, 0x400000);
+	boot_apply(&f->state, &cpu);
+	assert_int_equal(cpu.cr0, 0x60000010);
+	assert_int_equal(cpu.rip, 0);
+	assert_int_equal(cpu.seg[SEG_CS].sel, 0x1020);
+	assert_int_equal(cpu.seg[SEG_CS].base, 0x10200);
+	assert_int_equal(cpu.seg[SEG_SS].base, 0x10000);
+	assert_int_equal(cpu.seg[SEG_DS].sel, 0x1000);
+	assert_int_equal(cpu.gpr[RSP], 0xe000);
+	assert_int_equal(ram32(f, 0x10202), 0x53726448);
+	assert_int_equal(ram32(f, 0x10224) & 0xffff, 0xde00);
+	assert_int_equal(ram32(f, 0x10214), 0x400000);
+	assert_int_equal(mem_ram_base(f->m)[0x10211] & 0x80, 0x80);
+	assert_string_equal((char *)mem_ram_base(f->m) + ram32(f, 0x10228), "console=ttyS0");
+	assert_memory_equal(mem_ram_hva(f->m, ram32(f, 0x10218), 7), "ramdisk", 7);
+	/* every vector leads into the BIOS, whose first word is the number of ranges */
+	u32 bios = (ram32(f, 0) >> 16) << 4;
+
+	for (u32 i = 1; i < 256; i++)
+		assert_int_equal(ram32(f, 4 * i) >> 16, bios >> 4);
+	assert_int_equal(ram32(f, bios) & 0xffff, 5);
+	f->im.data[0x1f1] = 200;
+	f->im.data[0x1f4] = 0;
+	assert_int_not_equal(load_image(f), 0);
+	f->entry = 64;
+	make_bzimage(&f->im);
+	f->im.data[0x236] = 0;
+	assert_fails(f, -ENOEXEC, "no 64-bit entry");
+	f->nmodules = 1;
+	f->entry = 0;
+	assert_fails(f, -ENOEXEC, "takes no modules");
+	f->nmodules = 0;
+	f->entry = 16;
+	make_elf64(&f->im, 0x100000, 0x100000, 0x100000);
+	assert_fails(f, -ENOEXEC, "cannot be chosen");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -769,6 +832,7 @@ int main(void)
 		T(test_long_command_line),
 		T(test_truncated),
 		T(test_mutated),
+		T(test_real_mode),
 		T(test_multiboot2),
 		T(test_bzimage),
 		T(test_pvh),
