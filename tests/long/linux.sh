@@ -48,7 +48,9 @@ cp "$vmlinuz" "$work/cd/boot/vmlinuz"
 cp "$work/cd.gz" "$work/cd/boot/initrd.gz"
 printf 'linux /boot/vmlinuz console=ttyS0\ninitrd /boot/initrd.gz\nboot\n' >"$work/cd/boot/grub/grub.cfg"
 grub-mkrescue -o "$work/cd.iso" "$work/cd" >"$work/out.txt" 2>&1 || fail 'grub-mkrescue'
-head -c 4M /dev/urandom >"$work/disk"
+# a disk that no firmware takes for a bootable one
+disk() { { head -c 512 /dev/zero; head -c 4M /dev/urandom; } >"$work/disk"; }
+disk
 before=$(md5sum <"$work/disk")
 timeout 200 "$nestor" run --memory 512M --cpus 2 --cdrom "$work/cd.iso" --disk "$work/disk,ide" \
 	>"$work/out" 2>"$work/err" </dev/null
@@ -80,6 +82,7 @@ S
 cp "$work/pic.gz" "$work/cd/boot/initrd.gz"
 printf "linux /boot/vmlinuz console=ttyS0 acpi=off noapic nolapic pci=nomsi\ninitrd /boot/initrd.gz\nboot\n" >"$work/cd/boot/grub/grub.cfg"
 grub-mkrescue -o "$work/cd.iso" "$work/cd" >"$work/out.txt" 2>&1 || fail 'grub-mkrescue'
+disk
 timeout 200 "$nestor" run --memory 512M --reset exit --cdrom "$work/cd.iso" --disk "$work/disk" \
 	>"$work/out" 2>"$work/err" </dev/null
 status=$?
