@@ -121,6 +121,22 @@ static void bus_debug_exit(void *machine, u32 value)
 	machine_stop(machine, STOP_DEBUG_EXIT, (u64)value << 1 | 1);
 }
 
+/* Somebody stored to a frame that MONITOR named. */
+static void store_seen(void *machine, u64 gpa, u64 len)
+{
+	struct machine *m = machine;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* the store, before the look at who waits */
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		struct vp *vp = &m->vcpu[i].vp;
+
+		if (!vp->ev.mwait || (vp->ev.monitor_gpa ^ gpa) & PAGE_MASK)
+			continue;
+		vp_request(vp, VP_ATTN_STORE);
+		worker_wake(m->host, &m->vcpu[i], WAKE_MONITOR, 0, 0);
+	}
+}
+
 static void bus_guest_deadline(void *machine, u32 value)
 {
 	struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
@@ -450,6 +466,7 @@ static int create_parts(struct machine *m, int *status)
 	m->vtlb = vtlb_create(m->mem, &cfg, &err);
 	if (!m->vtlb)
 		return err;
+	mem_set_monitored(m->mem, store_seen, m);
 	m->track = track_create(m->id);
 	if (m->host->opts->explain || m->host->opts->record || m->host->opts->view || m->host->opts->gdb_port) {
 		m->records = vmcs_records_create(m->nvcpus);
@@ -595,7 +612,8 @@ static bool vcpu_can_wake(const struct vcpu *c)
 
 	if (c->sched.state != SCHED_BLOCKED)
 		return true;
-	if (vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI) || c->wake_ns != CLOCK_NEVER)
+	if (vp->ev.mwait || vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI) ||
+	    c->wake_ns != CLOCK_NEVER)
 		return true;
 	if (vp->cpu.activity != ACTIVITY_HLT)
 		return false;

@@ -183,6 +183,23 @@ void vtlb_memory_changed(struct vtlb *t)
 
 /* ---- the machine's object ---- */
 
+bool vtlb_frame_is_protected(struct vtlb_vp *self, u64 gpa)
+{
+	struct vtlb *t = self->priv->t;
+	struct mem_frame *f = mem_frame(t->env.mem, gpa);
+	bool passed;
+
+	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
+		return f;
+	if (!t->is_mp)
+		return false;
+	drop_writes(self, gpa);
+	vtlb_lock(t);
+	passed = gen_passed(t, self, gen_request(t, self));
+	vtlb_unlock(t);
+	return passed;
+}
+
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err)
 {
 	*err = -EINVAL;

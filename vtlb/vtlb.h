@@ -194,6 +194,8 @@ void vtlb_memory_changed(struct vtlb *t);
  * decoded.
  */
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
+/* The frame is marked: is nobody left who may write to it without mem_note_write()? */
+bool vtlb_frame_is_protected(struct vtlb_vp *self, u64 gpa);
 
 void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
 

@@ -64,6 +64,7 @@ void event_state_changed(struct vp *vp)
 	u32 set = 0;
 
 	event_release(vp);
+	vp->ev.mwait = MWAIT_NO;
 	vp->ev.step_armed = false;
 	vp->ev.shadow_armed = false;
 	vp->ev.intr_taken = false;
@@ -417,6 +418,18 @@ bool engine_trap_due(struct vp *vp)
 	return vp->ev.mtf_due || trap_pending(vp);
 }
 
+/* The end of MWAIT by a store to the line (or near it), or by an interrupt that stays pending. */
+static void end_mwait(struct vp *vp, u32 attn)
+{
+	bool masked = vp->ev.mwait == MWAIT_WAITS_MASKED && attn & VP_ATTN_INTR;
+
+	if (vp->ev.mwait && vp->cpu.activity == ACTIVITY_HLT && (masked || attn & VP_ATTN_STORE)) {
+		vp->cpu.activity = ACTIVITY_ACTIVE;
+		vp->ev.mwait = MWAIT_NO;
+	}
+	attn_clear(vp, VP_ATTN_STORE);
+}
+
 bool event_boundary(struct vp *vp, bool *stop_request)
 {
 	u32 attn = vp->attn;
@@ -432,6 +445,8 @@ bool event_boundary(struct vp *vp, bool *stop_request)
 		if (inject(vp))
 			return true;
 	}
+	if (unlikely(vp->ev.mwait || attn & VP_ATTN_STORE))
+		end_mwait(vp, attn);
 	step_over(vp);
 	do {
 		attn = vp->attn;

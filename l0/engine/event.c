@@ -32,6 +32,7 @@ static void event_end(struct vp *vp, const struct event *e)
 	if (vp->attn & VP_ATTN_MTF)
 		vp->ev.mtf_due = true;
 	vp->cpu.activity = ACTIVITY_ACTIVE;
+	vp->ev.mwait = MWAIT_NO;
 	if (e->type == INTR_TYPE_EXTERNAL || e->type == INTR_TYPE_NMI) {
 		vp->n_interrupts++;
 		if (vp->trace)

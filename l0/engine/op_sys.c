@@ -5,6 +5,7 @@
  */
 #include <Zydis/Zydis.h>
 #include "l0/engine/sys_priv.h"
+#include "l0/mem/mem.h"
 
 static const op_fn table[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 #define SYS_OP(mnemonic, fn) [ZYDIS_MNEMONIC_##mnemonic] = fn,
@@ -70,24 +71,79 @@ static void check_monitor(struct vp *vp, const struct op *op)
 		fault_ud(vp, op);
 }
 
+/* The frame's stores take the slow path from now on, as soon as nobody has a write tag of it. */
+static void monitor_line(struct vp *vp, u64 lin)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+	struct mem_frame *frame;
+
+	vp->ev.monitor_line = NULL;
+	if (vp->in_l2 || vtlb_translate(&vp->tlb, lin, VTLB_READ, &xl, &f) != VTLB_OK)
+		return;
+	vp->ev.monitor_gpa = xl.gpa & ~63ull;
+	vp->ev.monitor_line = (const u8 *)((u64)xl.hva & ~63ull);
+	frame = mem_frame(vp->mem, xl.gpa);
+	__atomic_fetch_or((u8 *)&frame->flags, MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST);
+	vtlb_protect_frame(&vp->tlb, xl.gpa);
+	for (u32 i = 0; i < 8; i++)
+		vp->ev.monitor_was[i] = nm_load64(vp->ev.monitor_line + 8 * i);
+}
+
 void op_monitor(struct vp *vp, const struct op *op)
 {
+	u32 seg = op->seg < SEG_LDTR ? op->seg : SEG_DS;
+	u64 at = vp->cpu.gpr[RAX] & mask_low(op->asize * 8u);
+
 	check_monitor(vp, op);
 	if ((u32)vp->cpu.gpr[RCX])
 		fault_gp0(vp, op);
 	intercept_check(vp, op, EXIT_REASON_MONITOR, 0);
-	seg_read(vp, op, op->seg < SEG_LDTR ? op->seg : SEG_DS,
-		 vp->cpu.gpr[RAX] & mask_low(op->asize * 8u), 1);
+	seg_read(vp, op, seg, at, 1);
 	vp->ev.monitor_armed = true;
+	monitor_line(vp, seg_linear(vp, op, seg, at, 1, false));
 }
 
-/* Without an exit MWAIT ends at once: it may wake for any reason. */
+static bool line_is_same(const struct vp *vp)
+{
+	for (u32 i = 0; i < 8; i++)
+		if (vp->ev.monitor_was[i] != nm_load64(vp->ev.monitor_line + 8 * i))
+			return false;
+	return true;
+}
+
+/*
+ * Without an exit it is a halt that a store to the line ends too. It may end for any reason, and
+ * does at once where no store could be missed otherwise: in a guest (a VM exit has no activity state
+ * for it), and while a soft TLB may still write to the frame.
+ */
+static void mwait(struct vp *vp)
+{
+	struct mem_frame *f = mem_frame(vp->mem, vp->ev.monitor_gpa);
+	bool masked = vp->cpu.gpr[RCX] & 1;
+
+	if (vp->in_l2 || !vp->ev.monitor_line || !f)
+		return;
+	if (masked && (vp->attn | vp->ev.held) & VP_ATTN_INTR)
+		return;
+	/* the word before the line: a store after this look sees that somebody waits */
+	__atomic_store_n((u8 *)&vp->ev.mwait, masked ? MWAIT_WAITS_MASKED : MWAIT_WAITS,
+			 __ATOMIC_SEQ_CST);
+	if (__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_MONITORED &&
+	    vtlb_frame_is_protected(&vp->tlb, vp->ev.monitor_gpa) && line_is_same(vp))
+		vp->cpu.activity = ACTIVITY_HLT;
+	else
+		vp->ev.mwait = MWAIT_NO;
+}
+
 void op_mwait(struct vp *vp, const struct op *op)
 {
 	check_monitor(vp, op);
 	if ((u32)vp->cpu.gpr[RCX] & ~1u)
 		fault_gp0(vp, op);
 	intercept_check(vp, op, EXIT_REASON_MWAIT, vp->ev.monitor_armed);
+	if (vp->ev.monitor_armed)
+		mwait(vp);
 	vp->ev.monitor_armed = false;
 }
 

@@ -44,6 +44,7 @@ struct vp;
 #define VP_ATTN_WATCH 0x1000u /* DR7 has enabled breakpoints: run by single steps where needed */
 #define VP_ATTN_TRACE 0x2000u /* --trace-exec */
 #define VP_ATTN_VAPIC 0x4000u /* a write to the virtual APIC is to be completed, see vapic.c */
+#define VP_ATTN_STORE 0x10000u /* a store that MWAIT may wait for */
 #define VP_ATTN_CODE 0x8000u /* code was overwritten: vp->tier has to look (mem_watch_code()) */
 
 /* What the machine gives the engine. All may be called in mid-instruction; none blocks. */
@@ -65,6 +66,9 @@ struct vp_ops {
 	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
 	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
 };
+
+/* MWAIT: the halt ends with a store to the line, and by the second with a masked interrupt. */
+enum vp_mwait { MWAIT_NO, MWAIT_WAITS, MWAIT_WAITS_MASKED };
 
 /* A faster tier (l0/jit) that replaces handlers of cached operations by code of its own. */
 struct engine_tier {
@@ -183,6 +187,9 @@ struct vp {
 		u64 fault_dr6;	     /* bits for DR6 of a #DB in fault_vector */
 		u64 ple_first, ple_last; /* PAUSE-loop exiting: time-stamp counter values */
 		bool monitor_armed;	 /* MONITOR was executed, MWAIT not yet */
+		_Atomic u8 mwait;	 /* enum vp_mwait; other threads read it */
+		const u8 *monitor_line;	 /* 64 bytes; NULL: no RAM */
+		u64 monitor_gpa, monitor_was[8]; /* and what they held */
 		u64 io_rip, io_rcx;	 /* REP INS/OUTS cut short within a counted group: where, */
 		u8 io_group;		 /* and the bytes of the group that are done */
 		u32 vapic_write; /* write to the virtual APIC whose effects are due, see vapic.h */

@@ -57,6 +57,8 @@ struct mem {
 
 	mem_tracked_fn tracked;
 	void *tracked_arg;
+	mem_tracked_fn monitored;
+	void *monitored_arg;
 
 	/* Frames whose code moved last, and who wants to know. */
 	_Atomic bool moved_lock;
@@ -534,6 +536,12 @@ void mem_set_tracked(struct mem *m, mem_tracked_fn fn, void *arg)
 	m->tracked_arg = arg;
 }
 
+void mem_set_monitored(struct mem *m, mem_tracked_fn fn, void *arg)
+{
+	m->monitored = fn;
+	m->monitored_arg = arg;
+}
+
 /* Bits of the code lines that [offset, offset+len) of a page touches; len > 0. */
 static u32 line_mask(u64 offset, u64 len)
 {
@@ -627,6 +635,11 @@ static void note_frame(struct mem *m, struct mem_frame *f, u64 gpa, u64 len)
 	if (unlikely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_TRACKED) &&
 	    m->tracked)
 		m->tracked(m->tracked_arg, gpa, len);
+	if (unlikely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_MONITORED) &&
+	    m->monitored) {
+		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST);
+		m->monitored(m->monitored_arg, gpa, len);
+	}
 }
 
 void mem_note_write(struct mem *m, u64 gpa, u64 len)

@@ -52,8 +52,10 @@ struct mem_region {
 #define MEM_FRAME_CODE 0x01u	  /* operation cache or translator holds code of it */
 #define MEM_FRAME_TRACKED 0x02u	  /* virtual TLB tracks it as a guest page table */
 #define MEM_FRAME_PROTECTED 0x04u /* two-stage write protection, marked */
+#define MEM_FRAME_MONITORED 0x08u /* MONITOR: somebody waits for a store to it; the store clears it */
 
-#define MEM_FRAME_GUARDS (MEM_FRAME_TRACKED | MEM_FRAME_PROTECTED) /* and code_lines */
+#define MEM_FRAME_GUARDS \
+	(MEM_FRAME_TRACKED | MEM_FRAME_PROTECTED | MEM_FRAME_MONITORED) /* and code_lines */
 #define MEM_FRAME_WRITABLE 0x80u /* no guard: some soft TLB may hold a write tag of it */
 
 /* One per 4 KiB frame of RAM. Code blocks remember @code_gen and die when it moved on. */
@@ -174,5 +176,7 @@ bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame);
 u32 mem_mark_code(struct mem *m, u64 gpa, u64 len, bool *first);
 typedef void (*mem_tracked_fn)(void *arg, u64 gpa, u64 len);
 void mem_set_tracked(struct mem *m, mem_tracked_fn fn, void *arg); /* writes to TRACKED frames */
+/* The first write to a frame after it became MONITORED; after the bytes are stored. */
+void mem_set_monitored(struct mem *m, mem_tracked_fn fn, void *arg);
 
 #endif
