@@ -436,14 +436,10 @@ struct block *block_get(struct vp *vp, u32 mode)
 void block_stop_if_stale(struct vp *vp)
 {
 	struct block *b = vp->cur_block;
-	bool stale;
 
 	if (!b || b == &block_unlinked)
 		return;
-	stale = !block_is_fresh(b) ||
-		(b->frame2 &&
-		 b->gen2 != __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
-	if (likely(!stale) || revive(vp, b))
+	if (likely(block_is_current(b)) || revive(vp, b))
 		return;
 	/* Take it out of the cache: what follows the running operation is overwritten. */
 	if (b->hva) {

@@ -63,6 +63,14 @@ static __always_inline bool block_is_fresh(const struct block *b)
 	return b->gen == __atomic_load_n((const u32 *)&b->frame->code_gen, __ATOMIC_RELAXED);
 }
 
+/* The same with the second page of an instruction in two. */
+static __always_inline bool block_is_current(const struct block *b)
+{
+	return block_is_fresh(b) &&
+	       (!b->frame2 ||
+		b->gen2 == __atomic_load_n((const u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
+}
+
 /* @b is translated and was found good at its RIP under the current translation and mode. */
 static __always_inline void block_remember(struct vp *vp, const struct block *b)
 {

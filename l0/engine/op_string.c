@@ -7,6 +7,9 @@
  * A fault of REP CMPS or SCAS restores the flags from before the instruction (SDM 2 "REP"): they
  * are put into vp->arith only where it ends, and after each iteration of a single-stepped one. So
  * where it stops on the way cannot be seen.
+ *
+ * One that overwrites itself is fetched anew at the next of those points, whatever tier runs it and
+ * whether or not anything else stops it there.
  */
 #include "l0/engine/decode.h"
 
@@ -193,7 +196,8 @@ static bool repeat(struct vp *vp, const struct op *op)
 
 	while (!finished) {
 		u32 attn = __atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED);
-		u64 bytes = attn ? COUNT_BYTES - done % COUNT_BYTES : budget - done, n = 0;
+		bool stop = attn || !block_is_current(vp->cur_block);
+		u64 bytes = stop ? COUNT_BYTES - done % COUNT_BYTES : budget - done, n = 0;
 
 		if (attn & ATTN_ONE_ITERATION)
 			bytes = op->size;
@@ -211,7 +215,7 @@ static bool repeat(struct vp *vp, const struct op *op)
 		vp->arith = before;
 		finished = !left || (compares && !!(flags & ARITH_ZF) == stop_equal);
 		if (!finished && ((attn & ATTN_ONE_ITERATION) ||
-				  (done % COUNT_BYTES == 0 && (attn || done >= budget))))
+				  (done % COUNT_BYTES == 0 && (stop || done >= budget))))
 			break;
 	}
 	if (finished || (__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & ATTN_ONE_ITERATION))

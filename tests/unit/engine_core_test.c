@@ -116,6 +116,38 @@ static void string_modifies_code(void **state)
 	assert_int_equal(f->vp.cpu.rip, AT_CODE + 4);
 }
 
+GUEST(stos_itself, 64, "cld; rep stosb; hlt");
+
+/* A REP STOSB that comes by its own bytes is fetched anew 64 bytes further at the latest, at the
+ * same count however the run is cut; @skip: bytes before the page end, so that it lies in one page
+ * or in two, of which it changes the second. */
+static void check_stos_itself(u64 skip)
+{
+	for (u64 step = 1; step <= 1000; step *= 3) {
+		u64 at = AT_CODE + PAGE_SIZE - skip, start;
+
+		long_mode(at);
+		LOAD(f, at, stos_itself);
+		gpr()[RDI] = at + 2 - 100; /* its opcode is the 101st */
+		if (skip == 2)
+			gpr()[RDI] = at + 2;
+		gpr()[RCX] = 100000;
+		gpr()[RAX] = 0xf4; /* HLT */
+		start = f->vp.insns;
+		while (f->vp.cpu.activity == ACTIVITY_ACTIVE && f->vp.insns < start + 2000)
+			engine_run(&f->vp, f->vp.insns + step);
+		assert_int_equal(f->vp.cpu.activity, ACTIVITY_HLT);
+		assert_int_equal(gpr()[RCX], 100000 - (skip == 2 ? 64 : 128));
+		assert_int_equal(f->vp.insns - start, skip == 2 ? 3 : 4);
+	}
+}
+
+static void string_modifies_itself(void **state)
+{
+	check_stos_itself(0x800);
+	check_stos_itself(2); /* the prefix is the last byte of its page */
+}
+
 /* MOV AL, imm8 over a page end; its second page is changed. */
 static void modifies_second_page(void **state)
 {
@@ -419,6 +451,7 @@ int main(void)
 		cmocka_unit_test(modifies_the_next_instruction),
 		cmocka_unit_test(modifies_in_a_loop),
 		cmocka_unit_test(string_modifies_code),
+		cmocka_unit_test(string_modifies_itself),
 		cmocka_unit_test(modifies_second_page),
 		cmocka_unit_test(modified_from_outside),
 		cmocka_unit_test(cache_overflows),
