@@ -1,7 +1,9 @@
 #include "l0/sched/budget.h"
 
-#define DOWN_NUM 3u /* 3/25 = 0.12 */
-#define DOWN_DEN 25u
+#define DOWN_PART 4u /* of the way */
+/* X goes down towards the largest of so many: what a child that schedules by turns needs is multimodal,
+ * and a long job comes back before long. */
+#define DOWN_KEPT 8u
 #define MARGIN_NS (50 * NS_PER_US)
 
 static u64 clamp(u64 x, u64 limit_ns)
@@ -29,6 +31,16 @@ static void sort_out(struct budget *b, u64 c_ns)
 	b->n++;
 }
 
+/* The largest of the latest jobs. */
+static u64 recent_max_ns(const struct budget *b)
+{
+	u64 max_ns = 0;
+
+	for (u32 i = 1; i <= MIN(b->n, DOWN_KEPT); i++)
+		max_ns = MAX(max_ns, b->recent[(b->at + BUDGET_KEPT - i) % BUDGET_KEPT]);
+	return max_ns;
+}
+
 static void note_change(struct budget *b, u64 c_ns, u64 before_ns)
 {
 	b->job_ns = c_ns;
@@ -40,10 +52,11 @@ void budget_finished(struct budget *b, u64 c_ns, u64 limit_ns)
 	u64 before_ns = b->x_ns;
 
 	sort_out(b, c_ns);
+	u64 level_ns = recent_max_ns(b);
 	if (c_ns >= b->x_ns)
 		b->x_ns = c_ns;
-	else
-		b->x_ns -= (b->x_ns - c_ns) * DOWN_NUM / DOWN_DEN;
+	else if (level_ns < b->x_ns)
+		b->x_ns -= (b->x_ns - level_ns) / DOWN_PART;
 	b->x_ns = clamp(b->x_ns, limit_ns);
 	note_change(b, c_ns, before_ns);
 }
@@ -63,7 +76,9 @@ u64 budget_median_ns(const struct budget *b)
 
 u64 budget_wanted_ns(const struct budget *b)
 {
-	return b->x_ns + b->x_ns / 10 + MARGIN_NS;
+	u64 median = budget_median_ns(b), usual = median ? median : b->x_ns;
+
+	return MAX(b->x_ns, MIN(b->x_ns, usual) * 11 / 10) + MARGIN_NS;
 }
 
 u64 budget_squeezed_ns(const struct budget *b)
