@@ -83,7 +83,7 @@ static void bus_set_nmi(void *machine, u32 vp)
 {
 	struct machine *m = machine;
 
-	vp_request(&m->vcpu[vp].vp, VP_ATTN_NMI);
+	vp_request_nmi(&m->vcpu[vp].vp);
 	worker_wake(m->host, &m->vcpu[vp], WAKE_NMI, 2, bus_now_ns(machine));
 }
 
@@ -612,8 +612,8 @@ static bool vcpu_can_wake(const struct vcpu *c)
 
 	if (c->sched.state != SCHED_BLOCKED)
 		return true;
-	if (vp->ev.mwait || vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI) ||
-	    c->wake_ns != CLOCK_NEVER)
+	if (vp->ev.mwait || c->wake_ns != CLOCK_NEVER ||
+	    vp->attn & (VP_ATTN_NMI | VP_ATTN_NMI_AGAIN | VP_ATTN_INIT | VP_ATTN_SIPI))
 		return true;
 	if (vp->cpu.activity != ACTIVITY_HLT)
 		return false;

@@ -21,7 +21,8 @@ static void reset_vcpu(struct vcpu *c)
 		track_vmx_off(&c->track);
 	exit_vp_reset(vp, &c->nv, false);
 	engine_reset(vp, false);
-	vp_request_clear(vp, VP_ATTN_INTR | VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI);
+	vp_request_clear(vp, VP_ATTN_INTR | VP_ATTN_NMI | VP_ATTN_NMI_AGAIN | VP_ATTN_INIT |
+			     VP_ATTN_SIPI);
 	c->wake_ns = CLOCK_NEVER;
 	c->sipi_vector = 0;
 }

@@ -146,6 +146,31 @@ static void nmi_blocking(void **state)
 	assert_int_equal(REGS.gpr[RSP], STACK0 - 12);
 }
 
+/* Two that come before the first is taken are both handled; of those that come during one, one. */
+static void nmi_latch(void **state)
+{
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, nop3);
+	sysfix_bytes(f, AT_HANDLERS + 32, "\x43\xcf", 2); /* inc %ebx; iret */
+	REGS.gpr[RBX] = 0;
+	for (int i = 0; i < 3; i++)
+		vp_request_nmi(&f->vp);
+	assert_int_equal(sysfix_run(f, 20), ENGINE_STOP_HALT);
+	assert_int_equal(REGS.gpr[RBX], 2);
+	sysfix_bytes(f, AT_HANDLERS + 32, "\x43\x90\xcf", 3);
+	REGS.rip = AT_CODE;
+	REGS.gpr[RBX] = 0;
+	REGS.activity = ACTIVITY_ACTIVE;
+	engine_state_changed(&f->vp);
+	vp_request_nmi(&f->vp);
+	sysfix_run(f, 1);
+	assert_true(REGS.interruptibility & INTERRUPTIBILITY_NMI);
+	for (int i = 0; i < 3; i++)
+		vp_request_nmi(&f->vp);
+	sysfix_run(f, 20);
+	assert_int_equal(REGS.gpr[RBX], 2);
+}
+
 GUEST(set_tf, 32, "pushf; orl $0x100, (%esp); popf; nop; nop; hlt");
 
 static void single_step(void **state)
@@ -402,7 +427,7 @@ int main(void)
 		T(masked_interrupt_is_put_aside),
 		T(interrupt_masked),
 		T(interrupt_wakes),
-		T(nmi_blocking),
+		T(nmi_blocking), T(nmi_latch),
 		T(single_step),
 		T(single_step_rep),
 		T(injection_types),
