@@ -44,7 +44,7 @@ static struct how how_system(void)
 /* Device callbacks read vp->insns as the clock; slow operations have completed it already. */
 static void sync_insns(struct vp *vp, const struct op *op)
 {
-	if (op && op->fn != op_slow)
+	if (op && op != vp->completed)
 		vp->insns = vp->block_insns + op->idx;
 }
 

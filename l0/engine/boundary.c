@@ -64,7 +64,8 @@ void event_state_changed(struct vp *vp)
 	u32 set = 0;
 
 	event_release(vp);
-	vp->ev.mwait = MWAIT_NO;
+	if (unlikely(vp->ev.mwait))
+		vp->ev.mwait = MWAIT_NO;
 	vp->ev.step_armed = false;
 	vp->ev.shadow_armed = false;
 	vp->ev.intr_taken = false;

@@ -4,6 +4,7 @@
  */
 #include "l0/engine/decode.h"
 
+#include "l0/engine/quick.h"
 #include "l0/engine/sys.h"
 #include "l0/engine/vec.h"
 
@@ -236,9 +237,10 @@ static void pick(struct decode *d, const u8 *bytes)
 	if (pick_integer(d))
 		return;
 	set_system(d);
+	d->ends = true;
 	op->slow = sys_op_lookup(op->mnemonic);
-	op->fn = op->slow ? op_slow : op_ud;
-	d->ends = d->may_leave = true;
+	op->fn = op->slow ? quick_handler(op, d->mode, &d->ends) : op_ud;
+	d->may_leave = true;
 }
 
 /* All bytes that were looked at belong to it: the block is as good as they stay the same. */

@@ -10,6 +10,7 @@
  * n".
  */
 #include "l0/engine/event_priv.h"
+#include "l0/engine/quick.h"
 #include "l0/engine/softtlb.h"
 
 /* --- the event in progress -------------------------------------------------------------------- */
@@ -32,7 +33,8 @@ static void event_end(struct vp *vp, const struct event *e)
 	if (vp->attn & VP_ATTN_MTF)
 		vp->ev.mtf_due = true;
 	vp->cpu.activity = ACTIVITY_ACTIVE;
-	vp->ev.mwait = MWAIT_NO;
+	if (unlikely(vp->ev.mwait)) /* a store to it is a locked one */
+		vp->ev.mwait = MWAIT_NO;
 	if (e->type == INTR_TYPE_EXTERNAL || e->type == INTR_TYPE_NMI) {
 		vp->n_interrupts++;
 		if (vp->trace)
@@ -331,10 +333,10 @@ void event_deliver(struct vp *vp, const struct op *op, const struct event *e)
 		vp->cpu.interruptibility |= INTERRUPTIBILITY_NMI;
 	if (is_real(vp))
 		deliver_real(vp, op, e);
-	else if (is_lma(vp))
-		deliver_long(vp, op, e);
-	else
+	else if (!is_lma(vp))
 		deliver_legacy(vp, op, e);
+	else if (!quick_deliver(vp, e))
+		deliver_long(vp, op, e);
 	event_end(vp, e);
 }
 

@@ -60,13 +60,14 @@ void op_complete_state(struct vp *vp, const struct op *op)
 _Noreturn static void escape(struct vp *vp, int how)
 {
 	vp->link_from = NULL;
+	vp->completed = NULL;
 	vp->escape_how = how;
 	ESCAPE_JUMP(vp->escape);
 }
 
 static void complete_for_escape(struct vp *vp, const struct op *op)
 {
-	if (op && op->fn != op_slow)
+	if (op && op != vp->completed)
 		op_complete_state(vp, op);
 }
 
@@ -124,10 +125,11 @@ static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
 
 void op_slow(struct vp *vp, const struct op *op)
 {
-	vp->cur = op;
+	vp->cur = vp->completed = op;
 	op_complete_state(vp, op);
 	vp->next_rip = op_next_rip(vp, op);
 	op->slow(vp, op);
+	vp->completed = NULL;
 	vp->vec_ok = 0;
 	vp->arith = arith_from_rflags(vp->cpu.rflags);
 	vp->insns++;

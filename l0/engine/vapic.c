@@ -290,7 +290,7 @@ void vapic_fetch(struct vp *vp, u64 gpa, u64 gva)
 /* An instruction among others of its block runs again, alone. */
 static void run_alone(struct vp *vp, const struct op *op)
 {
-	if (!op || op->fn == op_slow || vp->cur_block->mode & VP_MODE_ONE)
+	if (!op || op == vp->completed || vp->cur_block->mode & VP_MODE_ONE)
 		return;
 	op_complete_state(vp, op);
 	vp->ev.vapic_insns = vp->insns;

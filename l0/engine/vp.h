@@ -136,6 +136,7 @@ struct vp {
 	_Atomic u32 attn;	    /* VP_ATTN_* */
 	struct softtlb_entry *tlb_e; /* tlb_soft.e[mmu_mode] */
 	const struct op *cur; /* operation whose slow path runs: gives RIP and count of a fault */
+	const struct op *completed; /* @cpu is complete for this one: op_slow() runs it; or NULL */
 	struct block *cur_block;
 	u64 block_insns;	  /* @insns at the start of cur_block */
 	const struct op *next_op; /* builds without sibling calls: what the run loop calls next */

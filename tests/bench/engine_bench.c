@@ -87,6 +87,10 @@ GUEST(loop_out, 64, "mov $0x80, %edx; 1: out %al, %dx; dec %ecx; jnz 1b; hlt");
 GUEST(loop_smc, 64,
       "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
 GUEST(loop_call, 64, "1: call 2f; dec %ecx; jnz 1b; hlt; 2: ret");
+GUEST(loop_user, 64, "mov %ecx, %ebx; 1: int $0x30; dec %ebx; jnz 1b; hlt");
+/* In user mode; the end is a #GP, whose handler halts. */
+GUEST(loop_syscall, 64, "mov %ecx, %ebx; 1: syscall; dec %ebx; jnz 1b; hlt");
+GUEST(handler_syscall, 64, "sysretq");
 GUEST(loop_movs, 64,
       "1: mov %edi, %esi; mov $4096, %ebx; xchg %ebx, %ecx; rep movsb; mov %ebx, %ecx;"
       "mov %esi, %edi; dec %ecx; jnz 1b; hlt");
@@ -94,13 +98,22 @@ GUEST(loop_movs, 64,
 static void bench_event(struct sysfix *f, const char *name, const u8 *begin, const u8 *end,
 			u64 rounds)
 {
-	u64 t;
+	u64 t, at = begin == g_loop_syscall || begin == g_loop_user ? AT_USER_CODE : AT_CODE;
 
 	sysfix_reset(f);
-	sysfix_code(f, AT_CODE, begin, end);
+	sysfix_code(f, at, begin, end);
 	LOAD(f, AT_HANDLERS + 0x300, handler_iret);
+	LOAD(f, AT_HANDLERS + 0x400, handler_syscall);
 	LOAD(f, AT_HANDLERS + 16 * VECTOR_PF, handler_skip);
-	sysfix_long(f, AT_CODE);
+	sysfix_long(f, at);
+	if (at == AT_USER_CODE) {
+		sysfix_user(f, at);
+		sysfix_gate64(f, 0x30, S_CODE64, AT_HANDLERS + 0x300, 14, 3, 0);
+		f->vp.cpu.efer |= EFER_SCE;
+		f->vp.cpu.star = (u64)S_CODE64 << 32 | (u64)(S_UCODE64 - 16) << 48;
+		f->vp.cpu.lstar = AT_HANDLERS + 0x400;
+		f->vp.cpu.fmask = RFLAGS_IF;
+	}
 	f->vp.cpu.gpr[RCX] = rounds;
 	f->vp.cpu.gpr[RDI] = AT_WORK;
 	f->vp.cpu.gpr[RSI] = 0x8000000000; /* not mapped */
@@ -137,6 +150,8 @@ int main(int argc, char **argv)
 	EVENT("empty loop", loop_empty, 5000000);
 	EVENT("CALL + RET", loop_call, 2000000);
 	EVENT("INT + IRET", loop_int, 2000000);
+	EVENT("INT + IRET from user mode", loop_user, 2000000);
+	EVENT("SYSCALL + SYSRET", loop_syscall, 2000000);
 	EVENT("page fault, handler and back", loop_fault, 1000000);
 	EVENT("OUT", loop_out, 1000000);
 	EVENT("INVLPG + touch", loop_invlpg, 2000000);
