@@ -215,7 +215,8 @@ static bool repeat(struct vp *vp, const struct op *op)
 		vp->arith = before;
 		finished = !left || (compares && !!(flags & ARITH_ZF) == stop_equal);
 		if (!finished && ((attn & ATTN_ONE_ITERATION) ||
-				  (done % COUNT_BYTES == 0 && (stop || done >= budget))))
+				  (done % COUNT_BYTES == 0 &&
+				   (attn || done >= budget || !block_is_current(vp->cur_block)))))
 			break;
 	}
 	if (finished || (__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & ATTN_ONE_ITERATION))

@@ -119,33 +119,33 @@ static void string_modifies_code(void **state)
 GUEST(stos_itself, 64, "cld; rep stosb; hlt");
 
 /* A REP STOSB that comes by its own bytes is fetched anew 64 bytes further at the latest, at the
- * same count however the run is cut; @skip: bytes before the page end, so that it lies in one page
- * or in two, of which it changes the second. */
-static void check_stos_itself(u64 skip)
+ * same count however the run is cut. @skip: bytes before the page end, so that it lies in one page
+ * or in two, of which it changes the second; @before: bytes it stores before its own. */
+static void check_stos_itself(u64 skip, u64 before)
 {
 	for (u64 step = 1; step <= 1000; step *= 3) {
 		u64 at = AT_CODE + PAGE_SIZE - skip, start;
+		u64 groups = before / 64 + 1;
 
 		long_mode(at);
 		LOAD(f, at, stos_itself);
-		gpr()[RDI] = at + 2 - 100; /* its opcode is the 101st */
-		if (skip == 2)
-			gpr()[RDI] = at + 2;
+		gpr()[RDI] = skip == 2 ? at + 2 : at + 1 - before;
 		gpr()[RCX] = 100000;
 		gpr()[RAX] = 0xf4; /* HLT */
 		start = f->vp.insns;
 		while (f->vp.cpu.activity == ACTIVITY_ACTIVE && f->vp.insns < start + 2000)
 			engine_run(&f->vp, f->vp.insns + step);
 		assert_int_equal(f->vp.cpu.activity, ACTIVITY_HLT);
-		assert_int_equal(gpr()[RCX], 100000 - (skip == 2 ? 64 : 128));
-		assert_int_equal(f->vp.insns - start, skip == 2 ? 3 : 4);
+		assert_int_equal(gpr()[RCX], 100000 - 64 * groups);
+		assert_int_equal(f->vp.insns - start, 2 + groups);
 	}
 }
 
 static void string_modifies_itself(void **state)
 {
-	check_stos_itself(0x800);
-	check_stos_itself(2); /* the prefix is the last byte of its page */
+	for (u64 before = 1; before < 300; before++)
+		check_stos_itself(0x800, before);
+	check_stos_itself(2, 0); /* the prefix is the last byte of its page */
 }
 
 /* MOV AL, imm8 over a page end; its second page is changed. */
