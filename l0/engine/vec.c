@@ -317,13 +317,16 @@ static void vec_ldmxcsr(struct vp *vp, const struct op *op)
 
 /*
  * MASKMOVQ, MASKMOVDQU: bytes whose mask has bit 7 set go to DS:rDI one by one. The registers are
- * read through a copy of the state: rare enough.
+ * read through a copy of the state: rare enough. An x87 exception that waits is looked for there
+ * too (FSW.ES): outside a stub none may be raised.
  */
 static void vec_maskmov(struct vp *vp, const struct op *op)
 {
 	vec_gate(vp, op);
 	vp_vec_park(vp);
 	bool mmx = op->aux & VEC_MMX;
+	if (mmx && (nm_load16(vp->cpu.vec + 2) & 0x80))
+		stub_trapped(vp, op, VECTOR_MF);
 	u32 bytes = mmx ? 8 : 16;
 	const u8 *regs = vp->cpu.vec + (mmx ? 32 : 160);
 	/* MMn is physical register n; the image is in the order of the x87 stack */

@@ -18,6 +18,7 @@ GUEST(env32, 32, "fninit; fld1; fldz; fnstenv (%edi); hlt");
 GUEST(save32, 32, "fninit; fldpi; fld1; fnsave (%edi); frstor (%edi); fnstsw %ax; fstpl (%esi); hlt");
 GUEST(divps, 64, "ldmxcsr (%rbx); divps %xmm1, %xmm0; hlt");
 GUEST(x87div, 64, "fninit; fldcw (%rbx); fldz; fld1; fdivp; fwait; hlt");
+GUEST(x87maskmov, 64, "fninit; fldcw (%rbx); fldz; fld1; fdivp; maskmovq %mm1, %mm0; hlt");
 GUEST(fpu, 64, "fld1; hlt");
 GUEST(sse, 64, "movaps %xmm0, %xmm1; hlt");
 GUEST(mmx, 64, "movq %mm0, %mm1; hlt");
@@ -153,6 +154,9 @@ static void unmasked_exceptions_reach_the_guest(void **state)
 		assert_int_equal(nm_load32(f->vp.cpu.vec + 24) & 4, 4);	      /* but the flag is set */
 	}
 	START64(f, x87div);
+	sysfix_poke(f, AT_DATA, 0x37b, 2);
+	assert_int_equal(vector_of(f), VECTOR_MF);
+	START64(f, x87maskmov); /* waits for it too, and runs in no stub */
 	sysfix_poke(f, AT_DATA, 0x37b, 2);
 	assert_int_equal(vector_of(f), VECTOR_MF);
 	START64(f, mxcsr);
