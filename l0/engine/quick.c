@@ -197,6 +197,7 @@ static void quick_iret(struct vp *vp, const struct op *op)
 	u16 cs, ss;
 
 	if (unlikely(!is_calm(vp) || !frame || op->size != 8 || old & RFLAGS_NT ||
+		     (vp->mode & VP_MODE_AC && c->gpr[RSP] & 7) ||
 		     c->interruptibility & INTERRUPTIBILITY_NMI))
 		return op_slow(vp, op);
 	rip = nm_load64(frame);

@@ -69,8 +69,10 @@ u64 stack_peek(struct vp *vp, const struct op *op, u32 index, u32 size)
 void stack_peek_frame(struct vp *vp, const struct op *op, u64 *v, u32 n, u32 size)
 {
 	u64 sp = vp->cpu.gpr[RSP];
-	const u8 *p = size == 8 && is_code64(vp) ? softtlb_read(vp, sp, n * 8) : NULL;
+	const u8 *p = NULL;
 
+	if (size == 8 && is_code64(vp) && likely(!(vp->mode & VP_MODE_AC && sp & 7)))
+		p = softtlb_read(vp, sp, n * 8);
 	for (u32 i = 0; i < n; i++)
 		v[i] = p ? nm_load64(p + i * 8) : stack_peek(vp, op, i, size);
 }
