@@ -2,7 +2,7 @@
  * Translations: look the leaf up, or walk and install one.
  *
  * The generation is loaded before the guest's first entry is read, so a leaf never claims more than
- * it knows; a leaf is one 64-bit store. A fault is returned only by a walk made for it.
+ * it knows; a leaf is one 64-bit store, or one compare-and-exchange with retention. A fault is returned only by a walk made for it.
  */
 #include "l0/base/hash.h"
 #include "vtlb/priv.h"
@@ -44,7 +44,8 @@ void fill_forget_regions(struct vtlb_vp_priv *p)
 void fill_forget_unlinked(struct vtlb *t, struct vtlb_vp *v)
 {
 	if (t->is_mp) {
-		fill_forget_regions(v->priv);
+		if (v)
+			fill_forget_regions(v->priv);
 		return;
 	}
 	for (u32 i = 0; i < t->cfg.max_vps; i++)
@@ -137,9 +138,10 @@ static __always_inline bool grant_write(struct mem_frame *f)
 }
 
 /* @gpa to RAM; @prot is what the tables allow. */
-static __always_inline enum vtlb_status finish(struct vtlb *t, u64 gpa, u32 prot,
+static __always_inline enum vtlb_status finish(struct vtlb_vp *v, u64 gpa, u32 access, u32 prot,
 					       struct vtlb_xl *xl)
 {
+	struct vtlb *t = v->priv->t;
 	s64 at = mem_map_hpa(t->env.map, gpa, 1);
 
 	xl->gpa = gpa;
@@ -149,8 +151,14 @@ static __always_inline enum vtlb_status finish(struct vtlb *t, u64 gpa, u32 prot
 		return VTLB_MMIO;
 	}
 	xl->hva = t->env.map->base + at;
-	if (prot & VTLB_WRITE && !grant_write(&t->env.map->frames[at >> PAGE_SHIFT]))
+	struct mem_frame *f = &t->env.map->frames[at >> PAGE_SHIFT];
+
+	if (prot & VTLB_WRITE && !grant_write(f)) {
 		xl->prot &= ~VTLB_WRITE;
+		if (access & VTLB_WRITE && t->is_mp &&
+		    __atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_TRACKED)
+			__atomic_store_n((bool *)&v->writing, true, __ATOMIC_SEQ_CST);
+	}
 	if (unlikely(t->no_soft))
 		xl->prot = 0;
 	return VTLB_OK;
@@ -203,8 +211,10 @@ static u64 make_shared(struct vtlb_vp *v, const struct walk *w, u64 gen, _Atomic
 	if (unlikely(gen < base))
 		return 0;
 	if (unlikely(gen - base > TOP_STAMP_MAX)) { /* its stamps are used up */
-		if (cas_slot(path->parent, spt_link(parent), 0)) {
-			if (path->parent == &v->priv->sas->root)
+		bool is_root = path->parent == &v->priv->sas->root;
+
+		if (cas_slot(path->parent, spt_link(parent), is_root ? 0 : fill_emptied(t))) {
+			if (is_root)
 				spt_retire_root(t, v, parent);
 			else
 				spt_retire(t, v, parent);
@@ -234,6 +244,12 @@ static bool wants_shared(const struct vtlb *t, u64 gva, const struct walk *w, u6
 	return w->attr & LEAF_G || (slot_is_link(s) && s & SLOT_SHARED);
 }
 
+/* With retention: was @s put into the SPT of level @at, or emptied, later than @gen? */
+static bool knows_newer(const struct vtlb *t, const struct spt_path *path, u32 at, u64 s, u64 gen)
+{
+	return t->gpt && slot_since(s, t->meta[path->node[at]].base) > gen;
+}
+
 /* The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. */
 static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, u32 level, u64 gen,
 			      struct spt_path *path)
@@ -259,6 +275,8 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 			continue;
 		}
 		if (!slot_is_link(s)) { /* empty, or a large leaf in the way */
+			if (slot != &sas->root && unlikely(knows_newer(t, path, at, s, gen)))
+				return NULL;
 			u32 child = spt_alloc(t, at - 1, gen);
 
 			if (child == SPT_NONE)
@@ -303,7 +321,7 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 		goto no_room;
 	if (unlikely(gen - base > LEAF_STAMP_MAX)) {
 		/* Its stamps are used up: a fresh one in its place. */
-		if (cas_slot(path.parent, spt_link(path.node[level]), 0))
+		if (cas_slot(path.parent, spt_link(path.node[level]), t->gpt ? slot_empty(gen) : 0))
 			spt_retire(t, v, path.node[level]);
 		__atomic_fetch_add(&t->stats.spt_rebases, 1, __ATOMIC_RELAXED);
 		slot = make_path(v, gva, w, level, gen, &path);
@@ -311,8 +329,8 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 			goto no_room;
 		base = gen;
 	}
-	if (t->gpt && path.owner != &t->shared && gpt_path_is_tracked(v, w)) {
-		enum gpt_registered r = gpt_register(t, w, path.node);
+	if (t->gpt && path.owner != &t->shared) {
+		enum gpt_registered r = gpt_register(v, w, path.node, gen);
 
 		if (unlikely(r == GPT_PATH_GONE))
 			goto no_room;
@@ -320,12 +338,14 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 			leaf |= LEAF_T;
 	}
 	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
-	if (level == 1) {
+	if (level == 1 && !t->gpt) {
 		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
 		return;
 	}
 	u64 old = load_slot(slot);
 
+	if (unlikely(knows_newer(t, &path, level, old, gen)))
+		return;
 	if (cas_slot(slot, old, leaf) && slot_is_link(old))
 		spt_retire(t, v, spt_index(old));
 	return;
@@ -366,29 +386,28 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	xl->guest_gpa = w.guest_gpa;
 	xl->bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE;
 	xl->global = w.attr & LEAF_G;
-	return finish(t, w.gpa, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
+	return finish(v, w.gpa, access, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
 }
 
-static enum vtlb_status untranslated(struct vtlb *t, u64 gva, struct vtlb_xl *xl)
+static enum vtlb_status untranslated(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl)
 {
 	xl->guest_gpa = gva;
 	xl->bytes = PAGE_SIZE;
 	xl->global = false;
-	return finish(t, gva, VTLB_ACCESS_MASK, xl);
+	return finish(v, gva, access, VTLB_ACCESS_MASK, xl);
 }
 
 static __always_inline enum vtlb_status use_hit(struct vtlb_vp *v, u64 gva, const struct hit *h,
-						u32 prot, struct vtlb_xl *xl)
+						u32 access, u32 prot, struct vtlb_xl *xl)
 {
-	struct vtlb_vp_priv *p = v->priv;
 	u64 gpa = leaf_gpa(h->leaf) | (gva & mask_low(h->shift));
 
 	v->n_hit++;
-	note_soft(p, h->leaf, gva);
+	note_soft(v->priv, h->leaf, gva);
 	xl->guest_gpa = v->ctx.eptp ? VTLB_NO_GPA : gpa;
 	xl->bytes = 1ull << h->shift;
 	xl->global = h->leaf & LEAF_G;
-	return finish(p->t, gpa, prot, xl);
+	return finish(v, gpa, access, prot, xl);
 }
 
 /* Strict, adversarial, audit, the detector, and no address space at all. */
@@ -405,7 +424,7 @@ static __noinline enum vtlb_status translate_special(struct vtlb_vp *v, u64 gva,
 	    (t->cfg.mode == VTLB_STRICT || rng_below(&p->rng, ADVERSARIAL_DROP) == 0))
 		return fill(v, gva, access, xl, f);
 	if (!p->sas)
-		return untranslated(t, gva, xl);
+		return untranslated(v, gva, access, xl);
 	if (p->held && held_find(p, gva, access, &h))
 		__atomic_fetch_add(&t->stats.held_hits, 1, __ATOMIC_RELAXED);
 	else if (!look_up(p, gva, &h))
@@ -416,7 +435,7 @@ static __noinline enum vtlb_status translate_special(struct vtlb_vp *v, u64 gva,
 
 	if (access & VTLB_ACCESS_MASK & ~prot)
 		return fill(v, gva, access, xl, f);
-	enum vtlb_status st = use_hit(v, gva, &h, prot, xl);
+	enum vtlb_status st = use_hit(v, gva, &h, access, prot, xl);
 
 	if (p->stale)
 		stale_check(v, gva, access, &h, xl->gpa);
@@ -436,14 +455,14 @@ static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u3
 	if (unlikely(p->is_special))
 		return translate_special(v, gva, access, xl, f);
 	if (unlikely(!p->sas)) /* neither paging nor EPT */
-		return untranslated(p->t, gva, xl);
+		return untranslated(v, gva, access, xl);
 	if (unlikely(!look_up(p, gva, &h)))
 		return fill(v, gva, access, xl, f);
 	u32 prot = leaf_prot(p->perm, p->pkru, h.leaf, access);
 
 	if (unlikely(access & VTLB_ACCESS_MASK & ~prot))
 		return fill(v, gva, access, xl, f);
-	return use_hit(v, gva, &h, prot, xl);
+	return use_hit(v, gva, &h, access, prot, xl);
 }
 
 enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,

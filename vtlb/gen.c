@@ -111,6 +111,7 @@ void vtlb_safe_point(struct vtlb_vp *v)
 	gen_flush_soft(v);
 	view_forget_soft(v->priv);
 	fill_forget_regions(v->priv);
+	vtlb_write_done(v);
 	if (all > v->floor) {
 		__atomic_store_n(&v->floor, all, __ATOMIC_RELAXED);
 		inval_update_floors(v);
@@ -121,6 +122,7 @@ void vtlb_safe_point(struct vtlb_vp *v)
 
 void vtlb_offline(struct vtlb_vp *v)
 {
+	vtlb_write_done(v);
 	__atomic_store_n((bool *)&v->offline, true, __ATOMIC_SEQ_CST);
 	check_protects(v->priv->t);
 }
@@ -283,6 +285,7 @@ int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id)
 	v->floor = 0;
 	v->seen = req_now(t);
 	v->offline = false;
+	v->writing = false;
 	v->ctx = (struct vtlb_context){0};
 	t->vp[id] = v;
 	vtlb_set_context(v, &v->ctx);

@@ -80,6 +80,27 @@ static void raise(struct vtlb_vp *v, u64 *floor)
 	inval_update_floors(v);
 }
 
+/*
+ * Everything non-global of a PCID of the present VPID. Translations whose tables are tracked stay,
+ * but not while another VP is in the middle of a write to such a table: this VP may have seen the
+ * store, and what it stands for is still there. Pointers into SPTs may lead past a link that a
+ * write has cut.
+ */
+static void raise_pcid(struct vtlb_vp *v, u16 pcid)
+{
+	struct vtlb_vp_priv *p = v->priv;
+
+	raise(v, floor_pcid(p, v->ctx.vpid, pcid));
+	if (!p->t->gpt || !p->t->is_mp)
+		return;
+	vtlb_write_done(v);
+	if (unlikely(gpt_write_is_under_way(p->t, v))) {
+		__atomic_fetch_add(&p->t->stats.gpt_unsettled, 1, __ATOMIC_RELAXED);
+		raise(v, floor_vpid_ng(p, v->ctx.vpid));
+	}
+	fill_forget_regions(p);
+}
+
 /* One linear address, in whatever PCID, VPID and EPTP: more than asked for, which is allowed. */
 static void raise_gva(struct vtlb_vp *v, u64 gva)
 {
@@ -124,7 +145,7 @@ void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush)
 		return;
 	if (v->priv->t->gpt)
 		gpt_track_listed(v);
-	raise(v, floor_pcid(v->priv, v->ctx.vpid, inval_pcid(&v->ctx)));
+	raise_pcid(v, inval_pcid(&v->ctx));
 	gen_flush_soft(v);
 }
 
@@ -142,7 +163,7 @@ void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva)
 		raise_gva(v, gva);
 		drop_soft(v, gva);
 		return;
-	case INVPCID_SINGLE: raise(v, floor_pcid(v->priv, v->ctx.vpid, pcid)); break;
+	case INVPCID_SINGLE: raise_pcid(v, pcid); break;
 	case INVPCID_ALL_GLOBAL: raise(v, floor_vpid(v->priv, v->ctx.vpid)); break;
 	default: /* all contexts, global translations stay */
 		raise(v, floor_vpid_ng(v->priv, v->ctx.vpid));

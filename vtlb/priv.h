@@ -39,12 +39,16 @@ struct spt_meta {
 	u64 ticket;	     /* in limbo: free when all VPs have seen this */
 	u32 next, prev;	     /* SAS list, free list or limbo; SPT_NONE ends it */
 	struct sas *sas;     /* with @parent */
-	/* one thread only: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs
-	 */
+	/* track_gpt.c: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs; lock */
 	u32 gpt, gpt_next, gpt_prev;
+	_Atomic u64 gpt_page; /* the table's address | SPT_TRACKED or SPT_REFUSED; written under lock */
+	u64 gpt_since;	      /* fills older than this know nothing; written before gpt_page */
 	u8 level, state; /* enum spt_state; lock */
 	u16 top;	 /* share.c: its number + 1, or 0; lock */
 };
+
+#define SPT_TRACKED 1ull
+#define SPT_REFUSED 2ull /* it will not be: no look under the lock */
 
 enum spt_state {
 	SPT_UNLISTED, /* not linked, or linked a moment ago */
@@ -135,6 +139,8 @@ struct vtlb {
 	struct gpt *gpt;
 	u32 *gpt_hash;
 	u32 n_gpt, gpt_fresh, gpt_free;
+	_Atomic u32 gpt_pending;    /* first that is not known yet to be under guard everywhere; lock */
+	_Atomic u64 gpt_ticket; /* all VPs passed it: they are */
 
 	struct vtlb_stats stats; /* under @lock, or by one VP */
 };
@@ -205,7 +211,7 @@ struct vtlb_vp_priv {
 	u64 floor_link;		      /* for links to shared SPTs */
 	u64 floor_t;		      /* for non-global ones whose tables are tracked */
 	u64 untracked[UNTRACKED_MAX]; /* tables that fills went through since the last MOV CR3 */
-	u32 n_untracked;
+	u32 n_untracked, loads_untracked;
 	u64 region_gen;	 /* in the upper bits of tags */
 	u64 region_last; /* the last one given out */
 	struct view view[VIEWS];
@@ -286,6 +292,18 @@ static inline bool slot_is_leaf(u64 s)
 {
 	return (s & (SLOT_P | SLOT_LINK)) == SLOT_P;
 }
+/*
+ * With retention, a slot that was emptied says since when: what was read before is not to be put
+ * there. @base: of its SPT.
+ */
+static inline u64 slot_empty(u64 gen)
+{
+	return gen << 1;
+}
+static inline u64 slot_since(u64 s, u64 base)
+{
+	return !(s & SLOT_P) ? s >> 1 : s & SLOT_LINK ? 0 : base + (s >> LEAF_STAMP_SHIFT);
+}
 static inline u32 spt_slot_index(u64 gva, u32 level)
 {
 	return gva >> (3 + 9 * level) & (SPT_SLOTS - 1);
@@ -305,6 +323,10 @@ void spt_retire(struct vtlb *t, struct vtlb_vp *self, u32 index);
 /* The same for one that is on no list, the root; and for a top, lock held. */
 void spt_retire_root(struct vtlb *t, struct vtlb_vp *self, u32 index);
 void spt_retire_top(struct vtlb *t, struct vtlb_vp *self, u32 index);
+/* The same, lock held, by whoever: not by a fill. */
+void spt_retire_locked(struct vtlb *t, u32 index);
+/* Cut it off its parent, whose slot is empty since @gen then, and retire it; lock held. */
+void spt_cut(struct vtlb *t, u32 index, u64 gen);
 /* Make room for a path. @self holds no pointer to any SPT. */
 void spt_reclaim(struct vtlb_vp *self);
 /* Everything of @s, which no VP uses; lock held. */
@@ -367,15 +389,19 @@ void gpt_written(void *arg, u64 gpa, u64 len);
 void gpt_forget_node(struct vtlb *t, u32 index);
 /* Guard what fills listed; the caller flushes the soft TLB right after. */
 void gpt_track_listed(struct vtlb_vp *v);
-/* Are all tables that @w went through tracked? Lists those that are not. */
-bool gpt_path_is_tracked(struct vtlb_vp *v, const struct walk *w);
 enum gpt_registered {
 	GPT_TRACKED,	 /* the leaf may be LEAF_T */
 	GPT_NOT_TRACKED, /* it may not */
 	GPT_PATH_GONE,	 /* SPTs below some level of @node are unlinked now */
 };
-/* Make the SPTs @node[level] known as the shadows of the tables of @w. */
-enum gpt_registered gpt_register(struct vtlb *t, const struct walk *w, const u32 *node);
+/*
+ * gpt_register - may a leaf that was read at @gen by the way of @w stay over MOV CR3?
+ * @node: SPTs by level, which become known as the shadows of the tables
+ * Takes no lock when they are known. Lists the tables that are not tracked.
+ */
+enum gpt_registered gpt_register(struct vtlb_vp *v, const struct walk *w, const u32 *node, u64 gen);
+/* Is another VP between a store to a guarded frame and the end of its gpt_written()? */
+bool gpt_write_is_under_way(const struct vtlb *t, const struct vtlb_vp *self);
 
 /* ---- fill.c, audit.c ---- */
 /* No pointer of this VP into an SPT is to be used any more. */
@@ -386,6 +412,11 @@ void fill_forget_regions(struct vtlb_vp_priv *p);
  */
 void fill_forget_unlinked(struct vtlb *t, struct vtlb_vp *v);
 u64 fill_new_region_gen(struct vtlb_vp_priv *p);
+/* What a slot holds whose link was taken out for other reasons than the guest's tables. */
+static inline u64 fill_emptied(struct vtlb *t)
+{
+	return t->gpt ? slot_empty(gen_now(t)) : 0;
+}
 struct hit {
 	u64 leaf, stamp;
 	u32 shift; /* 12 or 21 */

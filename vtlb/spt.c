@@ -91,6 +91,7 @@ u32 spt_alloc(struct vtlb *t, u32 level, u64 base)
 	t->meta[index].level = (u8)level;
 	t->meta[index].state = SPT_UNLISTED;
 	t->meta[index].gpt = 0;
+	__atomic_store_n((u64 *)&t->meta[index].gpt_page, 0, __ATOMIC_RELAXED);
 	t->meta[index].top = 0;
 	return index;
 }
@@ -154,10 +155,10 @@ static void retire_locked(struct vtlb *t, u32 index, bool nobody)
 		limbo_append(t, index);
 }
 
-/* @s is selected by @self alone, or there is no other VP. */
+/* @s is selected by @self alone, or there is no other VP. @self may be NULL: nobody in particular. */
 static bool is_private(struct vtlb *t, const struct vtlb_vp *self, const struct sas *s)
 {
-	return !t->is_mp || (s == self->priv->sas && s->users == 1);
+	return !t->is_mp || (self && s == self->priv->sas && s->users == 1);
 }
 
 /* Lock held; off the list. The unlinking came before, the number comes after. */
@@ -186,11 +187,10 @@ void spt_linked(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index, 
 	vtlb_unlock(t);
 }
 
-void spt_retire(struct vtlb *t, struct vtlb_vp *self, u32 index)
+static void retire_listed(struct vtlb *t, struct vtlb_vp *self, u32 index)
 {
 	struct spt_meta *m = &t->meta[index];
 
-	vtlb_lock(t);
 	if (likely(m->state == SPT_LISTED)) {
 		struct sas *s = m->sas;
 
@@ -199,8 +199,31 @@ void spt_retire(struct vtlb *t, struct vtlb_vp *self, u32 index)
 	} else {
 		m->state = SPT_DOOMED; /* spt_linked() is about to come */
 	}
+}
+
+void spt_retire(struct vtlb *t, struct vtlb_vp *self, u32 index)
+{
+	vtlb_lock(t);
+	retire_listed(t, self, index);
 	vtlb_unlock(t);
 	fill_forget_unlinked(t, self);
+}
+
+void spt_retire_locked(struct vtlb *t, u32 index)
+{
+	retire_listed(t, NULL, index);
+	fill_forget_unlinked(t, NULL);
+}
+
+void spt_cut(struct vtlb *t, u32 index, u64 gen)
+{
+	u64 link = spt_link(index);
+
+	/* Else it was cut off before: it is in limbo, or below something that is. */
+	if (t->meta[index].state == SPT_LISTED &&
+	    __atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, slot_empty(gen), false,
+					__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		spt_retire_locked(t, index);
 }
 
 void spt_list_shared(struct vtlb *t, u32 index)
@@ -276,7 +299,7 @@ static void evict_spt(struct vtlb *t, struct sas *s, bool nobody)
 	if (t->meta[index].top)
 		share_unlink(t, index);
 	else
-		__atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, 0, false,
+		__atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, fill_emptied(t), false,
 					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	list_remove(t, s, index);
 	retire_locked(t, index, nobody);

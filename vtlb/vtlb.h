@@ -50,6 +50,7 @@ struct vtlb_vp {
 	_Atomic u64 seen;
 	u64 floor;
 	_Atomic bool offline; /* no worker runs it: counts as passed */
+	_Atomic bool writing; /* it is about to write to a guarded frame, see vtlb_write_done() */
 	/* the engine's own soft TLB, told to forget */
 	void (*flush_soft)(void *owner);
 	void (*flush_soft_page)(void *owner, u64 gva);
@@ -109,7 +110,7 @@ struct vtlb_config {
 	int mode;	   /* enum vtlb_mode */
 	bool audit;	   /* walk again at every hit, count what differs (vtlb_stats) */
 	bool detect_stale; /* report translations used that the guest forgot to invalidate */
-	bool retain;	   /* track page tables, keep translations over MOV CR3; one thread only */
+	bool retain;	   /* track page tables, keep translations over MOV CR3 */
 	bool share;	   /* kernel halves that are mapped alike: SPTs shared at one level */
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
@@ -128,6 +129,7 @@ struct vtlb_stats {
 	u64 spts_limit, spts_used, spts_limbo; /* in use includes limbo */
 	u64 spt_allocs, spt_evictions, spt_rebases, sas_evictions, sas_misses;
 	u64 gpts_tracked, gpt_writes, gpt_releases; /* guest page tables under guard */
+	u64 gpt_purged, gpt_unsettled;
 	u64 tops;			       /* SPTs that address spaces share */
 	u64 top_links;			       /* links made to them */
 	u64 coalesced;			       /* SPTs given up for them */
@@ -196,6 +198,17 @@ void vtlb_memory_changed(struct vtlb *t);
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
 /* The frame is marked: is nobody left who may write to it without mem_note_write()? */
 bool vtlb_frame_is_protected(struct vtlb_vp *self, u64 gpa);
+
+/*
+ * The VP wrote by a translation that had no VTLB_WRITE in xl->prot, and mem_note_write() was told:
+ * its store and what follows from it are one for other VPs from now on. When it is not called, as
+ * after a fault, others merely keep less over their MOV CR3 until the VP's next safe point.
+ */
+static inline void vtlb_write_done(struct vtlb_vp *v)
+{
+	if (unlikely(__atomic_load_n((bool *)&v->writing, __ATOMIC_RELAXED)))
+		__atomic_store_n((bool *)&v->writing, false, __ATOMIC_RELEASE);
+}
 
 void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
 

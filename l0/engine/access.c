@@ -169,6 +169,7 @@ static void piece_write(struct vp *vp, const struct op *op, const struct piece *
 		if (!pc->note)
 			return;
 		mem_note_write(vp->mem, pc->gpa, size);
+		vtlb_write_done(&vp->tlb);
 	} else {
 		sync_insns(vp, op);
 		if (!(size & (size - 1)))
@@ -315,6 +316,7 @@ void access_rmw_end(struct vp *vp, const struct op *op)
 	vp->rmw_kind = RMW_NONE;
 	if (kind == RMW_NOTE) {
 		mem_note_write(vp->mem, vp->rmw_gpa, size);
+		vtlb_write_done(&vp->tlb);
 		block_stop_if_stale(vp);
 		watch(vp, vp->rmw_lin, size, DEBUG_WRITE);
 		return;

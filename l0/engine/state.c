@@ -284,6 +284,7 @@ static int linear_access(struct vp *vp, u64 gva, u8 *buf, u32 len, u32 kind)
 		} else {
 			nm_copy(xl.hva, buf, part);
 			mem_note_write(vp->mem, xl.gpa, part);
+			vtlb_write_done(&vp->tlb);
 		}
 		buf += part;
 		gva += part;

@@ -3,7 +3,9 @@
  * under a tight limit, accessed and dirty bits set by all at once. Meant for MODE=tsan.
  *
  * Each page's entry has one writer, which counts its frame number up. Whoever has read the count
- * and then invalidated must not be led to an older frame.
+ * and then invalidated must not be led to an older frame: be it by INVLPG, or, with retention, by a
+ * load of CR3 that keeps what the tables still say. Writers go through the virtual TLB as the engine
+ * does, with a write tag as long as they may keep one.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -28,6 +30,7 @@
 #define N_ROOTS 4u
 #define TABLES 0x100000ull
 #define MAX_THREADS 4u
+#define TABLES_GVA 0x8000000ull /* the tables' own 2 MiB, in the lower half */
 
 struct shared {
 	struct mem *mem;
@@ -37,7 +40,7 @@ struct shared {
 	_Atomic u32 ready;
 	u32 n_threads;
 	u64 steps;
-	bool nested;
+	bool nested, retain;
 	u64 half; /* of the address space: the users', or the kernel's, whose SPTs are shared */
 };
 
@@ -47,7 +50,8 @@ struct worker {
 	u32 id;
 	u64 seed;
 	_Atomic bool requested;
-	u64 soft_flushes, checked, wrong, by_fault;
+	u64 soft_flushes, checked, wrong, by_fault, wrong_after_load, noted, unnoted;
+	bool has_tag[N_PAGES]; /* the soft TLB: a write tag of the page's table */
 	pthread_t thread;
 };
 
@@ -74,6 +78,7 @@ static void make_tables(struct shared *sh)
 		*word(sh, TABLES + r * 4096) = *word(sh, TABLES + r * 4096 + 0x800) = pdpt | 7;
 	*word(sh, pdpt) = pd | 7;
 	*word(sh, pd) = (TABLES + 0x10000) | 7;
+	*word(sh, pd + 8 * (TABLES_GVA >> 21)) = (TABLES & ~(2 * MIB - 1)) | 0xe7;
 	for (u32 p = 8; p < N_PAGES; p++)
 		*word(sh, pd + 8 * p) = (TABLES + 0x10000 + p * 4096ull) | 7;
 	for (u32 p = 0; p < N_PAGES; p++)
@@ -87,11 +92,45 @@ static void make_tables(struct shared *sh)
 
 static void flush_soft(void *arg)
 {
-	((struct worker *)arg)->soft_flushes++;
+	struct worker *w = arg;
+
+	w->soft_flushes++;
+	memset(w->has_tag, 0, sizeof(w->has_tag));
 }
 static void request(void *arg)
 {
 	atomic_store(&((struct worker *)arg)->requested, true);
+}
+
+/* A store to the page's entry. What follows from it can be seen before the store is noted. */
+static void store_entry(struct worker *w, u32 page, u64 entry, u64 version)
+{
+	struct shared *sh = w->sh;
+	u64 at = pte_at(page), *host = word(sh, at);
+	bool noted = false;
+
+	if (sh->retain && !w->has_tag[page]) {
+		struct vtlb_xl xl;
+		struct vtlb_fault f;
+		u64 gva = TABLES_GVA + at % (2 * MIB);
+
+		if (vtlb_translate(&w->v, gva, VTLB_WRITE, &xl, &f) != VTLB_OK || xl.gpa != at)
+			abort();
+		host = (u64 *)(void *)xl.hva;
+		noted = !(xl.prot & VTLB_WRITE);
+		w->has_tag[page] = !noted;
+	}
+	__atomic_store_n(host, entry, __ATOMIC_RELAXED);
+	__atomic_store_n((u64 *)&sh->version[page], version, __ATOMIC_RELEASE);
+	w->noted += noted;
+	w->unnoted += !noted;
+	if (noted) {
+		if (!rng_below(&w->seed, 4)) /* others see what is not noted yet */
+			for (u32 i = 0; i < 300; i++)
+				__builtin_ia32_pause();
+		mem_note_write(sh->mem, at, 8);
+		vtlb_write_done(&w->v);
+	}
 }
 
 /* The owner moves its page to the next frame, as a guest does: entry, then INVLPG. */
@@ -102,9 +141,7 @@ static void remap(struct worker *w, u32 page)
 
 	if (n + 1 == VERSIONS)
 		return;
-	__atomic_store_n(word(sh, pte_at(page)),
-			 (DATA + (n + 1) * 4096) | 7 | (page & 1 ? 0x100 : 0), __ATOMIC_RELAXED);
-	__atomic_store_n((u64 *)&sh->version[page], n + 1, __ATOMIC_RELEASE);
+	store_entry(w, page, (DATA + (n + 1) * 4096) | 7 | (page & 1 ? 0x100 : 0), n + 1);
 	vtlb_invlpg(&w->v, gva_of(w->sh, page));
 }
 
@@ -149,7 +186,17 @@ static void *work(void *arg)
 			if (page + w->id < N_PAGES)
 				remap(w, page + w->id);
 			break;
-		case 1: switch_root(w); break;
+		case 1: {
+			u64 seen = __atomic_load_n((u64 *)&sh->version[page], __ATOMIC_ACQUIRE);
+			u64 wrong = w->wrong;
+
+			switch_root(w);
+			if (page & 1 && !sh->retain)
+				break; /* global */
+			check(w, page, page & 1 ? 0 : seen);
+			w->wrong_after_load += w->wrong - wrong;
+			break;
+		}
 		case 2:
 		case 3:
 		case 4: {
@@ -173,24 +220,26 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
+static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one_lock, bool retain)
 {
 	struct shared *sh = calloc(1, sizeof(*sh));
 	struct worker *w = calloc(n_threads, sizeof(*w));
 	struct vtlb_stats st;
-	u64 checked = 0, hits = 0;
+	u64 checked = 0, hits = 0, noted = 0, unnoted = 0;
 	int err;
 
 	sh->mem = mem_create(RAM_BYTES, &err);
 	sh->ram = mem_ram_base(sh->mem);
 	sh->n_threads = n_threads;
 	sh->half = half;
+	sh->retain = retain;
 	sh->steps = getenv("NESTOR_LONG") ? 2000000 : 30000;
 	struct vtlb_config cfg = {.max_bytes = max_bytes,
 				  .max_vps = n_threads,
 				  .maxphyaddr = 40,
 				  .ept_caps = ~0ull,
 				  .share = true,
+				  .retain = retain,
 				  .one_lock = one_lock};
 
 	sh->t = vtlb_create(sh->mem, &cfg, &err);
@@ -219,6 +268,9 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one
 		pthread_join(w[i].thread, NULL);
 		checked += w[i].checked;
 		hits += w[i].v.n_hit;
+		noted += w[i].noted;
+		unnoted += w[i].unnoted;
+		assert_int_equal(w[i].wrong_after_load, 0);
 		assert_int_equal(w[i].wrong, 0);
 		assert_int_equal(w[i].by_fault, 0);
 	}
@@ -230,6 +282,16 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo,
 	       (unsigned long long)st.tops, (unsigned long long)st.top_links);
 	assert_true(!half == !st.top_links);
+	if (retain) {
+		printf("# %llu tables tracked, %llu writes noted and %llu not, %llu taken out, %llu released, "
+		       "%llu loads of CR3 in a write\n",
+		       (unsigned long long)st.gpts_tracked, (unsigned long long)noted,
+		       (unsigned long long)unnoted, (unsigned long long)st.gpt_purged,
+		       (unsigned long long)st.gpt_releases, (unsigned long long)st.gpt_unsettled);
+		assert_true(half || (noted > 100 && st.gpt_writes > 100 && st.gpt_purged > 100));
+	} else {
+		assert_int_equal(st.gpts_tracked, 0);
+	}
 	assert_true(checked > 1000 && st.spts_used <= st.spts_limit);
 	for (u32 i = 0; i < n_threads; i++)
 		vtlb_vp_fini(&w[i].v);
@@ -241,8 +303,8 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one
 
 static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 {
-	run_in(0, n_threads, max_bytes, nested, one_lock);
-	run_in(0xffff800000000000ull, n_threads, max_bytes, nested, one_lock);
+	run_in(0, n_threads, max_bytes, nested, one_lock, false);
+	run_in(0xffff800000000000ull, n_threads, max_bytes, nested, one_lock, false);
 }
 
 static void test_two(void **state)
@@ -270,12 +332,25 @@ static void test_one_lock(void **state)
 	run(3, 160 * KIB, false, true);
 }
 
+static void test_retain(void **state)
+{
+	run_in(0, 2, 4 * MIB, false, false, true);
+	run_in(0, 4, 4 * MIB, true, false, true);
+	run_in(0xffff800000000000ull, 3, 4 * MIB, false, false, true);
+}
+static void test_retain_tight(void **state)
+{
+	run_in(0, 2, 240 * KIB, false, false, true);
+	run_in(0, 4, 280 * KIB, true, false, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two),	     cmocka_unit_test(test_four),
 		cmocka_unit_test(test_nested),	     cmocka_unit_test(test_tight),
 		cmocka_unit_test(test_tight_nested), cmocka_unit_test(test_one_lock),
+		cmocka_unit_test(test_retain),	     cmocka_unit_test(test_retain_tight),
 	};
 
 	return cmocka_run_group_tests_name("vtlb_threads", tests, NULL, NULL);
