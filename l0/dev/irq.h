@@ -36,6 +36,10 @@ struct irq_router {
 	/* Wire-or: the sources that hold each line high, a bit for each INTR_SOURCE_*. */
 	u32 drivers[IRQ_GSI_COUNT];
 	u32 muted; /* sources that are disconnected at present (HPET legacy routing) */
+	/* Called after a processor has taken an interrupt, while a device has edges to raise again
+	 * that came too close to be told apart; NULL: none has. */
+	void (*taken)(void *arg);
+	void *taken_arg;
 };
 
 /* Return: 0, -ENOSPC. */

@@ -149,6 +149,8 @@ int lapic_ack(struct lapic *l)
 	bus_lock(l->dev.bus);
 	int vector = ack(l);
 
+	if (l->dev.bus->irq.taken)
+		l->dev.bus->irq.taken(l->dev.bus->irq.taken_arg);
 	lapic_update(l);
 	bus_unlock(l->dev.bus);
 	return vector;

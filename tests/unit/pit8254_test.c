@@ -255,7 +255,8 @@ static void test_one_shot_by_gate(void **state)
 	assert_int_equal(in(p, PORT_SYSTEM_B) & 0x20, 0x20);
 }
 
-/* Late expiry, as under the host's clock: one edge, and the next one in step. */
+/* Late expiry, as under the host's clock: one edge at once, those that were missed as each is taken,
+ * and the next one in step. */
 static void test_late(void **state)
 {
 	struct pit_fixture *p = *state;
@@ -267,6 +268,21 @@ static void test_late(void **state)
 	assert_true(bus_expire(&p->f.bus, p->f.now_ns) >= 1);
 	assert_int_equal(p->edges, before + 1);
 	assert_int_equal(bus_next_deadline(&p->f.bus), ns_of(11001));
+	for (u32 i = 1; i < 10; i++) {
+		assert_non_null(p->f.bus.irq.taken);
+		p->f.bus.irq.taken(p->f.bus.irq.taken_arg);
+		assert_int_equal(p->edges, before + 1 + i);
+	}
+	assert_null(p->f.bus.irq.taken);
+	/* what was missed is not owed after new programming, nor when it comes too fast */
+	p->f.now_ns = ns_of(20500);
+	bus_expire(&p->f.bus, p->f.now_ns);
+	assert_non_null(p->f.bus.irq.taken);
+	program(p, 0, 2, 100);
+	assert_null(p->f.bus.irq.taken);
+	p->f.now_ns = ns_of(30500);
+	bus_expire(&p->f.bus, p->f.now_ns);
+	assert_null(p->f.bus.irq.taken);
 }
 
 static void test_garbage(void **state)
