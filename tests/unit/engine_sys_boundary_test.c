@@ -3,37 +3,7 @@
  * flag, breakpoints; guests that never get anywhere. Handlers halt, so what was pushed is still on
  * the stack.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-#include <cmocka.h>
-#include "tests/unit/engine_sys_fixture.h"
-
-static struct sysfix *f;
-
-static int setup(void **state)
-{
-	sysfix_reset(f);
-	return 0;
-}
-static int create(void **state)
-{
-	f = sysfix_create();
-	return 0;
-}
-static int destroy(void **state)
-{
-	sysfix_destroy(f);
-	return 0;
-}
-
-#define REGS (f->vp.cpu)
-
-static u64 stack_at(u32 index, u32 size)
-{
-	return sysfix_peek(f, REGS.seg[SEG_SS].base + REGS.gpr[RSP] + index * size, size);
-}
+#include "tests/unit/engine_sys_group.h"
 
 GUEST(ud2, 32, "ud2");
 GUEST(nop3, 32, "nop; nop; nop; hlt");
@@ -416,8 +386,6 @@ static void interrupt_storm(void **state)
 	assert_int_equal(f->vp.insns, 100);
 	f->vp.ops = normal;
 }
-
-#define T(fn) cmocka_unit_test_setup(fn, setup)
 
 int main(void)
 {

@@ -2,49 +2,7 @@
  * Segment loads and descriptor instructions: which selectors and descriptors raise what, and what a
  * good one changes.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-#include <cmocka.h>
-#include "tests/unit/engine_sys_fixture.h"
-
-static struct sysfix *f;
-
-static int setup(void **state)
-{
-	sysfix_reset(f);
-	return 0;
-}
-static int create(void **state)
-{
-	f = sysfix_create();
-	return 0;
-}
-static int destroy(void **state)
-{
-	sysfix_destroy(f);
-	return 0;
-}
-
-#define REGS (f->vp.cpu)
-
-/* Run one instruction. Return: the vector it raised, or -1. The error code goes to *err. */
-static int one(u32 *err)
-{
-	enum engine_stop s;
-
-	f->vp.ctl.exception_bitmap = ~0u;
-	s = sysfix_run(f, 1);
-	if (s != ENGINE_STOP_EXIT)
-		return -1;
-	assert_int_equal(f->vp.exit.reason, EXIT_REASON_EXCEPTION_NMI);
-	if (err)
-		*err = f->vp.exit.intr_error;
-	return (int)(f->vp.exit.intr_info & 0xff);
-}
-
-#define CODE(bytes) sysfix_bytes(f, REGS.rip, bytes, sizeof(bytes) - 1)
+#include "tests/unit/engine_sys_group.h"
 
 enum mode { PROT, LONG };
 
@@ -248,8 +206,6 @@ static void arpl(void **state)
 	one(NULL);
 	assert_false(REGS.rflags & RFLAGS_ZF);
 }
-
-#define T(fn) cmocka_unit_test_setup(fn, setup)
 
 int main(void)
 {

@@ -2,37 +2,7 @@
  * Event delivery: every kind of gate, stack switch, error code, the double and triple fault rules,
  * exceptions that exit, virtual-8086 mode. Handlers halt, so what was pushed is still on the stack.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-#include <cmocka.h>
-#include "tests/unit/engine_sys_fixture.h"
-
-static struct sysfix *f;
-
-static int setup(void **state)
-{
-	sysfix_reset(f);
-	return 0;
-}
-static int create(void **state)
-{
-	f = sysfix_create();
-	return 0;
-}
-static int destroy(void **state)
-{
-	sysfix_destroy(f);
-	return 0;
-}
-
-#define REGS (f->vp.cpu)
-
-static u64 stack_at(u32 index, u32 size)
-{
-	return sysfix_peek(f, REGS.seg[SEG_SS].base + REGS.gpr[RSP] + index * size, size);
-}
+#include "tests/unit/engine_sys_group.h"
 
 /* --- software interrupts and faults by mode --------------------------------------------------- */
 
@@ -421,8 +391,6 @@ static void v86_redirected(void **state)
 	assert_int_equal(sysfix_peek(f, 0x6000 - 6, 2), AT_CODE + 2);
 	assert_int_equal(sysfix_peek(f, 0x6000 - 2, 2), RFLAGS_IF | RFLAGS_IOPL | 2);
 }
-
-#define T(fn) cmocka_unit_test_setup(fn, setup)
 
 int main(void)
 {

@@ -2,37 +2,7 @@
  * Far transfers: code segments, gates of all sizes, returns to the same and outer levels, task
  * switches, the fast system calls, and the way from real mode to 64-bit mode and back.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-#include <cmocka.h>
-#include "tests/unit/engine_sys_fixture.h"
-
-static struct sysfix *f;
-
-static int setup(void **state)
-{
-	sysfix_reset(f);
-	return 0;
-}
-static int create(void **state)
-{
-	f = sysfix_create();
-	return 0;
-}
-static int destroy(void **state)
-{
-	sysfix_destroy(f);
-	return 0;
-}
-
-#define REGS (f->vp.cpu)
-
-static u64 stack_at(u32 index, u32 size)
-{
-	return sysfix_peek(f, REGS.seg[SEG_SS].base + REGS.gpr[RSP] + index * size, size);
-}
+#include "tests/unit/engine_sys_group.h"
 
 /* Run one instruction that must fault: vector and error code by an exit. */
 static void expect_fault(u32 vector, u32 error)
@@ -650,8 +620,6 @@ static void unreal_mode(void **state)
 	sysfix_run(f, 10);
 	assert_int_equal(REGS.gpr[RAX], 0xcafe);
 }
-
-#define T(fn) cmocka_unit_test_setup(fn, setup)
 
 int main(void)
 {
