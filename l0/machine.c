@@ -245,6 +245,21 @@ static void vp_pmi(struct vp *vp)
 	lapic_pmi(lapic_of(vp));
 }
 
+/* Code at CPL 0 has loaded RSP, or a base register. */
+static void vp_stack_load(struct vp *vp, u32 how, u64 value, u64 prev)
+{
+	struct vcpu *c = vp->owner;
+	struct track_stack s = {.how = how, .value = value};
+	u64 link;
+
+	if (!track_is_other_thread(&c->track, how, value, prev))
+		return;
+	s.is_user = how < THREAD_BY_FS && !engine_is_kernel_page(vp, value - 1);
+	s.is_borrowed = how == THREAD_BY_REGISTER && engine_peek_word(vp, value, 8, &link) && link == prev;
+	s.has_entry = engine_kernel_entry_stack(vp, &s.entry);
+	track_stack(&c->track, &s);
+}
+
 static const struct vp_ops vp_ops = {
 	.intr_ack = vp_intr_ack,
 	.intr_eoi = vp_intr_eoi,
@@ -254,6 +269,7 @@ static const struct vp_ops vp_ops = {
 	.get_tpr = vp_get_tpr,
 	.trace_exec = vp_trace_exec,
 	.watch = vp_watch,
+	.stack_load = vp_stack_load,
 };
 
 /* --- what the exit layer asks --- */
@@ -402,6 +418,7 @@ static int create_vcpu(struct machine *m, u32 i)
 	vp->ops = &vp_ops;
 	vp->owner = c;
 	vp->trace = &c->trace;
+	vp->watch_stacks = m->desc->threads_by != MACHINE_THREADS_OFF;
 	vp->tlb.trace = &c->trace;
 	int err = vtlb_vp_init(m->vtlb, &vp->tlb, i);
 	if (err)
@@ -474,6 +491,8 @@ static int create_parts(struct machine *m, int *status)
 			return -ENOMEM;
 	}
 	m->vcpu = aligned_alloc(64, ALIGN_UP(sizeof(*m->vcpu) * m->nvcpus, 64));
+	if (m->track)
+		track_set_threads(m->track, (enum track_threads_by)m->desc->threads_by, m->desc->stack_bytes);
 	if (!m->track || !m->vcpu)
 		return -ENOMEM;
 	nm_set(m->vcpu, 0, sizeof(*m->vcpu) * m->nvcpus);

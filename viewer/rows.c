@@ -163,6 +163,29 @@ static void sort_siblings(struct collector *k, u32 first, u32 depth)
 	}
 }
 
+/* Threads that ran last with @process; of processes that no table has: EVENT_NO_ID. */
+static void add_threads(struct collector *k, u32 member, u32 process, u32 depth)
+{
+	const struct cast_member *x = &k->c->member[member];
+	u32 n;
+	const struct model_thread *t = model_threads(k->m, &n);
+
+	for (u32 i = 0; i < n; i++) {
+		struct table_row *row;
+
+		if (t[i].process != process ||
+		    (x->is_vm ? t[i].vm != x->id || t[i].child != EVENT_NO_ID : t[i].child != x->id))
+			continue;
+		row = new_row(k, ROW_THREAD, member, depth);
+		if (!row)
+			return;
+		snprintf(row->name, sizeof(row->name), "thread %llx%s", (unsigned long long)t[i].stack,
+			 t[i].user ? "" : " (kernel)");
+		row->ran_ns = t[i].ran_ns;
+		row->own.switches = t[i].switches;
+	}
+}
+
 static void add_processes(struct collector *k, u32 member, u32 depth)
 {
 	const struct cast_member *x = &k->c->member[member];
@@ -184,7 +207,11 @@ static void add_processes(struct collector *k, u32 member, u32 depth)
 				 (unsigned long long)p[i].cr3);
 		row->ran_ns = p[i].ran_ns;
 		row->own.switches = p[i].switches;
+		u32 first = k->count;
+		add_threads(k, member, p[i].id, depth + 1);
+		sort_siblings(k, first, depth + 1);
 	}
+	add_threads(k, member, EVENT_NO_ID, depth);
 }
 
 static void add_member(struct collector *k, u32 member, u32 depth)

@@ -1,7 +1,7 @@
 /*
  * rows.h - the table's rows and numbers, without a screen
  *
- * Machines, below each its child VMs as a tree, below these their processes, with what they did in
+ * Machines, below each its child VMs as a tree, below these their processes and threads, with what they did in
  * an interval of virtual time. Pure; called by the table view and by unit tests. Cost: some us a
  * vCPU.
  */
@@ -22,7 +22,7 @@ enum table_sort {
 	SORT_COUNT
 };
 
-enum row_kind { ROW_VM, ROW_CHILD, ROW_PROCESS };
+enum row_kind { ROW_VM, ROW_CHILD, ROW_PROCESS, ROW_THREAD };
 
 struct table_row {
 	enum row_kind kind;

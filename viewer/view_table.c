@@ -168,14 +168,14 @@ static void draw_row(const struct view_state *st, int row, const struct table_ro
 {
 	const struct cast_member *x = &st->cast.member[r->member];
 	struct screen_look look = {.attrs = selected ? ATTR_REVERSE : 0};
-	const char letter[2] = {r->kind == ROW_PROCESS ? ' ' : x->letter, 0};
+	const char letter[2] = {r->kind >= ROW_PROCESS ? ' ' : x->letter, 0};
 	int col = 1 + 2 * (int)r->depth;
 
 	if (selected)
 		screen_fill(row, 0, screen_cols(), look);
 	if (r->depth)
 		screen_glyph(row, col - 2, selected ? look : LOOK(INK_FAINT), GLYPH_CHILD);
-	if (screen_has_colour() && r->kind != ROW_PROCESS)
+	if (screen_has_colour() && r->kind < ROW_PROCESS)
 		screen_text(row, col, -1, LOOK(INK_DEFAULT, x->ink), letter);
 	else
 		screen_text(row, col, -1, look, letter);
@@ -241,7 +241,7 @@ static void draw(struct view_state *st, int row, int rows)
 /* Hide or show what is in the selected row. */
 static void fold(struct view_state *st)
 {
-	if (st->row < nrows && all_rows[st->row].kind != ROW_PROCESS)
+	if (st->row < nrows && all_rows[st->row].kind < ROW_PROCESS)
 		st->folds[all_rows[st->row].member] ^= true;
 }
 

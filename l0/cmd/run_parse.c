@@ -21,6 +21,7 @@ enum {
 	KEY_CPU_MODEL,
 	KEY_WEIGHT,
 	KEY_RESERVE,
+	KEY_TRACK,
 	KEY_INSN_TIME,
 	KEY_CHARGE,
 	KEY_SERIAL,
@@ -385,6 +386,24 @@ static bool set_reserve(struct parse *p, struct machine_desc *m, const char *nam
 	return true;
 }
 
+/* threads, threads=fs, threads=gs, threads=SIZE */
+static bool set_track(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	const char *by = !strcmp(value, "threads") ? "16K" : !strncmp(value, "threads=", 8) ? value + 8 : NULL;
+	u64 bytes = 0;
+
+	if (by && (!strcmp(by, "fs") || !strcmp(by, "gs"))) {
+		m->threads_by = *by == 'f' ? MACHINE_THREADS_FS : MACHINE_THREADS_GS;
+		return true;
+	}
+	if (!by || value_parse_size(by, &bytes) || bytes < 1024 || bytes > MIB || bytes & (bytes - 1))
+		return bad_value(p, name, "'%s' is not threads, threads=fs, threads=gs or threads=SIZE, with the size of a "
+				 "kernel stack, a power of two from 1K to 1M", value);
+	m->threads_by = MACHINE_THREADS_STACK;
+	m->stack_bytes = (unsigned)bytes;
+	return true;
+}
+
 /* Options of a machine. *@known is false when @key is none. */
 static bool apply_machine(struct parse *p, const char *name, int key, const char *value,
 			  bool *known)
@@ -400,6 +419,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case 'c': return take_unsigned(p, name, value, MACHINE_MAX_CPUS, &m->cpus);
 	case KEY_WEIGHT: return take_unsigned(p, name, value, MACHINE_MAX_WEIGHT, &m->weight);
 	case KEY_RESERVE: return set_reserve(p, m, name, value);
+	case KEY_TRACK: return set_track(p, m, name, value);
 	case KEY_CPU_MODEL: m->cpu_model = value; return true;
 	case 'n':
 		if (!p->current)

@@ -234,6 +234,8 @@ static void pick(struct decode *d, const u8 *bytes)
 		d->ends = op->fn == op_slow;
 		return;
 	}
+	if (unlikely(d->mode & VP_MODE_STACKS) && op_watch_pick(d))
+		return;
 	if (pick_integer(d))
 		return;
 	set_system(d);

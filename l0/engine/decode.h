@@ -86,6 +86,8 @@ bool op_branch_pick(struct decode *d);
 bool op_stack_pick(struct decode *d);
 bool op_misc_pick(struct decode *d);
 bool op_atomic_pick(struct decode *d);
+/* Before the others, in modes with VP_MODE_STACKS: loads of the stack pointer. */
+bool op_watch_pick(struct decode *d);
 
 /* Handler for the pair (@kind, size 1 << @si) + Jcc @cc, or NULL. */
 op_fn op_fused_lookup(enum fuse_kind kind, u32 si, bool flat64, u32 cc);

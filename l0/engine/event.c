@@ -181,7 +181,10 @@ static void deliver_inner(struct vp *vp, const struct op *op, const struct event
 	if (v86)
 		for (u32 i = 0; i < ARRAY_SIZE(v86_order); i++)
 			segment_set_null(vp, v86_order[i], 0, 0);
+	u64 prev = v[v86 ? ARRAY_SIZE(v86_order) + 1 : 1];
 	handler_commit(vp, &cs, rip, flags_after(vp, desc_type(gate)));
+	if (unlikely(vp->watch_stacks) && cpl == 0)
+		stack_watch(vp, THREAD_BY_TSS, prev);
 }
 
 static void deliver_same(struct vp *vp, const struct op *op, const struct event *e,
@@ -325,6 +328,8 @@ static void deliver_long(struct vp *vp, const struct op *op, const struct event 
 	if (new_cpl != cpl)
 		segment_set_null(vp, SEG_SS, (u16)new_cpl, new_cpl);
 	handler_commit(vp, &cs, rip, flags_after(vp, desc_type(&gate)));
+	if (unlikely(vp->watch_stacks) && new_cpl != cpl && !ist)
+		stack_watch(vp, THREAD_BY_TSS, v[1]);
 }
 
 void event_deliver(struct vp *vp, const struct op *op, const struct event *e)

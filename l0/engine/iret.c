@@ -128,6 +128,8 @@ static void iret_protected(struct vp *vp, const struct op *op)
 
 void op_iret(struct vp *vp, const struct op *op)
 {
+	u64 prev = vp->cpu.gpr[RSP];
+
 	vp->ev.iret_unblocked = false;
 	if (is_v86(vp) && cur_iopl(vp) != 3 && !(vp->cpu.cr4 & CR4_VME))
 		fault_gp0(vp, op);
@@ -146,4 +148,6 @@ void op_iret(struct vp *vp, const struct op *op)
 			iret_protected(vp, op);
 	}
 	vp->ev.iret_unblocked = false;
+	if (unlikely(vp->watch_stacks) && cur_cpl(vp) == 0)
+		stack_watch(vp, THREAD_BY_RETURN, prev);
 }

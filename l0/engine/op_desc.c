@@ -29,8 +29,11 @@ void op_mov_sreg(struct vp *vp, const struct op *op)
 	else
 		sel = vp->cpu.gpr[op->src];
 	segment_load(vp, op, seg, (u16)sel);
-	if (seg == SEG_SS)
+	if (seg == SEG_SS) {
 		event_shadow(vp, INTERRUPTIBILITY_MOV_SS);
+		if (unlikely(vp->mode & VP_MODE_STACKS))
+			stack_watch(vp, THREAD_BY_SS, vp->cpu.gpr[RSP]);
+	}
 }
 
 /* 06 0E 16 1E, 07 17 1F: bits 4:3; 0F A0/A1 FS, 0F A8/A9 GS. */
@@ -58,8 +61,11 @@ void op_pop_sreg(struct vp *vp, const struct op *op)
 	/* SP moves by the stack size before the load */
 	vp->cpu.gpr[RSP] = mask == 0xffff ? (sp & ~0xffffull) | ((sp + op->size) & 0xffff)
 					  : (sp + op->size) & mask;
-	if (seg == SEG_SS)
+	if (seg == SEG_SS) {
 		event_shadow(vp, INTERRUPTIBILITY_MOV_SS);
+		if (unlikely(vp->mode & VP_MODE_STACKS))
+			stack_watch(vp, THREAD_BY_SS, sp);
+	}
 }
 
 /* C4 LES, C5 LDS; 0F B2 LSS, B4 LFS, B5 LGS. */
@@ -71,13 +77,15 @@ void op_load_far_pointer(struct vp *vp, const struct op *op)
 		  : code == 0xb2 ? SEG_SS
 		  : code == 0xb4 ? SEG_FS
 				 : SEG_GS;
-	u64 ea = op_ea(vp, op), off;
+	u64 ea = op_ea(vp, op), off, prev = vp->cpu.gpr[RSP];
 	u16 sel;
 
 	off = seg_read(vp, op, op->seg, ea, op->size);
 	sel = (u16)seg_read(vp, op, op->seg, ea + op->size, 2);
 	segment_load(vp, op, seg, sel);
 	sys_reg_write(vp, op->dst, off, op->size);
+	if (unlikely(vp->mode & VP_MODE_STACKS) && (seg == SEG_SS || op->dst == RSP))
+		stack_watch(vp, THREAD_BY_SS, prev);
 }
 
 /* --- GDTR, IDTR ------------------------------------------------------------------------------- */

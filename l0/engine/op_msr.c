@@ -156,6 +156,8 @@ static void msr_store(struct vp *vp, u32 msr, u64 *field, u64 val)
 	*field = val;
 	if (msr == MSR_IA32_FS_BASE || msr == MSR_IA32_GS_BASE)
 		vp_update_mode(vp);
+	if (unlikely(vp->watch_stacks))
+		base_watch(vp, msr, val);
 }
 
 /* The counter as a guest reads it by RDMSR is that of RDTSC. */
@@ -213,6 +215,8 @@ void op_fsgsbase(struct vp *vp, const struct op *op)
 		fault_gp0(vp, op);
 	s->base = val;
 	vp_update_mode(vp);
+	if (unlikely(vp->watch_stacks))
+		base_watch(vp, form & 1 ? MSR_IA32_GS_BASE : MSR_IA32_FS_BASE, val);
 }
 
 /* --- XCR0 ------------------------------------------------------------------------------------- */

@@ -24,6 +24,9 @@ static u32 derive_mode(const struct vp *vp)
 	const struct seg *cs = &c->seg[SEG_CS];
 	u32 mode = vp->cpl == 3 ? VP_MODE_CPL3 : 0;
 
+	if (unlikely(vp->watch_stacks) && vp->cpl == 0)
+		mode |= VP_MODE_STACKS;
+
 	if (vp->cpl == 3 && (c->cr0 & CR0_AM) && (c->rflags & RFLAGS_AC))
 		mode |= VP_MODE_AC;
 	if (c->efer & EFER_LMA) {

@@ -201,6 +201,13 @@ void stack_from_tss(struct vp *vp, const struct op *op, u32 cpl, struct seg *ss,
 /* A 64-bit stack pointer from the TSS: @slot 0-2 RSP0-2, 3 + n: IST n (1-7). */
 u64 stack_from_tss64(struct vp *vp, const struct op *op, u32 slot);
 
+/* --- threads (op_watch.c); only while vp->watch_stacks --- */
+
+/* The stack pointer was loaded, and CPL is 0: tell it. @how: enum thread_cause; @prev: RSP before. */
+void stack_watch(struct vp *vp, u32 how, u64 prev);
+/* @msr, a base register, is @value now. Tells it of FS and GS at CPL 0. */
+void base_watch(struct vp *vp, u32 msr, u64 value);
+
 /* --- transfers -------------------------------------------------------------------------------- */
 
 void far_jump(struct vp *vp, const struct op *op, u16 sel, u64 off, u32 size);

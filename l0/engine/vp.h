@@ -64,6 +64,10 @@ struct vp_ops {
 	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return:
 	 * false: do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
 	bool (*trace_exec)(struct vp *vp);
+	/* While @vp->watch_stacks: code at CPL 0 has loaded the stack pointer, or a base register that
+	 * kernels give each thread. @how: enum thread_cause; @value: linear address of the stack's
+	 * top, or the base; @prev: RSP before. @vp->insns is the count before the instruction. */
+	void (*stack_load)(struct vp *vp, u32 how, u64 value, u64 prev);
 	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
 	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
 };
@@ -147,6 +151,7 @@ struct vp {
 	u64 rmw_value[2], rmw_lin, rmw_gpa;
 	u8 rmw_kind, rmw_size;
 	bool host_watch; /* show every data access to ops->watch */
+	bool watch_stacks; /* tell ops->stack_load; engine_watch_stacks() */
 	bool vec_live;	 /* the guest's vector state is in the host's registers */
 	u8 vec_ok; /* what may run natively: VEC_SSE, VEC_AVX passed their gates, and it is live */
 	bool delivering; /* an event is being delivered: faults become double faults */
@@ -243,6 +248,7 @@ struct vp {
 #define VP_MODE_LMA 0x80u
 #define VP_MODE_AC 0x100u     /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
 #define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
+#define VP_MODE_STACKS 0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
 #define VP_MODE_ONE 0x400u    /* key of blocks of one instruction; never set in @mode itself */
 
 /*

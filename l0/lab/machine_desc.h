@@ -44,6 +44,9 @@ struct machine_net {
 	struct machine_forward forward[MACHINE_MAX_FORWARDS];
 };
 
+/* How threads of a machine's kernels are told apart (l0/track/track.h: enum track_threads_by). */
+enum machine_threads { MACHINE_THREADS_OFF, MACHINE_THREADS_STACK, MACHINE_THREADS_FS, MACHINE_THREADS_GS };
+
 struct machine_desc {
 	char name[MACHINE_MAX_NAME]; /* unique in the run; of files, events and the viewer */
 	const char *image;	     /* ELF32/64, multiboot 1/2, PVH, bzImage; or firmware */
@@ -73,6 +76,8 @@ struct machine_desc {
 	unsigned cpus;
 	u64 reserve_ns, reserve_period_ns; /* processor time it gets in each period at least; 0: none */
 	const char *reserve_at;		   /* where that was said, for messages */
+	enum machine_threads threads_by;
+	unsigned stack_bytes; /* of their kernel stacks; 0: the default */
 	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */
 };
 

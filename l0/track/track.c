@@ -1,57 +1,11 @@
-#include "l0/track/track.h"
+#include "l0/track/track_priv.h"
 
 #include <stdlib.h>
 
 #include "l0/base/hash.h"
 
-#define VCPU_BUCKETS 1024u
-#define PROCESS_BUCKETS 4096u
 #define EPTP_ROOT 0x000ffffffffff000ull
 #define CR3_BASE_PCID 0x000fffffffffffffull
-
-struct track_child {
-	u32 id;
-	u32 parent; /* child id, EVENT_NO_ID: the machine */
-	u64 root;   /* EPT root; successor when one of its vCPUs changes it while others stay */
-	u16 depth;
-	bool inferred;
-	u32 nvcpus;
-	u32 next_index;
-	struct track_child *next;
-};
-
-struct track_vcpu {
-	u64 vmcs;
-	u32 id;
-	u32 index; /* in its child */
-	u16 vpid;
-	bool active;	       /* the last one that some level-1 processor entered and did not park */
-	u32 active_on;	       /* that processor, or EVENT_NO_ID */
-	struct track_child *child;
-	u32 process;
-	u64 cr3;
-	struct track_vcpu *next;      /* same bucket */
-	struct list_node used;	      /* by time of the last entry, oldest first */
-};
-
-struct track_process {
-	u32 id;
-	u32 child; /* EVENT_NO_ID: the machine */
-	u64 cr3;
-	struct track_process *next;
-	struct list_node used;
-};
-
-struct track {
-	u32 vm;
-	u32 next_vcpu, next_child, next_process;
-	u32 nvcpus, nprocesses;
-	struct track_vcpu *vcpu[VCPU_BUCKETS];
-	struct track_process *process[PROCESS_BUCKETS];
-	struct track_child *children;
-	struct list_node vcpus_used, processes_used;
-	struct list_node vps; /* the machine's level-1 processors */
-};
 
 struct track *track_create(u32 vm)
 {
@@ -63,6 +17,7 @@ struct track *track_create(u32 vm)
 	list_init(&t->vcpus_used);
 	list_init(&t->processes_used);
 	list_init(&t->vps);
+	list_init(&t->threads.used);
 	return t;
 }
 
@@ -221,6 +176,7 @@ static struct track_vcpu *vcpu_create(struct track *t, struct trace_ctx *ctx, u6
 	c->index = child->next_index++;
 	c->active_on = EVENT_NO_ID;
 	c->process = EVENT_NO_ID;
+	c->runs.thread = EVENT_NO_ID;
 	u32 b = vcpu_bucket(vmcs);
 	c->next = t->vcpu[b];
 	t->vcpu[b] = c;
@@ -277,6 +233,7 @@ void track_vp_init(struct track_vp *v, struct track *t, struct trace_ctx *ctx, u
 		.vcpu_id = vcpu_id,
 		.loaded_vmcs = TRACK_NO_VMCS,
 		.process = EVENT_NO_ID,
+		.runs.thread = EVENT_NO_ID,
 	};
 	list_add_tail(&t->vps, &v->node);
 }
@@ -432,6 +389,7 @@ void track_destroy(struct track *t)
 		list_del(&p->used);
 		free(p);
 	}
+	threads_fini(t);
 	free(t);
 }
 
@@ -493,4 +451,5 @@ void track_emit_state(struct track *t, struct trace_ctx *ctx)
 	list_for_each(p, &t->processes_used, used)
 		TRANSITION(ctx, process_state, .name = event_text(""), .process = p->id, .vm = t->vm,
 			   .child = p->child, .cr3 = p->cr3);
+	threads_emit_state(t, ctx);
 }

@@ -1,6 +1,6 @@
 /*
- * Tracking: which vCPU of which child VM, and which process, each virtual processor runs (mechanisms
- * A1 and A2). A look-up table maps the address of a vmcs12 to a stable vCPU; a status word per
+ * Tracking: which vCPU of which child VM, which process and which thread each virtual processor runs
+ * (mechanisms A1 to A3). A look-up table maps the address of a vmcs12 to a stable vCPU; a status word per
  * level-1 processor names the one vCPU that is active on it. One struct track a machine.
  *
  * The exit layer, which knows of VMCS loads and entries as they happen, calls the track_vm_*()
@@ -27,9 +27,24 @@
 #define TRACK_MAX_PROCESSES 16384u
 #define TRACK_NO_VMCS (~0ull)
 
+#define TRACK_MAX_THREADS 16384u
+#define TRACK_STACK_MIN 1024u
+#define TRACK_STACK_MAX (1u << 20)
+#define TRACK_STACK_DEFAULT 16384u
+
 struct track;
 struct track_vcpu;
 struct track_child;
+
+/* What a guest's kernel gives each thread of its own, by which threads are told apart. */
+enum track_threads_by { TRACK_THREADS_OFF, TRACK_THREADS_STACK, TRACK_THREADS_FS, TRACK_THREADS_GS };
+
+/* What runs on one vCPU, as far as threads go. */
+struct track_runs {
+	u32 thread;	 /* EVENT_NO_ID: not known */
+	u64 key;	 /* of that thread */
+	u64 entry_stack; /* RSP0 of its TSS at the last switch */
+};
 
 /* Per level-1 virtual processor; embedded in the machine's vCPU. */
 struct track_vp {
@@ -42,6 +57,7 @@ struct track_vp {
 	struct track_vcpu *lending; /* an L2 whose VMLAUNCH/VMRESUME was reflected: the next other
 				       vmcs12 entered belongs to a child of it */
 	u32 process; /* process of level 1, EVENT_NO_ID before the first CR3 load */
+	struct track_runs runs; /* of level 1 */
 	struct list_node node; /* in its track */
 };
 
@@ -70,6 +86,34 @@ void track_vm_exit(struct track_vp *v, u32 reason);
 
 /* CR3 was loaded by the code that runs (MOV CR3, task switch); after the cr3_load transition. */
 void track_cr3_load(struct track_vp *v, u64 cr3);
+
+/* --- threads (mechanism A3) --- */
+
+/* Tell threads of this machine and of all guests inside apart by @by; @stack_bytes: size and alignment
+ * of their kernel stacks, a power of two from TRACK_STACK_MIN to TRACK_STACK_MAX. Before anything runs. */
+void track_set_threads(struct track *t, enum track_threads_by by, u32 stack_bytes);
+
+/* A load of the stack pointer, or of a base register, at CPL 0. */
+struct track_stack {
+	u32 how;   /* enum thread_cause */
+	u64 value; /* linear address of the new top, or the base */
+	bool is_user;	  /* it is user mode's, loaded on the way there */
+	bool is_borrowed; /* the new top holds a link to the old one: an interrupt stack or the like */
+	bool has_entry;   /* @entry is known: */
+	u64 entry;	  /* RSP0 of the TSS */
+};
+
+/* Is @value, after a stack pointer of @prev, another thread's, so that track_stack() is to be called? A
+ * few ns. Also notes that the thread came from user mode, where @how says so. */
+bool track_is_other_thread(struct track_vp *v, u32 how, u64 value, u64 prev);
+
+/**
+ * track_stack - the stack is another one
+ * Of no thread of its own is a stack of user mode, one that borrows (is_borrowed), and one that the TSS names while the
+ * switches between threads leave the TSS alone: kernels that have all entries begin on a stack of the
+ * processor. Else its thread runs from here on.
+ */
+void track_stack(struct track_vp *v, const struct track_stack *s);
 
 /* Everything known, as *_state transitions through @ctx (whose vCPU and level are kept), so that a
  * reader can start here. */

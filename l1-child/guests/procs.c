@@ -23,7 +23,7 @@ struct process {
 	u64 cr3;
 	u32 number;
 	u32 starts;
-	u8 kstack[KSTACK_BYTES] __attribute__((aligned(16)));
+	u8 kstack[KSTACK_BYTES] __attribute__((aligned(KSTACK_BYTES))); /* as kernels do */
 };
 
 static struct process processes[MAX_PROCESSES];

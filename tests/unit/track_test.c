@@ -17,6 +17,9 @@ struct fix {
 	struct ev_child_switch last;
 	struct ev_process_switch last_process;
 	struct ev_child_state child[16];
+	u32 thread_switches, threads;
+	struct ev_thread_switch last_thread;
+	struct ev_thread_state thread;
 };
 
 static u64 now(struct trace_ctx *ctx)
@@ -36,6 +39,12 @@ static void feed(void *arg, struct trace_worker *w, const struct transition *t)
 	} else if (t->kind == TRANSITION_process_switch) {
 		f->process_switches++;
 		f->last_process = *transition_payload(t, process_switch);
+	} else if (t->kind == TRANSITION_thread_switch) {
+		f->thread_switches++;
+		f->last_thread = *transition_payload(t, thread_switch);
+	} else if (t->kind == TRANSITION_thread_state) {
+		f->threads++;
+		f->thread = *transition_payload(t, thread_state);
 	} else if (t->kind == TRANSITION_child_state) {
 		f->child[f->states++ % 16] = *transition_payload(t, child_state);
 	}
@@ -202,6 +211,76 @@ static void processes(void **state)
 	track_vm_exit(v, EXIT_REASON_HLT);
 }
 
+/* As the machine does it: look first whether it may be another thread. */
+static void stack(struct track_vp *v, struct track_stack s, u64 prev)
+{
+	if (track_is_other_thread(v, s.how, s.value, prev))
+		track_stack(v, &s);
+}
+
+static void threads(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+	const u64 a = 0xffff800000010000, b = 0xffff800000018000, irq = 0xffff800000fe4000, entry = 0xfffffe0000003000;
+
+	track_set_threads(f->t, TRACK_THREADS_STACK, 16384);
+	track_cr3_load(v, 0x1000);
+	/* the switch: from what was saved; its own top belongs to it, although it is the next stack's bottom */
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = a + 0x3e50, .has_entry = true, .entry = entry}, 0);
+	assert_int_equal(f->thread_switches, 1);
+	assert_int_equal(f->last_thread.stack, a);
+	u64 first = f->last_thread.next;
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = a + 0x4000}, 0x7ffe0000);
+	assert_int_equal(f->thread_switches, 1);
+	/* to the processor's entry stack and user mode and back */
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = entry, .has_entry = true, .entry = entry}, a + 0x3f58);
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = 0x7ffe0000, .is_user = true}, entry - 8);
+	stack(v, (struct track_stack){.how = THREAD_BY_TSS, .value = entry, .has_entry = true, .entry = entry}, 0x7ffe0000);
+	/* an interrupt's stack, and a step on it */
+	stack(v, (struct track_stack){.how = THREAD_BY_REGISTER, .value = irq + 0x3ff8, .is_borrowed = true}, a + 0x3e00);
+	stack(v, (struct track_stack){.how = THREAD_BY_REGISTER, .value = irq + 0x3e90}, irq + 0x3e80);
+	assert_int_equal(f->thread_switches, 1);
+	track_emit_state(f->t, v->ctx);
+	assert_int_equal(f->threads, 1);
+	assert_true(f->thread.user);
+	/* another one, and the first again */
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = b + 0x1000, .has_entry = true, .entry = entry}, a + 0x3e00);
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = a + 0x3000, .has_entry = true, .entry = entry}, b + 0x1000);
+	assert_int_equal(f->thread_switches, 3);
+	assert_int_equal(f->last_thread.next, first);
+	/* a kernel that gives the TSS each thread's stack: what it names is one */
+	stack(v, (struct track_stack){.how = THREAD_BY_TSS, .value = b + 0x4000, .has_entry = true, .entry = b + 0x4000}, 0x7ffe0000);
+	assert_int_equal(f->thread_switches, 4);
+	/* the same address in a guest is another thread; the machine's goes on where it was */
+	track_vm_entry(v, 0x1000, 0x8000, 1, true, 0x2000);
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = b + 0x4000}, 0);
+	assert_int_equal(f->thread_switches, 5);
+	assert_int_not_equal(f->last_thread.next, first);
+	assert_int_equal(f->last_thread.prev, EVENT_NO_ID);
+	track_vm_exit(v, EXIT_REASON_HLT);
+	stack(v, (struct track_stack){.how = THREAD_BY_REGISTER, .value = b + 0x3000}, 0);
+	assert_int_equal(f->thread_switches, 5);
+}
+
+static void threads_by_base(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	stack(v, (struct track_stack){.how = THREAD_BY_FS, .value = 0x7000}, 0);
+	assert_int_equal(f->thread_switches, 0); /* off */
+	track_set_threads(f->t, TRACK_THREADS_FS, 0);
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = 0x10000}, 0);
+	stack(v, (struct track_stack){.how = THREAD_BY_GS, .value = 0x9000}, 0);
+	assert_int_equal(f->thread_switches, 0);
+	stack(v, (struct track_stack){.how = THREAD_BY_FS, .value = 0x7000}, 0);
+	stack(v, (struct track_stack){.how = THREAD_BY_FS, .value = 0x7000}, 0);
+	stack(v, (struct track_stack){.how = THREAD_BY_FS, .value = 0x7001}, 0);
+	assert_int_equal(f->thread_switches, 2);
+	assert_int_equal(f->last_thread.stack, 0x7001);
+}
+
 static void tables_are_bounded(void **state)
 {
 	struct fix *f = *state;
@@ -209,11 +288,15 @@ static void tables_are_bounded(void **state)
 
 	for (u64 i = 0; i < 2 * TRACK_MAX_PROCESSES; i++)
 		track_cr3_load(v, i << 12);
+	track_set_threads(f->t, TRACK_THREADS_STACK, 4096);
+	for (u64 i = 1; i <= 2 * TRACK_MAX_THREADS; i++)
+		stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = i << 12}, 0);
 	for (u64 i = 1; i < 2 * TRACK_MAX_VCPUS; i++)
 		run(v, i << 12, i << 12, (u16)i, true, EXIT_REASON_HLT);
 	f->states = 0;
 	track_emit_state(f->t, v->ctx);
 	assert_in_range(f->states, 1, TRACK_MAX_VCPUS);
+	assert_int_equal(f->threads, TRACK_MAX_THREADS);
 }
 
 int main(void)
@@ -225,6 +308,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(identity_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(grandchild_is_inferred, setup, teardown),
 		cmocka_unit_test_setup_teardown(processes, setup, teardown),
+		cmocka_unit_test_setup_teardown(threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(threads_by_base, setup, teardown),
 		cmocka_unit_test_setup_teardown(tables_are_bounded, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("track", tests, NULL, NULL);

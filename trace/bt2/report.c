@@ -5,6 +5,7 @@
 
 #define MAX_EXIT_ROWS 512
 #define MAX_PROCESSES_SHOWN 8
+#define MAX_THREADS_SHOWN 5 /* of a process */
 #define MAX_TREE_DEPTH 8
 #define MAX_TREE_KIDS 4
 #define MAX_TREE_ROWS 60
@@ -180,6 +181,55 @@ static int by_time(const void *a, const void *b)
 				       : x->id > y->id;
 }
 
+static int threads_by_time(const void *a, const void *b)
+{
+	const struct model_thread *x = *(const struct model_thread *const *)a;
+	const struct model_thread *y = *(const struct model_thread *const *)b;
+
+	return x->ran_ns < y->ran_ns   ? 1
+	       : x->ran_ns > y->ran_ns ? -1
+	       : x->id < y->id	       ? -1
+				       : x->id > y->id;
+}
+
+static bool is_of(u32 process, const struct model_process *const *p, u32 np)
+{
+	while (np)
+		if (p[--np]->id == process)
+			return true;
+	return false;
+}
+
+/* Those of the @np processes @p, or (@others) of all but these. */
+static void print_threads(FILE *out, const struct model *m, u32 vm, u32 child, const struct model_process *const *p,
+			  u32 np, bool others, u32 indent, u64 whole)
+{
+	u32 n, count = 0;
+	const struct model_thread *x = model_threads(m, &n), **mine;
+	u64 rest_ns = 0;
+	char name[64];
+
+	mine = n ? malloc(sizeof(*mine) * n) : NULL;
+	for (u32 i = 0; mine && i < n; i++)
+		if (x[i].vm == vm && x[i].child == child && is_of(x[i].process, p, np) != others)
+			mine[count++] = &x[i];
+	if (count)
+		qsort(mine, count, sizeof(*mine), threads_by_time);
+	for (u32 i = 0; i < count; i++) {
+		if (i >= MAX_THREADS_SHOWN) {
+			rest_ns += mine[i]->ran_ns;
+			continue;
+		}
+		snprintf(name, sizeof(name), "thread %#llx", (unsigned long long)mine[i]->stack);
+		print_vm_row(out, indent, name, mine[i]->ran_ns, whole, NULL);
+	}
+	if (count > MAX_THREADS_SHOWN) {
+		snprintf(name, sizeof(name), "%u more threads", count - MAX_THREADS_SHOWN);
+		print_vm_row(out, indent, name, rest_ns, whole, NULL);
+	}
+	free(mine);
+}
+
 static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child, u32 indent,
 			    u64 whole)
 {
@@ -204,6 +254,7 @@ static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child,
 			snprintf(name, sizeof(name), "process %s%scr3 %#llx", mine[i]->name,
 				 mine[i]->name[0] ? ", " : "", (unsigned long long)mine[i]->cr3);
 			print_vm_row(out, indent, name, mine[i]->ran_ns, whole, NULL);
+			print_threads(out, m, vm, child, &mine[i], 1, false, indent + 2, whole);
 		}
 		if (count > MAX_PROCESSES_SHOWN) {
 			char name[48];
@@ -213,6 +264,7 @@ static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child,
 			print_vm_row(out, indent, name, rest_ns, whole, NULL);
 		}
 	}
+	print_threads(out, m, vm, child, mine, count > 1 ? MIN(count, (u32)MAX_PROCESSES_SHOWN) : 0, true, indent, whole);
 	free(mine);
 }
 
@@ -435,6 +487,9 @@ static void print_switches(FILE *out, const struct model *m)
 		rate(t->child_switches, ns).s);
 	fprintf(out, "  guests, between processes    %12s %12s\n", grouped(t->process_switches).s,
 		rate(t->process_switches, ns).s);
+	if (t->thread_switches)
+		fprintf(out, "  guests, between threads      %12s %12s\n", grouped(t->thread_switches).s,
+			rate(t->thread_switches, ns).s);
 	fprintf(out, "  VM entries by VMMs           %12s %12s\n", grouped(t->entries).s,
 		rate(t->entries, ns).s);
 }

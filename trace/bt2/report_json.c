@@ -24,6 +24,7 @@ static void write_totals(struct json *j, const struct model *m)
 	json_number(j, "worker_switches", t->vm_switches);
 	json_number(j, "child_switches", t->child_switches);
 	json_number(j, "process_switches", t->process_switches);
+	json_number(j, "thread_switches", t->thread_switches);
 	json_number(j, "vm_entries", t->entries);
 	json_number(j, "halts", t->halts);
 	json_open(j, "events_by_kind", '{');
@@ -207,6 +208,28 @@ static void write_processes(struct json *j, const struct model *m)
 	json_close(j, ']');
 }
 
+static void write_threads(struct json *j, const struct model *m)
+{
+	const struct model_thread *x;
+	u32 n;
+
+	x = model_threads(m, &n);
+	json_open(j, "threads", '[');
+	for (u32 i = 0; i < n; i++, x++) {
+		json_open(j, NULL, '{');
+		json_id(j, "thread", x->id);
+		json_id(j, "vm", x->vm);
+		json_id(j, "child", x->child);
+		json_id(j, "process", x->process);
+		json_hex(j, "stack", x->stack);
+		json_number(j, "user", x->user);
+		json_number(j, "ran_ns", x->ran_ns);
+		json_number(j, "switches", x->switches);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 static void write_deadlines(struct json *j, const struct model *m)
 {
 	const struct model_deadline *d;
@@ -241,6 +264,7 @@ void report_print_json(FILE *out, const struct model *m, const struct report_inf
 	write_children(&j, m);
 	write_vcpus(&j, m);
 	write_processes(&j, m);
+	write_threads(&j, m);
 	write_exits(&j, m);
 	write_exit_tree(&j, m);
 	write_deadlines(&j, m);

@@ -151,7 +151,7 @@ struct model_vcpu *model_get_vcpu(struct model *m, u32 id)
 	model_vcpu_priv(m, v)->halted_since = ~0ull;
 	model_vcpu_priv(m, v)->ready_since = ~0ull;
 	model_vcpu_priv(m, v)->loaded = EVENT_NO_ID;
-	v->child = v->parent = v->process = EVENT_NO_ID;
+	v->child = v->parent = v->process = v->thread = EVENT_NO_ID;
 	v->vm = id < EVENT_ID_TRACKED ? id >> 16 : EVENT_NO_ID;
 	v->index = id < EVENT_ID_TRACKED ? id & 0xffff : 0;
 	v->level = id < EVENT_ID_TRACKED ? 1 : 2;
@@ -390,6 +390,55 @@ static void feed_process_switch(struct model *m, const struct transition *t)
 	}
 }
 
+static struct model_thread *get_thread(struct model *m, u32 id)
+{
+	struct model_thread *x;
+	bool is_new;
+
+	if (id == EVENT_NO_ID)
+		return NULL;
+	x = model_table_get(m, &m->threads, id, &is_new);
+	if (x && is_new)
+		x->vm = x->child = x->process = EVENT_NO_ID;
+	return x;
+}
+
+static void feed_thread_state(struct model *m, const struct transition *t)
+{
+	const struct ev_thread_state *e = transition_payload(t, thread_state);
+	struct model_thread *x = get_thread(m, (u32)e->thread);
+
+	if (!x)
+		return;
+	x->vm = (u32)e->vm;
+	x->child = (u32)e->child;
+	x->process = (u32)e->process;
+	x->stack = e->stack;
+	x->user = e->user;
+}
+
+static void feed_thread_switch(struct model *m, const struct transition *t)
+{
+	const struct ev_thread_switch *e = transition_payload(t, thread_switch);
+	struct model_thread *x = get_thread(m, (u32)e->next);
+	struct model_vcpu *v = model_get_vcpu(m, t->vcpu_id);
+
+	m->totals.thread_switches++;
+	if (v) {
+		v->thread = (u32)e->next;
+		v->thread_switches++;
+	}
+	if (!x)
+		return;
+	x->switches++;
+	x->process = (u32)e->process;
+	x->stack = e->stack;
+	if (v && x->vm == EVENT_NO_ID) {
+		x->vm = v->vm;
+		x->child = v->child;
+	}
+}
+
 static void feed_deadline(struct model *m, const struct transition *t)
 {
 	const struct ev_guest_deadline *e = transition_payload(t, guest_deadline);
@@ -550,6 +599,8 @@ void model_entities_feed(struct model *m, const struct transition *t)
 	case TRANSITION_child_state: feed_child_state(m, t); break;
 	case TRANSITION_vcpu_state: feed_vcpu_state(m, t); break;
 	case TRANSITION_process_state: feed_process_state(m, t); break;
+	case TRANSITION_thread_state: feed_thread_state(m, t); break;
+	case TRANSITION_thread_switch: feed_thread_switch(m, t); break;
 	case TRANSITION_child_switch: feed_child_switch(m, t); break;
 	case TRANSITION_process_switch: feed_process_switch(m, t); break;
 	case TRANSITION_guest_deadline: feed_deadline(m, t); break;

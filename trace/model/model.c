@@ -34,6 +34,7 @@ struct model *model_create(const struct model_config *cfg)
 	err |= model_table_init(&m->children, sizeof(struct model_child), MODEL_MAX_CHILDREN);
 	err |= model_table_init(&m->vcpus, sizeof(struct model_vcpu), m->cfg.max_vcpus);
 	err |= model_table_init(&m->processes, sizeof(struct model_process), m->cfg.max_processes);
+	err |= model_table_init(&m->threads, sizeof(struct model_thread), m->cfg.max_processes);
 	err |= model_table_init(&m->deadlines, sizeof(struct model_deadline), MODEL_MAX_DEADLINES);
 	m->worker_priv = calloc(MODEL_MAX_WORKERS, sizeof(*m->worker_priv));
 	m->vcpu_priv = calloc(m->cfg.max_vcpus, sizeof(*m->vcpu_priv));
@@ -70,6 +71,7 @@ void model_destroy(struct model *m)
 	model_table_fini(&m->children);
 	model_table_fini(&m->vcpus);
 	model_table_fini(&m->processes);
+	model_table_fini(&m->threads);
 	model_table_fini(&m->deadlines);
 	free(m->failures);
 	model_tree_destroy(m->tree);
@@ -169,6 +171,7 @@ DEFINE_ALL(model_vm, vms)
 DEFINE_ALL(model_child, children)
 DEFINE_ALL(model_vcpu, vcpus)
 DEFINE_ALL(model_process, processes)
+DEFINE_ALL(model_thread, threads)
 DEFINE_ALL(model_deadline, deadlines)
 DEFINE_ONE(model_vm, vms)
 DEFINE_ONE(model_child, children)

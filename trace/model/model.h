@@ -140,7 +140,8 @@ struct model_vcpu {
 	u64 entries;	    /* VM entries into it */
 	u64 child_switches; /* level 1: times it changed from one guest vCPU to another */
 	u64 halted_ns, wakes, spins, injected;
-	u64 process_switches;
+	u32 thread; /* likewise */
+	u64 process_switches, thread_switches;
 	u64 entry_failures, insn_failures;
 	u64 ready_ns; /* level 1: it was ready and waited for a worker */
 	u64 wake_runs, wake_ns, wake_max_ns; /* level 1: from wake to running */
@@ -158,6 +159,15 @@ struct model_process {
 	u32 id, vm, child;
 	u64 cr3;
 	char name[EVENT_NAME_BYTES];
+	u64 ran_ns, switches;
+};
+
+/* With --track threads. */
+struct model_thread {
+	u32 id, vm, child;
+	u32 process; /* that it was switched to with last, EVENT_NO_ID when not known */
+	u64 stack;   /* lowest address of its kernel stack, or its base register */
+	bool user;   /* it goes to user mode, too */
 	u64 ran_ns, switches;
 };
 
@@ -194,7 +204,7 @@ struct model_totals {
 	u64 first_ns, last_ns;
 	u64 level_ns[MODEL_LEVELS]; /* [0]: charged time, when exits cost virtual time */
 	u64 idle_ns;
-	u64 vm_switches, child_switches, process_switches, halts, entries;
+	u64 vm_switches, child_switches, process_switches, thread_switches, halts, entries;
 	u64 lost;     /* reported lost, by lost events and by the reader (model_note_lost) */
 	u64 gaps;     /* sequence numbers missing, of sorts that the source carries whole */
 	u64 overflow; /* things that did not fit in a table */
@@ -228,6 +238,7 @@ const struct model_vm *model_vms(const struct model *m, u32 *n);
 const struct model_child *model_children(const struct model *m, u32 *n);
 const struct model_vcpu *model_vcpus(const struct model *m, u32 *n);
 const struct model_process *model_processes(const struct model *m, u32 *n);
+const struct model_thread *model_threads(const struct model *m, u32 *n);
 const struct model_deadline *model_deadlines(const struct model *m, u32 *n);
 
 const struct model_vm *model_vm(const struct model *m, u32 id);

@@ -65,7 +65,7 @@ struct worker_priv {
 struct model {
 	struct model_config cfg;
 	struct model_totals totals;
-	struct table workers, vms, children, vcpus, processes, deadlines;
+	struct table workers, vms, children, vcpus, processes, threads, deadlines;
 	struct exit_tree *tree;
 	struct intr_table *intrs; /* NULL: does not drill down */
 	struct worker_priv *worker_priv; /* by index, MODEL_MAX_WORKERS */

@@ -10,6 +10,7 @@ static void add_ran(struct model *m, u32 vcpu, u32 inner, u32 level, u64 now, u6
 {
 	struct model_vcpu *v = model_get_vcpu(m, level > 1 ? inner : vcpu);
 	struct model_process *process;
+	struct model_thread *thread;
 	struct model_child *c;
 	struct model_vm *vm;
 
@@ -21,6 +22,9 @@ static void add_ran(struct model *m, u32 vcpu, u32 inner, u32 level, u64 now, u6
 	process = v->process == EVENT_NO_ID ? NULL : model_table_find(&m->processes, v->process);
 	if (process)
 		process->ran_ns += ran;
+	thread = v->thread == EVENT_NO_ID ? NULL : model_table_find(&m->threads, v->thread);
+	if (thread)
+		thread->ran_ns += ran;
 	c = v->child == EVENT_NO_ID ? NULL : model_table_find(&m->children, v->child);
 	if (c)
 		c->ran_ns += ran;
@@ -297,6 +301,8 @@ static void become_live(struct model *m)
 		c[i].ran_ns = 0;
 	for (u32 i = 0; i < m->processes.count; i++)
 		p[i].ran_ns = 0;
+	for (u32 i = 0; i < m->threads.count; i++)
+		((struct model_thread *)(void *)m->threads.items)[i].ran_ns = 0;
 	for (u32 i = 0; i < m->vcpus.count; i++) {
 		v[i].total.ran_ns = 0;
 		for (u32 b = 0; v[i].history && b < MODEL_HISTORY_BUCKETS; b++)
@@ -333,6 +339,7 @@ void model_schedule_feed(struct model *m, struct model_worker *w, const struct t
 	case TRANSITION_worker_state: feed_worker_state(m, w, t); break;
 	case TRANSITION_time_summary: feed_time_summary(m, t); break;
 	case TRANSITION_process_switch:
+	case TRANSITION_thread_switch:
 		pass_time(m, w, t->vtime_ns); /* before the process changes */
 		break;
 	case TRANSITION_child_switch:

@@ -1,0 +1,150 @@
+/*
+ * Threads of the guest's kernels (mechanism A3): loads of the stack pointer at CPL 0, which real
+ * processors cannot trap, told to the machine. While a virtual processor watches stacks its mode has
+ * VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and MOV, XCHG, LEA and POP to RSP get
+ * the handlers below; they are slow operations, which the translator leaves alone. The other ways
+ * to a stack (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they end. LEAVE, ADD and the
+ * like move within a stack and are not looked at. Source: SDM 1 "Stack Management".
+ */
+#include "l0/arch/events.h"
+#include "l0/arch/msr.h"
+#include "l0/engine/decode.h"
+#include "l0/engine/engine.h"
+#include "l0/engine/sys_priv.h"
+
+void stack_watch(struct vp *vp, u32 how, u64 prev)
+{
+	u64 sp = vp->cpu.gpr[RSP] & stack_mask(vp);
+
+	if (!is_code64(vp))
+		sp = (u32)(sp + vp->cpu.seg[SEG_SS].base);
+	if (vp->ops->stack_load)
+		vp->ops->stack_load(vp, how, sp, prev);
+}
+
+void base_watch(struct vp *vp, u32 msr, u64 value)
+{
+	bool is_fs = msr == MSR_IA32_FS_BASE;
+
+	if (cur_cpl(vp) || (!is_fs && msr != MSR_IA32_GS_BASE && msr != MSR_IA32_KERNEL_GS_BASE))
+		return;
+	if (vp->ops->stack_load)
+		vp->ops->stack_load(vp, is_fs ? THREAD_BY_FS : THREAD_BY_GS, value, vp->cpu.gpr[RSP]);
+}
+
+static void mov_to_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+	u64 v = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size)
+				   : reg_get(vp, op->src, op->size);
+
+	reg_set(vp, RSP, v, op->size);
+	stack_watch(vp, op->flags & OP_MEM ? THREAD_BY_LOAD : THREAD_BY_REGISTER, prev);
+}
+
+static void mov_imm_to_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+
+	reg_set(vp, RSP, op->imm, op->size);
+	stack_watch(vp, THREAD_BY_REGISTER, prev);
+}
+
+static void xchg_with_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP], a = reg_get(vp, op->dst, op->size), b = reg_get(vp, op->src, op->size);
+
+	reg_set(vp, op->dst, b, op->size);
+	reg_set(vp, op->src, a, op->size);
+	stack_watch(vp, THREAD_BY_REGISTER, prev);
+}
+
+static void lea_to_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+
+	reg_set(vp, RSP, op_ea(vp, op), op->size);
+	stack_watch(vp, THREAD_BY_REGISTER, prev);
+}
+
+static void pop_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+
+	reg_set(vp, RSP, opstack_peek(vp, op, 0, op->size), op->size);
+	stack_watch(vp, THREAD_BY_LOAD, prev);
+}
+
+static bool pick(struct decode *d, op_fn fn)
+{
+	d->op->slow = fn;
+	d->op->fn = op_slow;
+	d->ends = d->may_leave = true;
+	return true;
+}
+
+bool op_watch_pick(struct decode *d)
+{
+	struct op *op = d->op;
+	bool to_rsp = (d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RM || d->form == FORM_RI) &&
+		      op->dst == RSP;
+
+	if (op->size < 4)
+		return false;
+	switch (d->insn.mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		return to_rsp && pick(d, d->form == FORM_RI ? mov_imm_to_stack : mov_to_stack);
+	case ZYDIS_MNEMONIC_XCHG:
+		return d->form == FORM_RR && (op->dst == RSP || op->src == RSP) && pick(d, xchg_with_stack);
+	case ZYDIS_MNEMONIC_LEA:
+		return to_rsp && op->base != RSP && pick(d, lea_to_stack);
+	case ZYDIS_MNEMONIC_POP:
+		return to_rsp && pick(d, pop_stack);
+	default:
+		return false;
+	}
+}
+
+/* --- for those who are told --- */
+
+void engine_watch_stacks(struct vp *vp, bool on)
+{
+	vp->watch_stacks = on;
+	vp_update_mode(vp);
+}
+
+bool engine_peek_word(const struct vp *vp, u64 gva, u32 size, u64 *value)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+
+	*value = 0;
+	if (gva % size || vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_SYSTEM, &xl, &f) != VTLB_OK || !xl.hva)
+		return false;
+	*value = size == 8 ? nm_load64(xl.hva) : nm_load32(xl.hva);
+	return true;
+}
+
+bool engine_is_kernel_page(const struct vp *vp, u64 gva)
+{
+	struct vtlb_xl xl;
+	struct vtlb_fault f;
+
+	if (vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_SYSTEM, &xl, &f) != VTLB_OK)
+		return false;
+	return !(vp->cpu.cr0 & CR0_PG) || vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_USER, &xl, &f) != VTLB_OK;
+}
+
+bool engine_kernel_entry_stack(const struct vp *vp, u64 *sp)
+{
+	const struct seg *tr = &vp->cpu.seg[SEG_TR];
+	u64 at = tr->base + 4, high = 0;
+
+	*sp = 0;
+	if (tr->limit < 11 || !engine_peek_word(vp, at, 4, sp))
+		return false;
+	if (is_lma(vp) && !engine_peek_word(vp, at + 4, 4, &high))
+		return false;
+	*sp |= high << 32;
+	return true;
+}

@@ -1,0 +1,82 @@
+/*
+ * Parts of l0/track: what track.c (child VMs, vCPUs, processes) and threads.c share.
+ */
+#ifndef L0_TRACK_TRACK_PRIV_H
+#define L0_TRACK_TRACK_PRIV_H
+
+#include "l0/track/track.h"
+
+#define VCPU_BUCKETS 1024u
+#define PROCESS_BUCKETS 4096u
+#define THREAD_BUCKETS 4096u
+
+struct track_child {
+	u32 id;
+	u32 parent; /* child id, EVENT_NO_ID: the machine */
+	u64 root;   /* EPT root; successor when one of its vCPUs changes it while others stay */
+	u16 depth;
+	bool inferred;
+	u32 nvcpus;
+	u32 next_index;
+	struct track_child *next;
+};
+
+struct track_vcpu {
+	u64 vmcs;
+	u32 id;
+	u32 index; /* in its child */
+	u16 vpid;
+	bool active;	       /* the last one that some level-1 processor entered and did not park */
+	u32 active_on;	       /* that processor, or EVENT_NO_ID */
+	struct track_child *child;
+	u32 process;
+	u64 cr3;
+	struct track_runs runs;
+	struct track_vcpu *next;      /* same bucket */
+	struct list_node used;	      /* by time of the last entry, oldest first */
+};
+
+struct track_process {
+	u32 id;
+	u32 child; /* EVENT_NO_ID: the machine */
+	u64 cr3;
+	struct track_process *next;
+	struct list_node used;
+};
+
+struct track_thread {
+	u32 id;
+	u32 child;   /* EVENT_NO_ID: the machine */
+	u32 process; /* as of the last switch to it */
+	bool user;   /* was in user mode */
+	u64 key;     /* number of its stack (address in units of a stack's size), or its base register */
+	u64 switches;
+	struct track_thread *next;
+	struct list_node used;
+};
+
+struct track_threads {
+	enum track_threads_by by;
+	u32 shift; /* of a stack's address */
+	u32 count, next;
+	struct track_thread *bucket[THREAD_BUCKETS];
+	struct list_node used;
+};
+
+struct track {
+	u32 vm;
+	u32 next_vcpu, next_child, next_process;
+	u32 nvcpus, nprocesses;
+	struct track_vcpu *vcpu[VCPU_BUCKETS];
+	struct track_process *process[PROCESS_BUCKETS];
+	struct track_child *children;
+	struct list_node vcpus_used, processes_used;
+	struct list_node vps; /* the machine's level-1 processors */
+	struct track_threads threads;
+};
+
+/* threads.c */
+void threads_fini(struct track *t);
+void threads_emit_state(struct track *t, struct trace_ctx *ctx);
+
+#endif
