@@ -64,12 +64,12 @@ struct vp_ops {
 	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return:
 	 * false: do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
 	bool (*trace_exec)(struct vp *vp);
+	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
+	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
 	/* While @vp->watch_stacks: code at CPL 0 has loaded the stack pointer, or a base register that
 	 * kernels give each thread. @how: enum thread_cause; @value: linear address of the stack's
 	 * top, or the base; @prev: RSP before. @vp->insns is the count before the instruction. */
 	void (*stack_load)(struct vp *vp, u32 how, u64 value, u64 prev);
-	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
-	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
 };
 
 /* MWAIT: the halt ends with a store to the line, and by the second with a masked interrupt. */
