@@ -81,6 +81,7 @@ void check_ctx_init(struct check_ctx *c, const struct vmcs12 *v, const struct vm
 	c->inject = v->vm_entry_intr_info_field & INTR_INFO_VALID;
 	c->inject_type = (v->vm_entry_intr_info_field & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT;
 	c->inject_vector = v->vm_entry_intr_info_field & INTR_INFO_VECTOR;
+	c->msr_entry = 0;
 }
 
 bool check_passes(const struct check_ctx *c, u32 id)

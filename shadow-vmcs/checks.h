@@ -35,6 +35,7 @@ struct check_ctx {
 	u32 pin, proc, proc2, exit, entry; /* proc2 is 0 unless activated */
 	bool unrestricted, ia32e_guest, v86, inject;
 	u32 inject_type, inject_vector;
+	u32 msr_entry; /* for the explanation of a check on the MSR list: at which entry, from 1 */
 };
 
 /* One row of the table, for people. */

@@ -16,6 +16,16 @@
 #define EXPLAIN_ALSO 3u
 #define EXPLAIN_TEXT_BYTES 640
 
+#define EXPLAIN_MSR_BYTES 200
+
+/* The entry of the VM-entry MSR-load list at which loading failed. */
+struct explain_msr {
+	u32 entry; /* from 1; 0: no check on the list */
+	u32 msr, reserved;
+	u64 at, value; /* L1's physical address; what was to be loaded */
+	bool is_memory; /* otherwise nothing was there to read */
+};
+
 /* One failing check. */
 struct explain {
 	u32 check, field; /* enum check_id; encoding of the field that the table shows */
@@ -29,6 +39,7 @@ struct explain {
 		u64 value, pass_value;
 	} also[EXPLAIN_ALSO];
 	u32 also_count;
+	struct explain_msr msr;
 };
 
 /**
@@ -37,7 +48,8 @@ struct explain {
  * @id: a check that fails now
  *
  * Of several values that pass it prefers the one with which the fewest checks fail in all, then the
- * one that differs in the fewest bits.
+ * one that differs in the fewest bits. Checks on the MSR list are no predicates: of them it shows the
+ * entry of c->msr_entry, and that a list that ends before it would load.
  */
 void explain_check(const struct check_ctx *c, u32 id, struct explain *e);
 
@@ -47,6 +59,9 @@ void explain_check(const struct check_ctx *c, u32 id, struct explain *e);
  * Return: @buf.
  */
 const char *explain_text(const struct explain *e, char *buf);
+
+/* "entry 2, at 0x5010: MSR 0xc0000100 (IA32_FS_BASE …) = 0x0"; @buf: of EXPLAIN_MSR_BYTES. Return: @buf. */
+const char *explain_msr_text(const struct explain_msr *m, char *buf);
 
 /* What a VM-instruction error means and what to do about it; NULL: no such error. 0: VMfailInvalid. */
 const char *explain_vmx_error(u32 error);

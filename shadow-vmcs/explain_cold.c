@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "l0/arch/events.h"
+#include "l0/arch/vmx.h"
+#include "l0/mem/mem.h"
 #include "shadow-vmcs/checks_priv.h"
 #include "shadow-vmcs/explain.h"
 #include "shadow-vmcs/vmcs12.h"
@@ -261,6 +263,35 @@ static void explain_also(struct trial *t, struct explain *e, u32 limit)
 	}
 }
 
+/* Loading would have gone well with fewer entries, or with the most that may be. */
+static void explain_msr_list(const struct check_ctx *c, struct explain *e)
+{
+	struct explain_msr *m = &e->msr;
+	struct vmx_msr_entry found;
+
+	if (!c->msr_entry)
+		return;
+	if (e->check == CHECK_MSR_LOAD_COUNT) {
+		e->pass_known = true;
+		e->pass_value = VMX_MSR_LIST_MAX;
+		e->must_set = (u32)(e->pass_value & ~e->value);
+		e->must_clear = (u32)(e->value & ~e->pass_value);
+		return;
+	}
+	m->entry = c->msr_entry;
+	m->at = c->v->vm_entry_msr_load_addr + (u64)(m->entry - 1) * sizeof(found);
+	m->is_memory = c->mem && !mem_read(c->mem, m->at, &found, sizeof(found));
+	if (m->is_memory) {
+		m->msr = found.index;
+		m->reserved = found.reserved;
+		m->value = found.value;
+	}
+	e->also[e->also_count++] =
+		(struct explain_field){.field = VMCS_VM_ENTRY_MSR_LOAD_COUNT,
+				       .value = c->v->vm_entry_msr_load_count,
+				       .pass_value = m->entry - 1};
+}
+
 void explain_check(const struct check_ctx *c, u32 id, struct explain *e)
 {
 	struct trial t;
@@ -271,7 +302,11 @@ void explain_check(const struct check_ctx *c, u32 id, struct explain *e)
 	e->field = check_table[id].field;
 	vmcs12_peek(c->v, e->field, &e->value);
 	/* the checks on MSR lists are made by whoever loads them */
-	if (check_table[id].group == CHECK_GROUP_MSR || (check_reads_memory(id) && !c->mem))
+	if (check_table[id].group == CHECK_GROUP_MSR) {
+		explain_msr_list(c, e);
+		return;
+	}
+	if (check_reads_memory(id) && !c->mem)
 		return;
 	t.v = *c->v;
 	t.base = c;
@@ -296,6 +331,36 @@ const char *explain_text(const struct explain *e, char *buf)
 	}
 	snprintf(buf, EXPLAIN_TEXT_BYTES, "check %s: %s = 0x%llx%s: %s (SDM 3C \"%s\")%s", i->name,
 		 field ? field : "?", (unsigned long long)e->value, bits, i->rule, i->title, pass);
+	return buf;
+}
+
+static const struct {
+	u32 first, last;
+	const char *name;
+} msr_names[] = {
+#define MSR_ROW(first, last, name, reader, writer) {first, last, name},
+#include "l0/arch/msrs.def"
+#undef MSR_ROW
+};
+
+const char *explain_msr_text(const struct explain_msr *m, char *buf)
+{
+	const char *name = "no MSR of this processor";
+	char reserved[40] = "";
+	int n = snprintf(buf, EXPLAIN_MSR_BYTES, "entry %u, at 0x%llx: ", m->entry,
+			 (unsigned long long)m->at);
+
+	if (!m->is_memory) {
+		snprintf(buf + n, EXPLAIN_MSR_BYTES - (size_t)n, "no memory is there");
+		return buf;
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(msr_names); i++)
+		if (m->msr >= msr_names[i].first && m->msr <= msr_names[i].last)
+			name = msr_names[i].name;
+	if (m->reserved)
+		snprintf(reserved, sizeof(reserved), ", bits 63:32 = 0x%x", m->reserved);
+	snprintf(buf + n, EXPLAIN_MSR_BYTES - (size_t)n, "MSR 0x%x (%s) = 0x%llx%s", m->msr, name,
+		 (unsigned long long)m->value, reserved);
 	return buf;
 }
 

@@ -239,6 +239,10 @@ struct vmx_msr_entry {
 };
 _Static_assert(sizeof(struct vmx_msr_entry) == 16, "MSR-area entry");
 
+/* Entries of a list that IA32_VMX_MISC recommends at most (its bits 27:25 are 0). Beyond it the SDM
+ * leaves the outcome open, and a longer list would hold L0 up. */
+#define VMX_MSR_LIST_MAX 512u
+
 #define VMX_NO_POINTER (~0ull) /* "no current VMCS", VMCS link pointer unused */
 
 /*

@@ -129,13 +129,28 @@ static void print_field(const struct story *s, const struct transition *t)
 	putchar('\n');
 }
 
+static void print_msr(const struct transition *t)
+{
+	const struct ev_entry_failure_msr *f = transition_payload(t, entry_failure_msr);
+	const struct explain_msr m = {.entry = (u32)f->entry,
+				      .at = f->address,
+				      .is_memory = f->is_memory,
+				      .msr = (u32)f->msr,
+				      .reserved = (u32)f->reserved,
+				      .value = f->value};
+	char text[EXPLAIN_MSR_BYTES];
+
+	printf("    %s\n", explain_msr_text(&m, text));
+}
+
 static void print_checks(const struct story *s, const struct pending *p)
 {
 	for (u32 i = 0; i < p->count; i++) {
-		if (p->ev[i].kind == TRANSITION_entry_failure)
-			print_check(s, &p->ev[i]);
-		else
-			print_field(s, &p->ev[i]);
+		switch (p->ev[i].kind) {
+		case TRANSITION_entry_failure: print_check(s, &p->ev[i]); break;
+		case TRANSITION_entry_failure_field: print_field(s, &p->ev[i]); break;
+		default: print_msr(&p->ev[i]);
+		}
 	}
 }
 
@@ -167,10 +182,16 @@ static bool is_news(struct story *s, u64 key)
 	return true;
 }
 
+/* Check, field and value; all of an MSR. */
+static u32 key_words(const struct transition *t)
+{
+	return t->kind == TRANSITION_entry_failure_msr ? sizeof(struct ev_entry_failure_msr) / 8 : 3;
+}
+
 static u64 key_of_checks(const struct pending *p, u64 h)
 {
 	for (u32 i = 0; i < p->count; i++)
-		for (u32 w = 0; w < 3; w++) /* check, field, value */
+		for (u32 w = 0; w < key_words(&p->ev[i]); w++)
 			h = mix(h, p->ev[i].p[w]);
 	return h;
 }
@@ -289,7 +310,8 @@ static void take_event(void *arg, const struct transition *t)
 
 	switch (t->kind) {
 	case TRANSITION_entry_failure:
-	case TRANSITION_entry_failure_field: keep(s, t); break;
+	case TRANSITION_entry_failure_field:
+	case TRANSITION_entry_failure_msr: keep(s, t); break;
 	case TRANSITION_vm_insn_fail: tell_insn(s, t); break;
 	case TRANSITION_vm_entry_failed: tell_entry(s, t); break;
 	case TRANSITION_vmx_misuse: tell_misuse(s, t); break;

@@ -1,7 +1,7 @@
 /*
  * A failed VM entry, explained as it happens: every check of the group that fails, who wrote the
- * fields, what would pass. Emits entry_failure and entry_failure_field when records are kept; in words
- * with --explain. Cold: parks the guest's vector state.
+ * fields, what would pass. Emits entry_failure, entry_failure_field and entry_failure_msr when records
+ * are kept; in words with --explain. Cold: parks the guest's vector state.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,18 +54,24 @@ static void emit(struct vp *vp, struct nvmx *nv, const struct explain *e, u32 or
 			      .pass_value = f->pass_value, .writer = w.how, .writer_rip = w.rip,
 			      .writer_ns = w.when_ns, .writer_vcpu = w.vcpu);
 	}
+	if (e->msr.entry)
+		VP_TRANSITION(vp, entry_failure_msr, .vmcs = nv->current_vmptr, .entry = e->msr.entry,
+			      .address = e->msr.at, .is_memory = e->msr.is_memory,
+			      .msr = e->msr.msr, .reserved = e->msr.reserved, .value = e->msr.value);
 }
 
 static void say(struct vp *vp, struct nvmx *nv, const struct explain *e, u32 order)
 {
 	struct vmcs_writer w = vmcs_record_writer(nv->record, &nv->vmcs12, e->field);
-	char text[EXPLAIN_TEXT_BYTES], writer[WRITER_BYTES];
+	char text[EXPLAIN_TEXT_BYTES], writer[WRITER_BYTES], msr[EXPLAIN_MSR_BYTES];
 
 	if (!order)
 		log_write(LOG_EXIT,
 			  "cpu %u: VM entry at rip 0x%" PRIx64 " with vmcs 0x%" PRIx64 " failed:",
 			  nv->index, nv->entry_rip, nv->current_vmptr);
 	log_write(LOG_EXIT, "  %s; %s", explain_text(e, text), writer_text(vp, &w, writer));
+	if (e->msr.entry)
+		log_write(LOG_EXIT, "    %s", explain_msr_text(&e->msr, msr));
 	for (u32 i = 0; i < e->also_count; i++) {
 		w = vmcs_record_writer(nv->record, &nv->vmcs12, e->also[i].field);
 		log_write(LOG_EXIT, "    or %s = 0x%" PRIx64 " instead of 0x%" PRIx64 "; %s",

@@ -57,10 +57,6 @@ enum exit_action vmx_fail_valid(struct vp *vp, struct nvmx *nv, u32 error, u64 o
 /* --- MSR lists ----------------------------------------------------------------------------------
  */
 
-/* What IA32_VMX_MISC recommends (bits 27:25 are 0); beyond it the SDM leaves the outcome open, and
- * a longer list would hold L0 up. */
-#define MSR_LIST_MAX 512u
-
 /* SDM 3C "Loading MSRs": the list may not name these. */
 static bool list_forbids_load(const struct vmx_msr_entry *e)
 {
@@ -81,7 +77,7 @@ static u32 msr_list_load(struct vp *vp, struct nvmx *nv, u64 l1_gpa, u32 count, 
 		struct vmx_msr_entry e;
 
 		*bad = i + 1;
-		if (i >= MSR_LIST_MAX)
+		if (i >= VMX_MSR_LIST_MAX)
 			return CHECK_MSR_LOAD_COUNT;
 		if (mem_read(vp->mem, l1_gpa + i * sizeof(e), &e, sizeof(e)))
 			return CHECK_MSR_LOAD_MEMORY;
@@ -101,7 +97,7 @@ static bool msr_list_store(struct vp *vp, struct nvmx *nv, u64 l1_gpa, u32 count
 		u64 at = l1_gpa + i * sizeof(struct vmx_msr_entry), value;
 		struct vmx_msr_entry e;
 
-		if (i >= MSR_LIST_MAX || mem_read(vp->mem, at, &e, sizeof(e)) || e.reserved ||
+		if (i >= VMX_MSR_LIST_MAX || mem_read(vp->mem, at, &e, sizeof(e)) || e.reserved ||
 		    e.index >> 8 == MSR_X2APIC_FIRST >> 8 || e.index == MSR_IA32_SMBASE ||
 		    !exit_msr_read(vp, nv, e.index, &value) ||
 		    mem_write(vp->mem, at + offsetof(struct vmx_msr_entry, value), &value,
@@ -309,7 +305,10 @@ static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 		failed = msr_list_load(vp, nv, v->vm_entry_msr_load_addr,
 				       v->vm_entry_msr_load_count, &bad);
 		if (failed) {
-			struct check_ctx c = {.v = v, .caps = &nv->profile->caps, .mem = vp->mem};
+			struct check_ctx c = {.v = v,
+					      .caps = &nv->profile->caps,
+					      .mem = vp->mem,
+					      .msr_entry = bad};
 
 			vp->insns--;
 			report_check(vp, nv, &c, failed);

@@ -53,6 +53,7 @@ if command -v lttng-sessiond >/dev/null; then
 		'^    or [a-z0-9_]+ = 0x[0-9a-f]+ instead of 0x[0-9a-f]+: written' \
 		'exit reason 0x80000021 \(INVALID_GUEST_STATE\)' \
 		'exit reason 0x80000022 \(MSR_LOADING\)' \
+		'^    entry 2, at 0x[0-9a-f]+: MSR 0xc0000100 \(IA32_FS_BASE' \
 		'^    saved by the VM exit at guest RIP' \
 		'error 11: VMPTRLD of a region' 'it begins with 0x[0-9a-f]+, IA32_VMX_BASIC says'
 	! grep -q 'its writer was not recorded' "$work/out" || { echo "a writer is missing"; status=1; }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "shadow-vmcs/checks.h"
+#include "shadow-vmcs/explain.h"
 #include "tests/unit/vmx_fixture.h"
 
 static struct vmxfix *f;
@@ -160,45 +161,77 @@ static void msr_lists(void **state)
 	assert_int_equal(CPU->lstar, 0x3333);
 }
 
+/* What the explanation of the check @id at entry @bad of the list says, and that what it advises
+ * loads. */
+static void expect_msr_explanation(u32 id, u32 bad, const char *says)
+{
+	struct check_ctx c = {.v = V, .caps = &f->nv.profile->caps, .mem = f->sys->mem, .msr_entry = bad};
+	char text[EXPLAIN_TEXT_BYTES], msr[EXPLAIN_MSR_BYTES];
+	struct explain e;
+
+	explain_check(&c, id, &e);
+	explain_text(&e, text);
+	assert_non_null(strstr(text, check_table[id].name));
+	assert_non_null(strstr(text, check_table[id].rule));
+	assert_non_null(strstr(text, "Loading MSRs"));
+	if (e.pass_known) {
+		assert_int_equal(e.msr.entry, 0);
+		assert_non_null(strstr(text, says));
+		V->vm_entry_msr_load_count = (u32)e.pass_value;
+	} else {
+		assert_int_equal(e.msr.entry, bad);
+		if (!strstr(explain_msr_text(&e.msr, msr), says))
+			fail_msg("%s says: %s", check_table[id].name, msr);
+		assert_int_equal(e.also[0].field, VMCS_VM_ENTRY_MSR_LOAD_COUNT);
+		V->vm_entry_msr_load_count = (u32)e.also[0].pass_value;
+	}
+	L2(l2_cpuid);
+	expect_exit(true, EXIT_REASON_CPUID);
+}
+
+/* Every check on the MSR list: a case that fails it alone, and its explanation. */
 static void msr_loading_fails_the_entry(void **state)
 {
 	static const struct {
-		u64 index, value;
-		u32 check;
+		u64 list, count, index, value;
+		u32 bad, check;
+		const char *says;
 	} t[] = {
-		{MSR_IA32_FS_BASE, 0, CHECK_MSR_LOAD_FORBIDDEN},
-		{MSR_X2APIC_TPR, 0, CHECK_MSR_LOAD_FORBIDDEN},
-		{1ull << 32 | MSR_IA32_LSTAR, 0, CHECK_MSR_LOAD_RESERVED},
-		{MSR_IA32_LSTAR, 1ull << 56, CHECK_MSR_LOAD_FAULT},
-		{0x12345, 0, CHECK_MSR_LOAD_FAULT},
+		{AT_MSR_LIST, 2, MSR_IA32_FS_BASE, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0xc0000100 (IA32_FS_BASE"},
+		{AT_MSR_LIST, 2, MSR_IA32_GS_BASE, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0xc0000101 (IA32_FS_BASE"},
+		{AT_MSR_LIST, 2, MSR_IA32_BIOS_UPDT_TRIG, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "IA32_BIOS_UPDT_TRIG"},
+		{AT_MSR_LIST, 2, MSR_IA32_BIOS_SIGN_ID, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "IA32_BIOS_SIGN_ID"},
+		{AT_MSR_LIST, 2, MSR_IA32_SMM_MONITOR_CTL, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0x9b (no MSR"},
+		{AT_MSR_LIST, 2, MSR_X2APIC_TPR, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0x808 (x2APIC) = 0x0"},
+		{AT_MSR_LIST, 2, 1ull << 32 | MSR_IA32_LSTAR, 0, 2, CHECK_MSR_LOAD_RESERVED, ", bits 63:32 = 0x1"},
+		{AT_MSR_LIST, 2, MSR_IA32_LSTAR, 1ull << 56, 2, CHECK_MSR_LOAD_FAULT, "= 0x100000000000000"},
+		{AT_MSR_LIST, 2, 0x12345, 0, 2, CHECK_MSR_LOAD_FAULT, "MSR 0x12345 (no MSR of this processor)"},
+		{1ull << 35, 1, 0, 0, 1, CHECK_MSR_LOAD_MEMORY, "entry 1, at 0x800000000: no memory is there"},
+		{0x200000, 0xffffffff, 0, 0, 513, CHECK_MSR_LOAD_COUNT, "0x200 would pass"},
 	};
+	bool seen[CHECK_COUNT] = {false};
 
+	for (u32 i = 0; i < 600; i++) {
+		sysfix_poke(f->sys, 0x200000 + 16 * i, MSR_IA32_CSTAR, 8);
+		sysfix_poke(f->sys, 0x200008 + 16 * i, i, 8);
+	}
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		vmxfix_current(f);
 		sysfix_poke(f->sys, AT_MSR_LIST, MSR_IA32_CSTAR, 8);
 		sysfix_poke(f->sys, AT_MSR_LIST + 8, 0x44, 8);
 		sysfix_poke(f->sys, AT_MSR_LIST + 16, t[i].index, 8);
 		sysfix_poke(f->sys, AT_MSR_LIST + 24, t[i].value, 8);
-		V->vm_entry_msr_load_addr = AT_MSR_LIST;
-		V->vm_entry_msr_load_count = 2;
+		V->vm_entry_msr_load_addr = t[i].list;
+		V->vm_entry_msr_load_count = (u32)t[i].count;
 		expect_exit(true, EXIT_REASON_MSR_LOADING | EXIT_REASON_ENTRY_FAILURE);
-		assert_int_equal(V->exit_qualification, 2);
+		assert_int_equal(V->exit_qualification, t[i].bad);
 		assert_int_equal(f->nv.last_check, t[i].check);
+		seen[t[i].check] = true;
+		expect_msr_explanation(t[i].check, t[i].bad, t[i].says);
 	}
-}
-
-static void a_list_that_is_too_long_fails(void **state)
-{
-	vmxfix_current(f);
-	for (u32 i = 0; i < 600; i++) {
-		sysfix_poke(f->sys, 0x200000 + 16 * i, MSR_IA32_CSTAR, 8);
-		sysfix_poke(f->sys, 0x200008 + 16 * i, i, 8);
-	}
-	V->vm_entry_msr_load_addr = 0x200000;
-	V->vm_entry_msr_load_count = 0xffffffff;
-	expect_exit(true, EXIT_REASON_MSR_LOADING | EXIT_REASON_ENTRY_FAILURE);
-	assert_int_equal(V->exit_qualification, 513);
-	assert_int_equal(f->nv.last_check, CHECK_MSR_LOAD_COUNT);
+	for (u32 id = CHECK_NONE + 1; id < CHECK_COUNT; id++)
+		if (check_table[id].group == CHECK_GROUP_MSR && !seen[id])
+			fail_msg("%s has no case", check_table[id].name);
 }
 
 static void an_msr_list_that_cannot_be_left_aborts(void **state)
@@ -780,7 +813,6 @@ int main(void)
 		cmocka_unit_test(failures_by_group),
 		cmocka_unit_test(msr_lists),
 		cmocka_unit_test(msr_loading_fails_the_entry),
-		cmocka_unit_test(a_list_that_is_too_long_fails),
 		cmocka_unit_test(an_msr_list_that_cannot_be_left_aborts),
 		cmocka_unit_test(events_are_injected),
 		cmocka_unit_test(pending_mtf_is_injected),
