@@ -21,6 +21,7 @@
 #include "shadow-vmcs/explain_record.h"
 
 #define CODE_CACHE_BYTES (16 * MIB)
+#define CHECK_HEAT 2u /* --engine check: nearly everything is translated */
 #define VTLB_BYTES (16 * MIB)
 #define UNCLAIMED_REPORTS_MAX 64u
 #define DEVICE_REPORTS_MAX 64u
@@ -388,14 +389,31 @@ static u64 vcpu_trace_now(struct trace_ctx *ctx)
 	return worker_now(container_of(ctx->worker, struct worker, trace));
 }
 
+/* --engine check found a difference. */
+static void engines_differ(struct vp *vp, u64 rip, const char *text)
+{
+	struct vcpu *c = container_of(vp, struct vcpu, vp);
+	struct machine *m = c->machine;
+	char name[SYMBOLS_NAME_BYTES];
+	const char *symbol = vp->in_l2 ? NULL : machine_symbol(m, rip, name);
+
+	fprintf(stderr, "nestor: %s: translated code and the interpreter differ in the block at %#llx%s%s%s:\n%s",
+		m->desc->name, (unsigned long long)rip, symbol ? " (" : "", symbol ? symbol : "", symbol ? ")" : "", text);
+	machine_stop(m, STOP_ERROR, 0);
+}
+
 static int attach_tier(const struct machine *m, struct vp *vp)
 {
-	struct jit_config cfg = {.off = m->host->opts->jit_off};
-
 	enum run_engine engine = m->host->opts->engine;
+	struct jit_config cfg = {.off = m->host->opts->jit_off, .arena_bytes = m->host->opts->jit_memory};
+
+	if (engine == RUN_ENGINE_CHECK) {
+		cfg.differs = engines_differ;
+		cfg.heat = CHECK_HEAT;
+	}
 	int err = engine == RUN_ENGINE_INTERP ? 0 : jit_attach(vp, &cfg);
 
-	if (!err || engine == RUN_ENGINE_JIT)
+	if (!err || engine >= RUN_ENGINE_JIT)
 		return err;
 	if (err != -ENOTSUP) /* a build without translator */
 		log_once(LOG_ENGINE, "no translator on this host (%s): interpreted", strerror(-err));

@@ -1,6 +1,7 @@
 #include "l0/stats.h"
 
 #include "l0/base/counter.h"
+#include "l0/jit/jit.h"
 #include "l0/machine.h"
 #include "vtlb/vtlb.h"
 
@@ -25,11 +26,19 @@ static void vtlb_source(struct machine *m, counter_fn *add, void *arg)
 
 static void engine_source(struct machine *m, counter_fn *add, void *arg)
 {
+	struct jit_checked checked = {0}, one;
+	u64 translated = 0, flushes = 0;
 	u64 decoded = 0, kills = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
 
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		const struct vp *vp = &m->vcpu[i].vp;
 
+		jit_get_checked(vp, &one);
+		checked.stretches += one.stretches;
+		checked.insns += one.insns;
+		checked.alone += one.alone;
+		translated += jit_translated(vp);
+		flushes += jit_flushes(vp);
 		decoded += vp->n_blocks_decoded;
 		kills += vp->n_block_kills;
 		misses += vp->n_softtlb_miss;
@@ -39,6 +48,13 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 	}
 	add(arg, "engine", "blocks_decoded", decoded, "blocks of guest code decoded");
 	add(arg, "engine", "block_kills", kills, "dropped because their code was written");
+	add(arg, "engine", "blocks_translated", translated, "blocks that became host code");
+	add(arg, "engine", "code_flushes", flushes, "all code of a processor was dropped: no room was left");
+	if (checked.stretches) {
+		add(arg, "engine", "check_stretches", checked.stretches, "runs of translated code that were compared");
+		add(arg, "engine", "check_insns", checked.insns, "instructions in them");
+		add(arg, "engine", "check_alone", checked.alone, "instructions that only the interpreter did");
+	}
 	add(arg, "engine", "softtlb_misses", misses, "data accesses that missed the soft TLB");
 	add(arg, "engine", "interrupts", interrupts, "interrupts delivered");
 	add(arg, "engine", "exceptions", exceptions, "exceptions delivered");

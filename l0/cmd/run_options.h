@@ -22,7 +22,7 @@ enum {
 enum run_clock { RUN_CLOCK_VIRTUAL, RUN_CLOCK_HOST };
 enum run_idle { RUN_IDLE_SKIP, RUN_IDLE_REAL };
 /* The default is the translator where build and host allow it. */
-enum run_engine { RUN_ENGINE_DEFAULT, RUN_ENGINE_INTERP, RUN_ENGINE_JIT };
+enum run_engine { RUN_ENGINE_DEFAULT, RUN_ENGINE_INTERP, RUN_ENGINE_JIT, RUN_ENGINE_CHECK };
 enum run_tlb { RUN_TLB_NORMAL, RUN_TLB_AUDIT, RUN_TLB_ADVERSARIAL, RUN_TLB_STRICT };
 
 /* How a run is doing, for its viewer. */
@@ -65,6 +65,7 @@ struct run_options {
 	struct run_report *report; /* filled at the end, for sched-compare; NULL: not wanted */
 
 	enum run_engine engine;
+	u64 jit_memory; /* of each processor, in bytes; 0: default */
 	unsigned jit_off; /* groups of instructions (enum jit_group) left to the interpreter */
 	enum run_tlb tlb;
 	u64 vtlb_memory; /* bytes of each machine; 0: the default */

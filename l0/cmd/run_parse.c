@@ -51,6 +51,7 @@ enum {
 	KEY_ENGINE,
 	KEY_TLB,
 	KEY_VTLB_MEMORY,
+	KEY_JIT_MEMORY,
 	KEY_DETECT_STALE,
 	KEY_STATS,
 	KEY_VMX_COVERAGE,
@@ -144,6 +145,13 @@ static bool take_vtlb_memory(struct parse *p, const char *name, const char *valu
 {
 	if (value_parse_size(value, out) || *out < 256 * KIB || *out > 4 * GIB)
 		return bad_value(p, name, "'%s' is not a size from 256K to 4G", value);
+	return true;
+}
+
+static bool take_jit_memory(struct parse *p, const char *name, const char *value, u64 *out)
+{
+	if (value_parse_size(value, out) || *out < 128 * KIB || *out > GIB)
+		return bad_value(p, name, "'%s' is not a size from 128K to 1G", value);
 	return true;
 }
 
@@ -444,7 +452,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 
 static bool apply_debug(struct parse *p, const char *name, int key, const char *value, bool *known)
 {
-	static const char *const engines[] = {"interp", "jit"};
+	static const char *const engines[] = {"interp", "jit", "check"};
 	static const char *const tlbs[] = {"normal", "audit", "adversarial", "strict"};
 	struct run_options *o = p->opts;
 	const char *bad;
@@ -456,7 +464,7 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 	case KEY_ENGINE:
 		if (!take_word(p, name, value, engines, ARRAY_SIZE(engines), &i))
 			return false;
-		o->engine = i ? RUN_ENGINE_JIT : RUN_ENGINE_INTERP;
+		o->engine = (enum run_engine)(RUN_ENGINE_INTERP + i);
 		return true;
 	case KEY_JIT_OFF:
 		bad = jit_parse_groups(value, &o->jit_off);
@@ -467,6 +475,7 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 		o->tlb = (enum run_tlb)i;
 		return true;
 	case KEY_VTLB_MEMORY: return take_vtlb_memory(p, name, value, &o->vtlb_memory);
+	case KEY_JIT_MEMORY: return take_jit_memory(p, name, value, &o->jit_memory);
 	case KEY_DETECT_STALE: o->detect_stale = true; return true;
 	case KEY_STATS: o->stats = true; return true;
 	case KEY_VMX_COVERAGE: o->vmx_coverage = true; return true;
@@ -741,6 +750,6 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 	if (!resolve_symbols(&p))
 		return p.status;
 	if (!p.clock_given)
-		opts->clock = p.had_lab ? RUN_CLOCK_VIRTUAL : RUN_CLOCK_HOST;
+		opts->clock = p.had_lab || opts->engine == RUN_ENGINE_CHECK ? RUN_CLOCK_VIRTUAL : RUN_CLOCK_HOST;
 	return run_check(cmd, opts);
 }

@@ -97,6 +97,8 @@ static struct piece translate(struct vp *vp, const struct op *op, u64 gva, bool 
 	struct vtlb_fault f;
 	enum vtlb_status st;
 
+	if (unlikely(vp->compared))
+		vp->tier->before_effect(vp, op);
 	vp->n_softtlb_miss++;
 	vp->cur = op;
 	st = vtlb_translate(&vp->tlb, gva, (write ? VTLB_WRITE : VTLB_READ) | how.rights, &xl, &f);

@@ -23,8 +23,6 @@ typedef jmp_buf escape_buf;
 #define ESCAPE_JUMP(buf) _longjmp(*(jmp_buf *)(buf), 1)
 #endif
 
-enum { ESCAPE_NONE, ESCAPE_FAULT, ESCAPE_EXIT, ESCAPE_RESTART };
-
 #define UNTIL_MAX (1ull << 61) /* translated code marks counts above it */
 #define ATTN_SINGLE \
 	(VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
@@ -57,12 +55,25 @@ void op_complete_state(struct vp *vp, const struct op *op)
 
 /* ---- ways out ---- */
 
-_Noreturn static void escape(struct vp *vp, int how)
+_Noreturn void vp_escape(struct vp *vp, enum vp_escape how)
 {
 	vp->link_from = NULL;
 	vp->completed = NULL;
 	vp->escape_how = how;
 	ESCAPE_JUMP(vp->escape);
+}
+
+enum vp_escape vp_guard(struct vp *vp, void (*fn)(struct vp *vp, void *arg), void *arg)
+{
+	escape_buf buf;
+	void *outer = vp->escape;
+
+	vp->escape = &buf;
+	vp->escape_how = ESCAPE_NONE;
+	if (ESCAPE_SET(buf) == 0)
+		fn(vp, arg);
+	vp->escape = outer;
+	return (enum vp_escape)vp->escape_how;
 }
 
 static void complete_for_escape(struct vp *vp, const struct op *op)
@@ -77,7 +88,7 @@ _Noreturn void vp_fault(struct vp *vp, const struct op *op, u32 vector, u32 erro
 	vp->fault_vector = vector;
 	vp->fault_error = error;
 	vp->fault_has_error = exception_has_error(vector);
-	escape(vp, ESCAPE_FAULT);
+	vp_escape(vp, ESCAPE_FAULT);
 }
 
 _Noreturn void vp_page_fault(struct vp *vp, const struct op *op, u64 gva, u32 error)
@@ -92,12 +103,12 @@ _Noreturn void vp_exit(struct vp *vp, const struct op *op)
 	vp->exit.insn_len = op ? op->len : 0;
 	event_exit_vectoring(vp);
 	vp->n_exits++;
-	escape(vp, ESCAPE_EXIT);
+	vp_escape(vp, ESCAPE_EXIT);
 }
 
 _Noreturn void vp_restart(struct vp *vp)
 {
-	escape(vp, ESCAPE_RESTART);
+	vp_escape(vp, ESCAPE_RESTART);
 }
 
 /* Go on at @target (checked) with the count @start: in its block when it is known and nothing is
@@ -127,6 +138,8 @@ void op_slow(struct vp *vp, const struct op *op)
 {
 	vp->cur = vp->completed = op;
 	op_complete_state(vp, op);
+	if (unlikely(vp->compared))
+		vp->tier->before_effect(vp, op);
 	vp->next_rip = op_next_rip(vp, op);
 	op->slow(vp, op);
 	vp->completed = NULL;

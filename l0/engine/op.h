@@ -61,4 +61,18 @@ _Noreturn void vp_exit(struct vp *vp, const struct op *op);
 /* State is complete in vp->cpu (rip set by the caller): continue at the run loop's top. */
 _Noreturn void vp_restart(struct vp *vp);
 
+/* Ways out of an operation by a long jump. */
+enum vp_escape {
+	ESCAPE_NONE,
+	ESCAPE_FAULT,	/* vp->fault_* is to be delivered */
+	ESCAPE_EXIT,	/* vp->exit is filled */
+	ESCAPE_RESTART,
+	ESCAPE_CUT, /* the tier's own, see engine_tier.before_effect */
+};
+_Noreturn void vp_escape(struct vp *vp, enum vp_escape how);
+
+/* Call fn(vp, arg) and stop the ways out of operations that it runs. Return: the one that was taken,
+ * for vp_escape() to go on with. */
+enum vp_escape vp_guard(struct vp *vp, void (*fn)(struct vp *vp, void *arg), void *arg);
+
 #endif

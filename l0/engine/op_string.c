@@ -228,6 +228,8 @@ static void rep_string(struct vp *vp, const struct op *op)
 {
 	u64 base = vp->block_insns;
 
+	if (unlikely(vp->compared))
+		vp->tier->before_effect(vp, op);
 	if (!repeat(vp, op)) {
 		u64 done = vp->block_insns;
 

@@ -25,8 +25,11 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	e->tag_w = prot & VTLB_WRITE ? tag : 0;
 	e->tag_x = prot & VTLB_EXEC ? tag : 0;
 	e->addend = addend;
-	if (prot & VTLB_WRITE)
+	if (prot & VTLB_WRITE) {
 		note_writable(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]));
+		if (unlikely(vp->tier) && vp->tier->write_filled)
+			vp->tier->write_filled(vp, xl->hva);
+	}
 }
 
 /* ---- keys of what translated code remembers ---- */

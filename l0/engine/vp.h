@@ -83,6 +83,11 @@ struct engine_tier {
 	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
 	void (*code_changed)(struct vp *vp);  /* VP_ATTN_CODE; between blocks */
 	void (*forget_pages)(struct vp *vp);  /* what it remembered under any @page_key */
+	/* While vp->compared: @op is about to do what cannot be undone (system instructions, whatever the
+	 * soft TLB does not serve, repeated strings). Nothing of it is done. May leave by ESCAPE_CUT. */
+	void (*before_effect)(struct vp *vp, const struct op *op);
+	/* The soft TLB got a write tag of the host page @hva; or NULL. */
+	void (*write_filled)(struct vp *vp, u8 *hva);
 };
 
 /*
@@ -153,6 +158,7 @@ struct vp {
 	bool host_watch; /* show every data access to ops->watch */
 	bool watch_stacks; /* tell ops->stack_load; engine_watch_stacks() */
 	bool vec_live;	 /* the guest's vector state is in the host's registers */
+	bool compared;	 /* what runs now will be undone and done again, see l0/jit/check.c */
 	u8 vec_ok; /* what may run natively: VEC_SSE, VEC_AVX passed their gates, and it is live */
 	bool delivering; /* an event is being delivered: faults become double faults */
 
@@ -250,6 +256,7 @@ struct vp {
 #define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
 #define VP_MODE_STACKS 0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
 #define VP_MODE_ONE 0x400u    /* key of blocks of one instruction; never set in @mode itself */
+#define VP_MODE_PLAIN 0x800u  /* key of blocks that vp->tier leaves alone; in @mode only while it says so */
 
 /*
  * What the processor model offers to the engine: decides #UD, #GP and reserved bits. Filled from

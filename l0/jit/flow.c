@@ -179,7 +179,7 @@ static void emit_lea_rip(struct translation *t, u32 reg, u64 to)
 void flow_begin(struct translation *t)
 {
 	emit_rr(&t->e, 8, 0x81, 5, H_COUNT);
-	emit_n(&t->e, t->b->n_ops, 4);
+	emit_n(&t->e, t->b->n_ops + (t->tier->lose == JIT_LOSE_COUNT), 4);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_S), NULL);
 }
 

@@ -19,7 +19,6 @@
  * keep them: they are saved once, where the run loop enters a block. Leaving by the engine's long
  * jump is fine: it restores the stack and expects no register.
  */
-void jit_enter(struct vp *vp, const struct op *op);
 __asm__(".pushsection .text\n"
 	".globl jit_enter\n"
 	".type jit_enter, @function\n"
@@ -34,7 +33,7 @@ __asm__(".pushsection .text\n"
 	".popsection");
 _Static_assert(__builtin_offsetof(struct op, fn) == 0, "jit_enter calls through the first member");
 #else
-static void jit_enter(struct vp *vp, const struct op *op)
+void jit_enter(struct vp *vp, const struct op *op)
 {
 	op->fn(vp, op);
 }
@@ -66,7 +65,7 @@ static void block_made(struct vp *vp, struct block *b)
 	struct jit *j = vp->tier_data;
 	u32 size = b->mode & VP_MODE_SIZE;
 
-	if (b->mode & VP_MODE_ONE || !b->hva || b->frame2 || b->ops[0].fn == op_slow)
+	if (b->mode & (VP_MODE_ONE | VP_MODE_PLAIN) || !b->hva || b->frame2 || b->ops[0].fn == op_slow)
 		return;
 	if (size != VP_MODE_64 && (size != VP_MODE_32 || !(b->mode & VP_MODE_FLAT) || !(b->mode & VP_MODE_CSFLAT)))
 		return;
@@ -226,6 +225,10 @@ static void tier_leave(struct jit *j)
 static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
 					    .cache_flushed = cache_flushed, .code_changed = code_changed,
 					    .forget_pages = forget_pages};
+static const struct engine_tier check_tier = {.enter = check_enter, .block_made = block_made,
+					      .cache_flushed = cache_flushed, .code_changed = code_changed,
+					      .forget_pages = forget_pages, .before_effect = check_before_effect,
+					      .write_filled = check_write_filled};
 
 /* Code, mapped twice, and the records right behind its executable mapping. */
 static int map_arena(struct jit *j)
@@ -255,6 +258,7 @@ static int map_arena(struct jit *j)
 static void unmap_arena(struct jit *j)
 {
 	tier_leave(j);
+	check_destroy(j->check);
 	munmap(j->write, j->bytes);
 	munmap(j->exec, j->bytes + j->data_bytes);
 	free(j->traps);
@@ -276,9 +280,13 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 	j->data_bytes = MAX(ALIGN_UP(j->bytes / 2, (u64)PAGE_SIZE), (u64)2 * JIT_BLOCK_MAX_DATA);
 	j->heat = cfg->heat ? cfg->heat : HEAT_DEFAULT;
 	j->off = cfg->off;
+	j->lose = cfg->lose;
 	j->traps = calloc(JIT_TRAPS, sizeof(*j->traps));
-	err = j->traps ? map_arena(j) : -ENOMEM;
+	if (cfg->differs)
+		j->check = check_create(cfg->differs);
+	err = j->traps && (j->check || !cfg->differs) ? map_arena(j) : -ENOMEM;
 	if (err) {
+		check_destroy(j->check);
 		free(j->traps);
 		free(j);
 		return err;
@@ -293,7 +301,7 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 	forget_jumps(vp);
 	code_cache_flush(vp);
 	vp->tier_data = j;
-	vp->tier = &jit_tier;
+	vp->tier = j->check ? &check_tier : &jit_tier;
 	softtlb_flush(vp);
 	return 0;
 }

@@ -22,7 +22,22 @@ struct jit_config {
 	u64 arena_bytes; /* 0: default */
 	u32 heat;	 /* entries before a block is translated; 0: default */
 	u32 off;	 /* bit n: group n goes to the interpreter */
+	/* Not NULL: whatever translated code does is undone, done again by the interpreter and compared.
+	 * Called once, when it differs, with lines that say how; @rip: where the block begins. The VP has
+	 * the interpreter's state and goes on with it. One thread at a time may touch the guest's memory. */
+	void (*differs)(struct vp *vp, u64 rip, const char *text);
+	u32 lose; /* for tests of that: operations that are translated wrongly, enum jit_lose */
 };
+
+/* Kinds of operations that a translator with an error leaves out. */
+enum jit_lose { JIT_LOSE_NONE, JIT_LOSE_ALU, JIT_LOSE_CMP, JIT_LOSE_STORE, JIT_LOSE_VEC, JIT_LOSE_JCC, JIT_LOSE_COUNT };
+
+/* What was compared so far. */
+struct jit_checked {
+	u64 stretches, insns; /* runs of translated code, and the instructions of them */
+	u64 alone;	      /* instructions that the interpreter alone did: devices, system instructions … */
+};
+void jit_get_checked(const struct vp *vp, struct jit_checked *c); /* zeros when nothing is compared */
 
 /**
  * jit_attach - give @vp the translator tier; after engine_vp_init()

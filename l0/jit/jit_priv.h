@@ -38,6 +38,8 @@ struct jit_edge {
 	u64 count;	       /* instructions of @b before the target */
 };
 
+struct check;
+
 struct jit {
 	u8 *write; /* the code, writable, */
 	u8 *exec;  /* and executable; */
@@ -50,6 +52,8 @@ struct jit {
 	struct jit_trap *traps; /* [JIT_TRAPS], by @at */
 	_Atomic u32 n_traps;
 	u64 moves_seen;			    /* mem_code_moves() */
+	struct check *check;		    /* or NULL */
+	u32 lose;			    /* enum jit_lose */
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
 	struct {
 		u64 site, store, load, edge, refuse; /* shared code, see flow.c */
@@ -78,6 +82,16 @@ void jit_make_stubs(struct jit *j);
 /* Called by translated code, everything stored; @left: until - count, see flow.c. */
 void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left);
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left);
+
+/* Calls op->fn. */
+void jit_enter(struct vp *vp, const struct op *op);
+
+/* ---- check.c: the members of engine_tier that differ when everything is compared ---- */
+struct check *check_create(void (*differs)(struct vp *vp, u64 rip, const char *text));
+void check_destroy(struct check *c); /* NULL is fine */
+void check_enter(struct vp *vp, const struct op *op);
+void check_before_effect(struct vp *vp, const struct op *op);
+void check_write_filled(struct vp *vp, u8 *hva);
 
 static inline u32 jit_frame_hash(const struct mem_frame *f)
 {

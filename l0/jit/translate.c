@@ -527,6 +527,22 @@ static void emit_one(struct translation *t, u32 k)
 	}
 }
 
+/* For tests of what finds errors of translation: is operation @k to be left out? */
+static bool is_lost(const struct translation *t, u32 k)
+{
+	const struct jit_op *o = &t->j[k];
+	bool compares = o->kind == J_TEST || (o->kind == J_ALU && o->sub == 7);
+
+	switch (t->tier->lose) {
+	case JIT_LOSE_ALU: return o->kind == J_ALU && !compares;
+	case JIT_LOSE_CMP: return compares;
+	case JIT_LOSE_STORE: return o->kind == J_MOV && (o->form == FORM_MR || o->form == FORM_MI);
+	case JIT_LOSE_VEC: return o->kind == J_VEC;
+	case JIT_LOSE_JCC: return o->kind == J_JCC;
+	default: return false;
+	}
+}
+
 static void emit_block(struct translation *t)
 {
 	u32 n = t->b->n_ops;
@@ -539,7 +555,8 @@ static void emit_block(struct translation *t)
 		t->entry_host[k] = t->in_host;
 		t->entry_eax[k] = t->in_eax;
 		t->entry_vec[k] = t->vec_ok;
-		emit_one(t, k);
+		if (likely(!t->tier->lose) || !is_lost(t, k))
+			emit_one(t, k);
 		if (kind == J_SLOW)
 			t->vec_ok = 0; /* whatever it is */
 		if (kind == J_SLOW || t->j[k].mem || kind == J_VEC)

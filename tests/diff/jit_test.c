@@ -323,6 +323,18 @@ static enum engine_stop run(struct vp *vp, u64 until)
 	return why;
 }
 
+/* ---- everything compared while it runs (--engine check) ---- */
+
+static u32 n_reports;
+static char report[8192];
+
+static void differs(struct vp *vp, u64 rip, const char *text)
+{
+	(void)vp;
+	n_reports++;
+	snprintf(report, sizeof(report), "%#llx\n%s", (unsigned long long)rip, text);
+}
+
 /* Both run to their end or RUN_INSNS; they stop at the same random counts. */
 static bool one_case(struct side *interp, struct side *jit, bool code64)
 {
@@ -415,6 +427,84 @@ static void groups_can_be_switched_off(void **state)
 		run_cases(&(struct jit_config){.heat = 1, .off = 1u << g}, cases() / 20 + 1, "a group off");
 }
 
+/* The check agrees with a right translator, and leaves the same state as without it. */
+static void check_finds_nothing(void **state)
+{
+	struct jit_checked c;
+
+	(void)state;
+	n_reports = 0;
+	run_cases(&(struct jit_config){.heat = 1, .differs = differs}, cases() / 3, "checked");
+	if (n_reports)
+		printf("%s", report);
+	assert_int_equal(n_reports, 0);
+	jit_get_checked(jit.vp, &c);
+	printf("%llu stretches, %llu instructions, %llu alone\n", (unsigned long long)c.stretches,
+	       (unsigned long long)c.insns, (unsigned long long)c.alone);
+	assert_true(c.stretches > cases() / 3 && c.insns > c.alone);
+	run_cases(&(struct jit_config){.heat = 1, .differs = differs, .arena_bytes = PAGE_SIZE}, cases() / 6,
+		  "checked, tiny arena");
+	assert_int_equal(n_reports, 0);
+}
+
+static const u8 lossy_code[] = {
+	0x48, 0x01, 0xc8,	   /* 1: add rax, rcx */
+	0x89, 0x06,		   /* mov [rsi], eax */
+	0x66, 0x0f, 0xfe, 0xc1,	   /* paddd xmm0, xmm1 */
+	0x66, 0x0f, 0x6f, 0xc8,	   /* movdqa xmm1, xmm0 */
+	0x48, 0x83, 0xf8, 0xff,	   /* cmp rax, -1 */
+	0x0f, 0x97, 0xc2,	   /* seta dl */
+	0x48, 0xff, 0xc9,	   /* dec rcx */
+	0x75, 0xe7,		   /* jnz 1b */
+	0xf4,
+};
+
+/* A translator that leaves operations out is found, and it is said what it left out. */
+static void check_finds(u32 lose, const char *what)
+{
+	struct program p = {.code64 = true, .len = 0x200, .starts = {0x200}, .n = 1};
+	const struct jit_config cfg = {.heat = 2, .differs = differs, .lose = lose};
+	u64 gpr[16] = {[RCX] = 40, [RSI] = DATA + 0x100, [RSP] = DATA + 0x1800};
+	u8 data[DATA_BYTES] = {1};
+
+	memcpy(p.code + p.len, lossy_code, sizeof(lossy_code));
+	n_reports = 0;
+	report[0] = 0;
+	jit_detach(jit.vp);
+	assert_int_equal(jit_attach(jit.vp, &cfg), 0);
+	load(&interp, &p, gpr, 2, data);
+	load(&jit, &p, gpr, 2, data);
+	for (struct side *s = &interp; s; s = s == &interp ? &jit : NULL) {
+		struct vp *vp = s->vp;
+
+		vp->cpu.cr4 |= CR4_OSFXSR;
+		vp_vec_park(vp);
+		vec_reset(vp);
+		memset(vp->cpu.vec + 160, 1, 32);
+		nm_store64(vp->cpu.vec + 512, 3);
+		engine_state_changed(vp);
+		assert_int_equal(run(vp, vp->insns + 1000), ENGINE_STOP_EXIT); /* the first to find it goes on right */
+	}
+	jit.vp->insns = interp.vp->insns;
+	if (n_reports != 1 || !strstr(report, what) || !strstr(report, "0x20000200") || !strstr(report, "add rax, rcx"))
+		printf("lose %u, expected %s, %u reports: %s", lose, what, n_reports, report);
+	assert_int_equal(n_reports, 1);
+	assert_non_null(strstr(report, what));
+	assert_non_null(strstr(report, "0x20000200"));
+	assert_non_null(strstr(report, "add rax, rcx"));
+}
+
+static void check_finds_errors(void **state)
+{
+	(void)state;
+	check_finds(JIT_LOSE_ALU, "rax");
+	check_finds(JIT_LOSE_CMP, "rdx");
+	check_finds(JIT_LOSE_STORE, "memory at physical 0x200100");
+	check_finds(JIT_LOSE_VEC, "xmm0+0");
+	check_finds(JIT_LOSE_JCC, "rip");
+	check_finds(JIT_LOSE_COUNT, "rip"); /* one instruction too few */
+}
+
 static void group_names(void **state)
 {
 	u32 off;
@@ -428,6 +518,7 @@ static void group_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree), cmocka_unit_test(tiny_arena_is_emptied),
+					   cmocka_unit_test(check_finds_nothing), cmocka_unit_test(check_finds_errors),
 					   cmocka_unit_test(groups_can_be_switched_off),
 					   cmocka_unit_test(group_names)};
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demonstration in short under both engines: every architectural event is the same, at the same
-# virtual time; and a wrong name of a group is refused.
+# The demonstration in short under both engines and their comparison while they run: every architectural
+# event is the same, at the same virtual time; and wrong options are refused.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -31,6 +31,8 @@ rel) ;;
 	;;
 esac
 record interp --engine interp
+record check --engine check --jit-memory 256K
+cmp "$work/interp.arch" "$work/check.arch" || fail "--engine check gives other events"
 for off in '' alu,shift mem,chain; do
 	record "jit$off" --engine jit ${off:+--jit-off "$off"}
 	cmp "$work/interp.arch" "$work/jit$off.arch" || {
@@ -41,4 +43,7 @@ done
 [ "$(wc -l <"$work/interp.arch")" -gt 1000 ] || fail "hardly any events"
 "$NESTOR" run --engine jit --jit-off nothing "$images/child.elf" >"$work/out" 2>&1 && fail "a wrong group was accepted"
 grep -q "nothing" "$work/out" || fail "the message does not name the group"
+"$NESTOR" run --engine check --clock host "$images/child.elf" >"$work/out" 2>&1 && fail "--engine check took the host's clock"
+grep -q -- "--clock virtual" "$work/out" || fail "the message does not name the clock"
+"$NESTOR" run --jit-memory 1K "$images/child.elf" >"$work/out" 2>&1 && fail "--jit-memory 1K was taken"
 exit $bad

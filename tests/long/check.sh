@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Real systems with everything that translated code does compared with the interpreter (--engine check):
+# Debian's kernel boots to user space, and loads its KVM and runs a guest. Again with so little memory
+# for translated code that it is emptied all the time, on one processor compared, on four as it is.
+. "$(dirname "$0")/../e2e/linux/lib.sh"
+[ "${NESTOR_MODE:-rel}" = rel ] || { echo 'SKIP check: this build has no translator'; exit 0; }
+
+gcc -O1 -static -o "$work/kvm_one" "$here/kvm_one.c" || fail 'kvm_one.c'
+initrd kvm "$work/kvm_one" <<'S'
+echo "processors: $(grep -c ^processor /proc/cpuinfo)"
+load irqbypass kvm kvm-intel && kvm_one
+dmesg -r | grep '^<[0-4]>'
+poweroff -f
+S
+
+# compared WHAT OPTIONS…: no difference, the same output as the interpreter gives
+compared() {
+	local what=$1
+	shift
+	timeout 1500 "$nestor" run --memory 512M --kernel "$vmlinuz" --initrd "$work/kvm.gz" --append console=ttyS0 \
+		--stats "$@" >"$work/out" 2>"$work/err" </dev/null
+	status=$?
+	tr -d '\r' <"$work/out" >"$work/out.txt"
+	grep -A 40 'the interpreter differ' "$work/err" && fail "$what: a difference"
+	expect "$what" 'the guest of the guest halted'
+	expect_no_warnings "$what"
+	grep -E 'check_(stretches|insns|alone)|code_flushes' "$work/err"
+	echo "ok check/$what"
+}
+
+compared interpreted --clock virtual --engine interp
+cp "$work/out" "$work/first"
+compared kvm --engine check
+cmp -s "$work/first" "$work/out" || fail 'the engines give different outputs'
+compared tiny --engine check --jit-memory 256K
+cmp -s "$work/first" "$work/out" || fail 'a tiny arena gives another output'
+compared 4-processors --cpus 4 --workers 2 --clock host --jit-memory 256K
