@@ -160,6 +160,11 @@ bool check_eptp_list(const struct check_ctx *c, u32 arg)
 	       ((c->proc2 & PROC2_EPT) && page_address(c, c->v->eptp_list_address));
 }
 
+bool check_tsc_multiplier(const struct check_ctx *c, u32 arg)
+{
+	return !(c->proc2 & PROC2_TSC_SCALING) || c->v->tsc_multiplier;
+}
+
 bool check_exit_save_timer(const struct check_ctx *c, u32 arg)
 {
 	return (c->pin & PIN_PREEMPTION_TIMER) || !(c->exit & EXIT_CTL_SAVE_PREEMPTION_TIMER);

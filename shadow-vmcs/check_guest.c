@@ -254,6 +254,11 @@ bool check_guest_link_revision(const struct check_ctx *c, u32 arg)
 	return rev == (VMCS12_REVISION | (shadowing ? VMCS12_SHADOW_INDICATOR : 0));
 }
 
+bool check_guest_link_current(const struct check_ctx *c, u32 arg)
+{
+	return c->v->vmcs_link_pointer == VMX_NO_POINTER || c->v->vmcs_link_pointer != c->vmptr;
+}
+
 /* --- PDPTEs --- */
 
 static bool pae_paging(const struct check_ctx *c)

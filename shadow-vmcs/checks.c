@@ -70,6 +70,7 @@ void check_ctx_init(struct check_ctx *c, const struct vmcs12 *v, const struct vm
 	c->caps = caps;
 	c->mem = mem;
 	c->ia32e_now = ia32e_now;
+	c->vmptr = VMX_NO_POINTER;
 	c->pin = v->pin_based_vm_exec_control;
 	c->proc = v->cpu_based_vm_exec_control;
 	c->proc2 = c->proc & PROC_SECONDARY ? v->secondary_vm_exec_control : 0;
@@ -139,7 +140,7 @@ u64 check_qualification(u32 id)
 {
 	if (id >= CHECK_GUEST_PDPTE0 && id <= CHECK_GUEST_PDPTES_IN_MEMORY)
 		return ENTRY_FAIL_PDPTE;
-	if (id == CHECK_GUEST_LINK_ADDRESS || id == CHECK_GUEST_LINK_REVISION)
+	if (id >= CHECK_GUEST_LINK_ADDRESS && id <= CHECK_GUEST_LINK_CURRENT)
 		return ENTRY_FAIL_LINK_POINTER;
 	return ENTRY_FAIL_DEFAULT;
 }

@@ -31,6 +31,7 @@ struct check_ctx {
 	const struct vmx_caps *caps;
 	const struct mem *mem;
 	bool ia32e_now; /* L1's IA32_EFER.LMA at the entry */
+	u64 vmptr;	/* where @v is; VMX_NO_POINTER after check_ctx_init(): not known */
 
 	u32 pin, proc, proc2, exit, entry; /* proc2 is 0 unless activated */
 	bool unrestricted, ia32e_guest, v86, inject;

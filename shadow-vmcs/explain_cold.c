@@ -32,6 +32,7 @@ static void set_field(struct vmcs12 *v, u32 encoding, u64 value)
 static void trial_ctx(const struct trial *t, struct check_ctx *c)
 {
 	check_ctx_init(c, &t->v, t->base->caps, t->base->mem, t->base->ia32e_now);
+	c->vmptr = t->base->vmptr;
 }
 
 /* Does check @id pass with @value in @encoding? *@failing: how many checks fail then. */

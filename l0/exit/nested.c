@@ -365,6 +365,7 @@ enum exit_action nested_entry(struct vp *vp, struct nvmx *nv, bool launch)
 	if (!launch && v->launch_state != VMCS12_LAUNCHED)
 		return vmx_fail_valid(vp, nv, VMXERR_VMRESUME_NOT_LAUNCHED, nv->current_vmptr);
 	check_ctx_init(&c, v, &nv->profile->caps, vp->mem, vp->cpu.efer & EFER_LMA);
+	c.vmptr = nv->current_vmptr;
 	id = checks_run_all(&c, dirty);
 	if (unlikely(id))
 		return check_failed(vp, nv, &c, id);

@@ -327,6 +327,10 @@ static void link_pointer(struct vmxt *t)
 	expect_guest_failure(t, ENTRY_FAIL_LINK_POINTER);
 	vmwrite(VMCS_VMCS_LINK_POINTER, BEYOND_MEMORY);
 	expect_guest_failure(t, ENTRY_FAIL_LINK_POINTER);
+	vmwrite(VMCS_VMCS_LINK_POINTER, t->vmcs); /* the current VMCS itself */
+	expect_guest_failure(t, ENTRY_FAIL_LINK_POINTER);
+	vmwrite(VMCS_VMCS_LINK_POINTER, t->other_vmcs);
+	EXPECT_CALL(t, 1);
 	vmwrite(VMCS_VMCS_LINK_POINTER, VMX_NO_POINTER);
 	EXPECT_CALL(t, 1);
 }

@@ -256,6 +256,10 @@ static void tsc_scaling(struct vmxt *t)
 	vmxt_control(t, VMX_PROC, PROC_TSC_OFFSETTING);
 	vmwrite(VMCS_TSC_MULTIPLIER, 3ull << 47); /* times 1.5 */
 	vmwrite(VMCS_TSC_OFFSET, 1000);
+	vmwrite(VMCS_TSC_MULTIPLIER, 0);
+	vmxt_enter(t);
+	CHECK_EQ(vmxt_error(), VMXERR_ENTRY_INVALID_CONTROLS);
+	vmwrite(VMCS_TSC_MULTIPLIER, 3ull << 47);
 	before = cpu_tsc();
 	EXPECT_CALL(t, 1);
 	CHECK(seen >= before + before / 2 + 1000 && seen <= cpu_tsc() / 2 * 3 + 1003);

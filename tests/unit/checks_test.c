@@ -21,17 +21,21 @@
 #include "shadow-vmcs/vmcs12.h"
 #include "tests/unit/vmx_base.h"
 
+#define AT_VMCS 0x9000u /* the VMCS is current there; its region holds the revision */
+
 static struct mem *mem;
 static struct vmx_caps all; /* every control that a check speaks of may be 1 */
 
 static int setup(void **state)
 {
 	u64 bad_pdpte = 0x3;
+	u32 revision = VMCS12_REVISION;
 	int err;
 
 	mem = mem_create(8 * MIB, &err);
 	assert_non_null(mem);
 	assert_int_equal(mem_write(mem, 0x7000 + 16, &bad_pdpte, 8), 0);
+	assert_int_equal(mem_write(mem, AT_VMCS, &revision, sizeof(revision)), 0);
 	vmx_caps_init(&all, &vmx_implemented, CR4_PAE | CR4_PCIDE | CR4_PSE,
 		      EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, 0, 46, 48);
 	all.pin.may_be_1 = ~0u;
@@ -182,6 +186,7 @@ static void every_check_has_a_case_that_fails_it(void **state)
 		vmx_base_init(&v, &caps);
 		t->change(&v, &caps, &ia32e);
 		check_ctx_init(&c, &v, &caps, mem, ia32e);
+		c.vmptr = AT_VMCS;
 		seen[t->id] = true;
 		if (check_passes(&c, t->id))
 			print_error("case of %s: the check passes\n", check_table[t->id].name),
@@ -224,6 +229,7 @@ static void skipping_is_by_what_changed(void **state)
 				changed |= vmcs12_group_of(vmcs_field_table[f].encoding);
 		}
 		check_ctx_init(&c, &v, &caps, mem, ia32e);
+		c.vmptr = AT_VMCS;
 		if (t->implied[0] == CHECK_NONE) {
 			if (checks_run(&c, info->group, VMCS12_DIRTY_ALL) != t->id)
 				fail_msg("%s is not found", info->name);
@@ -277,6 +283,7 @@ static bool passes_with(const struct vmcs12 *v, const struct check_ctx *c, u32 i
 
 	memcpy((u8 *)&w + vmcs12_offset_of(field), &value, vmcs_field_bytes(field));
 	check_ctx_init(&d, &w, c->caps, c->mem, c->ia32e_now);
+	d.vmptr = c->vmptr;
 	return check_passes(&d, id);
 }
 
@@ -298,6 +305,7 @@ static void every_explanation_is_the_table_and_its_advice_works(void **state)
 		vmx_base_init(&v, &caps);
 		t->change(&v, &caps, &ia32e);
 		check_ctx_init(&c, &v, &caps, mem, ia32e);
+		c.vmptr = AT_VMCS;
 		explain_check(&c, t->id, &e);
 		explain_text(&e, text);
 		snprintf(want, sizeof(want), "check %s: %s = 0x%llx", info->name,
