@@ -384,6 +384,21 @@ static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 val
 	(void)value;
 }
 
+/* vtlb_config: for the detector of missing invalidations. */
+static struct vtlb_vp *running_tlb(void *arg)
+{
+	struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
+
+	return c && c->machine == arg ? &c->vp.tlb : NULL;
+}
+
+static void report_stale(void *arg, const struct vtlb_stale_report *r)
+{
+	if (worker_self && worker_self->vcpu)
+		vp_vec_park(&worker_self->vcpu->vp);
+	machine_report_stale(arg, r);
+}
+
 static u64 vcpu_trace_now(struct trace_ctx *ctx)
 {
 	return worker_now(container_of(ctx->worker, struct worker, trace));
@@ -497,6 +512,9 @@ static int create_parts(struct machine *m, int *status)
 		.share = true,
 		.one_thread = m->host->clock.kind == CLOCK_KIND_VIRTUAL || m->host->nworkers == 1,
 		.seed = m->host->opts->seed,
+		.self = running_tlb,
+		.stale = report_stale,
+		.arg = m,
 	};
 	m->vtlb = vtlb_create(m->mem, &cfg, &err);
 	if (!m->vtlb)

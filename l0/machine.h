@@ -73,10 +73,15 @@ struct machine {
 	u64 stop_status;
 	u32 unclaimed_reports, device_reports, msr_reports;
 	u32 reported_msr[MACHINE_MSR_REPORTS];
+	u32 stale_reports;
 	struct timer_queue input; /* scripted terminal input */
 	u64 next_state_ns;	  /* when its full state is emitted again */
 	struct symbols *symbols[MACHINE_MAX_SYMBOLS]; /* of desc->symbols; NULL: not loaded */
 };
+
+/* Print what the detector of missing invalidations found (machine_stale.c). Vector state is parked. */
+struct vtlb_stale_report;
+void machine_report_stale(struct machine *m, const struct vtlb_stale_report *r);
 
 /* --- machine_symbols.c; set-up and dumps only --- */
 

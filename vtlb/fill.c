@@ -155,12 +155,10 @@ static __always_inline enum vtlb_status finish(struct vtlb_vp *v, u64 gpa, u32 a
 
 	if (prot & VTLB_WRITE && !grant_write(f)) {
 		xl->prot &= ~VTLB_WRITE;
-		if (access & VTLB_WRITE && t->is_mp &&
+		if (access & VTLB_WRITE && t->is_mp && t->gpt &&
 		    __atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_TRACKED)
 			__atomic_store_n((bool *)&v->writing, true, __ATOMIC_SEQ_CST);
 	}
-	if (unlikely(t->no_soft))
-		xl->prot = 0;
 	return VTLB_OK;
 }
 
@@ -359,7 +357,12 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	struct vtlb_vp_priv *p = v->priv;
 	struct vtlb *t = p->t;
 	u64 gen = gen_now(t);
-	struct walk w = {.env = &t->env, .ctx = &v->ctx, .access = access, .update = true};
+	struct walk_trail trail;
+	struct walk w = {.env = &t->env,
+			 .ctx = &v->ctx,
+			 .access = access,
+			 .update = true,
+			 .trail = unlikely(t->watch != NULL) ? &trail : NULL};
 	enum vtlb_status st = walk_linear(&w, gva);
 
 	v->n_walk++;
@@ -386,7 +389,10 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	xl->guest_gpa = w.guest_gpa;
 	xl->bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE;
 	xl->global = w.attr & LEAF_G;
-	return finish(v, w.gpa, access, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
+	st = finish(v, w.gpa, access, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
+	if (unlikely(t->no_soft) && !(t->watch && watch_trail(v, &trail, true)))
+		xl->prot = 0;
+	return st;
 }
 
 static enum vtlb_status untranslated(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl)
@@ -425,7 +431,7 @@ static __noinline enum vtlb_status translate_special(struct vtlb_vp *v, u64 gva,
 		return fill(v, gva, access, xl, f);
 	if (!p->sas)
 		return untranslated(v, gva, access, xl);
-	if (p->held && held_find(p, gva, access, &h))
+	if (p->held && held_find(v, gva, access, &h))
 		__atomic_fetch_add(&t->stats.held_hits, 1, __ATOMIC_RELAXED);
 	else if (!look_up(p, gva, &h))
 		return fill(v, gva, access, xl, f);
@@ -438,7 +444,7 @@ static __noinline enum vtlb_status translate_special(struct vtlb_vp *v, u64 gva,
 	enum vtlb_status st = use_hit(v, gva, &h, access, prot, xl);
 
 	if (p->stale)
-		stale_check(v, gva, access, &h, xl->gpa);
+		xl->prot &= stale_check(v, gva, access, &h, xl->gpa);
 	if (t->cfg.audit)
 		audit_hit(v, gva, access, xl);
 	return st;

@@ -134,7 +134,7 @@ void vtlb_online(struct vtlb_vp *v)
 	vtlb_safe_point(v);
 }
 
-static void drop_writes(struct vtlb_vp *v, u64 gpa)
+void gen_drop_writes(struct vtlb_vp *v, u64 gpa)
 {
 	if (v->drop_soft_writes) {
 		v->drop_soft_writes(v->owner, mem_map_hva(v->priv->t->env.map, gpa, 1));
@@ -154,11 +154,11 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	 * set the bit: one of the two sees the other. */
 	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
 		return true;
-	drop_writes(self, gpa);
+	gen_drop_writes(self, gpa);
 	if (!t->is_mp) {
 		for (u32 i = 0; i < t->cfg.max_vps; i++)
 			if (t->vp[i] && t->vp[i] != self)
-				drop_writes(t->vp[i], gpa);
+				gen_drop_writes(t->vp[i], gpa);
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_WRITABLE, __ATOMIC_RELAXED);
 		return true;
 	}
@@ -195,7 +195,7 @@ bool vtlb_frame_is_protected(struct vtlb_vp *self, u64 gpa)
 		return f;
 	if (!t->is_mp)
 		return false;
-	drop_writes(self, gpa);
+	gen_drop_writes(self, gpa);
 	vtlb_lock(t);
 	passed = gen_passed(t, self, gen_request(t, self));
 	vtlb_unlock(t);
@@ -227,7 +227,7 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 		.ept_caps = cfg->ept_caps,
 	};
 	t->vp = calloc(cfg->max_vps, sizeof(struct vtlb_vp *));
-	if (!t->vp || sas_cache_init(t) || gpt_init(t) || share_init(t) || spt_pool_init(t)) {
+	if (!t->vp || sas_cache_init(t) || gpt_init(t) || watch_init(t) || share_init(t) || spt_pool_init(t)) {
 		vtlb_destroy(t);
 		return NULL;
 	}
@@ -247,6 +247,7 @@ void vtlb_destroy(struct vtlb *t)
 			 (unsigned long long)t->stats.audit_checks,
 			 (unsigned long long)t->stats.audit_stale);
 	gpt_fini(t);
+	watch_fini(t);
 	share_fini(t);
 	spt_pool_fini(t);
 	sas_cache_fini(t);
@@ -262,13 +263,12 @@ int vtlb_vp_init(struct vtlb *t, struct vtlb_vp *v, u32 id)
 
 	if (!p)
 		return -ENOMEM;
-	if (t->cfg.mode == VTLB_ADVERSARIAL || t->cfg.detect_stale)
-		p->held = calloc(HELD_SLOTS, sizeof(*p->held));
 	if (t->cfg.detect_stale)
 		p->stale = calloc(1, sizeof(*p->stale));
-	if (((t->cfg.mode == VTLB_ADVERSARIAL || t->cfg.detect_stale) && !p->held) ||
+	if (((t->cfg.mode == VTLB_ADVERSARIAL || t->cfg.detect_stale) && held_init(p)) ||
 	    (t->cfg.detect_stale && !p->stale)) {
-		free(p->held);
+		held_fini(p);
+		free(p->stale);
 		free(p);
 		return -ENOMEM;
 	}
@@ -304,7 +304,7 @@ void vtlb_vp_fini(struct vtlb_vp *v)
 	if (v->priv->sas)
 		sas_put(t, v->priv->sas);
 	t->vp[v->id] = NULL;
-	free(v->priv->held);
+	held_fini(v->priv);
 	free(v->priv->stale);
 	free(v->priv);
 	v->priv = NULL;

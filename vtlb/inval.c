@@ -72,9 +72,17 @@ void inval_update_floors(struct vtlb_vp *v)
 
 /* ---- invalidation ---- */
 
+/* The detector looks at what is overdue before an invalidation covers it. */
+static void settle(struct vtlb_vp *v)
+{
+	if (unlikely(v->priv->stale))
+		stale_settle(v);
+}
+
 /* Raise @floor: everything below it that was filled so far is gone for @v. */
 static void raise(struct vtlb_vp *v, u64 *floor)
 {
+	settle(v);
 	v->n_flush++;
 	floor_store(floor, gen_next(v->priv->t));
 	inval_update_floors(v);
@@ -102,9 +110,11 @@ static void raise_pcid(struct vtlb_vp *v, u16 pcid)
 }
 
 /* One linear address, in whatever PCID, VPID and EPTP: more than asked for, which is allowed. */
-static void raise_gva(struct vtlb_vp *v, u64 gva)
+static u64 raise_gva(struct vtlb_vp *v, u64 gva)
 {
 	struct vtlb_vp_priv *p = v->priv;
+
+	settle(v);
 	u64 g = gen_next(p->t);
 
 	v->n_inval++;
@@ -112,6 +122,7 @@ static void raise_gva(struct vtlb_vp *v, u64 gva)
 	p->floor_address = p->floor_link = g;
 	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
 		floor_store(inval_gva_floor(p, c, gva), g);
+	return g;
 }
 
 /* The soft TLB keeps pieces of large pages one by one: where there may be some, all of it goes. */
@@ -130,7 +141,10 @@ static void drop_soft(struct vtlb_vp *v, u64 gva)
 void vtlb_invlpg(struct vtlb_vp *v, u64 gva)
 {
 	gva &= v->priv->gva_mask;
-	raise_gva(v, gva);
+	u64 g = raise_gva(v, gva);
+
+	if (unlikely(v->priv->held))
+		held_invlpg(v->priv, gva, v->ctx.vpid, inval_pcid(&v->ctx), g);
 	drop_soft(v, gva);
 }
 
@@ -157,10 +171,14 @@ void vtlb_flush(struct vtlb_vp *v, bool global)
 
 void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva)
 {
+	u64 g;
+
 	switch (type) {
 	case INVPCID_ADDRESS:
 		gva &= v->priv->gva_mask;
-		raise_gva(v, gva);
+		g = raise_gva(v, gva);
+		if (unlikely(v->priv->held))
+			held_invpcid(v->priv, gva, v->ctx.vpid, pcid, g);
 		drop_soft(v, gva);
 		return;
 	case INVPCID_SINGLE: raise_pcid(v, pcid); break;
@@ -174,21 +192,23 @@ void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva)
 
 void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 {
+	u64 g;
+
 	switch (type) {
 	case INVVPID_ADDRESS:
-		raise_gva(v, gva);
+		g = raise_gva(v, gva);
+		if (unlikely(v->priv->held))
+			held_invvpid(v->priv, gva, vpid, g);
 		if (vpid == v->ctx.vpid)
 			drop_soft(v, gva);
 		return;
 	case INVVPID_SINGLE: raise(v, floor_vpid(v->priv, vpid)); break;
 	case INVVPID_ALL: /* every VPID but 0 */
+		settle(v);
 		v->n_flush++;
-		{
-			u64 g = gen_next(v->priv->t);
-
-			for (u32 i = 0; i < VPID_FLOORS; i++)
-				floor_store(&v->priv->floor_vpid[i], g);
-		}
+		g = gen_next(v->priv->t);
+		for (u32 i = 0; i < VPID_FLOORS; i++)
+			floor_store(&v->priv->floor_vpid[i], g);
 		inval_update_floors(v);
 		break;
 	default: /* one VPID, global translations stay */

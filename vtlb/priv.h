@@ -19,6 +19,7 @@
 #include "l0/base/list.h"
 #include "l0/base/types.h"
 #include "vtlb/leaf.h"
+#include "vtlb/stale.h"
 #include "vtlb/vtlb.h"
 #include "vtlb/walk.h"
 
@@ -99,7 +100,7 @@ struct vtlb {
 	struct vtlb_config cfg;
 	bool is_mp; /* VPs on more than one thread: lock, defer */
 	bool one_lock;
-	bool no_soft; /* no soft TLB may keep anything: strict, or the detector sees every use */
+	bool no_soft; /* no soft TLB may keep anything but what watched entries lead to: strict, detector */
 
 	_Atomic u64 gen __aligned_to(64);
 	_Atomic u64 req __aligned_to(64);
@@ -134,6 +135,9 @@ struct vtlb {
 	u32 *top_hash;	 /* [n_tops] */
 	u32 n_tops, next_top;
 	struct sas shared; /* only its list: tops and all below them */
+
+	struct watch *watch; /* watch.c; NULL: entries are not watched */
+	u32 n_suspects;	     /* of all VPs; changed under its lock */
 
 	/* track_gpt.c; NULL: no retention */
 	struct gpt *gpt;
@@ -173,7 +177,8 @@ struct region {
  * What a real processor's TLB would still hold: translations that this VP has used, kept whatever
  * others fill meanwhile, until the VP invalidates them. By 4 KiB page.
  */
-#define HELD_SLOTS 1024u
+#define HELD_SLOTS 4096u
+#define HELD_FLOORS 4096u
 struct held {
 	u64 serial; /* of the SAS; 0: empty */
 	u64 page;
@@ -182,16 +187,32 @@ struct held {
 	u32 shift;
 };
 
+/* watch.c: a change of a table entry that took something away. */
+struct entry_write {
+	u64 at; /* machine address, of 8 bytes; 0: none */
+	u64 gen; /* later than every translation that came from the old entry */
+	u64 old, new, rip, ns, eptp;
+	u32 vp; /* VTLB_NO_VP: a device, L0; or whoever calls does not say */
+	u16 vpid, pcid;
+};
+
 /* stale.c: a use of a translation that the tables no longer give. */
-#define SUSPECTS 16u
+#define SUSPECTS 64u
 #define REPORTED 64u
 struct suspect {
 	struct vtlb_context ctx;
-	u64 serial, page, leaf, base, rip, since_ns;
-	u64 held_gpa, fresh_gpa; /* @fresh_gpa: VTLB_NO_GPA for a fault */
-	const char *missing;	 /* the instruction */
+	u64 serial, page, leaf, stamp, rip, since_ns;
+	u64 held_gpa, held_guest_gpa;
+	u64 fresh_gpa; /* VTLB_NO_GPA for a fault */
+	struct entry_write by; /* .at is 0: not known */
+	u64 mapped_at;	       /* an entry that leads to the old frame, written since; 0: none */
 	u32 access;
+	u8 level;
+	bool is_ept;   /* of @by */
+	bool is_moved; /* the old frame is not this page's any more */
+	enum stale_missing missing;
 };
+/* Under the watch's lock; the VP itself reads @n without. */
 struct stale {
 	struct suspect suspect[SUSPECTS];
 	u32 n, countdown;
@@ -224,6 +245,7 @@ struct vtlb_vp_priv {
 	u64 rng;
 	bool is_special;     /* a translation takes more than a look-up: a mode, the audit */
 	struct held *held;   /* [HELD_SLOTS] in adversarial mode and for the detector, or NULL */
+	u64 *held_floor;     /* [LEAF_CLASS_COUNT][HELD_FLOORS], with @held */
 	struct stale *stale; /* the detector's, or NULL */
 
 	/* Floors, by hash: a collision invalidates too much, never too little. */
@@ -268,6 +290,8 @@ u64 gen_request(struct vtlb *t, struct vtlb_vp *self);
 /* Has every VP but @self passed @ticket? @self holds nothing. */
 bool gen_passed(struct vtlb *t, const struct vtlb_vp *self, u64 ticket);
 void gen_flush_soft(struct vtlb_vp *v);
+/* @v holds no write tag of the frame at @gpa any more. */
+void gen_drop_writes(struct vtlb_vp *v, u64 gpa);
 
 /* ---- spt.c ---- */
 int spt_pool_init(struct vtlb *t);
@@ -423,15 +447,51 @@ struct hit {
 };
 
 /* ---- held.c ---- */
+int held_init(struct vtlb_vp_priv *p); /* 0, -ENOMEM */
+void held_fini(struct vtlb_vp_priv *p);
 /* The held translation of @gva, if the VP has not invalidated it and it allows @access. */
-bool held_find(struct vtlb_vp_priv *p, u64 gva, u32 access, struct hit *h);
+bool held_find(const struct vtlb_vp *v, u64 gva, u32 access, struct hit *h);
 void held_put(struct vtlb_vp_priv *p, u64 gva, const struct hit *h, u64 guest_gpa);
 u64 held_guest_gpa(const struct vtlb_vp_priv *p, u64 gva);
+/* Invalidations by address at generation @gen, and what they did to a leaf of @gva; any thread reads. */
+void held_invlpg(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u16 pcid, u64 gen);
+void held_invpcid(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u16 pcid, u64 gen);
+void held_invvpid(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u64 gen);
+u64 held_floor(const struct vtlb_vp_priv *p, const struct vtlb_context *ctx, u64 leaf, u64 gva);
+
+/* ---- watch.c ---- */
+int watch_init(struct vtlb *t);
+void watch_fini(struct vtlb *t);
+void watch_lock(struct vtlb *t);
+void watch_unlock(struct vtlb *t);
+/* Who runs on this thread, or NULL; its time. */
+struct vtlb_vp *watch_self(struct vtlb *t);
+u64 watch_now_ns(const struct vtlb_vp *v);
+/*
+ * Watch the entries of a walk. @is_used: its result is used now, it is no mere comparison.
+ * Return: true: they are what the walk read, and a change of any will flush the soft TLBs, so
+ * they may keep the result.
+ */
+bool watch_trail(struct vtlb_vp *v, const struct walk_trail *tr, bool is_used);
+/* Tell stale_frame_written() of writes to this frame. Lock held. */
+void watch_old_frame(struct vtlb_vp *self, u64 page);
+void watch_written(void *arg, u64 gpa, u64 len); /* mem_tracked_fn */
+/* The last change of the entry at @at that took something away, if later than @stamp. Lock held. */
+const struct entry_write *watch_find_write(struct vtlb *t, u64 at, u64 stamp);
 
 /* ---- stale.c ---- */
-/* A cached translation of @gva to @gpa is used: compare it with the tables, judge older suspects. */
-void stale_check(struct vtlb_vp *v, u64 gva, u32 access, const struct hit *h, u64 gpa);
+/*
+ * A cached translation of @gva to @gpa is used: compare it with the tables.
+ * Return: accesses that the soft TLB may keep of it.
+ */
+u32 stale_check(struct vtlb_vp *v, u64 gva, u32 access, const struct hit *h, u64 gpa);
+/* Judge what is due: now and then, and before the VP invalidates anything. */
 void stale_poll(struct vtlb_vp *v);
+void stale_settle(struct vtlb_vp *v);
+/* For watch.c, its lock held. @self may be NULL: not a VP. */
+void stale_frame_written(struct vtlb *t, struct vtlb_vp *self, u64 page);
+void stale_entry_written(struct vtlb *t, u64 at, u64 entry, bool is_ept);
+void stale_path_used(struct vtlb_vp *self, const struct walk_trail *tr);
 
 void audit_hit(struct vtlb_vp *v, u64 gva, u32 access, const struct vtlb_xl *xl);
 

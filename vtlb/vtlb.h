@@ -101,6 +101,8 @@ struct vtlb_fault {
 	bool suppress_ve; /* EPT violation: bit 63 of the ept12 entry that ended the walk */
 };
 
+struct vtlb_stale_report; /* stale.h */
+
 struct vtlb_config {
 	u64 max_bytes; /* hard limit of SPT memory */
 	u32 max_vps;
@@ -115,6 +117,10 @@ struct vtlb_config {
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
 	u64 seed;
+	/* For the detector; or NULL. Who runs on this thread, NULL: nobody; take a report. */
+	struct vtlb_vp *(*self)(void *arg);
+	void (*stale)(void *arg, const struct vtlb_stale_report *r);
+	void *arg;
 };
 
 enum vtlb_mode {
@@ -139,6 +145,8 @@ struct vtlb_stats {
 	u64 held_hits;	  /* translations from what a VP holds of its own */
 	u64 stale_suspects, stale_cleared, stale_reports; /* the detector's */
 	u64 stale_lost; /* suspects that found no room */
+	u64 watched, watched_writes; /* frames whose entries are watched, writes to them */
+	u64 watch_flushes;	     /* of soft TLBs, because a watched entry changed */
 };
 
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err);

@@ -118,6 +118,14 @@ static void note_entry_write(const struct walk_env *env, u64 gpa)
 		mem_note_write(env->mem, gpa & ~3ull, 4);
 }
 
+static void leave_trail(struct walk *w, u64 at, u64 value, u32 level, u32 bytes, bool is_ept)
+{
+	struct walk_trail *tr = w->trail;
+
+	if (tr->n < WALK_TRAIL_MAX)
+		tr->step[tr->n++] = (struct walk_step){at, value, (u8)level, (u8)bytes, is_ept};
+}
+
 /* ---- EPT ---- */
 
 static bool has_ept_ad(const struct walk *w)
@@ -211,9 +219,11 @@ static enum vtlb_status ept_walk(struct walk *w, u64 guest_gpa, u32 need, u64 qu
 	void *host[EPT_LEVELS_MAX + 1];
 	u64 entry[EPT_LEVELS_MAX + 1], at[EPT_LEVELS_MAX + 1];
 	u64 table, e, perm;
-	u32 level;
+	u32 level, begun = w->trail ? w->trail->n : 0;
 
 again:
+	if (unlikely(w->trail))
+		w->trail->n = begun;
 	table = w->ctx->eptp & env->phys_mask;
 	perm = EPT_R | EPT_W | EPT_X | EPT_XU;
 	if (unlikely(guest_gpa >> (PAGE_SHIFT + 9 * ept_levels(w->ctx))))
@@ -224,6 +234,8 @@ again:
 		e = likely(host[level] != NULL) ? load_entry(host[level]) : ~0ull;
 		entry[level] = e;
 		w->entries++;
+		if (unlikely(w->trail))
+			leave_trail(w, at[level], e, level, 8, true);
 		if (unlikely(!(e & present)))
 			return ept_violation(w, guest_gpa, need, 0, qual, e);
 		bool is_leaf = level == 1 || (e & EPT_PS && level < 4);
@@ -270,7 +282,8 @@ static enum vtlb_status page_fault(struct walk *w, u32 code)
 }
 
 /* Find and read the entry at @guest_gpa; step->entry is right for 4-byte entries too. */
-static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa, bool is_32)
+static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa, u32 level,
+				  bool is_32)
 {
 	s->guest_gpa = guest_gpa;
 	s->gpa = guest_gpa;
@@ -294,6 +307,8 @@ static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa,
 		s->entry = __atomic_load_n((const u32 *)s->host, __ATOMIC_ACQUIRE);
 	else
 		s->entry = load_entry(s->host);
+	if (unlikely(w->trail))
+		leave_trail(w, s->gpa, s->entry, level, is_32 ? 4 : 8, false);
 	return VTLB_OK;
 }
 
@@ -336,7 +351,7 @@ static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, 
 	for (;; level--) {
 		struct step *s = &path->step[path->count++];
 		u64 at = (table & w->env->phys_mask) | (gva >> (3 + 9 * level) & 0x1ff) << 3;
-		enum vtlb_status st = read_step(w, s, at, false);
+		enum vtlb_status st = read_step(w, s, at, level, false);
 
 		if (unlikely(st != VTLB_OK))
 			return st;
@@ -377,7 +392,7 @@ static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
 	enum vtlb_status st;
 
 	path->is_32 = true;
-	st = read_step(w, s, (ctx->cr3 & 0xfffff000) | (gva >> 22 & 0x3ff) << 2, true);
+	st = read_step(w, s, (ctx->cr3 & 0xfffff000) | (gva >> 22 & 0x3ff) << 2, 2, true);
 	if (unlikely(st != VTLB_OK))
 		return st;
 	e = all = s->entry;
@@ -392,7 +407,7 @@ static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
 		w->guest_gpa = (e & 0xffc00000) | bits_get(e, 20, 13) << 32 | (gva & mask_low(22));
 	} else {
 		s = &path->step[path->count++];
-		st = read_step(w, s, (e & 0xfffff000) | (gva >> 12 & 0x3ff) << 2, true);
+		st = read_step(w, s, (e & 0xfffff000) | (gva >> 12 & 0x3ff) << 2, 1, true);
 		if (unlikely(st != VTLB_OK))
 			return st;
 		e = s->entry;
@@ -520,6 +535,8 @@ enum vtlb_status walk_linear(struct walk *w, u64 gva)
 	do {
 		path.count = 0;
 		path.is_32 = false;
+		if (unlikely(w->trail))
+			w->trail->n = 0;
 		w->fault.gla = gva;
 		w->top_level = 0;
 		if (mode == WALK_OFF) {

@@ -28,12 +28,29 @@ struct walk_env {
 	u64 ept_caps; /* EPT_CAP_* */
 };
 
+/*
+ * The entries that a walk read, in its order, ept12's among them. The values are those before the
+ * walk set accessed and dirty bits.
+ */
+#define WALK_TRAIL_MAX 35u /* five of the guest's, and six walks of five of ept12's */
+struct walk_step {
+	u64 at; /* machine address */
+	u64 value;
+	u8 level, bytes; /* 1 to 5; 4 or 8 */
+	bool is_ept;
+};
+struct walk_trail {
+	u32 n;
+	struct walk_step step[WALK_TRAIL_MAX];
+};
+
 struct walk {
 	/* in */
 	const struct walk_env *env;
 	const struct vtlb_context *ctx;
 	u32 access; /* VTLB_* */
 	bool update;
+	struct walk_trail *trail; /* or NULL: filled also by a walk that ends in a fault */
 	/* out, after VTLB_OK and VTLB_MMIO */
 	u64 attr;	 /* LEAF_* permissions, without frame and stamp */
 	u64 guest_gpa;	 /* of the byte, in the running guest */

@@ -24,7 +24,7 @@ run --detect-stale --stats "$NESTOR_BUILD/tests/guests/stale64.elf"
 [ $status = 1 ] || fail "the guest did not pass under --detect-stale"
 rip=$(sed -n 's/^rip //p' out)
 [ "$(grep -c 'stale translation used' out)" = 1 ] || fail "not one report"
-grep -q "stale translation used: processor 0, read at rip 0x$rip of page 0x20003000" out || fail "the report names something else"
+grep -q "stale translation used: processor 0, read of page 0x20003000, rip 0x$rip at" out || fail "the report names something else"
 grep -q 'missing: INVLPG' out || fail "the missing instruction is not named"
 grep -qE 'vtlb\.stale_reports +1 ' out || fail "--stats does not count the report"
 grep -qE 'engine\.exits +[0-9]+ ' out || fail "--stats lacks the engine"
