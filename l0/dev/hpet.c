@@ -83,6 +83,13 @@ static void set_line(struct comparator *c, bool level, u64 due_ns)
 	irq_set(&c->hpet->dev.bus->irq, line_of(c), INTR_SOURCE_HPET, level, due_ns);
 }
 
+/* Its line low, nothing owed: before it changes. */
+static void quiet(struct comparator *c)
+{
+	set_line(c, false, 0);
+	irq_owe_nothing(&c->hpet->dev.bus->irq, line_of(c));
+}
+
 /* Arm for the next match after now; a 32-bit comparator matches at every wrap of the low half. */
 static void arm(struct comparator *c)
 {
@@ -104,13 +111,15 @@ static void matched(void *arg, u64 deadline_ns)
 {
 	struct comparator *c = arg;
 	struct hpet *h = c->hpet;
+	u64 missed = 0;
 
 	if ((c->config & T_PERIODIC) && c->period) {
 		u64 width = c->config & T_32BIT ? mask_low(32) : ~0ull;
 		u64 behind = (counter(h) - c->value) & width;
 
-		/* matches that passed meanwhile are one request anyway */
-		c->value = (c->value + (behind / c->period + 1) * c->period) & width;
+		/* none when the timer came early, which makes it less than nothing */
+		missed = behind > width / 2 ? 0 : behind / c->period;
+		c->value = (c->value + (missed + 1) * c->period) & width;
 	}
 	if (c->config & T_LEVEL) {
 		h->status |= BIT(c->index);
@@ -119,6 +128,8 @@ static void matched(void *arg, u64 deadline_ns)
 	} else if (c->config & T_ENABLE) {
 		set_line(c, false, deadline_ns);
 		set_line(c, true, deadline_ns);
+		if (c->period * HPET_PERIOD_NS >= IRQ_OWED_PERIOD_NS)
+			irq_owe(&h->dev.bus->irq, line_of(c), INTR_SOURCE_HPET, missed);
 	}
 	arm(c);
 }
@@ -143,7 +154,7 @@ static void write_config(struct hpet *h, u64 value)
 	u64 now = counter(h);
 
 	for (u32 i = 0; i < COMPARATORS; i++)
-		set_line(&h->cmp[i], false, 0);
+		quiet(&h->cmp[i]);
 	h->stopped_at = now;
 	h->config = value & (CONFIG_ENABLE | CONFIG_LEGACY);
 	h->offset = now - bus_now(h->dev.bus) / HPET_PERIOD_NS;
@@ -156,7 +167,7 @@ static void write_config(struct hpet *h, u64 value)
 
 static void write_comparator_config(struct comparator *c, u64 value)
 {
-	set_line(c, false, 0);
+	quiet(c);
 	c->config = (value & T_WRITABLE) | T_CAPABILITIES;
 	if (c->config & T_32BIT) {
 		c->value &= mask_low(32);

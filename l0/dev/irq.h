@@ -36,10 +36,10 @@ struct irq_router {
 	/* Wire-or: the sources that hold each line high, a bit for each INTR_SOURCE_*. */
 	u32 drivers[IRQ_GSI_COUNT];
 	u32 muted; /* sources that are disconnected at present (HPET legacy routing) */
-	/* Called after a processor has taken an interrupt, while a device has edges to raise again
-	 * that came too close to be told apart; NULL: none has. */
-	void (*taken)(void *arg);
-	void *taken_arg;
+	u32 owing; /* lines with edges to be raised again, see irq_owe() */
+	struct {
+		u32 edges, source;
+	} owed[IRQ_GSI_COUNT];
 };
 
 /* Return: 0, -ENOSPC. */
@@ -52,6 +52,23 @@ int irq_add_sink(struct irq_router *r, const struct irq_line *sink) __must_check
  * @due_ns: machine time at which the event was due, for a rising edge
  */
 void irq_set(struct irq_router *r, u32 gsi, u32 source, bool level, u64 due_ns);
+
+#define IRQ_OWED_MAX 1000u
+#define IRQ_OWED_PERIOD_NS 100000u /* a faster source gets no second chance: it would leave no time */
+
+/**
+ * irq_owe - edges of a line that passed before anybody could see the one before them
+ *
+ * When the host's scheduler holds the worker, several ticks of a timer are one request at the controller, and a
+ * guest that counts them loses time, or takes the timer for broken. So they are raised one by one, each when a
+ * processor has taken an interrupt (irq_taken()), as KVM does for its 8254.
+ * @edges: how many more; at most IRQ_OWED_MAX are remembered
+ */
+void irq_owe(struct irq_router *r, u32 gsi, u32 source, u64 edges);
+/* The source was programmed anew, or is routed elsewhere. */
+void irq_owe_nothing(struct irq_router *r, u32 gsi);
+/* A processor has taken an interrupt: raise one edge of each line that is owed some. */
+void irq_taken_slow(struct irq_router *r, u64 now_ns);
 
 /**
  * irq_mute - disconnect some sources from every line, and connect those not named

@@ -149,8 +149,8 @@ int lapic_ack(struct lapic *l)
 	bus_lock(l->dev.bus);
 	int vector = ack(l);
 
-	if (l->dev.bus->irq.taken)
-		l->dev.bus->irq.taken(l->dev.bus->irq.taken_arg);
+	if (unlikely(l->dev.bus->irq.owing))
+		irq_taken_slow(&l->dev.bus->irq, bus_now(l->dev.bus));
 	lapic_update(l);
 	bus_unlock(l->dev.bus);
 	return vector;

@@ -14,8 +14,6 @@
 #include "l0/arch/ports.h"
 
 #define CHANNELS 3u
-#define MISSED_MAX 1000u
-#define MISSED_PERIOD_MIN 119u /* ticks: 100 us */
 #define REFRESH_TOGGLE_NS 15085u /* half a period of channel 1 on a PC */
 #define SYSTEM_B_WRITABLE 0x0f
 #define SYSTEM_B_REFRESH 0x10
@@ -58,7 +56,6 @@ struct pit {
 	u8 port61;	   /* the writable bits */
 	struct timer edge; /* channel 0's next rising edge */
 	u64 edge_tick;
-	u32 missed; /* edges of channel 0 that are raised again one by one, see edge_expired() */
 };
 
 /* Conversions between nanoseconds and ticks: as for a time-stamp counter of this frequency. */
@@ -201,41 +198,14 @@ static void set_line(struct pit *p, bool level, u64 due_ns)
 	irq_set(&p->dev.bus->irq, GSI_PIT, INTR_SOURCE_PIT, level, due_ns);
 }
 
-/* The output was low for a moment before it rises. */
-static void rise(struct pit *p, u64 due_ns)
-{
-	set_line(p, false, due_ns);
-	set_line(p, true, due_ns);
-}
-
-static void set_missed(struct pit *p, u32 n);
-
-static void raise_missed(void *arg)
-{
-	struct pit *p = arg;
-
-	set_missed(p, p->missed - 1);
-	rise(p, bus_now(p->dev.bus));
-}
-
-static void set_missed(struct pit *p, u32 n)
-{
-	p->missed = n;
-	p->dev.bus->irq.taken = n ? raise_missed : NULL;
-	p->dev.bus->irq.taken_arg = p;
-}
-
 /* The programming of channel 0 changed: its line and its next edge. */
 static void channel0_changed(struct pit *p, u64 tick)
 {
-	set_missed(p, 0);
+	irq_owe_nothing(&p->dev.bus->irq, GSI_PIT);
 	set_line(p, output(&p->ch[0], tick), bus_now(p->dev.bus));
 	arm_edge(p, tick);
 }
 
-/* Edges that passed meanwhile would be one request at the controller, and a guest that counts ticks
- * would lose them because the host's scheduler held the worker. So each is raised when the one
- * before it has been taken, as KVM's 8254 does. */
 static void edge_expired(void *arg, u64 deadline_ns)
 {
 	struct pit *p = arg;
@@ -243,9 +213,11 @@ static void edge_expired(void *arg, u64 deadline_ns)
 	u64 tick = MAX(now_tick(p), p->edge_tick), period = period_of(c, c->reload);
 
 	catch_up(c, p->edge_tick);
-	rise(p, deadline_ns);
-	if (is_periodic(c) && period >= MISSED_PERIOD_MIN)
-		set_missed(p, MIN(MISSED_MAX, p->missed + (tick - p->edge_tick) / period));
+	/* the output was low for a moment before it rises */
+	set_line(p, false, deadline_ns);
+	set_line(p, true, deadline_ns);
+	if (is_periodic(c) && ns_of_tick(period) >= IRQ_OWED_PERIOD_NS)
+		irq_owe(&p->dev.bus->irq, GSI_PIT, INTR_SOURCE_PIT, (tick - p->edge_tick) / period);
 	catch_up(c, tick);
 	arm_edge(p, tick);
 }
@@ -455,7 +427,7 @@ static void pit_reset(struct device *d)
 		p->ch[i] = (struct channel){.mode = 3, .rw = RW_WORD, .gate = i != 2};
 	p->port61 = 0;
 	p->edge_tick = ~0ull;
-	set_missed(p, 0);
+	irq_owe_nothing(&d->bus->irq, GSI_PIT);
 	bus_timer_arm(d->bus, &p->edge, TIMER_NEVER);
 	set_line(p, false, 0);
 }

@@ -392,6 +392,31 @@ static void test_hpet(void **state)
 	assert_int_equal(fixture_read32(&x->f, HPET + 0x140) & 0x3e00, 0);
 }
 
+/* A late host: what a periodic comparator missed is raised again as interrupts are taken. */
+static void test_hpet_late(void **state)
+{
+	struct legacy_fixture *x = *state;
+	struct mem *m = x->f.bus.mem;
+
+	mem_mmio_write(m, HPET + 0x100, 20 << 9 | 0x4c, 8);
+	mem_mmio_write(m, HPET + 0x108, 100000, 8); /* every millisecond */
+	mem_mmio_write(m, HPET + 0x10, 1, 8);
+	x->f.now_ns = 5500000;
+	bus_expire(&x->f.bus, x->f.now_ns);
+	assert_int_equal(x->edges[20], 1);
+	for (u32 i = 2; i <= 5; i++) {
+		assert_int_equal(x->f.bus.irq.owing, 1u << 20);
+		irq_taken_slow(&x->f.bus.irq, x->f.now_ns);
+		assert_int_equal(x->edges[20], i);
+	}
+	assert_int_equal(x->f.bus.irq.owing, 0);
+	assert_int_equal(bus_next_deadline(&x->f.bus), 6000000);
+	x->f.now_ns = 9500000;
+	bus_expire(&x->f.bus, x->f.now_ns);
+	mem_mmio_write(m, HPET + 0x10, 0, 8);
+	assert_int_equal(x->f.bus.irq.owing, 0);
+}
+
 /* Legacy routing: comparator 0 takes line 0 from the PIT, which gets it back. */
 static void test_hpet_legacy(void **state)
 {
@@ -452,7 +477,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_rtc_date),    T(test_rtc_interrupts), T(test_i8042),
 		T(test_reset_ports), T(test_acpi_pm),	     T(test_pci),
-		T(test_testdev),     T(test_hpet),	     T(test_hpet_legacy),
+		T(test_testdev),     T(test_hpet), T(test_hpet_late),	     T(test_hpet_legacy),
 		T(test_garbage),
 	};
 
