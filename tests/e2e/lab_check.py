@@ -104,9 +104,12 @@ def lab4_overload(runs):
 
 
 def lab6(runs):
-    """Locked sections of machines whose processors wait for each other: at least twice those under rr."""
+    """Locked sections of machines whose processors wait for each other: at least twice those under rr, and no
+    less than what plain fair shares give."""
     for rr, qos in zip(runs["rr"], runs["qos"]):
         need(rr["work"] and qos["work"] >= 2 * rr["work"], f"{qos['name']}: {qos['work']}, under rr {rr['work']}")
+    for credit, qos in zip(runs["credit"], runs["qos"]):
+        need(qos["work"] >= 0.97 * credit["work"], f"{qos['name']}: {qos['work']}, under credit {credit['work']}")
     fair(runs["qos"])
     nothing_idle(runs["qos"])
 
@@ -194,6 +197,8 @@ def variant(folder, lab):
 
 def one(nestor, folder, lab):
     policies = ["rr", "qos"] if lab in NEED_RR else ["qos"]
+    if lab.startswith("lab6"):
+        policies.append("credit")
     try:
         path, length = variant(folder, lab)
         results = run(nestor, path, policies, length)
