@@ -398,6 +398,14 @@ static int status_of(struct host *h)
 
 /* --- the report --- */
 
+static u64 process_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (u64)t.tv_sec * NS_PER_SEC + (u64)t.tv_nsec;
+}
+
 static void start_report(struct host *h)
 {
 	struct run_report *r = h->opts->report;
@@ -405,6 +413,7 @@ static void start_report(struct host *h)
 	if (!r)
 		return;
 	r->workers = h->nworkers;
+	r->host_cpu_ns = process_cpu_ns();
 	r->nmachines = h->nmachines;
 	h->sched.wants_samples = true;
 	for (u32 i = 0; i < h->nmachines; i++) {
@@ -492,11 +501,15 @@ static void finish_report(struct host *h)
 
 	if (!r)
 		return;
+	r->host_cpu_ns = process_cpu_ns() - r->host_cpu_ns;
 	for (u32 i = 0; i < h->nworkers; i++)
 		r->ran_for_ns = MAX(r->ran_for_ns, worker_now(&h->worker[i]));
 	for (u32 i = 0; i < h->nmachines; i++)
 		for (u32 v = 0; v < h->machine[i]->nvcpus; v++) {
 			const struct sched_vp *e = &h->machine[i]->vcpu[v].sched;
+			const struct state_count count = state_read(&e->probe);
+			r->machine[i].tlb_misses += count.tlb;
+			r->machine[i].code_misses += count.code;
 			r->machine[i].ran_ns += e->ran_ns;
 			r->machine[i].waited_ns += e->waited_ns;
 			r->machine[i].switches += e->n_switches;

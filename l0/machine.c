@@ -472,6 +472,7 @@ static int create_vcpu(struct machine *m, u32 i)
 		exit_set_records(vp, &c->nv, m->records, id, m->host->opts->explain);
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
+	c->sched.probe = (struct state_probe){&vp->n_softtlb_miss, &vp->n_code_misses, &vp->tlb.n_flush};
 	/* a machine's weight is that of all its processors together */
 	c->sched.reserve_ns = m->desc->reserve_ns / m->nvcpus;
 	c->sched.reserve_period_ns = m->desc->reserve_period_ns;

@@ -28,7 +28,7 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 {
 	struct jit_checked checked = {0}, one;
 	u64 translated = 0, flushes = 0;
-	u64 decoded = 0, kills = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
+	u64 decoded = 0, kills = 0, code_misses = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
 
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		const struct vp *vp = &m->vcpu[i].vp;
@@ -41,6 +41,7 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 		flushes += jit_flushes(vp);
 		decoded += vp->n_blocks_decoded;
 		kills += vp->n_block_kills;
+		code_misses += vp->n_code_misses;
 		misses += vp->n_softtlb_miss;
 		interrupts += vp->n_interrupts;
 		exceptions += vp->n_exceptions;
@@ -55,6 +56,7 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 		add(arg, "engine", "check_insns", checked.insns, "instructions in them");
 		add(arg, "engine", "check_alone", checked.alone, "instructions that only the interpreter did");
 	}
+	add(arg, "engine", "code_misses", code_misses, "blocks looked up in a page that missed the soft TLB");
 	add(arg, "engine", "softtlb_misses", misses, "data accesses that missed the soft TLB");
 	add(arg, "engine", "interrupts", interrupts, "interrupts delivered");
 	add(arg, "engine", "exceptions", exceptions, "exceptions delivered");

@@ -39,7 +39,7 @@ $(L1_OUT)/spinlock.elf: $(L1_OUT)/smp/spinlock.32.o l1-child/boot/hello.ld
 	$(call l1_ld,-m elf_i386 -T l1-child/boot/hello.ld)
 
 # Guests of the child VMM: flat images, named guest-KIND-BITS.bin, linked into it.
-L1_GUESTS64 := rt batch idle spin crash procs mixed
+L1_GUESTS64 := rt batch idle spin crash procs mixed cache
 L1_GUESTS32 := rt batch idle spin crash
 L1_LOOPS := cpuid vmcall
 L1_BLOBS := $(L1_GUESTS64:%=$(L1_OUT)/guest-%-64.bin) $(L1_GUESTS32:%=$(L1_OUT)/guest-%-32.bin) \

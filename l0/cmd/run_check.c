@@ -151,7 +151,7 @@ static int check_reserves(const struct cmd *cmd, const struct run_options *o)
 					       (u64)SCHED_RESERVE_MAX_PPM / 10000, o->workers);
 		ppm += own;
 	}
-	if (ppm && strcmp(o->sched, "qos"))
+	if (ppm && strcmp(o->sched, "qos") && strcmp(o->sched, "qos+state"))
 		return cmd_usage_error(cmd, "--reserve needs --sched qos");
 	return RUN_PARSE_OK;
 }

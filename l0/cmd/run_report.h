@@ -44,11 +44,13 @@ struct run_report_machine {
 	u32 weight;
 	u64 stopped_ns; /* 0: it ran to the end */
 	u64 ran_ns, waited_ns, longest_wait_ns, switches;
+	u64 tlb_misses, code_misses; /* of the engine: accesses to data that missed the soft TLB, and jumps to code */
 	struct run_report_guest guest[RUN_REPORT_GUESTS];
 };
 
 struct run_report {
 	u64 ran_for_ns;
+	u64 host_cpu_ns; /* CPU time of the host's, all of the run */
 	u32 workers, nmachines;
 	struct run_report_machine machine[RUN_REPORT_MACHINES];
 };

@@ -175,12 +175,15 @@ static void add_report(struct run_report *to, const struct run_report *r)
 		return;
 	}
 	to->ran_for_ns += r->ran_for_ns;
+	to->host_cpu_ns += r->host_cpu_ns;
 	for (u32 i = 0; i < r->nmachines; i++) {
 		struct run_report_machine *a = &to->machine[i];
 		const struct run_report_machine *b = &r->machine[i];
 		a->ran_ns += b->ran_ns;
 		a->waited_ns += b->waited_ns;
 		a->switches += b->switches;
+		a->tlb_misses += b->tlb_misses;
+		a->code_misses += b->code_misses;
 		a->stopped_ns = MAX(a->stopped_ns, b->stopped_ns);
 		a->longest_wait_ns = MAX(a->longest_wait_ns, b->longest_wait_ns);
 		for (u32 g = 0; g < RUN_REPORT_GUESTS; g++)

@@ -112,7 +112,7 @@ void compare_print_text(const char *policy, const struct run_report *r, const st
 			printf("           it stopped at %.0f ms\n", ms(m->stopped_ns));
 		print_guests(m);
 	}
-	printf("%-8s idle %.2f %%\n\n", "", idle < 0 ? 0 : idle);
+	printf("%-8s idle %.2f %%, %.2f s of the host's CPU\n\n", "", idle < 0 ? 0 : idle, (double)r->host_cpu_ns / 1e9);
 }
 
 void compare_print_alone_text(const struct run_report *r, const struct compare_alone *alone)
@@ -178,17 +178,19 @@ static void json_guests(const struct run_report_machine *m)
 void compare_print_json(const char *policy, const struct run_report *r, const struct compare_alone *alone,
 			bool first)
 {
-	printf("%s\n  {\"policy\": \"%s\", \"ran_for_ns\": %lu, \"workers\": %u, \"machines\": [", first ? "" : ",", policy,
-	       r->ran_for_ns, r->workers);
+	printf("%s\n  {\"policy\": \"%s\", \"ran_for_ns\": %lu, \"workers\": %u, \"host_cpu_ns\": %lu, \"machines\": [",
+	       first ? "" : ",", policy, r->ran_for_ns, r->workers, r->host_cpu_ns);
 	for (u32 i = 0; i < r->nmachines; i++) {
 		const struct run_report_machine *m = &r->machine[i];
 		const struct row row = row_of(r, alone, i);
 
 		printf("%s\n    {\"name\": \"%s\", \"weight\": %u, \"jobs\": %lu, \"missed\": %lu, \"missed_settled\": %lu, "
 		       "\"late_us\": %lu, \"work\": %lu, \"cpu_percent\": %.3f, \"fair_percent\": %.3f, \"switches\": %lu, "
-		       "\"longest_wait_ns\": %lu, \"refusals\": %u, \"stopped_ns\": %lu",
+		       "\"longest_wait_ns\": %lu, \"refusals\": %u, \"stopped_ns\": %lu, \"tlb_misses\": %lu, "
+		       "\"code_misses\": %lu",
 		       i ? "," : "", m->name, m->weight, row.jobs, row.misses, row.misses - row.early, row.late_us,
-		       row.work, row.cpu, row.fair, m->switches, m->longest_wait_ns, row.refusals, m->stopped_ns);
+		       row.work, row.cpu, row.fair, m->switches, m->longest_wait_ns, row.refusals, m->stopped_ns,
+		       m->tlb_misses, m->code_misses);
 		json_guests(m);
 		printf("}");
 	}

@@ -400,6 +400,7 @@ struct block *block_get(struct vp *vp, u32 mode)
 	if (unlikely(vp->code->drop))
 		code_cache_flush(vp);
 	if (unlikely(!f.hva)) {
+		vp->n_code_misses++;
 		vp->cpu.rflags = vp_rflags(vp);
 		if ((mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(vp, lin))
 			vp_fault(vp, NULL, VECTOR_GP, 0);

@@ -221,7 +221,7 @@ struct vp {
 	struct pmu pmu;
 
 	/* engine counters (engine.def prints them) */
-	u64 n_blocks_decoded, n_block_kills, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
+	u64 n_blocks_decoded, n_block_kills, n_code_misses, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
 
 	struct softtlb tlb_soft;
 

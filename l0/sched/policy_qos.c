@@ -22,6 +22,13 @@ static int qos_init(struct sched *s)
 
 	if (!q)
 		return -ENOMEM;
+	if (s->policy == &sched_policy_qos_state) {
+		q->worker_profile = calloc(s->workers, sizeof(*q->worker_profile));
+		if (!q->worker_profile) {
+			free(q);
+			return -ENOMEM;
+		}
+	}
 	list_init(&q->by_age);
 	list_init(&q->vps);
 	for (u32 i = 0; i < QOS_MACHINES; i++)
@@ -41,6 +48,7 @@ static void qos_fini(struct sched *s)
 		free(v);
 	runq_fini(&q->fair.queue);
 	runq_fini(&q->edf);
+	free(q->worker_profile);
 	free(q);
 }
 
@@ -138,14 +146,12 @@ static bool is_served(const struct sched_vp *e, u64 cpu_ns)
 	return service->active && cpu_ns < service->end_cpu_ns;
 }
 
-static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)
+/* Who is next; *@fair: by its share, with a whole slice. */
+static struct sched_vp *pick_next(struct sched *s, u64 now_ns, u64 *slice_ns, bool *fair)
 {
 	struct qos *q = s->policy_data;
 
-	(void)worker;
-	if (unlikely(now_ns >= q->next_refresh_ns))
-		qos_refresh(s, now_ns);
-	qos_fill(s, now_ns);
+	*fair = false;
 	if (q->express && !runq_first(&q->edf)) {
 		struct sched_vp *x = q->express;
 		q->express = NULL;
@@ -165,6 +171,7 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 	} else {
 		e = runq_first(&q->fair.queue);
 		*slice_ns = q->fair.slice_ns;
+		*fair = true;
 		if (e)
 			fair_picked(&q->fair, e);
 	}
@@ -176,9 +183,27 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 	return e;
 }
 
+static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)
+{
+	struct qos *q = s->policy_data;
+	bool fair;
+
+	(void)worker;
+	if (unlikely(now_ns >= q->next_refresh_ns))
+		qos_refresh(s, now_ns);
+	qos_fill(s, now_ns);
+	struct sched_vp *e = pick_next(s, now_ns, slice_ns, &fair);
+	if (e && q->worker_profile)
+		qos_state_begin(qos_of(e), fair, slice_ns);
+	return e;
+}
+
 static void qos_charge(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_ns)
 {
-	(void)s;
+	struct qos *q = s->policy_data;
+
+	if (q->worker_profile)
+		qos_state_end(s, qos_of(e), (u32)e->worker, ran_ns);
 	fair_charge(e, ran_ns);
 	qos_count_tokens(qos_of(e), now_ns, e->ran_ns);
 	qos_settle(qos_of(e), e->ran_ns);
@@ -197,22 +222,25 @@ static bool qos_preempts(struct sched *s, const struct sched_vp *e, const struct
 	return fair_preempts(&q->fair, e, running, ran_ns);
 }
 
+#define COMMON_OPS                                                                                         \
+	.init = qos_init, .fini = qos_fini, .add = qos_add, .remove = qos_remove, .enqueue = qos_enqueue,  \
+	.dequeue = qos_dequeue, .pick = qos_pick, .charge = qos_charge, .preempts = qos_preempts,          \
+	.spin = qos_spin, .yields_spinners = true,                                                         \
+	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |           \
+		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch)
+
 const struct sched_policy sched_policy_qos = {
 	.name = "qos",
 	.help = "reservations by inference, the rest by weight",
-	.init = qos_init,
-	.fini = qos_fini,
-	.add = qos_add,
-	.remove = qos_remove,
-	.enqueue = qos_enqueue,
-	.dequeue = qos_dequeue,
-	.pick = qos_pick,
-	.charge = qos_charge,
-	.preempts = qos_preempts,
+	COMMON_OPS,
 	.transition = qos_transition,
-	.spin = qos_spin,
 	.extension = qos_extension,
-	.yields_spinners = true,
-	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |
-		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch),
+};
+
+const struct sched_policy sched_policy_qos_state = {
+	.name = "qos+state",
+	.help = "the same, with quanta that follow the processor's state",
+	COMMON_OPS,
+	.transition = qos_state_transition,
+	.extension = qos_state_extension,
 };

@@ -4,6 +4,7 @@
  *   qos_infer.c    transitions -> arrivals, claims, jobs; period, budget, real-time or not
  *   qos_reserve.c  shares by weight, admission, size of a reservation, its life
  *   qos_spin.c     waits in PAUSEs: who is next, who keeps the processor a little longer
+ *   qos_state.c    quanta by processor state (qos+state only)
  *   policy_qos.c   queues: earliest deadline first among reservations, fair for the rest
  *
  * A reservation (R, Y) has a phase: it is activated at the due time of an arrival that fits the grid of
@@ -57,6 +58,17 @@ struct qos_entity {
 	u32 told_why;
 };
 
+/* What is known of the state of the processor that it runs on (qos_state.c); unused without qos+state. */
+struct qos_state {
+	struct state_profile profile;
+	struct state_count at_start, at_look, at_cold; /* of the slice; latest look; when its guest came in */
+	u64 cold_cpu_ns;			       /* CPU time then */
+	u64 warm_up;				       /* misses that coming in costs, smoothed */
+	u64 slice_ns, extended_ns;		       /* of the slice that it runs */
+	u32 guest;				       /* vCPU that came in last */
+	bool measures, looked, is_fair;
+};
+
 struct qos_vp {
 	struct list_node node; /* in qos.vps */
 	struct list_node peers; /* in qos.machine[] */
@@ -86,6 +98,7 @@ struct qos_vp {
 	u64 demand_ppm;	 /* what it used lately; PPM and more: backlogged */
 	u64 window_busy_ns, window_ran_ns;
 	bool satisfied;
+	struct qos_state state;
 };
 
 struct qos {
@@ -96,6 +109,7 @@ struct qos {
 	struct list_node machine[QOS_MACHINES]; /* the same by machine, for look-ups */
 	u64 next_refresh_ns, window_start_ns;
 	struct sched_vp *express; /* READY in the fair class, and somebody waits for it: next, or NULL */
+	struct state_profile *worker_profile; /* by worker; NULL: quanta do not depend on state */
 	u64 next_fill_ns; /* of fixed reservations, the earliest; ~0: there are none */
 };
 
@@ -154,6 +168,15 @@ void qos_requeue(struct sched *s, struct sched_vp *e, u64 now_ns);
 /* policy->spin, policy->extension: waits in PAUSEs (qos_spin.c) */
 void qos_spin(struct sched *s, struct sched_vp *e, u64 now_ns);
 u64 qos_extension(struct sched *s, struct sched_vp *e, u64 now_ns);
+
+/*
+ * Quanta by processor state (qos_state.c): a slice begins, and may be cut to have a look before it is over;
+ * it has ended; policy->extension, policy->transition.
+ */
+void qos_state_begin(struct qos_vp *v, bool fair, u64 *slice_ns);
+void qos_state_end(struct sched *s, struct qos_vp *v, u32 worker, u64 ran_ns);
+u64 qos_state_extension(struct sched *s, struct sched_vp *e, u64 now_ns);
+s32 qos_state_transition(struct sched *s, const struct transition *t);
 
 /* The policy's feed. */
 s32 qos_transition(struct sched *s, const struct transition *t);

@@ -7,7 +7,8 @@
 #include "l0/base/assert.h"
 #include "l0/base/mem_ops.h"
 
-const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, &sched_policy_qos, NULL};
+const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, &sched_policy_qos,
+						     &sched_policy_qos_state, NULL};
 
 const struct sched_policy *sched_policy_lookup(const char *name)
 {
@@ -188,9 +189,9 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	struct sched_vp *e = s->running[worker];
 	ASSERT(e);
 	s->running[worker] = NULL;
-	e->worker = -1;
 	e->ran_ns += ran_ns;
 	s->policy->charge(s, e, now_ns, ran_ns);
+	e->worker = -1;
 	if (why == SCHED_PUT_BLOCK && e->wake_pending)
 		make_ready(s, e, now_ns, true, false);
 	else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE)

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include "l0/base/list.h"
 #include "l0/base/types.h"
+#include "l0/sched/state.h"
 
 struct transition;
 struct sched;
@@ -44,6 +45,7 @@ struct sched_vp {
 	u64 vruntime_ns;   /* fair.h: time it ran by weight */
 	void *policy_data; /* the policy's, from add to remove */
 	u64 ran_ns, waited_ns, longest_wait_ns, n_switches, n_wakes;
+	struct state_probe probe; /* counters of its engine, for qos+state */
 	void *owner;
 };
 #define SCHED_WEIGHT_DEFAULT 1024u
@@ -118,7 +120,7 @@ struct sched {
 	u32 notes_in, notes_out;
 };
 
-extern const struct sched_policy sched_policy_rr, sched_policy_credit, sched_policy_qos;
+extern const struct sched_policy sched_policy_rr, sched_policy_credit, sched_policy_qos, sched_policy_qos_state;
 
 /* Policy by name, or NULL. sched_policies[] ends with NULL. */
 extern const struct sched_policy *const sched_policies[];
@@ -168,6 +170,10 @@ void sched_spin(struct sched *s, u32 worker, u64 now_ns);
 
 /* The slice of the entity on @worker is over. Return: ns that it may run on all the same. */
 u64 sched_extension(struct sched *s, u32 worker, u64 now_ns);
+
+/* What the policy has seen of @e's state, or of @worker's. Return: false, it does not look at state. */
+bool sched_profile(struct sched *s, const struct sched_vp *e, struct state_profile *p);
+bool sched_worker_profile(struct sched *s, u32 worker, struct state_profile *p);
 
 /* Feed of the policy's kinds of transition. Return: the worker to be preempted, or -1. */
 s32 sched_transition(struct sched *s, const struct transition *t);

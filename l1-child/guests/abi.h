@@ -52,6 +52,8 @@ struct guest_shared {
 	u32 processes;
 	u32 seed;
 	u32 vector; /* that the timer is to use */
+	u32 pages;  /* of code, and of data, that a guest goes round over */
+	u32 reserved;
 	struct guest_change change[GUEST_CHANGES];
 
 	/* written by the VMM when a tick is due, whether or not the guest runs then */

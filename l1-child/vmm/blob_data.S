@@ -28,6 +28,7 @@ blob_table:
 	blob	crash, 32
 	blob	procs, 64
 	blob	mixed, 64
+	blob	cache, 64
 	blob	cpuid, 64
 	blob	vmcall, 64
 	.section .rodata.blobs, "a"

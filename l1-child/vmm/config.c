@@ -149,6 +149,7 @@ static const struct guest_config kinds[] = {
 	{.kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3},
 	{.kind = "mixed", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS},
 	{.kind = "spin"},
+	{.kind = "cache", .pages = 96},
 	{.kind = "crash"},
 };
 
@@ -184,6 +185,8 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 		parse_change(g, key, v);
 	else if (word_is(key, "n"))
 		g->processes = (u32)parse_number(key, v, plain_units, 16);
+	else if (word_is(key, "pages"))
+		g->pages = (u32)parse_number(key, v, plain_units, 65536);
 	else if (word_is(key, "order"))
 		g->round_robin = parse_choice(key, v, order_names, ARRAY_SIZE(order_names)) != 0;
 	else if (word_is(key, "mem"))
@@ -195,7 +198,7 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 	else if (word_is(key, "name"))
 		word_copy(v, g->name, sizeof(g->name));
 	else
-		con_die("guest option '%s' is unknown (period work jitter phase vary change n order "
+		con_die("guest option '%s' is unknown (period work jitter phase vary change n pages order "
 			"mem bits prio name)",
 			word_text(key));
 }
@@ -214,6 +217,10 @@ static void check_guest(const struct guest_config *g)
 		con_die("n= of guest %s must be 1 to 16", g->name);
 	if (!strcmp(g->kind, "procs") && g->ram_bytes < 8 * MIB)
 		con_die("mem= of guest %s must be 8m or more", g->name);
+	if (g->pages && g->ram_bytes < 3 * MIB + 2ull * g->pages * 4096)
+		con_die("mem= of guest %s must be 3m and 8k for each page of pages= or more", g->name);
+	if (!strcmp(g->kind, "cache") && g->pages == 0)
+		con_die("pages= of guest %s must be 1 to 65536", g->name);
 }
 
 /* Its name unless told otherwise: the kind and its number. */
@@ -240,7 +247,7 @@ static void parse_guest(struct config *c, struct word w)
 	for (i = 0; i < ARRAY_SIZE(kinds) && !word_is(kind, kinds[i].kind); i++)
 		;
 	if (i == ARRAY_SIZE(kinds))
-		con_die("guest kind '%s' is unknown (rt batch idle procs mixed spin crash)",
+		con_die("guest kind '%s' is unknown (rt batch idle procs mixed spin cache crash)",
 			word_text(kind));
 	*g = kinds[i];
 	if (!g->bits)

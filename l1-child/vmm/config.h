@@ -25,6 +25,7 @@ struct guest_config {
 	u64 ram_bytes;
 	u32 vary_permille;
 	u32 processes;
+	u32 pages;
 	bool round_robin;
 	u32 bits; /* 64 or 32 */
 	u32 priority;

@@ -56,6 +56,7 @@ static void fill_shared(struct l2 *g)
 	s->work_tsc = (u32)clock_ns_to_tsc(c->work_ns);
 	s->vary_permille = c->vary_permille;
 	s->processes = c->processes;
+	s->pages = c->pages;
 	s->round_robin = c->round_robin;
 	s->seed = 0x9e3779b9u * (g->number + 1);
 	s->vector = 0x30 + g->number;

@@ -178,7 +178,7 @@ void child_main(u64 info, u64 magic)
 	if (c->verbose)
 		vmx_print(&vm->caps);
 	if (!c->guests)
-		con_die("no guest: give at least one guest=rt|batch|idle|procs|mixed|spin");
+		con_die("no guest: give at least one guest=rt|batch|idle|procs|mixed|spin|cache");
 	if (c->ept == EPT_2M && !(vm->caps.ept_vpid & EPT_CAP_2M))
 		con_die("ept=2m: this processor's EPT has no 2 MiB pages");
 	if (c->timer == TIMER_PIT)

@@ -10,4 +10,4 @@ for lab in "$NESTOR_SRC"/docs/labs/*.ini; do
 	sed "$longer;s#\.\./\.\./build/rel#$NESTOR_BUILD#" "$lab" >"$work/${lab##*/}"
 done
 timeout "$([ "${NESTOR_LONG:-}" = 1 ] && echo 1150 || echo 115)" \
-	python3 "$NESTOR_SRC/tests/e2e/lab_check.py" "$NESTOR" "$work" "${1:-lab(1(-.*)?|[234].*)}"
+	python3 "$NESTOR_SRC/tests/e2e/lab_check.py" "$NESTOR" "$work" "${1:-lab(1(-[a-z-]*)?|[234][^=]*)}"
