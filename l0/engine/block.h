@@ -17,7 +17,7 @@
 #include "l0/mem/mem.h"
 
 #define BLOCK_MAX_OPS 48u
-#define BLOCK_BUCKETS 8192u
+#define BLOCK_BUCKETS 65536u
 
 struct block {
 	u64 rip;

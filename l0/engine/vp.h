@@ -94,7 +94,7 @@ struct engine_tier {
  * Where translated code finds the code of a branch target in another page: by RIP, good as long as
  * @key is the VP's own, which tells translations and modes apart.
  */
-#define VP_JUMPS 1024u
+#define VP_JUMPS 4096u
 struct jump_slot {
 	u64 rip, key;
 	u64 hot; /* host code */
@@ -103,7 +103,7 @@ struct jump_slot {
 
 static inline u32 jump_index(u64 rip)
 {
-	return ((u32)rip ^ (u32)rip >> 10) & (VP_JUMPS - 1);
+	return ((u32)rip ^ (u32)rip >> 12) & (VP_JUMPS - 1);
 }
 
 #define SOFTTLB_ENTRIES 256u

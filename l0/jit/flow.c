@@ -282,13 +282,13 @@ void flow_find(struct translation *t, u32 k)
 {
 	struct emit *e = &t->e;
 
-	BUILD_ASSERT(VP_JUMPS == 1024 && sizeof(struct jump_slot) == 32);
+	BUILD_ASSERT(VP_JUMPS == 4096 && sizeof(struct jump_slot) == 32);
 	if (t->tier->off & 1u << JIT_GROUP_CHAIN) {
 		add_cold(t, COLD_SITE, k, emit_jmp(e), NULL);
 		return;
 	}
 	emit_rr(e, 4, 0x89, H_RDX, H_RCX);
-	emit_n(e, 0x0ae9c1, 3); /* shr ecx, 10 */
+	emit_n(e, 0x0ce9c1, 3);
 	emit_rr(e, 4, 0x31, H_RDX, H_RCX);
 	emit_rr(e, 4, 0x81, 4, H_RCX);
 	emit_n(e, VP_JUMPS - 1, 4);
