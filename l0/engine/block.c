@@ -323,7 +323,8 @@ static void make_run(struct vp *vp, struct decode *d, struct block *b, const str
 	b->ops[n - 1].flags |= OP_LAST;
 	close_block(vp, b, n, off, code);
 	drop_dead_flags(b, notes);
-	fuse_pairs(b, notes);
+	if (!(b->mode & VP_MODE_BRANCHES))
+		fuse_pairs(b, notes);
 }
 
 /* Bytes of the code segment from @rip on; 0 when @rip is outside. */

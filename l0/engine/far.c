@@ -238,6 +238,7 @@ void op_jmp_far(struct vp *vp, const struct op *op)
 	u16 sel = far_operand(vp, op, &off);
 
 	far_jump(vp, op, sel, off, op->size);
+	branch_far(vp);
 }
 
 void op_call_far(struct vp *vp, const struct op *op)
@@ -246,6 +247,7 @@ void op_call_far(struct vp *vp, const struct op *op)
 	u16 sel = far_operand(vp, op, &off);
 
 	far_call(vp, op, sel, off, op->size);
+	branch_far(vp);
 }
 
 /* SS:SP that an outer-level return pops from SP + @at. */
@@ -332,6 +334,7 @@ void op_ret_far(struct vp *vp, const struct op *op)
 		check_rip(vp, op, &vp->cpu.seg[SEG_CS], rip);
 		stack_set(vp, vp->cpu.gpr[RSP] + 2 * size + imm);
 		cs_set_unprotected(vp, sel, rip);
+		branch_far(vp);
 		return;
 	}
 	bool outer = (sel & SEL_RPL) > cur_cpl(vp);
@@ -339,4 +342,5 @@ void op_ret_far(struct vp *vp, const struct op *op)
 	far_return(vp, op, rip, sel, size, 2 * size + imm, false, 0, 0);
 	if (outer && imm) /* the parameters lie on the outer stack too */
 		stack_set(vp, vp->cpu.gpr[RSP] + imm);
+	branch_far(vp);
 }

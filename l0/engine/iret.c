@@ -148,6 +148,7 @@ void op_iret(struct vp *vp, const struct op *op)
 			iret_protected(vp, op);
 	}
 	vp->ev.iret_unblocked = false;
+	branch_far(vp);
 	if (unlikely(vp->watch_stacks) && cur_cpl(vp) == 0)
 		stack_watch(vp, THREAD_BY_RETURN, prev);
 }

@@ -3,8 +3,13 @@
  * in its block; a taken one goes to another block by op->link or by look-up.
  *
  * op->imm is the target of a direct branch, complete (RIP added, truncated to the operand size).
+ *
+ * While branches are counted (VP_MODE_BRANCHES), code is decoded apart: only the general handlers are
+ * picked, which count, and the translator leaves branches to them.
  */
+#include "l0/engine/branches.h"
 #include "l0/engine/decode.h"
+#include "l0/engine/sys_priv.h"
 
 #define DEF_JCC(cc, name) \
 	static void jcc_##name(struct vp *vp, const struct op *op) \
@@ -22,6 +27,30 @@ static void jmp_rel(struct vp *vp, const struct op *op)
 	return chain_fixed(vp, op);
 }
 
+static bool counts(const struct vp *vp)
+{
+	return unlikely(vp->mode & VP_MODE_BRANCHES);
+}
+
+static void jcc_counted(struct vp *vp, const struct op *op)
+{
+	bool taken = flags_cond(vp->arith, op->aux & 15);
+
+	if (taken)
+		check_branch_target(vp, op, op->imm);
+	branch_direction(&vp->branches, op_rip(vp, op), taken);
+	if (taken)
+		return chain_fixed(vp, op);
+	NEXT(vp, op);
+}
+
+static void jmp_rel_counted(struct vp *vp, const struct op *op)
+{
+	check_branch_target(vp, op, op->imm);
+	vp->branches.near++;
+	return chain_fixed(vp, op);
+}
+
 static u64 counter(const struct vp *vp, const struct op *op)
 {
 	u64 c = vp->cpu.gpr[RCX];
@@ -31,7 +60,14 @@ static u64 counter(const struct vp *vp, const struct op *op)
 
 static void jcxz(struct vp *vp, const struct op *op)
 {
-	if (!counter(vp, op))
+	bool taken = !counter(vp, op);
+
+	if (counts(vp)) {
+		if (taken)
+			check_branch_target(vp, op, op->imm);
+		branch_direction(&vp->branches, op_rip(vp, op), taken);
+	}
+	if (taken)
 		return chain_fixed(vp, op);
 	NEXT(vp, op);
 }
@@ -47,6 +83,8 @@ static void loop_cc(struct vp *vp, const struct op *op)
 
 	if (taken)
 		check_branch_target(vp, op, op->imm);
+	if (counts(vp))
+		branch_direction(&vp->branches, op_rip(vp, op), taken);
 	reg_set(vp, RCX, c, op->asize);
 	if (taken)
 		return chain_fixed(vp, op);
@@ -115,7 +153,11 @@ static u64 indirect_target(struct vp *vp, const struct op *op)
 
 static void jmp_any(struct vp *vp, const struct op *op)
 {
-	return chain_indirect(vp, op, indirect_target(vp, op));
+	u64 t = indirect_target(vp, op);
+
+	if (counts(vp))
+		branch_indirect(&vp->branches, op_rip(vp, op), t);
+	return chain_indirect(vp, op, t);
 }
 
 static void call_any(struct vp *vp, const struct op *op)
@@ -123,6 +165,10 @@ static void call_any(struct vp *vp, const struct op *op)
 	u64 t = indirect_target(vp, op);
 
 	opstack_push(vp, op, op_next_rip(vp, op), op->size);
+	if (counts(vp)) {
+		branch_indirect(&vp->branches, op_rip(vp, op), t);
+		branch_remember_return(&vp->branches, op_next_rip(vp, op));
+	}
 	return chain_indirect(vp, op, t);
 }
 
@@ -130,6 +176,10 @@ static void call_rel(struct vp *vp, const struct op *op)
 {
 	check_branch_target(vp, op, op->imm);
 	opstack_push(vp, op, op_next_rip(vp, op), op->size);
+	if (counts(vp)) {
+		vp->branches.near++;
+		branch_remember_return(&vp->branches, op_next_rip(vp, op));
+	}
 	return chain_fixed(vp, op);
 }
 
@@ -139,7 +189,15 @@ static void ret_any(struct vp *vp, const struct op *op)
 
 	check_branch_target(vp, op, t);
 	opstack_set_sp(vp, vp->cpu.gpr[RSP] + op->size + op->imm);
+	if (counts(vp))
+		branch_return(&vp->branches, t);
 	return chain_indirect(vp, op, t);
+}
+
+void branch_far(struct vp *vp)
+{
+	if (unlikely(vp->cur_block->mode & VP_MODE_BRANCHES))
+		vp->branches.far++;
 }
 
 static bool pick(struct decode *d, op_fn fn, bool ends)
@@ -166,7 +224,7 @@ static bool pick_rel(struct decode *d, op_fn fn, bool ends)
 /* The handler by what decode_flat_stack() says. */
 static op_fn by_flat(const struct decode *d, op_fn flat64, op_fn flat32, op_fn any)
 {
-	u32 flat = decode_flat_stack(d);
+	u32 flat = d->mode & VP_MODE_BRANCHES ? 0 : decode_flat_stack(d);
 
 	return flat == 8 ? flat64 : flat == 4 ? flat32 : any;
 }
@@ -185,7 +243,15 @@ static op_fn loop_fast(const struct decode *d)
 	bool good = (d->mode & VP_MODE_SIZE) == VP_MODE_64 ? is_canonical_va(d->vp, target)
 							   : d->mode & VP_MODE_CSFLAT;
 
-	return !good || d->op->asize < 4 ? loop_cc : d->op->asize == 8 ? loop_flat8 : loop_flat4;
+	return !good || d->mode & VP_MODE_BRANCHES || d->op->asize < 4 ? loop_cc : d->op->asize == 8 ? loop_flat8 : loop_flat4;
+}
+
+static bool pick_jcc(struct decode *d)
+{
+	u32 cc = d->insn.opcode & 15;
+
+	d->op->aux = (u16)cc;
+	return pick_rel(d, d->mode & VP_MODE_BRANCHES ? jcc_counted : jcc_fn[cc], false);
 }
 
 bool op_branch_pick(struct decode *d)
@@ -196,7 +262,7 @@ bool op_branch_pick(struct decode *d)
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_JMP:
 		if (opcode == 0xe9 || opcode == 0xeb)
-			return pick_rel(d, jmp_rel, true);
+			return pick_rel(d, d->mode & VP_MODE_BRANCHES ? jmp_rel_counted : jmp_rel, true);
 		if (opcode == 0xff && (op->modrm >> 3 & 7) == 4)
 			return pick_indirect(d, jmp_r64, jmp_r32, jmp_any);
 		return false; /* far */
@@ -225,6 +291,6 @@ bool op_branch_pick(struct decode *d)
 		return false;
 	if ((d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x70) ||
 	    (d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (opcode & 0xf0) == 0x80))
-		return pick_rel(d, jcc_fn[opcode & 15], false);
+		return pick_jcc(d);
 	return false;
 }

@@ -107,9 +107,11 @@ void op_int(struct vp *vp, const struct op *op)
 	case 0xcc: event_software_interrupt(vp, op, VECTOR_BP, INTR_TYPE_SW_EXCEPTION); break;
 	case 0xf1: event_software_interrupt(vp, op, VECTOR_DB, INTR_TYPE_PRIV_SW_EXCEPTION); break;
 	case 0xce:
-		if (vp->cpu.rflags & RFLAGS_OF)
-			event_software_interrupt(vp, op, VECTOR_OF, INTR_TYPE_SW_EXCEPTION);
+		if (!(vp->cpu.rflags & RFLAGS_OF))
+			return;
+		event_software_interrupt(vp, op, VECTOR_OF, INTR_TYPE_SW_EXCEPTION);
 		break;
 	default: event_software_interrupt(vp, op, op->imm & 0xff, INTR_TYPE_SW_INTERRUPT);
 	}
+	branch_far(vp);
 }

@@ -3,6 +3,7 @@
 #include "l0/arch/msr.h"
 #include "l0/base/bits.h"
 #include "l0/base/mem_ops.h"
+#include "l0/engine/access.h"
 #include "l0/engine/vp.h"
 
 #define FIXED_SHIFT 32 /* of fixed counters in the global registers */
@@ -20,6 +21,8 @@
 #define EVENT_CYCLES 0x003cull
 #define EVENT_REFERENCE 0x013cull
 #define EVENT_INSNS 0x00c0ull
+#define EVENT_BRANCHES 0x00c4ull
+#define EVENT_BRANCH_MISSES 0x00c5ull
 
 #define FIXED_KERNEL 1u
 #define FIXED_USER 2u
@@ -31,20 +34,28 @@ static u64 global_bit(u32 n)
 	return n < PMU_GENERAL ? BIT(n) : BIT(n - PMU_GENERAL + FIXED_SHIFT);
 }
 
-/* Does a counter with @select move with every instruction? The counter mask asks for that many
- * events in a cycle, and no cycle has more than one. */
-static bool select_counts(u64 select)
+/*
+ * What a counter with @select counts. The counter mask asks for that many events in a cycle, and no
+ * cycle has more than one: cycles with at least one are the events themselves, others never are. Inverted
+ * it is the other way round: never, or each cycle.
+ */
+static enum pmu_event select_event(u64 select)
 {
-	u64 event = select & SELECT_EVENT;
-	bool many = (select >> SELECT_MASK_SHIFT & 0xff) > 1;
+	u64 event = select & SELECT_EVENT, mask = select >> SELECT_MASK_SHIFT & 0xff;
+	bool inverts = select & SELECT_INVERT;
+	enum pmu_event what = event == EVENT_BRANCHES ? PMU_BRANCHES
+			      : event == EVENT_BRANCH_MISSES ? PMU_BRANCH_MISSES
+			      : event == EVENT_CYCLES || event == EVENT_REFERENCE || event == EVENT_INSNS
+				      ? PMU_INSNS
+				      : PMU_NOTHING;
 
-	if (!(select & SELECT_ENABLE))
-		return false;
-	if (event != EVENT_CYCLES && event != EVENT_REFERENCE && event != EVENT_INSNS)
-		return false;
-	if (!(select >> SELECT_MASK_SHIFT & 0xff))
-		return true;
-	return many == !!(select & SELECT_INVERT);
+	if (!(select & SELECT_ENABLE) || what == PMU_NOTHING)
+		return PMU_NOTHING;
+	if (!mask)
+		return what;
+	if (mask > 1)
+		return inverts ? PMU_INSNS : PMU_NOTHING;
+	return !inverts ? what : PMU_NOTHING;
 }
 
 /* What follows from the control registers. */
@@ -52,14 +63,15 @@ static void configure(struct vp *vp)
 {
 	struct pmu *p = &vp->pmu;
 
-	p->user = p->kernel = p->interrupt = 0;
+	p->user = p->kernel = p->interrupt = p->branches_in = 0;
 	for (u32 n = 0; n < PMU_COUNTERS; n++) {
 		bool user, kernel, interrupt;
 
 		if (!(p->global_ctrl & global_bit(n)))
 			continue;
 		if (n < PMU_GENERAL) {
-			bool on = select_counts(p->select[n]);
+			p->event[n] = (u8)select_event(p->select[n]);
+			bool on = p->event[n] != PMU_NOTHING;
 
 			user = on && (p->select[n] & SELECT_USER);
 			kernel = on && (p->select[n] & SELECT_KERNEL);
@@ -67,6 +79,7 @@ static void configure(struct vp *vp)
 		} else {
 			u64 ctrl = p->fixed_ctrl >> 4 * (n - PMU_GENERAL);
 
+			p->event[n] = PMU_INSNS;
 			user = ctrl & FIXED_USER;
 			kernel = ctrl & FIXED_KERNEL;
 			interrupt = ctrl & FIXED_INTERRUPT;
@@ -74,10 +87,16 @@ static void configure(struct vp *vp)
 		p->user |= (u8)(user << n);
 		p->kernel |= (u8)(kernel << n);
 		p->interrupt |= (u8)(interrupt << n);
+		if (p->event[n] >= PMU_BRANCHES)
+			p->branches_in |= (u8)((user ? PMU_IN_USER : 0) | (kernel ? PMU_IN_KERNEL : 0));
 	}
 	p->is_counting = p->user | p->kernel;
 	p->in_user = vp->cpl == 3;
 	p->insns = vp->insns;
+	p->branches = vp->branches.near + vp->branches.far;
+	p->branch_misses = vp->branches.misses;
+	if (p->branches_in || vp->mode & VP_MODE_BRANCHES)
+		vp_update_mode(vp);
 	vp_request(vp, VP_ATTN_REQUEST); /* the worker plans anew */
 }
 
@@ -90,15 +109,20 @@ void pmu_reset(struct vp *vp)
 void pmu_sync(struct vp *vp)
 {
 	struct pmu *p = &vp->pmu;
-	u64 more = vp->insns - p->insns;
+	u64 branches = vp->branches.near + vp->branches.far;
+	const u64 more[] = {[PMU_INSNS] = vp->insns - p->insns,
+			    [PMU_BRANCHES] = branches - p->branches,
+			    [PMU_BRANCH_MISSES] = vp->branches.misses - p->branch_misses};
 	u8 moving = p->in_user ? p->user : p->kernel;
 	bool interrupts = false;
 
 	p->insns = vp->insns;
+	p->branches = branches;
+	p->branch_misses = vp->branches.misses;
 	for (u32 n = 0; moving; n++, moving >>= 1) {
 		if (!(moving & 1))
 			continue;
-		p->count[n] += more;
+		p->count[n] += more[p->event[n]];
 		if (likely(!(p->count[n] >> PMU_BITS)))
 			continue;
 		p->count[n] &= mask_low(PMU_BITS);
@@ -117,6 +141,7 @@ void pmu_ring_changed(struct vp *vp)
 		vp_request(vp, VP_ATTN_REQUEST);
 }
 
+/* An instruction moves a counter by one at most: one of branches is looked at again then. */
 u64 pmu_next_overflow(const struct vp *vp)
 {
 	const struct pmu *p = &vp->pmu;

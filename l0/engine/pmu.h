@@ -1,6 +1,7 @@
 /*
  * The architectural performance-monitoring unit, version 2: four general counters and three fixed
- * ones of 48 bits. It counts instructions retired; a cycle is an instruction (the simulated core
+ * ones of 48 bits. It counts instructions retired, branches retired, near and far, and those of them
+ * that its model of a predictor missed (branches.h); a cycle is an instruction (the simulated core
  * retires one in each cycle that is not halted), so every count is exact and the same in every run,
  * tier and slice. Other events count nothing, and CPUID leaf 0Ah says so.
  *
@@ -20,11 +21,16 @@
 #define PMU_COUNTERS (PMU_GENERAL + PMU_FIXED)
 #define PMU_BITS 48u
 #define PMU_NEVER (~0ull)
-/* CPUID leaf 0Ah: version 2; of the seven architectural events instructions, core cycles and
- * reference cycles are there (0 in EBX). */
+/* CPUID leaf 0Ah: version 2; of the seven architectural events all but those of the last-level cache
+ * are there (0 in EBX). */
 #define PMU_CPUID_EAX (2u | PMU_GENERAL << 8 | PMU_BITS << 16 | 7u << 24)
-#define PMU_CPUID_EBX 0x78u
+#define PMU_CPUID_EBX 0x18u
 #define PMU_CPUID_EDX (PMU_FIXED | PMU_BITS << 5)
+
+enum pmu_event { PMU_NOTHING, PMU_INSNS, PMU_BRANCHES, PMU_BRANCH_MISSES };
+/* struct pmu.branches_in */
+#define PMU_IN_USER 1u
+#define PMU_IN_KERNEL 2u
 
 struct vp;
 
@@ -33,6 +39,9 @@ struct pmu {
 	u64 select[PMU_GENERAL]; /* IA32_PERFEVTSELx */
 	u64 fixed_ctrl, global_ctrl, global_status;
 	u64 insns;	  /* vp->insns that @count is up to date with */
+	u64 branches, branch_misses; /* of vp->branches, likewise */
+	u8 event[PMU_COUNTERS];	     /* enum pmu_event */
+	u8 branches_in;	  /* rings in which branches are to be counted */
 	u8 user, kernel;  /* counters that count at level 3, below it */
 	u8 interrupt;	  /* counters whose overflow interrupts */
 	bool in_user;	  /* the instructions since @insns are of level 3 */
@@ -48,7 +57,7 @@ void pmu_ring_changed(struct vp *vp);
 /* Bring the counters up to date; raises what has overflowed. vp->insns is exact. */
 void pmu_sync(struct vp *vp);
 
-/* The instruction count at which a counter overflows that interrupts then, or PMU_NEVER. */
+/* The instruction count before which no counter overflows that interrupts then, or PMU_NEVER. */
 u64 pmu_next_overflow(const struct vp *vp);
 
 /**

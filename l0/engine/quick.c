@@ -106,7 +106,7 @@ bool quick_deliver(struct vp *vp, const struct event *e)
 	u8 *frame;
 	u16 sel;
 
-	if (unlikely((vp->mode & VP_MODE_SIZE) != VP_MODE_64 || off + 15 > c->idtr.limit))
+	if (unlikely((vp->mode & VP_MODE_SIZE) != VP_MODE_64 || off + 15 > c->idtr.limit || vp->watch_stacks))
 		return false;
 	p = sys_page(vp, c->idtr.base + off, 16);
 	if (unlikely(!p))
@@ -300,7 +300,8 @@ static void quick_swapgs(struct vp *vp, const struct op *op)
 
 op_fn quick_handler(const struct op *op, u32 mode, bool *ends)
 {
-	if ((mode & VP_MODE_SIZE) != VP_MODE_64)
+	/* those who follow stacks or count branches do so on the general way */
+	if ((mode & VP_MODE_SIZE) != VP_MODE_64 || mode & (VP_MODE_STACKS | VP_MODE_BRANCHES))
 		return op_slow;
 	switch (op->mnemonic) {
 	case ZYDIS_MNEMONIC_INT: return quick_int;

@@ -201,6 +201,9 @@ void stack_from_tss(struct vp *vp, const struct op *op, u32 cpl, struct seg *ss,
 /* A 64-bit stack pointer from the TSS: @slot 0-2 RSP0-2, 3 + n: IST n (1-7). */
 u64 stack_from_tss64(struct vp *vp, const struct op *op, u32 slot);
 
+/* A far transfer by an instruction has happened: counted when code of its mode is (op_branch.c). */
+void branch_far(struct vp *vp);
+
 /* --- threads (op_watch.c); only while vp->watch_stacks --- */
 
 /* The stack pointer was loaded, and CPL is 0: tell it. @how: enum thread_cause; @prev: RSP before. */

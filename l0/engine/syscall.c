@@ -29,6 +29,7 @@ void op_syscall(struct vp *vp, const struct op *op)
 	flags_write(vp, 0, c->fmask | RFLAGS_RF);
 	if (!(c->rflags & RFLAGS_TF)) /* masked: no trap after this instruction */
 		vp->ev.step_armed = false;
+	branch_far(vp);
 }
 
 void op_sysret(struct vp *vp, const struct op *op)
@@ -48,6 +49,7 @@ void op_sysret(struct vp *vp, const struct op *op)
 		 (to64 ? AR_CODE64 : AR_CODE32) | AR_DPL3);
 	set_flat(vp, SEG_SS, (u16)(sel + 8) | 3, AR_DATA32 | AR_DPL3);
 	flags_write(vp, c->gpr[R11] & ~(RFLAGS_RF | RFLAGS_VM), RFLAGS_DEFINED);
+	branch_far(vp);
 }
 
 void op_sysenter(struct vp *vp, const struct op *op)
@@ -62,6 +64,7 @@ void op_sysenter(struct vp *vp, const struct op *op)
 	set_flat(vp, SEG_CS, sel, is_lma(vp) ? AR_CODE64 : AR_CODE32);
 	set_flat(vp, SEG_SS, (u16)(sel + 8), AR_DATA32);
 	flags_write(vp, 0, RFLAGS_VM | RFLAGS_IF | RFLAGS_RF);
+	branch_far(vp);
 }
 
 void op_sysexit(struct vp *vp, const struct op *op)
@@ -80,6 +83,7 @@ void op_sysexit(struct vp *vp, const struct op *op)
 		 (to64 ? AR_CODE64 : AR_CODE32) | AR_DPL3);
 	set_flat(vp, SEG_SS, (u16)(sel + (to64 ? 40 : 24)) | 3, AR_DATA32 | AR_DPL3);
 	vp_update_mode(vp);
+	branch_far(vp);
 }
 
 void op_swapgs(struct vp *vp, const struct op *op)

@@ -16,6 +16,7 @@
 #include "l0/arch/vmx_controls.h"
 #include "l0/arch/x86.h"
 #include "l0/base/types.h"
+#include "l0/engine/branches.h"
 #include "l0/engine/pmu.h"
 #include "vtlb/vtlb.h"
 
@@ -219,6 +220,8 @@ struct vp {
 	u8 vec_buf[64] __attribute__((aligned(64))); /* operand that is no plain RAM in one page */
 
 	struct pmu pmu;
+	struct branches branches;
+	bool counts_branches; /* at every level; the PMU's counters may want them at one level only */
 
 	/* engine counters (engine.def prints them) */
 	u64 n_blocks_decoded, n_block_kills, n_code_misses, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
@@ -254,6 +257,7 @@ struct vp {
 #define VP_MODE_LMA 0x80u
 #define VP_MODE_AC 0x100u     /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
 #define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
+#define VP_MODE_BRANCHES 0x800u /* branches are counted: op_branch.c */
 #define VP_MODE_STACKS 0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
 #define VP_MODE_ONE 0x400u    /* key of blocks of one instruction; never set in @mode itself */
 #define VP_MODE_PLAIN 0x800u  /* key of blocks that vp->tier leaves alone; in @mode only while it says so */

@@ -46,6 +46,21 @@ static bool is_candidate(u32 m)
 	}
 }
 
+/* Handlers count these under VP_MODE_BRANCHES. */
+static bool is_branch(u32 m)
+{
+	switch (m) {
+	case ZYDIS_MNEMONIC_JMP: case ZYDIS_MNEMONIC_CALL: case ZYDIS_MNEMONIC_RET:
+	case ZYDIS_MNEMONIC_JB: case ZYDIS_MNEMONIC_JBE: case ZYDIS_MNEMONIC_JL: case ZYDIS_MNEMONIC_JLE:
+	case ZYDIS_MNEMONIC_JNB: case ZYDIS_MNEMONIC_JNBE: case ZYDIS_MNEMONIC_JNL: case ZYDIS_MNEMONIC_JNLE:
+	case ZYDIS_MNEMONIC_JNO: case ZYDIS_MNEMONIC_JNP: case ZYDIS_MNEMONIC_JNS: case ZYDIS_MNEMONIC_JNZ:
+	case ZYDIS_MNEMONIC_JO: case ZYDIS_MNEMONIC_JP: case ZYDIS_MNEMONIC_JS: case ZYDIS_MNEMONIC_JZ:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Memory operand that the inline look-up serves; notes the address registers. */
 static bool take_mem(const struct decode *d, struct jit_op *j)
 {
@@ -386,6 +401,8 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 			continue;
 		}
 		make_slow(&j[i]);
+		if (b->mode & VP_MODE_BRANCHES && is_branch(op->mnemonic))
+			continue;
 		if (!is_candidate(op->mnemonic) || (i ? op->fn : b->first) == op_slow)
 			continue;
 		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||

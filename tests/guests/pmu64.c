@@ -8,6 +8,8 @@
 #define ENABLE (1u << 22)
 #define INSNS 0xc0u
 #define CYCLES 0x3cu
+#define BRANCHES 0xc4u
+#define BRANCH_MISSES 0xc5u
 #define MSR_X2APIC_LVT_PERF 0x834u
 #define PMI_VECTOR 0x41
 
@@ -98,6 +100,73 @@ static void counting(void)
 	CHECK_EQ(count(1 << 30, 100), 0);
 }
 
+/* Three near branches each: a loop's own, a call and its return. */
+static void calls(ulong n)
+{
+	__asm__ volatile("mov %0, %%rcx\n1: call 3f\n dec %%rcx\n jnz 1b\n jmp 2f\n3: ret\n2:" : : "r"(n) : "rcx", "cc", "memory");
+}
+/* A branch that goes by the lowest bit of a linear-congruential sequence: nobody predicts it well. */
+static void coins(ulong n)
+{
+	__asm__ volatile("mov %0, %%rcx\n mov $12345, %%eax\n"
+			 "1: imul $1103515245, %%eax, %%eax\n add $12345, %%eax\n bt $20, %%eax\n jc 2f\n nop\n"
+			 "2: dec %%rcx\n jnz 1b"
+			 : : "r"(n) : "rax", "rcx", "cc");
+}
+static inline __attribute__((always_inline)) void far_return(void)
+{
+	__asm__ volatile("mov %%ss, %%eax\n mov %%rsp, %%rdx\n push %%rax\n push %%rdx\n pushfq\n mov %%cs, %%eax\n push %%rax\n"
+			 "lea 1f(%%rip), %%rax\n push %%rax\n iretq\n1:" : : : "rax", "rdx", "memory");
+}
+
+static void branches(void)
+{
+	u64 before, missed;
+
+	put("branches\n");
+	CHECK_EQ(cpuid_a(1) & 0x7f, 0x18);
+	wrmsr(MSR_IA32_PERFEVTSEL0, BRANCHES | KERNEL | ENABLE);
+	wrmsr(MSR_IA32_PERFEVTSEL0 + 1, BRANCH_MISSES | KERNEL | ENABLE);
+	wrmsr(MSR_IA32_PERFEVTSEL0 + 2, BRANCHES | USER | ENABLE);
+	wrmsr(MSR_IA32_PERFEVTSEL0 + 3, BRANCHES | KERNEL | ENABLE | 2u << 24);
+	wrmsr(MSR_IA32_PMC0 + 2, 0);
+	wrmsr(MSR_IA32_PMC0 + 3, 0);
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0xf);
+	CHECK_EQ(count(0, 10100) - count(0, 100), 10000);
+	before = rdpmc(0);
+	calls(10);
+	missed = rdpmc(0) - before;
+	before = rdpmc(0);
+	calls(1010);
+	CHECK_EQ(rdpmc(0) - before - missed, 3000);
+	/* loops, calls and returns are predicted, coins are not */
+	before = rdpmc(1);
+	calls(5000);
+	missed = rdpmc(1) - before;
+	CHECK(missed < 50);
+	before = rdpmc(1);
+	coins(4000);
+	missed = rdpmc(1) - before;
+	CHECK(missed > 800 && missed < 3200);
+	/* a far one is one; three far ones more are three more */
+	before = rdpmc(0);
+	far_return();
+	missed = rdpmc(0) - before;
+	before = rdpmc(0);
+	far_return();
+	far_return();
+	far_return();
+	CHECK_EQ(rdpmc(0) - before - missed, 2);
+	CHECK_EQ(rdpmc(2), 0);
+	CHECK_EQ(rdpmc(3), 0); /* two in a cycle never are */
+	CHECK_EQ(at_level3(user_loop), -1);
+	CHECK(rdpmc(2) >= 5000 && rdpmc(2) < 5020);
+	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
+	before = rdpmc(0);
+	loop(100);
+	CHECK_EQ(rdpmc(0), before);
+}
+
 static void registers(void)
 {
 	put("registers\n");
@@ -136,11 +205,14 @@ static void overflow(void)
 	wrmsr(0x80f, 0x1ff);
 	set_gate(PMI_VECTOR, pmi_entry, 0);
 	__asm__ volatile("sti");
-	for (u32 i = 0; i < 2; i++) {
+	for (u32 i = 0; i < 4; i++) {
+		/* 64 instructions after the loop, or with its last branch */
+		bool by_branches = i >= 2;
+
 		wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
 		wrmsr(MSR_X2APIC_LVT_PERF, PMI_VECTOR);
-		wrmsr(MSR_IA32_PERFEVTSEL0, INSNS | KERNEL | INTERRUPT | ENABLE);
-		wrmsr(MSR_IA32_PMC0, (u32)-(1000 + 64));
+		wrmsr(MSR_IA32_PERFEVTSEL0, (by_branches ? BRANCHES : INSNS) | KERNEL | INTERRUPT | ENABLE);
+		wrmsr(MSR_IA32_PMC0, (u32)-(by_branches ? 500 : 1000 + 64));
 		/* the count ends among the NOPs, and where does not depend on anything */
 		__asm__ volatile("mov $1, %%eax\n xor %%edx, %%edx\n mov $0x38f, %%ecx\n wrmsr\n"
 				 "mov $500, %%ecx\n1: dec %%ecx\n jnz 1b\n"
@@ -149,20 +221,22 @@ static void overflow(void)
 				 :
 				 : "rcx", "rdx", "memory", "cc");
 		CHECK_EQ(pmis, i + 1);
-		CHECK(pmi_ip > at && pmi_ip < at + 128);
-		ip[i] = pmi_ip;
+		CHECK(by_branches ? pmi_ip == at : pmi_ip > at && pmi_ip < at + 128);
+		ip[i & 1] = pmi_ip;
 		CHECK_EQ(rdmsr(MSR_X2APIC_LVT_PERF) >> 16 & 1, 1); /* masked by the interrupt */
 		wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
 		CHECK_EQ(rdmsr(MSR_IA32_PERF_GLOBAL_STATUS), 1);
 		wrmsr(MSR_IA32_PERF_GLOBAL_OVF_CTRL, 1);
+		if (i & 1)
+			CHECK_EQ(ip[0], ip[1]);
 	}
-	CHECK_EQ(ip[0], ip[1]);
 	__asm__ volatile("cli");
 }
 
 int main(void)
 {
 	counting();
+	branches();
 	registers();
 	overflow();
 	finish();

@@ -1,6 +1,6 @@
 /*
  * Counts its own instructions by perf_event_open(), as perf stat does, and samples them: the guest's
- * kernel works with the virtual processor's performance counters. Prints "perf: INSNS CYCLES SAMPLES".
+ * kernel works with the virtual processor's performance counters. Prints "perf: INSNS CYCLES SAMPLES BRANCHES MISSES".
  */
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -48,9 +48,10 @@ static uint64_t value(int fd)
 int main(void)
 {
 	int insns = counter(PERF_COUNT_HW_INSTRUCTIONS, 0), cycles = counter(PERF_COUNT_HW_CPU_CYCLES, 0);
+	int branches = counter(PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 0), misses = counter(PERF_COUNT_HW_BRANCH_MISSES, 0);
 	int sampled = counter(PERF_COUNT_HW_INSTRUCTIONS, PERIOD);
 
-	if (insns < 0 || cycles < 0 || sampled < 0) {
+	if (insns < 0 || cycles < 0 || sampled < 0 || branches < 0 || misses < 0) {
 		perror("perf: perf_event_open");
 		return 1;
 	}
@@ -60,10 +61,15 @@ int main(void)
 	ioctl(insns, PERF_EVENT_IOC_ENABLE, 0);
 	ioctl(cycles, PERF_EVENT_IOC_ENABLE, 0);
 	ioctl(sampled, PERF_EVENT_IOC_ENABLE, 0);
+	ioctl(branches, PERF_EVENT_IOC_ENABLE, 0);
+	ioctl(misses, PERF_EVENT_IOC_ENABLE, 0);
 	__asm__ volatile("mov %0, %%rcx\n1: dec %%rcx\n jnz 1b" : : "r"(LOOPS) : "rcx", "cc");
+	ioctl(misses, PERF_EVENT_IOC_DISABLE, 0);
+	ioctl(branches, PERF_EVENT_IOC_DISABLE, 0);
 	ioctl(sampled, PERF_EVENT_IOC_DISABLE, 0);
 	ioctl(cycles, PERF_EVENT_IOC_DISABLE, 0);
 	ioctl(insns, PERF_EVENT_IOC_DISABLE, 0);
-	printf("perf: %lu %lu %d\n", (unsigned long)value(insns), (unsigned long)value(cycles), samples);
+	printf("perf: %lu %lu %d %lu %lu\n", (unsigned long)value(insns), (unsigned long)value(cycles), samples,
+	       (unsigned long)value(branches), (unsigned long)value(misses));
 	return 0;
 }
