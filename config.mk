@@ -49,4 +49,4 @@ GENERAL_REGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns \
 comma := ,
 # SOFT=1: what was left out is found missing when it is called
 LDFLAGS := $(if $(SOFT),-Wl$(comma)--unresolved-symbols=ignore-all$(comma)-z$(comma)muldefs) -no-pie -Wl,--gc-sections -Wl,--as-needed -rdynamic $(LDOPT.$(MODE))
-LIBS    := -lelf -lZydis -lslirp -lbabeltrace2 -llttng-ctl -linih -lncursesw -ltinfo -ldl -lpthread -lm
+LIBS    := -lelf -lZydis -lslirp -lbabeltrace2 -llttng-ctl -linih -lnuma -lncursesw -ltinfo -ldl -lpthread -lm

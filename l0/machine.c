@@ -510,6 +510,7 @@ static int create_parts(struct machine *m, int *status)
 		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
 		.detect_stale = m->host->opts->detect_stale,
 		.retain = true,
+		.nodes = m->host->opts->vtlb_nodes,
 		.share = true,
 		.one_thread = m->host->clock.kind == CLOCK_KIND_VIRTUAL || m->host->nworkers == 1,
 		.seed = m->host->opts->seed,

@@ -248,6 +248,12 @@ static bool knows_newer(const struct vtlb *t, const struct spt_path *path, u32 a
 	return t->gpt && slot_since(s, t->meta[path->node[at]].base) > gen;
 }
 
+/* What the SPT of @level shadows: the table of that level, or else what lies below it. */
+static u64 table_at(const struct walk *w, u32 level)
+{
+	return level <= w->top_level && level >= w->leaf_level && level ? w->table[level] : w->gpa;
+}
+
 /* The slot for a leaf of @level, with the SPTs above it; NULL when there is no room. */
 static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, u32 level, u64 gen,
 			      struct spt_path *path)
@@ -275,7 +281,7 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 		if (!slot_is_link(s)) { /* empty, or a large leaf in the way */
 			if (slot != &sas->root && unlikely(knows_newer(t, path, at, s, gen)))
 				return NULL;
-			u32 child = spt_alloc(t, at - 1, gen);
+			u32 child = spt_alloc(t, at - 1, table_at(w, at - 1), gen);
 
 			if (child == SPT_NONE)
 				return NULL;

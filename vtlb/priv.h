@@ -90,6 +90,13 @@ struct sas {
 	u64 serial;	  /* names this use of the struct */
 };
 
+/* node.c: a memory node's part of the pool; lock */
+struct node {
+	u32 fresh, end; /* [fresh, end) was never used so far */
+	u32 free_first; /* used before */
+	int host;	/* the host's number of it */
+};
+
 struct pending_protect {
 	u64 ticket;
 	struct mem_frame *frame;
@@ -114,8 +121,9 @@ struct vtlb {
 	struct spt_meta *meta;
 	u64 pool_bytes;
 	u32 n_spts;
-	u32 fresh;	       /* never used so far: [fresh, n_spts) */
-	u32 free_first;	       /* used before */
+	u32 free_first;	       /* used before, of any node when there are several */
+	struct node node[VTLB_NODES_MAX];
+	u32 n_nodes, spts_by_node;
 	_Atomic u32 available; /* SPTs that spt_alloc() can give; written under @lock */
 	u32 limbo_first, limbo_last, limbo_count;
 
@@ -333,8 +341,9 @@ static inline u32 spt_slot_index(u64 gva, u32 level)
 	return gva >> (3 + 9 * level) & (SPT_SLOTS - 1);
 }
 
-/* An empty SPT, or SPT_NONE when the limit is reached. @base: see spt_meta. */
-u32 spt_alloc(struct vtlb *t, u32 level, u64 base);
+/* An empty SPT, or SPT_NONE when the limit is reached. @gpt: the guest's table that it is to shadow,
+ * or what else it should lie near to, a machine address. @base: see spt_meta. */
+u32 spt_alloc(struct vtlb *t, u32 level, u64 gpt, u64 base);
 /* One that was never linked. */
 void spt_free_unlinked(struct vtlb *t, u32 index);
 /* It has just been linked at @parent: put it on @s's list. */
@@ -355,6 +364,18 @@ void spt_cut(struct vtlb *t, u32 index, u64 gen);
 void spt_reclaim(struct vtlb_vp *self);
 /* Everything of @s, which no VP uses; lock held. */
 void spt_free_all(struct vtlb *t, struct sas *s);
+
+/* ---- node.c, node_host_cold.c ---- */
+void node_init(struct vtlb *t);
+/* The memory node of a machine address, and of an SPT. */
+u32 node_of_page(const struct vtlb *t, u64 gpa);
+u32 node_of_spt(const struct vtlb *t, u32 index);
+/* A free SPT, of @node if it has any, or SPT_NONE; and back. Lock held. */
+u32 node_take(struct vtlb *t, u32 node);
+void node_give(struct vtlb *t, u32 index);
+u32 node_count_host(void);
+void node_bind_host(struct vtlb *t);
+u32 node_of_host(const struct vtlb *t, const void *host);
 
 /* ---- share.c ---- */
 #define SHARE_LEVEL 3u

@@ -167,7 +167,7 @@ u64 share_link(struct vtlb_vp *v, const struct walk *w, u64 gen)
 	n = find(t, key);
 	vtlb_unlock(t);
 	if (n < 0)
-		spare = spt_alloc(t, SHARE_LEVEL, gen);
+		spare = spt_alloc(t, SHARE_LEVEL, w->table[SHARE_LEVEL], gen);
 	vtlb_lock(t);
 	n = find(t, key); /* another VP may have been faster */
 	if (n >= 0) {

@@ -34,10 +34,13 @@ int spt_pool_init(struct vtlb *t)
 	t->n_spts = (u32)MIN(MAX(n, 1ull), 1ull << 30);
 	t->spt = map_zeroed((u64)t->n_spts * sizeof(struct spt));
 	t->meta = map_zeroed((u64)t->n_spts * sizeof(struct spt_meta));
-	t->fresh = 1;
+	node_init(t);
 	t->available = t->n_spts - 1;
 	t->stats.spts_limit = t->n_spts - 1;
-	return t->spt && t->meta ? 0 : -ENOMEM;
+	if (!t->spt || !t->meta)
+		return -ENOMEM;
+	node_bind_host(t);
+	return 0;
 }
 
 void spt_pool_fini(struct vtlb *t)
@@ -63,22 +66,16 @@ static void add_available(struct vtlb *t, s32 n)
 static void push_free(struct vtlb *t, u32 index)
 {
 	gpt_forget_node(t, index);
-	t->meta[index].next = t->free_first;
-	t->free_first = index;
+	node_give(t, index);
 	add_available(t, 1);
 }
 
-u32 spt_alloc(struct vtlb *t, u32 level, u64 base)
+u32 spt_alloc(struct vtlb *t, u32 level, u64 gpt, u64 base)
 {
-	u32 index = SPT_NONE;
+	u32 index, node = node_of_page(t, gpt);
 
 	vtlb_lock(t);
-	if (t->free_first != SPT_NONE) {
-		index = t->free_first;
-		t->free_first = t->meta[index].next;
-	} else if (t->fresh < t->n_spts) {
-		index = t->fresh++;
-	}
+	index = node_take(t, node);
 	if (index != SPT_NONE) {
 		add_available(t, -1);
 		t->stats.spt_allocs++;

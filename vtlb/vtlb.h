@@ -116,12 +116,15 @@ struct vtlb_config {
 	bool share;	   /* kernel halves that are mapped alike: SPTs shared at one level */
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
+	u32 nodes;	   /* memory nodes to simulate, up to VTLB_NODES_MAX; 0: those of the host */
 	u64 seed;
 	/* For the detector; or NULL. Who runs on this thread, NULL: nobody; take a report. */
 	struct vtlb_vp *(*self)(void *arg);
 	void (*stale)(void *arg, const struct vtlb_stale_report *r);
 	void *arg;
 };
+
+#define VTLB_NODES_MAX 16u
 
 enum vtlb_mode {
 	VTLB_NORMAL,
@@ -139,6 +142,8 @@ struct vtlb_stats {
 	u64 tops;			       /* SPTs that address spaces share */
 	u64 top_links;			       /* links made to them */
 	u64 coalesced;			       /* SPTs given up for them */
+	u64 nodes;	       /* memory nodes, each with a part of the SPTs */
+	u64 spt_local, spt_remote; /* SPTs from the node of their guest page table, and not; 0 with one node */
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
 	u64 audit_checks; /* hits compared with a walk */
 	u64 audit_stale;  /* and found to differ: legal until the guest invalidates */

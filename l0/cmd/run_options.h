@@ -69,6 +69,7 @@ struct run_options {
 	unsigned jit_off; /* groups of instructions (enum jit_group) left to the interpreter */
 	enum run_tlb tlb;
 	u64 vtlb_memory; /* bytes of each machine; 0: the default */
+	u32 vtlb_nodes;	 /* memory nodes to simulate; 0: the host's */
 	bool detect_stale, stats, vmx_coverage;
 	bool explain;
 	bool no_vmcs_shadowing;

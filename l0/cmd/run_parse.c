@@ -13,6 +13,7 @@
 #include "l0/cmd/value.h"
 #include "l0/jit/jit.h"
 #include "l0/lab/lab.h"
+#include "vtlb/vtlb.h"
 
 enum {
 	KEY_INITRD = CMD_KEY_LONG,
@@ -51,6 +52,7 @@ enum {
 	KEY_ENGINE,
 	KEY_TLB,
 	KEY_VTLB_MEMORY,
+	KEY_VTLB_NODES,
 	KEY_JIT_MEMORY,
 	KEY_DETECT_STALE,
 	KEY_STATS,
@@ -475,6 +477,7 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 		o->tlb = (enum run_tlb)i;
 		return true;
 	case KEY_VTLB_MEMORY: return take_vtlb_memory(p, name, value, &o->vtlb_memory);
+	case KEY_VTLB_NODES: return take_unsigned(p, name, value, VTLB_NODES_MAX, &o->vtlb_nodes);
 	case KEY_JIT_MEMORY: return take_jit_memory(p, name, value, &o->jit_memory);
 	case KEY_DETECT_STALE: o->detect_stale = true; return true;
 	case KEY_STATS: o->stats = true; return true;
