@@ -19,7 +19,7 @@ run() {
 	status=$?
 	[ $status = 1 ] || fail "nestor run $* ended with $status"
 }
-# counter NAME CONDITION: its value as awk sees it in $2
+# counter NAME CONDITION: its value as awk sees it
 counter() {
 	awk -v name="vtlb.$1" '$2 == name { found = 1; exit !($3 '"$2"') } END { if (!found) exit 1 }' out ||
 		fail "counter $1 is not $2"
@@ -33,24 +33,6 @@ for engine in interp jit; do
 	run --clock host --cpus 2 --workers 2 --engine $engine
 	# On a busy host little may happen in that time.
 	awk '$2 == "vtlb.flushes" { exit !($3 > 150) } ' out && counter gpt_writes '> 0'
-done
-timeout 100 "$NESTOR" run --stats "$@" "$NESTOR_BUILD/l1-child/child64.elf" \
-		--append 'guest=procs guest=batch run=100ms' >out 2>&1 </dev/null
-	status=$?
-	[ $status = 1 ] || fail "nestor run $* ended with $status"
-}
-# counter NAME CONDITION: its value as awk sees it in $2
-counter() {
-	awk -v name="vtlb.$1" '$2 == name { found = 1; exit !($3 '"$2"') } END { if (!found) exit 1 }' out ||
-		fail "counter $1 is not $2"
-}
-
-for engine in interp jit; do
-	run --clock virtual --engine $engine --vtlb-nodes 4 --for 40ms
-	counter nodes '== 4'
-	counter spt_local '> 0'
-	run --clock host --cpus 2 --workers 2 --engine $engine --for 40ms
-	counter gpts_tracked '> 0'
 done
 timeout 10 "$NESTOR" run --vtlb-nodes 17 x >out 2>&1 && fail '--vtlb-nodes 17 was accepted'
 grep -q 'vtlb-nodes' out || fail 'no clear message'
