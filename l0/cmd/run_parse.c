@@ -14,6 +14,7 @@
 #include "l0/jit/jit.h"
 #include "l0/lab/lab.h"
 #include "vtlb/vtlb.h"
+#include "l0/sched/sched.h"
 
 enum {
 	KEY_INITRD = CMD_KEY_LONG,
@@ -79,7 +80,7 @@ struct parse {
 	struct machine_desc defaults; /* of options before the first image */
 	struct machine_desc *current; /* machine that options apply to; NULL: defaults */
 	const char *lab_path;	      /* file being read, or NULL: the command line */
-	int lab_line;
+	int lab_line, machine_line; /* machine_line: of the section of @current */
 	bool clock_given, had_lab;
 	struct {
 		const char *value;
@@ -184,6 +185,20 @@ static bool take_word(struct parse *p, const char *name, const char *value,
 		strncat(list, words[i], sizeof(list) - strlen(list) - 1);
 	}
 	return bad_value(p, name, "'%s' is none of: %s", value, list);
+}
+
+static bool lab_file_is_there(struct parse *p, const char *name, const char *path);
+
+static bool take_policy(struct parse *p, const char *name, const char *value)
+{
+	char list[128] = "";
+
+	p->opts->sched = value;
+	if (sched_policy_lookup(value))
+		return true;
+	for (u32 i = 0; sched_policies[i] && strlen(list) + strlen(sched_policies[i]->name) + 2 < sizeof(list); i++)
+		strcat(strcat(list, " "), sched_policies[i]->name);
+	return bad_value(p, name, "no policy is called '%s'; there are:%s", value, list);
 }
 
 /* Lab files: paths are relative to the file's own folder. Lives until the program ends. */
@@ -421,7 +436,9 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	struct machine_desc *m = p->current ? p->current : &p->defaults;
 
 	switch (key) {
-	case KEY_INITRD: m->initrd = lab_relative(p, value); return true;
+	case KEY_INITRD:
+		m->initrd = lab_relative(p, value);
+		return !p->lab_path || lab_file_is_there(p, name, m->initrd);
 	case KEY_MODULE: return add_module(p, m, name, value);
 	case KEY_ENTRY: return set_entry(p, m, name, value);
 	case 'a': m->append = value; return true;
@@ -547,7 +564,7 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 		o->idle = (enum run_idle)i;
 		return true;
 	case 'w': return take_unsigned(p, name, value, RUN_MAX_WORKERS, &o->workers);
-	case KEY_SCHED: o->sched = value; return true;
+	case KEY_SCHED: return take_policy(p, name, value);
 	case KEY_SLICE: return take_time(p, name, value, &o->slice_ns);
 	case KEY_INSN_TIME:
 		return take_time(p, name, value, &o->insn_ns) &&
@@ -594,12 +611,24 @@ static bool apply(struct parse *p, int key, const char *value)
 	return ok;
 }
 
+/* The machine whose section ends here can be started. */
+static bool lab_machine_is_whole(struct parse *p)
+{
+	if (!p->current || p->current->image)
+		return true;
+	p->lab_line = p->machine_line;
+	return bad_value(p, "image", "machine %s has none; add image = FILE", p->current->name);
+}
+
 static bool lab_machine(void *arg, const char *name, int line)
 {
 	struct parse *p = arg;
+
+	if (!lab_machine_is_whole(p))
+		return false;
 	struct machine_desc *m = new_machine(p);
 
-	p->lab_line = line;
+	p->lab_line = p->machine_line = line;
 	return m && set_name(p, m, name);
 }
 
@@ -682,6 +711,8 @@ static bool add_lab(struct parse *p, const char *path)
 			p->status = cmd_error(p->cmd, EXIT_CODE_USAGE, "%s", error);
 		return false;
 	}
+	if (!lab_machine_is_whole(p))
+		return false;
 	p->lab_path = NULL;
 	p->current = NULL;
 	return true;

@@ -8,6 +8,8 @@
 struct reading {
 	const struct lab_reader *reader;
 	char section[128]; /* last one seen */
+	int header_line;   /* of a section that has had no key yet, or 0 */
+	char header[64];   /* that */
 	char *error;
 	const char *path;
 	int line; /* counted here: this build of the library does not pass it on */
@@ -22,7 +24,17 @@ static int stop(struct reading *r, const char *text, const char *what)
 	return 0;
 }
 
-/* fgets() for the parser, which counts the lines. */
+/* A machine without anything; [host] may be empty. */
+static bool section_is_empty(struct reading *r)
+{
+	if (!r->header_line || r->stopped || !strncmp(r->header, "[host]", 6))
+		return false;
+	r->line = r->header_line;
+	stop(r, "nothing follows the section", r->header);
+	return true;
+}
+
+/* fgets() for the parser, which counts the lines; sections of the same name in a row are two, too. */
 static char *read_line(char *buf, int size, void *stream)
 {
 	void **both = stream;
@@ -30,9 +42,17 @@ static char *read_line(char *buf, int size, void *stream)
 	size_t n;
 
 	r->line++;
-	if (!fgets(buf, size, both[0]))
+	if (!fgets(buf, size, both[0])) {
+		section_is_empty(r);
 		return NULL;
+	}
 	n = strlen(buf);
+	if (buf[0] == '[') {
+		if (section_is_empty(r))
+			return NULL;
+		r->header_line = r->line;
+		snprintf(r->header, sizeof(r->header), "%.*s", (int)strcspn(buf, "\r\n"), buf);
+	}
 	if (n && buf[n - 1] != '\n' && !feof((FILE *)both[0])) {
 		stop(r, "the line is too long:", buf);
 		return NULL;
@@ -48,10 +68,14 @@ static int on_key(void *user, const char *section, const char *name, const char 
 
 	if (!in_host && strncmp(section, machine, sizeof(machine) - 1))
 		return stop(r, "the sections are [host] and [machine NAME], not", section);
-	if (strcmp(section, r->section)) {
+	bool begins = r->header_line || strcmp(section, r->section);
+	int header_line = r->header_line ? r->header_line : r->line;
+
+	r->header_line = 0;
+	if (begins) {
 		snprintf(r->section, sizeof(r->section), "%s", section);
 		if (!in_host &&
-		    !r->reader->machine(r->reader->arg, section + sizeof(machine) - 1, r->line)) {
+		    !r->reader->machine(r->reader->arg, section + sizeof(machine) - 1, header_line)) {
 			r->stopped = true;
 			return 0;
 		}

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Bad lab files: one line that says file, line, key, what is wrong and what is allowed; and a machine that
+# stops or crashes in the middle of a run leaves the others running.
+set -u
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+child=$NESTOR_BUILD/l1-child/child.elf
+bad=0
+
+# wants STATUS PATTERN, the lab on standard input (IMAGE is the child's)
+wants() {
+	sed "s#IMAGE#$child#" >bad.ini
+	timeout 20 "$NESTOR" run bad.ini >out 2>&1 </dev/null
+	local status=$?
+	if [ $status -ne "$1" ] || ! grep -qE -- "$2" out || [ "$(wc -l <out)" -ne 1 ]; then
+		echo "status $status, not $1, or not one line like '$2':"
+		cat out
+		echo "for:"
+		cat bad.ini
+		bad=1
+	fi
+}
+
+host() { printf '[host]\n%s\n[machine A]\nimage = IMAGE\n' "$1"; }
+machine() { printf '[machine A]\nimage = IMAGE\n%s\n' "$1"; }
+
+host 'speed = 3' | wants 2 '^nestor run: bad.ini:2: speed: no such key; \[host\] has: clock '
+machine 'speed = 3' | wants 2 '^nestor run: bad.ini:3: speed: no such key; \[machine NAME\] has: image '
+machine 'workers = 3' | wants 2 'bad.ini:3: workers: .*belongs under \[host\]'
+for weight in -3 0 10001 99999999999999999999 heavy; do
+	machine "weight = $weight" | wants 2 "bad.ini:3: weight: '$weight' is not a whole number from 1 to 10000"
+done
+for memory in -1M 0 1T lots; do
+	machine "memory = $memory" | wants 2 'bad.ini:3: memory: '
+done
+for cpus in -1 0 65; do
+	machine "cpus = $cpus" | wants 2 "bad.ini:3: cpus: '$cpus' is not a whole number from 1 to 64"
+done
+for workers in -1 0 100000; do
+	host "workers = $workers" | wants 2 "bad.ini:2: workers: '$workers' is not a whole number from 1 to 256"
+done
+for slice in 0 -1ms soon; do
+	host "slice = $slice" | wants 2 "bad.ini:2: slice: '$slice' is not a time above 0"
+done
+for length in 0 -5s; do
+	host "for = $length" | wants 2 "bad.ini:2: for: '$length' is not a time above 0"
+done
+host 'sched = best' | wants 2 "bad.ini:2: sched: no policy is called 'best'; there are: rr credit qos"
+host 'clock = sundial' | wants 2 "bad.ini:2: clock: 'sundial' is none of: "
+host 'insn-time = 10h' | wants 2 "bad.ini:2: insn-time: '10h' is above 1us"
+host 'charge = entry=-1us' | wants 2 'bad.ini:2: charge: .*NAME=TIME with a time up to 1ms'
+host 'charge = lunch=1us' | wants 2 "bad.ini:2: charge: 'lunch' is none of: "
+for reserve in 2ms -2ms/10ms 0/0 1us/10ms 2ms/1h; do
+	machine "reserve = $reserve" | wants 2 "bad.ini:3: reserve: '$reserve' is not TIME/PERIOD.*10us.*500us to 2s"
+done
+machine 'reserve = 11ms/10ms' | wants 2 "bad.ini:3: reserve: '11ms/10ms' is more time than the period has"
+printf '[machine A]\nimage = IMAGE\nreserve = 9ms/10ms\n[machine B]\nimage = IMAGE\nreserve = 2ms/10ms\n' |
+	wants 2 'bad.ini:6: reserve: machine B: 20.0 % of a processor, and 90.0 % are reserved already; at most 95 %'
+printf '[machine A]\nimage = missing.elf\n' | wants 4 'bad.ini:2: image: missing.elf: No such file'
+machine 'initrd = missing.img' | wants 4 'bad.ini:3: initrd: missing.img: No such file'
+printf '[machine A]\nweight = 3\n[machine B]\nimage = IMAGE\n' |
+	wants 2 'bad.ini:1: image: machine A has none; add image = FILE'
+printf '[host]\nfor = 1s\n\n[machine A]\n' | wants 2 "bad.ini:4: nothing follows the section '\[machine A\]'"
+printf '[machine A]\nimage = IMAGE\n[machine A]\nimage = IMAGE\n' | wants 2 "bad.ini:3: name: .*A"
+printf '[machine ]\nimage = IMAGE\n' | wants 2 "bad.ini:1: name: '' is not"
+printf '[machine ../x]\nimage = IMAGE\n' | wants 2 "bad.ini:1: name: '../x' has other than"
+printf '[cluster]\nx = 1\n' | wants 2 "bad.ini:2: the sections are \[host\] and \[machine NAME\], not 'cluster'"
+printf 'nonsense\n' | wants 2 'bad.ini:1: neither \[section\] nor key = value'
+printf '[host]\nfor = 1s\n' | wants 2 'no image given'
+head -c 5000 /dev/zero | tr '\0' x | wants 2 'bad.ini:1: the line is too long'
+
+# A crash (a guest that its VMM cannot go on with, a machine that ends) in the middle, under every policy.
+cat >crash.ini <<EOF
+[host]
+clock = virtual
+insn-time = 10ns
+charge = exit-l1=1us,exit-kept=1us,reflect=1us,entry=1us,vp-switch=5us
+for = 1s
+
+[machine A]
+image = $child
+append = sched=prio guest=rt guest=batch
+
+[machine B]
+image = $child
+append = run=300ms guest=rt,period=7ms,work=1.2ms guest=batch
+
+[machine C]
+image = $child
+append = guest=crash guest=batch
+
+[machine D]
+image = $NESTOR_BUILD/l1-child/hello.elf
+EOF
+timeout 60 "$NESTOR" sched-compare --no-alone --json crash.ini >crash.json || bad=1
+python3 - <<'EOF' || bad=1
+import json
+for p in json.load(open("crash.json"))["policies"]:
+    m = {m["name"]: m for m in p["machines"]}
+    stopped = {n for n in m if m[n]["stopped_ns"]}
+    used = sum(x["cpu_percent"] for x in m.values())
+    assert stopped == {"B", "D"}, (p["policy"], stopped)
+    assert m["B"]["stopped_ns"] < 4e8 and used > 99, (p["policy"], m["B"]["stopped_ns"], used)
+    assert abs(m["A"]["cpu_percent"] - m["C"]["cpu_percent"]) < 3, (p["policy"], m)
+EOF
+exit $bad
