@@ -137,6 +137,13 @@ static __always_inline bool grant_write(struct mem_frame *f)
 	return !mem_frame_is_guarded(f);
 }
 
+bool vtlb_grant_write(struct vtlb_vp *v, const u8 *hva)
+{
+	const struct mem_map *map = v->priv->t->env.map;
+
+	return grant_write(&map->frames[(u64)(hva - map->base) >> PAGE_SHIFT]);
+}
+
 /* @gpa to RAM; @prot is what the tables allow. */
 static __always_inline enum vtlb_status finish(struct vtlb_vp *v, u64 gpa, u32 access, u32 prot,
 					       struct vtlb_xl *xl)

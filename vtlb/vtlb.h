@@ -173,6 +173,10 @@ void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx);
 enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
 				struct vtlb_fault *f);
 
+/* May a soft TLB keep a write tag of the frame at @hva, in RAM, whose translation allows writing and has
+ * D set? What takes that back is the same as for vtlb_xl.prot. */
+bool vtlb_grant_write(struct vtlb_vp *v, const u8 *hva);
+
 /* The running guest's physical address (through ept12 when in use), for PDPTE loads and the like.
  */
 enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access,

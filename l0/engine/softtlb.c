@@ -1,6 +1,8 @@
 #include "l0/engine/softtlb.h"
 
+#include "l0/arch/vmx.h"
 #include "l0/base/mem_ops.h"
+#include "l0/mem/mem.h"
 
 /* The list makes taking away the write tags of one frame cheap: code that modifies itself. */
 static void note_writable(struct softtlb *t, u32 slot)
@@ -25,6 +27,7 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	e->tag_w = prot & VTLB_WRITE ? tag : 0;
 	e->tag_x = prot & VTLB_EXEC ? tag : 0;
 	e->addend = addend;
+	vp->tlb_soft.large[mode][e - vp->tlb_soft.e[mode]] = xl->bytes >= PAGE_SIZE_2M;
 	if (prot & VTLB_WRITE) {
 		note_writable(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]));
 		if (unlikely(vp->tier) && vp->tier->write_filled)
@@ -34,38 +37,129 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 
 /* ---- keys of what translated code remembers ---- */
 
-#define PAGE_KEY_AC 32u /* SMAP is overridden; lower bits are those of the alignment */
-#define PAGE_KEY_STEP 64u
+#define SITE_KEY_AC 0x8000u /* SMAP is overridden */
 
 static void forget_keys(struct vp *vp)
 {
 	vp->page_floor = vp->page_last;
+	vp->tlb_soft.n_runs = 0;
 	nm_zero(vp->page_linear, sizeof(vp->page_linear));
 	nm_zero(vp->page_host, sizeof(vp->page_host));
 }
 
 void softtlb_page_key(struct vp *vp)
 {
-	u16 *key = &vp->page_gen_key[vp->tlb_soft.gen];
+	u64 *key = &vp->page_gen_key[vp->tlb_soft.gen];
 
+	BUILD_ASSERT(VP_MODE_PLAIN < SITE_KEY_AC);
 	if (unlikely(!vp->tier))
 		return;
-	if (*key <= vp->page_floor) {
-		if (vp->page_last + PAGE_KEY_STEP >= PAGE_SIZE) {
-			vp->tier->forget_pages(vp);
-			nm_zero(vp->page_gen_key, sizeof(vp->page_gen_key));
-			vp->page_last = 0;
-			forget_keys(vp);
-		}
-		vp->page_last += PAGE_KEY_STEP;
-		*key = (u16)vp->page_last;
-	}
-	vp->page_key = *key | (vp->mmu_mode == SOFTTLB_SUPERVISOR_AC ? PAGE_KEY_AC : 0);
+	if (*key <= vp->page_floor)
+		*key = ++vp->page_last;
+	vp->site_key = *key << 16 | (vp->mmu_mode == SOFTTLB_SUPERVISOR_AC ? SITE_KEY_AC : 0) | vp->mode;
 }
 
 static bool is_marked(const u64 *marks, u64 addr)
 {
 	return marks[addr >> (PAGE_SHIFT + 6) & 15] >> (addr >> PAGE_SHIFT & 63) & 1;
+}
+
+/* ---- what translated code may use without asking again ---- */
+
+#define WINDOW_FIRST (16u * PAGE_SIZE)
+
+static bool in_runs(const struct softtlb *t, u64 hva)
+{
+	for (u32 i = 0; i < t->n_runs; i++) {
+		const struct softtlb_run *r = &t->runs[i];
+
+		if (hva - (r->first + r->addend) < r->end - r->first)
+			return true;
+	}
+	return false;
+}
+
+/* Frames next to @gva's, within @window bytes, that may keep write tags. */
+static void find_run(struct vp *vp, u64 gva, struct softtlb_run *r)
+{
+	u64 low = gva & ~(r->window - 1), high = low + r->window;
+
+	r->first = gva & PAGE_MASK;
+	r->end = r->first + PAGE_SIZE;
+	while (r->first > low && vtlb_grant_write(&vp->tlb, (u8 *)(r->first - PAGE_SIZE + r->addend)))
+		r->first -= PAGE_SIZE;
+	while (r->end < high && vtlb_grant_write(&vp->tlb, (u8 *)(r->end + r->addend)))
+		r->end += PAGE_SIZE;
+}
+
+/* Windows grow as more of a page is used, so that looking at frames pays. */
+static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 addend)
+{
+	struct softtlb *t = &vp->tlb_soft;
+	u64 large = gva & ~(PAGE_SIZE_2M - 1), window = 0;
+	struct softtlb_run *r;
+
+	for (u32 i = 0; i < t->n_runs; i++) {
+		r = &t->runs[i];
+		if (r->large != large || r->addend != addend || r->serial != t->serial)
+			continue;
+		if (gva - r->first < r->end - r->first)
+			return r;
+		window = MAX(window, r->window);
+	}
+	if (t->n_runs == SOFTTLB_RUNS) {
+		forget_keys(vp);
+		softtlb_page_key(vp);
+	}
+	r = &t->runs[t->n_runs++];
+	*r = (struct softtlb_run){.large = large, .addend = addend, .serial = t->serial,
+				  .window = window ? MIN(window * 4, (u64)PAGE_SIZE_2M) : WINDOW_FIRST};
+	find_run(vp, gva, r);
+	return r;
+}
+
+static void mark(u64 *marks, u64 addr)
+{
+	marks[addr >> (PAGE_SHIFT + 6) & 15] |= 1ull << (addr >> PAGE_SHIFT & 63);
+}
+
+/* The APIC-access page may lie anywhere in a large one. */
+static bool has_vapic(const struct vp *vp, u64 host)
+{
+	const u8 *page;
+
+	if (!(vp->ctl.proc2 & PROC2_APIC_ACCESSES))
+		return false;
+	page = mem_map_hva(mem_map(vp->mem), vp->ctl.apic_access_gpa, 1);
+	return page && (u64)page - host < PAGE_SIZE_2M;
+}
+
+u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *out)
+{
+	const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, gva);
+	u64 large = gva & ~(PAGE_SIZE_2M - 1);
+
+	*out = (struct softtlb_range){gva & PAGE_MASK, PAGE_SIZE};
+	if (vp->tlb_soft.large[vp->mmu_mode][e - vp->tlb_e] && !has_vapic(vp, large + e->addend)) {
+		/* INVLPG of any address in a large page flushes all: no marks are needed. */
+		if (write && vp->tier->write_filled) {
+			/* each page of these has to be told */
+			mark(vp->page_host, gva + e->addend);
+			return e->addend;
+		}
+		if (write) {
+			const struct softtlb_run *r = writable_run(vp, gva, e->addend);
+
+			*out = (struct softtlb_range){r->first, r->end - r->first};
+		} else {
+			*out = (struct softtlb_range){large, PAGE_SIZE_2M};
+		}
+		return e->addend;
+	}
+	mark(vp->page_linear, gva);
+	if (write)
+		mark(vp->page_host, gva + e->addend);
+	return e->addend;
 }
 
 /* A generation that nothing is tagged with; what others tagged stays, to come back to. */
@@ -80,6 +174,7 @@ static void begin_gen(struct vp *vp)
 		t->epoch++;
 	}
 	t->gen = t->last_gen;
+	t->serial++;
 	vp->page_gen_key[t->gen] = 0;
 	vp_jump_key_update(vp);
 	softtlb_page_key(vp);
@@ -101,14 +196,16 @@ void softtlb_flush_page(struct vp *vp, u64 gva)
 		e->tag_w = 0;
 		e->tag_x = 0;
 	}
-	if (unlikely(is_marked(vp->page_linear, gva))) {
-		forget_keys(vp);
-		softtlb_page_key(vp);
-	}
-	if (unlikely(is_marked(vp->jump_pages, gva))) {
+	bool jumps = is_marked(vp->jump_pages, gva);
+
+	if (unlikely(jumps)) {
 		nm_zero(vp->jump_pages, sizeof(vp->jump_pages));
 		vp->tlb_soft.pages++;
 		vp_jump_key_update(vp);
+	}
+	if (unlikely(jumps || is_marked(vp->page_linear, gva))) {
+		forget_keys(vp);
+		softtlb_page_key(vp);
 	}
 }
 
@@ -121,7 +218,7 @@ void softtlb_drop_writes_cb(void *owner, const u8 *hva)
 	bool listed = n == t->writable_count;
 	struct vp *vp = owner;
 
-	if (is_marked(vp->page_host, (u64)hva)) {
+	if (is_marked(vp->page_host, (u64)hva) || in_runs(t, (u64)hva)) {
 		forget_keys(vp);
 		softtlb_page_key(vp);
 	}

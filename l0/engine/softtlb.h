@@ -54,12 +54,24 @@ static __always_inline u8 *softtlb_exec(struct vp *vp, u64 gva)
 	return likely(e->tag_x == softtlb_tag(vp, gva, 1)) ? (u8 *)(gva + e->addend) : NULL;
 }
 
-/* vp->page_key after @vp's generation or mode changed. */
+/* vp->site_key after @vp's generation or mode changed. */
 void softtlb_page_key(struct vp *vp);
 
 /* Enter what vtlb_translate() found for the page of @gva into array @mode. Under armed debug
  * registers data accesses get no tag, so that every access is looked at. */
 void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl);
+
+/* Linear addresses that one addend is good for. */
+struct softtlb_range {
+	u64 first, bytes;
+};
+
+/**
+ * softtlb_remember - how far translated code may use the entry of @gva, which was a hit
+ * @out: what it may remember until vp->site_key changes; at least the page
+ * Return: the addend. vp->site_key may have changed: the caller looks after the call.
+ */
+u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *out);
 
 /* Forget everything; forget one page (all privileges). */
 void softtlb_flush(struct vp *vp);

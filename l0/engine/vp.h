@@ -83,7 +83,6 @@ struct engine_tier {
 	void (*block_made)(struct vp *vp, struct block *b);
 	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
 	void (*code_changed)(struct vp *vp);  /* VP_ATTN_CODE; between blocks */
-	void (*forget_pages)(struct vp *vp);  /* what it remembered under any @page_key */
 	/* While vp->compared: @op is about to do what cannot be undone (system instructions, whatever the
 	 * soft TLB does not serve, repeated strings). Nothing of it is done. May leave by ESCAPE_CUT. */
 	void (*before_effect)(struct vp *vp, const struct op *op);
@@ -109,12 +108,22 @@ static inline u32 jump_index(u64 rip)
 
 #define SOFTTLB_ENTRIES 256u
 #define SOFTTLB_WRITABLE 126u
+#define SOFTTLB_RUNS 64u
 #define SOFTTLB_MODES 3u /* supervisor, user, supervisor with SMAP overridden by RFLAGS.AC */
 
 /* tag = page address | generation (low 12 bits), see softtlb.h; 0 never matches */
 struct softtlb_entry {
 	u64 tag_r, tag_w, tag_x;
 	u64 addend; /* host address = gva + addend */
+};
+
+/* Frames in a row, in one page of 2 MiB, that translated code may write to without asking again. */
+struct softtlb_run {
+	u64 large;	/* linear address of the page */
+	u64 first, end; /* linear */
+	u64 addend;
+	u64 serial; /* softtlb.serial when the frames were looked at */
+	u64 window; /* bytes that were looked at */
 };
 
 struct softtlb {
@@ -126,6 +135,10 @@ struct softtlb {
 	u32 writable_count;
 	u16 writable[SOFTTLB_WRITABLE];
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
+	u8 large[SOFTTLB_MODES][SOFTTLB_ENTRIES]; /* the entry is of a page of 2 MiB */
+	u64 serial;				  /* generations begun */
+	u32 n_runs;
+	struct softtlb_run runs[SOFTTLB_RUNS];
 };
 
 struct vp {
@@ -137,6 +150,7 @@ struct vp {
 	/* --- engine, hot --- */
 	u64 insns; /* retired instructions; exact at every return and in every callback */
 	u64 until;
+	u64 slice; /* translated code: count at which it looks at @attn next, <= @until */
 	u64 next_rip; /* slow operations: RIP after this instruction, may be overwritten */
 	u32 arith;    /* flags as LAHF (bits 15:8) and SETO (bit 0) leave them in AX */
 	u32 mode;     /* key of the decoding mode: VP_MODE_* */
@@ -229,15 +243,14 @@ struct vp {
 	struct softtlb tlb_soft;
 
 	/*
-	 * Translated code remembers the last page of each of its accesses, with @page_key, which changes
-	 * whenever the soft TLB forgets something (bits 11:5). Keys of generations that come back are good
+	 * Translated code remembers where its accesses and jumps went under @site_key, which changes with
+	 * @mode and whenever the soft TLB forgets something. Keys of generations that come back are good
 	 * again when they are above @page_floor. Bits by hashed linear and host page tell what is
 	 * remembered at all; the second for writing.
 	 */
-	u64 page_key;
-	u32 page_last, page_floor;
+	u64 site_key, page_last, page_floor;
 	u64 page_linear[16], page_host[16];
-	u16 page_gen_key[PAGE_SIZE];
+	u64 page_gen_key[PAGE_SIZE];
 
 	u64 jump_key, jump_keep; /* of @jumps; @jump_keep: the translator's, between two instructions */
 	u64 jump_pages[16];	 /* one bit for each page, hashed, that @jumps has targets in */

@@ -6,7 +6,7 @@
  * code. So faults are precise without tables from host code back to operations.
  *
  * Attention is looked at where a handler comes back (r15 is made negative then, so that the next
- * block refuses) and on jumps backwards and indirect ones, which every loop has. Blocks whose code was
+ * block refuses) and at the end of each slice of a few thousand instructions. Blocks whose code was
  * overwritten are taken out of all jumps before anything else runs: that is attention, too.
  */
 #include "l0/jit/translation.h"
@@ -56,7 +56,7 @@ static void make_store(struct emit *e)
 	emit_n(e, 0x02e6c148, 4); /* shl rsi, 2 */
 	emit_n(e, 0x02eec148, 4); /* shr rsi, 2 */
 	emit_rm(e, 8, 0x03, H_RSI, H_RCX, (s32)__builtin_offsetof(struct block, n));
-	emit_rm(e, 8, 0x8b, H_RAX, H_RDI, VP_OFF(until));
+	emit_rm(e, 8, 0x8b, H_RAX, H_RDI, VP_OFF(slice));
 	emit_rr(e, 8, 0x29, H_RSI, H_RAX);
 	emit_rm(e, 8, 0x89, H_RAX, H_RDI, VP_OFF(block_insns));
 	emit_rm(e, 8, 0x8b, H_RSI, H_RDX, SITE_OFF(op));
@@ -68,8 +68,12 @@ static void make_load(struct emit *e)
 {
 	u32 due;
 
-	emit_rm(e, 8, 0x8b, H_COUNT, H_RDI, VP_OFF(until));
-	emit_rm(e, 8, 0x2b, H_COUNT, H_RDI, VP_OFF(block_insns));
+	emit_rm(e, 8, 0x8b, H_RDX, H_RDI, VP_OFF(block_insns));
+	emit_rm(e, 8, 0x8d, H_COUNT, H_RDX, JIT_SLICE);
+	emit_rm(e, 8, 0x3b, H_COUNT, H_RDI, VP_OFF(until));
+	emit_rm(e, 8, 0x0f40 | CC_A, H_COUNT, H_RDI, VP_OFF(until));
+	emit_rm(e, 8, 0x89, H_COUNT, H_RDI, VP_OFF(slice));
+	emit_rr(e, 8, 0x29, H_RDX, H_COUNT);
 	emit_rr(e, 8, 0x29, H_RCX, H_COUNT);
 	emit_rm(e, 4, 0x83, 7, H_RDI, VP_OFF(attn));
 	emit1(e, 0);
@@ -116,12 +120,12 @@ void jit_make_stubs(struct jit *j)
 
 /* ---- records ---- */
 
-static void *new_record(struct translation *t, u32 bytes)
+void *new_record(struct translation *t, u32 bytes)
 {
 	struct jit *j = t->tier;
 	void *p = j->data + t->data_end;
 
-	if (t->data_end + bytes + t->pages_end > j->data_bytes) {
+	if (t->data_end + bytes > j->data_bytes) {
 		t->e.full = true;
 		return j->data + j->data_used;
 	}
@@ -176,11 +180,41 @@ static void emit_lea_rip(struct translation *t, u32 reg, u64 to)
 
 /* ---- the block's ends ---- */
 
-void flow_begin(struct translation *t)
+static void emit_count(struct translation *t)
 {
 	emit_rr(&t->e, 8, 0x81, 5, H_COUNT);
 	emit_n(&t->e, t->b->n_ops + (t->tier->lose == JIT_LOSE_COUNT), 4);
-	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_S), NULL);
+}
+
+/* Jump when they are others. Return: where the displacement is. */
+static u32 emit_keys(struct translation *t, u32 cc)
+{
+	emit_rm(&t->e, 8, 0x8b, H_RCX, H_RDI, VP_OFF(site_key));
+	emit_rip(&t->e, 8, 0x3b, H_RCX, (u64)&t->keys->key, t->exec, 0);
+	return emit_jcc(&t->e, cc);
+}
+
+static void emit_new_keys(struct translation *t)
+{
+	emit_lea_rip(t, H_RDX, (u64)t->keys);
+	emit_to(&t->e, 0xe8, t->tier->stub.keys, t->exec);
+}
+
+void flow_begin(struct translation *t)
+{
+	u32 n = 0;
+
+	for (u32 k = 0; k < t->b->n_ops; k++)
+		n += t->j[k].mem + (t->j[k].kind == J_CALL_IND);
+	emit_count(t);
+	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
+	if (n) {
+		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page));
+		*t->keys = (struct jit_keys){.pages = n};
+		t->n_pages = n;
+		add_cold(t, COLD_KEYS, 0, emit_keys(t, CC_NE), NULL);
+	}
+	t->loop_top = emit_pos(&t->e);
 }
 
 void flow_handler(struct translation *t, u32 k)
@@ -198,12 +232,6 @@ void flow_handler(struct translation *t, u32 k)
 bool flow_is_near(const struct translation *t, u64 target)
 {
 	return !((target ^ t->b->rip) & PAGE_MASK) && !(t->tier->off & 1u << JIT_GROUP_CHAIN);
-}
-
-static void emit_attention(struct translation *t)
-{
-	emit_rm(&t->e, 4, 0x83, 7, H_RDI, VP_OFF(attn));
-	emit1(&t->e, 0);
 }
 
 static void give_back(struct translation *t, u32 count)
@@ -224,17 +252,16 @@ void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 		flow_jump(t);
 		return;
 	}
+	if (target == t->b->rip) { /* a loop of one block: attention tells when it is stale */
+		give_back(t, count);
+		emit_count(t);
+		emit_patch(&t->e, emit_jcc(&t->e, CC_GE), t->loop_top);
+		add_cold(t, COLD_REFUSE, 0, emit_jmp(&t->e), NULL);
+		return;
+	}
 	edge = new_record(t, sizeof(*edge));
 	*edge = (struct jit_edge){.op = &t->b->ops[k], .b = t->b, .count = count};
 	give_back(t, count);
-	if (target <= t->b->rip + t->b->ops[k].rip_off) {
-		emit_attention(t);
-		add_cold(t, COLD_EDGE_STUB, k, emit_jcc(&t->e, CC_NE), edge);
-	}
-	if (target == t->b->rip) { /* a loop of one block: attention tells when it is stale */
-		emit_patch(&t->e, emit_jmp(&t->e), 0);
-		return;
-	}
 	emit_rip(&t->e, 4, 0xff, 4, (u64)&edge->target, t->exec, 0);
 	add_cold(t, COLD_EDGE_STUB, k, 0, edge); /* where it goes at first */
 }
@@ -298,8 +325,6 @@ void flow_find(struct translation *t, u32 k)
 	emit_rm(e, 8, 0x8b, H_RDX, H_RDI, VP_OFF(jump_key));
 	emit_mem(e, 8, 0x3b, H_RDX, H_RDI, H_RCX, JUMP_OFF(key));
 	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
-	emit_attention(t);
-	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
 }
 
 void flow_jump(struct translation *t)
@@ -331,6 +356,10 @@ static void emit_one_cold(struct translation *t, u32 i)
 		emit_lea_rip(t, H_RDX, (u64)c.edge);
 		emit_to(&t->e, 0xe9, t->tier->stub.edge, t->exec);
 		break;
+	case COLD_KEYS:
+		emit_new_keys(t);
+		emit_patch(&t->e, emit_jmp(&t->e), t->loop_top);
+		break;
 	case COLD_PAGE: operand_miss(t, c.k, c.miss); break;
 	case COLD_REFUSE:
 		emit_lea_rip(t, H_RDX, site_of(t, 0));
@@ -354,6 +383,12 @@ static u32 emit_entry(struct translation *t, u32 k)
 	}
 	emit_mov_imm(&t->e, H_RCX, t->b->n_ops);
 	emit_to(&t->e, 0xe8, t->tier->stub.load, t->exec);
+	if (t->keys) {
+		u32 same = emit_keys(t, CC_E);
+
+		emit_new_keys(t);
+		emit_patch(&t->e, same, emit_pos(&t->e));
+	}
 	if (t->entry_host[k])
 		put_flags(&t->e);
 	emit_patch(&t->e, emit_jmp(&t->e), t->label[k]);

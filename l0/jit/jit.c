@@ -87,20 +87,11 @@ static void cache_flushed(struct vp *vp)
 	if (j->used != JIT_STUBS)
 		j->reused = true;
 	j->used = JIT_STUBS;
-	j->data_used = j->pages_used = 0;
+	j->data_used = 0;
 	j->n_traps = 0;
 	j->n_flushes++;
 	nm_zero(j->by_frame, sizeof(j->by_frame));
 	forget_jumps(vp);
-}
-
-static void forget_pages(struct vp *vp)
-{
-	struct jit *j = vp->tier_data;
-	struct jit_page *end = (struct jit_page *)(j->data + j->data_bytes);
-
-	for (u64 i = 1; i <= j->pages_used / sizeof(*end); i++)
-		end[-(s64)i].tag = 0;
 }
 
 /* ---- code that changed ---- */
@@ -150,7 +141,7 @@ void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
 {
 	const struct op *op = e->op;
 	struct block *b = op->link[0];
-	u64 start = vp->until - plain_count(left);
+	u64 start = vp->slice - plain_count(left);
 
 	vp->cur_block = e->b;
 	vp->block_insns = start - e->count;
@@ -166,9 +157,13 @@ void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
 
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left)
 {
+	u64 start = vp->slice - plain_count(left + s->b->n);
+
+	if (chain_is_open(vp, s->b, start)) /* the end of a slice */
+		RUN_BLOCK(vp, s->b, start);
 	vp->cpu.rip = s->b->rip;
 	vp->cur_block = s->b;
-	vp->block_insns = vp->until - plain_count(left + s->b->n);
+	vp->block_insns = start;
 	LEAVE(vp);
 }
 
@@ -223,11 +218,10 @@ static void tier_leave(struct jit *j)
 }
 
 static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
-					    .cache_flushed = cache_flushed, .code_changed = code_changed,
-					    .forget_pages = forget_pages};
+					    .cache_flushed = cache_flushed, .code_changed = code_changed};
 static const struct engine_tier check_tier = {.enter = check_enter, .block_made = block_made,
 					      .cache_flushed = cache_flushed, .code_changed = code_changed,
-					      .forget_pages = forget_pages, .before_effect = check_before_effect,
+					      .before_effect = check_before_effect,
 					      .write_filled = check_write_filled};
 
 /* Code, mapped twice, and the records right behind its executable mapping. */

@@ -12,13 +12,21 @@
 #define JIT_BLOCK_MAX_DATA (16u * 1024)
 #define JIT_STUBS 2048u /* bytes of shared code at the arena's start */
 #define JIT_FRAMES 1024u
+#define JIT_SLICE 4096 /* instructions without a look at attention, at most */
 
-/* The last page of an access of translated code, good under one vp->page_key. */
+/* Where an access of translated code went last: one page or a part of a large one. */
 struct jit_page {
-	u64 tag;    /* linear page | key */
-	u64 addend; /* host address = linear + addend */
+	u64 first;  /* linear */
+	u64 room;   /* bytes from @first on at which an access may begin; 0: nothing is remembered */
+	u64 addend; /* host address = linear + addend, */
+	u64 host;   /* or that of @first */
 	u64 last;   /* r15 when another page was seen */
 	u64 more;   /* bytes of the access - 1 */
+};
+
+/* In front of a block's pages: they are good while @key is vp->site_key. */
+struct jit_keys {
+	u64 key, pages;
 };
 
 /* An operation that a handler runs. */
@@ -45,7 +53,6 @@ struct jit {
 	u8 *exec;  /* and executable; */
 	u8 *data;  /* records, right behind @exec */
 	u64 bytes, data_bytes, used, data_used;
-	u64 pages_used; /* struct jit_page grow down from the end of @data */
 	u32 heat, off;
 	bool reused; /* places hold older code: new code needs a serialising instruction */
 	u64 n_translated, n_flushes;
@@ -57,7 +64,7 @@ struct jit {
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
 	struct {
 		u64 site, store, load, edge, refuse; /* shared code, see flow.c */
-		u64 page_read, page_write;	     /* and operand.c */
+		u64 page_read, page_write, keys;     /* and operand.c */
 	} stub;
 };
 
@@ -79,7 +86,14 @@ void jit_make_page_stubs(struct jit *j, struct emit *e);
 /* The shared code, at the start of an empty arena. */
 void jit_make_stubs(struct jit *j);
 
-/* Called by translated code, everything stored; @left: until - count, see flow.c. */
+/* From translated code: remember where the access of @p at @gva went, which the soft TLB knows.
+ * Return: the addend. */
+u64 jit_page_read(struct vp *vp, struct jit_page *p, u64 gva);
+u64 jit_page_write(struct vp *vp, struct jit_page *p, u64 gva);
+/* vp->site_key is not that of @k: what its block remembers is void. */
+void jit_keys_changed(struct vp *vp, struct jit_keys *k);
+
+/* Called by translated code, everything stored; @left: slice - count, see flow.c. */
 void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left);
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left);
 

@@ -1,11 +1,11 @@
 /*
- * Memory operands. Each access remembers the page that it went to last; another page is looked up in
- * the soft TLB out of line.
+ * Memory operands. Each access remembers the page, or part of a large page, that it went to last; others
+ * are looked up in the soft TLB out of line. What is remembered is good under one vp->site_key, which is
+ * looked at where the block is entered.
  */
 #include "l0/jit/translation.h"
 
-#define PAGE_OFTEN 64u /* instructions between two pages: it does not pay to remember them */
-#define CC_AE 3u
+#define PAGE_OFTEN 256u /* instructions between two pages: it does not pay to remember them */
 
 static bool has_seg(const struct address *a)
 {
@@ -52,34 +52,84 @@ static void emit_slot(struct emit *e)
 	emit_rm(e, 8, 0x03, H_RCX, H_RDI, VP_OFF(tlb_e));
 }
 
-static void emit_mark(struct emit *e, s32 marks)
+/* Registers that C may use and translated code holds something in, but for rcx and rdx. */
+static const u8 caller_saved[] = {H_RAX, H_RSI, H_RDI, H_R8, H_R9, 10, 11};
+
+static void emit_push_regs(struct emit *e)
 {
-	emit_n(e, 0x0ceac148, 4); /* shr rdx, 12 */
-	emit_rr(e, 4, 0x81, 4, H_RDX);
-	emit_n(e, 1023, 4);
-	emit_rm(e, 8, 0x0fab, H_RDX, H_RDI, marks); /* bts */
+	for (u32 i = 0; i < ARRAY_SIZE(caller_saved); i++)
+		emit_op(e, 4, 0x50 | (caller_saved[i] & 7), 0, 0, caller_saved[i]);
 }
 
-/* rdx: linear address, rcx: its entry, rsi (the guest's is on the stack): struct jit_page, which
- * remembers it. rcx := addend. */
+static void emit_pop_regs(struct emit *e)
+{
+	for (u32 i = ARRAY_SIZE(caller_saved); i-- > 0;)
+		emit_op(e, 4, 0x58 | (caller_saved[i] & 7), 0, 0, caller_saved[i]);
+}
+
+#define PAGE_OFF(m) ((s32)__builtin_offsetof(struct jit_page, m))
+
+/*
+ * rdx: linear address, rcx: struct jit_page → rdx: addend, no carry; or carry: the soft TLB does not
+ * know it. What changes pages often is not remembered, so that the branch that comes here is always
+ * taken. Translated code runs with rsp 8 below a multiple of 16, as functions begin.
+ */
 static void make_page_stub(struct emit *e, bool write)
 {
-	emit1(e, 0x52); /* push rdx */
-	emit1(e, 0x52);
-	emit_mark(e, VP_OFF(page_linear));
-	emit_rm(e, 8, 0x8b, H_RCX, H_RCX, (s32)__builtin_offsetof(struct softtlb_entry, addend));
-	emit_rm(e, 8, 0x89, H_RCX, H_RSI, (s32)__builtin_offsetof(struct jit_page, addend));
-	emit1(e, 0x5a); /* pop rdx */
-	if (write) {
-		emit1(e, 0x52);
-		emit_rr(e, 8, 0x01, H_RCX, H_RDX);
-		emit_mark(e, VP_OFF(page_host));
-		emit1(e, 0x5a);
-	}
+	u32 fail, remember;
+
+	emit1(e, 0x56);			   /* push rsi */
+	emit1(e, 0x52);			   /* push rdx */
+	emit_rr(e, 8, 0x89, H_RCX, H_RSI); /* mov rsi, rcx */
+	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
+	emit_slot(e);
+	emit_rm(e, 8, 0x03, H_RDX, H_RSI, PAGE_OFF(more));
 	emit_n(e, 0xfffff000e28148, 7); /* and rdx, -4096 */
-	emit_rm(e, 8, 0x0b, H_RDX, H_RDI, VP_OFF(page_key));
-	emit_rm(e, 8, 0x89, H_RDX, H_RSI, (s32)__builtin_offsetof(struct jit_page, tag));
+	emit_rm(e, 8, 0x0b, H_RDX, H_RDI, VP_OFF(tlb_soft.gen));
+	emit_rm(e, 8, 0x3b, H_RDX, H_RCX,
+		write ? (s32)__builtin_offsetof(struct softtlb_entry, tag_w)
+		      : (s32)__builtin_offsetof(struct softtlb_entry, tag_r));
+	fail = emit_jcc(e, CC_NE);
+	emit_rm(e, 8, 0x8b, H_RDX, H_RSI, PAGE_OFF(last));
+	emit_rm(e, 8, 0x89, H_COUNT, H_RSI, PAGE_OFF(last));
+	emit_rr(e, 8, 0x29, H_COUNT, H_RDX);
+	emit_rr(e, 8, 0x81, 7, H_RDX);
+	emit_n(e, PAGE_OFTEN, 4);
+	remember = emit_jcc(e, CC_AE);
+	emit_rm(e, 8, 0x8b, H_RDX, H_RCX, (s32)__builtin_offsetof(struct softtlb_entry, addend));
+	emit1(e, 0x59); /* pop rcx */
+	emit1(e, 0x5e); /* pop rsi */
+	emit1(e, 0xf8); /* clc */
+	emit1(e, 0xc3);
+
+	emit_patch(e, fail, emit_pos(e));
+	emit1(e, 0x59);
+	emit1(e, 0x5e);
+	emit1(e, 0xf9); /* stc */
+	emit1(e, 0xc3);
+
+	emit_patch(e, remember, emit_pos(e));
 	emit1(e, 0x5a); /* pop rdx */
+	emit_push_regs(e);
+	emit_mov_imm(e, H_RAX, write ? (u64)jit_page_write : (u64)jit_page_read);
+	emit_n(e, 0xd0ff, 2); /* call rax */
+	emit_rr(e, 8, 0x89, H_RAX, H_RDX);
+	emit_pop_regs(e);
+	emit1(e, 0x5e);
+	emit1(e, 0xf8);
+	emit1(e, 0xc3);
+}
+
+/* rdx: struct jit_keys. */
+static void make_keys_stub(struct emit *e)
+{
+	emit_push_regs(e);
+	emit_n(e, 0x08ec8348, 4); /* sub rsp, 8 */
+	emit_rr(e, 8, 0x89, H_RDX, H_RSI);
+	emit_mov_imm(e, H_RAX, (u64)jit_keys_changed);
+	emit_n(e, 0xd0ff, 2); /* call rax */
+	emit_n(e, 0x08c48348, 4);
+	emit_pop_regs(e);
 	emit1(e, 0xc3);
 }
 
@@ -89,39 +139,40 @@ void jit_make_page_stubs(struct jit *j, struct emit *e)
 	make_page_stub(e, false);
 	j->stub.page_write = (u64)j->exec + emit_pos(e);
 	make_page_stub(e, true);
+	j->stub.keys = (u64)j->exec + emit_pos(e);
+	make_keys_stub(e);
 }
 
 /* ---- inline ---- */
 
 static struct page_miss *new_miss(struct translation *t, const struct address *a, u32 size, bool write)
 {
-	struct jit *j = t->tier;
 	struct page_miss *m = &t->miss[t->n_miss];
 
-	if (t->n_miss + 1 == ARRAY_SIZE(t->miss) ||
-	    t->data_end + t->pages_end + sizeof(struct jit_page) > j->data_bytes) {
+	if (!t->keys || t->n_miss == t->n_pages) {
 		t->e.full = true;
-		m->page = (struct jit_page *)(j->data + j->data_bytes) - 1;
+		m->page = (struct jit_page *)t->tier->data;
 		return m;
 	}
-	t->n_miss++;
-	t->pages_end += (u32)sizeof(struct jit_page);
 	*m = (struct page_miss){.a = *a, .write = write};
-	m->page = (struct jit_page *)(j->data + j->data_bytes - t->pages_end);
+	m->page = (struct jit_page *)(t->keys + 1) + t->n_miss++;
 	*m->page = (struct jit_page){.more = size - 1};
 	return m;
 }
 
-/* @reg: the address → is it aligned, and in the page that was seen last? Others are looked up. */
-static void emit_compare(struct translation *t, u32 k, u32 reg, struct page_miss *m)
+/* rdx: the address := that minus where the access went last; others are looked up. */
+static void emit_compare(struct translation *t, u32 k, struct page_miss *m)
 {
 	struct emit *e = &t->e;
 
-	emit_rr(e, 8, 0x81, 4, reg);
-	emit_n(e, 0xfffff000 | (u32)m->page->more, 4); /* and reg, … */
-	emit_rm(e, 8, 0x0b, reg, H_RDI, VP_OFF(page_key));
-	emit_rip(e, 8, 0x3b, reg, (u64)&m->page->tag, t->exec, 0);
-	add_cold_page(t, k, emit_jcc(e, CC_NE), m);
+	emit_rip(e, 8, 0x2b, H_RDX, (u64)&m->page->first, t->exec, 0);
+	if (t->j[k].vec.align) {
+		emit_n(e, 0xc2f6, 2); /* test dl, … */
+		emit1(e, t->j[k].vec.align - 1u);
+		add_cold_page(t, k, emit_jcc(e, CC_NE), m);
+	}
+	emit_rip(e, 8, 0x3b, H_RDX, (u64)&m->page->room, t->exec, 0);
+	add_cold_page(t, k, emit_jcc(e, CC_AE), m);
 }
 
 static struct operand find(struct translation *t, u32 k, const struct address *a, u32 size, bool write)
@@ -142,7 +193,7 @@ static struct operand find(struct translation *t, u32 k, const struct address *a
 			emit_lea(e, 8, H_RDX, base, -1, 1, (s32)a->disp);
 		else
 			emit_mov_imm(e, H_RDX, a->disp);
-		emit_compare(t, k, H_RDX, m);
+		emit_compare(t, k, m);
 		emit_rip(e, 8, 0x8b, H_RDX, (u64)&m->page->addend, t->exec, 0);
 		m->back = emit_pos(e);
 		if (base == H_RCX) /* the way out of line has used it */
@@ -150,67 +201,33 @@ static struct operand find(struct translation *t, u32 k, const struct address *a
 		return (struct operand){H_RDX, base, (s32)a->disp};
 	}
 	emit_address(t, a, false);
-	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
-	emit_compare(t, k, H_RCX, m);
-	emit_rip(e, 8, 0x03, H_RDX, (u64)&m->page->addend, t->exec, 0);
+	emit_compare(t, k, m);
+	emit_rip(e, 8, 0x03, H_RDX, (u64)&m->page->host, t->exec, 0);
 	m->add = true;
 	m->back = emit_pos(e);
 	return (struct operand){H_RDX, -1, 0};
 }
 
-/*
- * Another page: by the soft TLB. What changes pages often is not remembered, so that the branch that
- * comes here is always taken.
- */
+/* Another page: by the soft TLB. */
 void operand_miss(struct translation *t, u32 k, const struct page_miss *m)
 {
 	struct emit *e = &t->e;
-	s32 addend = (s32)__builtin_offsetof(struct softtlb_entry, addend);
-	u32 remember;
 
 	t->in_eax = true;
-	if (!m->add)
-		emit_address(t, &m->a, false);
+	emit_address(t, &m->a, false);
 	if (t->j[k].vec.align) {
 		emit_n(e, 0xc2f6, 2); /* test dl, … */
 		emit1(e, t->j[k].vec.align - 1u);
 		add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
 	}
-	emit_rr(e, 8, 0x89, H_RDX, H_RCX);
-	emit_slot(e);
-	if (m->page->more)
-		emit_rm(e, 8, 0x8d, H_RDX, H_RDX, (s32)m->page->more);
-	emit_n(e, 0xfffff000e28148, 7); /* and rdx, -4096 */
-	emit_rm(e, 8, 0x0b, H_RDX, H_RDI, VP_OFF(tlb_soft.gen));
-	emit_rm(e, 8, 0x3b, H_RDX, H_RCX,
-		m->write ? (s32)__builtin_offsetof(struct softtlb_entry, tag_w)
-			 : (s32)__builtin_offsetof(struct softtlb_entry, tag_r));
-	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
-	emit_rip(e, 8, 0x8b, H_RDX, (u64)&m->page->last, t->exec, 0);
-	emit_rip(e, 8, 0x89, H_COUNT, (u64)&m->page->last, t->exec, 0);
-	emit_rr(e, 8, 0x29, H_COUNT, H_RDX);
-	emit_rr(e, 8, 0x81, 7, H_RDX);
-	emit_n(e, PAGE_OFTEN, 4);
-	remember = emit_jcc(e, CC_AE);
+	emit_rip(e, 8, 0x8d, H_RCX, (u64)m->page, t->exec, 0);
+	emit_to(e, 0xe8, m->write ? t->tier->stub.page_write : t->tier->stub.page_read, t->exec);
+	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_B), NULL);
 	if (m->add) {
-		emit_rm(e, 8, 0x8b, H_RCX, H_RCX, addend);
+		emit_rr(e, 8, 0x89, H_RDX, H_RCX);
 		emit_address(t, &m->a, true);
 		emit_rr(e, 8, 0x01, H_RCX, H_RDX);
-	} else {
-		emit_rm(e, 8, 0x8b, H_RDX, H_RCX, addend);
 	}
-	emit_patch(e, emit_jmp(e), m->back);
-
-	emit_patch(e, remember, emit_pos(e));
-	emit_address(t, &m->a, true);
-	emit1(e, 0x56); /* push rsi */
-	emit_rip(e, 8, 0x8d, H_RSI, (u64)m->page, t->exec, 0);
-	emit_to(e, 0xe8, m->write ? t->tier->stub.page_write : t->tier->stub.page_read, t->exec);
-	emit1(e, 0x5e); /* pop rsi */
-	if (m->add)
-		emit_rr(e, 8, 0x01, H_RCX, H_RDX);
-	else
-		emit_rr(e, 8, 0x89, H_RCX, H_RDX);
 	emit_patch(e, emit_jmp(e), m->back);
 }
 

@@ -590,7 +590,6 @@ static void publish(struct translation *t, const u32 *entries)
 	*list = b;
 	j->used += ALIGN_UP(emit_pos(&t->e), 64u);
 	j->data_used = t->data_end;
-	j->pages_used = t->pages_end;
 	__atomic_store_n(&j->n_traps, t->n_traps, __ATOMIC_RELEASE);
 	j->n_translated++;
 }
@@ -601,7 +600,7 @@ enum jit_result jit_translate(struct vp *vp, struct block *b)
 	struct translation t;
 	u32 entries[BLOCK_MAX_OPS] = {0};
 
-	if (j->used + JIT_BLOCK_MAX_BYTES > j->bytes || j->data_used + j->pages_used + JIT_BLOCK_MAX_DATA > j->data_bytes)
+	if (j->used + JIT_BLOCK_MAX_BYTES > j->bytes || j->data_used + JIT_BLOCK_MAX_DATA > j->data_bytes)
 		return JIT_FULL;
 	nm_zero(&t, sizeof(t));
 	t.vp = vp;
@@ -611,7 +610,6 @@ enum jit_result jit_translate(struct vp *vp, struct block *b)
 	t.e.end = t.e.base + JIT_BLOCK_MAX_BYTES;
 	t.exec = (u64)j->exec + j->used;
 	t.data_end = (u32)j->data_used;
-	t.pages_end = (u32)j->pages_used;
 	t.in_eax = true;
 	t.n_traps = j->n_traps;
 	for (u32 k = 0; k <= b->n_ops; k++)

@@ -2,7 +2,7 @@
  * One translation in progress: shared by the instructions (translate.c), their memory operands
  * (operand.c) and what joins blocks and handlers (flow.c).
  *
- * In translated code rdi is the VP and r15 what is left to count: until - (instructions before the
+ * In translated code rdi is the VP and r15 what is left to count: slice - (instructions before the
  * block) - (instructions of the block). eax holds the guest's flags as vp->arith does whenever they
  * are needed and not in the host's flags; rcx and rdx are scratch. Ten guest registers live in host
  * registers across all blocks, the others in vp->cpu.
@@ -18,11 +18,15 @@
 #define VP_OFF(m) ((s32)__builtin_offsetof(struct vp, m))
 #define COLD_MAX (BLOCK_MAX_OPS * 6)
 #define H_COUNT 15u
+#define CC_B 2u
+#define CC_AE 3u
 #define CC_E 4u
 #define CC_NE 5u
-#define CC_S 8u
+#define CC_A 7u
+#define CC_L 12u
+#define CC_GE 13u
 
-enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP };
+enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS };
 
 struct cold {
 	u8 kind, k;
@@ -52,7 +56,9 @@ struct translation {
 	struct jit *tier;
 	struct block *b;
 	u64 exec; /* address of e.base in the executable mapping */
-	u32 data_end, pages_end;
+	u32 data_end;
+	struct jit_keys *keys; /* or NULL: no memory operands */
+	u32 n_pages;
 	struct jit_op j[BLOCK_MAX_OPS];
 	op_fn handler[BLOCK_MAX_OPS + 1];
 	struct jit_site *site[BLOCK_MAX_OPS + 1];
@@ -62,6 +68,7 @@ struct translation {
 	/* entries behind handlers */
 	bool entry[BLOCK_MAX_OPS + 2], entry_host[BLOCK_MAX_OPS], entry_eax[BLOCK_MAX_OPS];
 	/* vector operations: what was looked at on the straight path, and where it counts on it */
+	u32 loop_top; /* behind what every entry looks at */
 	u8 vec_ok, entry_vec[BLOCK_MAX_OPS];
 	u32 n_traps;
 	u32 n_cold;
@@ -161,13 +168,16 @@ static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, 
 
 /* ---- flow.c ---- */
 
+/* A record of translated code behind the others. */
+void *new_record(struct translation *t, u32 bytes);
+
 void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *edge);
 /* The instruction that follows may trap; its handler does it then. */
 void add_trap(struct translation *t, u32 k);
 void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m);
 /* An operation whose handler does it. */
 void flow_handler(struct translation *t, u32 k);
-/* The block's start: count. */
+/* The block's start: count, and is vp->site_key the one under which the block remembers pages? */
 void flow_begin(struct translation *t);
 /* Its end, when the last operation does not leave. */
 void flow_end(struct translation *t);

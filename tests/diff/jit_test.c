@@ -28,8 +28,8 @@
 #define CODE 0x20000000ull
 #define DATA 0x10000000ull
 #define GPA_TABLES 0x10000u
-#define GPA_CODE 0x100000u
 #define GPA_DATA 0x200000u
+#define CODE_ALIAS 0x4000u /* from DATA on, where that is a large page */
 #define DATA_BYTES 0x2000u
 #define CODE_BYTES 0x2000u
 #define RUN_INSNS 3000u
@@ -44,6 +44,7 @@ struct side {
 };
 
 static u64 seed;
+static u64 gpa_code = 0x100000, code_writable = CODE;
 static struct cpu_features features = {.cr4_valid = ~0ull, .efer_valid = ~0ull, .maxphyaddr = 40,
 				       .linaddr_bits = 48, .has_cx16 = true};
 
@@ -75,7 +76,16 @@ static void map_page(struct side *s, u64 gva, u64 gpa)
 	ram[table / 8 + (gva >> 12 & 511)] = gpa | 0x67;
 }
 
-static void create(struct side *s)
+static void map_large(struct side *s, u64 gva, u64 gpa)
+{
+	u64 *ram = (u64 *)mem_ram_base(s->mem), table = GPA_TABLES;
+
+	for (int shift = 39; shift > 21; shift -= 9)
+		table = ram[table / 8 + (gva >> shift & 511)] & ~0xfffull;
+	ram[table / 8 + (gva >> 21 & 511)] = gpa | 0xe7;
+}
+
+static void create(struct side *s, bool large)
 {
 	struct vtlb_config cfg = {.max_bytes = MIB, .max_vps = 1, .maxphyaddr = 40};
 	struct vp *vp;
@@ -97,9 +107,11 @@ static void create(struct side *s)
 	assert_int_equal(engine_vp_init(vp, 2 * MIB), 0);
 	engine_reset(vp, false);
 	for (u64 o = 0; o < CODE_BYTES; o += PAGE_SIZE)
-		map_page(s, CODE + o, GPA_CODE + o);
+		map_page(s, CODE + o, gpa_code + o);
 	for (u64 o = 0; o < DATA_BYTES; o += PAGE_SIZE)
 		map_page(s, DATA + o, GPA_DATA + o);
+	if (large)
+		map_large(s, DATA, GPA_DATA);
 	vp->cpu.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	vp->cpu.cr3 = GPA_TABLES;
 	vp->cpu.cr4 = CR4_PAE;
@@ -203,7 +215,7 @@ static void store_into_code(struct program *p)
 
 	/* mov byte [code + at], prefix-like NOP: 90 */
 	put(p, 0x2504c6, 3);
-	put(p, (u32)CODE + at, 4);
+	put(p, (u32)code_writable + at, 4);
 	put(p, 0x90, 1);
 }
 
@@ -264,7 +276,7 @@ static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rf
 {
 	struct vp *vp = s->vp;
 
-	mem_write(s->mem, GPA_CODE, p->code, sizeof(p->code));
+	mem_write(s->mem, gpa_code, p->code, sizeof(p->code));
 	mem_write(s->mem, GPA_DATA, data, DATA_BYTES);
 	memcpy(vp->cpu.gpr, gpr, 16 * sizeof(u64));
 	vp->cpu.rflags = rflags;
@@ -288,7 +300,7 @@ static bool same_memory(struct side *a, struct side *b)
 {
 	return !memcmp(mem_ram_hva(a->mem, GPA_DATA, DATA_BYTES), mem_ram_hva(b->mem, GPA_DATA, DATA_BYTES),
 		       DATA_BYTES) &&
-	       !memcmp(mem_ram_hva(a->mem, GPA_CODE, CODE_BYTES), mem_ram_hva(b->mem, GPA_CODE, CODE_BYTES),
+	       !memcmp(mem_ram_hva(a->mem, gpa_code, CODE_BYTES), mem_ram_hva(b->mem, gpa_code, CODE_BYTES),
 		       CODE_BYTES);
 }
 
@@ -420,6 +432,19 @@ static void tiny_arena_is_emptied(void **state)
 	assert_true(jit_flushes(jit.vp) > 0);
 }
 
+/* Data in a large page of which translated code remembers parts; the code lies in it, too. */
+static void large_page(void **state)
+{
+	(void)state;
+	gpa_code = GPA_DATA + CODE_ALIAS;
+	code_writable = DATA + CODE_ALIAS;
+	interp = jit = (struct side){0};
+	create(&interp, true);
+	create(&jit, true);
+	run_cases(&(struct jit_config){.heat = 1}, cases(), "large page");
+	run_cases(&(struct jit_config){.heat = 3}, cases() / 2, "large page, when warm");
+}
+
 static void groups_can_be_switched_off(void **state)
 {
 	(void)state;
@@ -520,11 +545,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree), cmocka_unit_test(tiny_arena_is_emptied),
 					   cmocka_unit_test(check_finds_nothing), cmocka_unit_test(check_finds_errors),
 					   cmocka_unit_test(groups_can_be_switched_off),
-					   cmocka_unit_test(group_names)};
+					   cmocka_unit_test(group_names), cmocka_unit_test(large_page)};
 
 	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261121;
 	printf("seed %llu\n", (unsigned long long)seed);
-	create(&interp);
-	create(&jit);
+	create(&interp, false);
+	create(&jit, false);
 	return cmocka_run_group_tests_name("jit", tests, NULL, NULL);
 }

@@ -1,0 +1,41 @@
+/*
+ * What translated code remembers of its memory accesses; called by its shared code, with everything
+ * that it holds in registers saved.
+ */
+#include "l0/engine/softtlb.h"
+#include "l0/jit/jit_priv.h"
+
+static u64 page_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write)
+{
+	u64 key = vp->site_key;
+	struct softtlb_range r;
+	u64 addend = softtlb_remember(vp, gva, write, &r);
+
+	/* With another key the block's whole memory is void when it is entered next. */
+	if (likely(key == vp->site_key) && r.bytes > p->more) {
+		p->first = r.first;
+		p->addend = addend;
+		p->host = r.first + addend;
+		p->room = r.bytes - p->more;
+	}
+	return addend;
+}
+
+u64 jit_page_read(struct vp *vp, struct jit_page *p, u64 gva)
+{
+	return page_remember(vp, p, gva, false);
+}
+
+u64 jit_page_write(struct vp *vp, struct jit_page *p, u64 gva)
+{
+	return page_remember(vp, p, gva, true);
+}
+
+void jit_keys_changed(struct vp *vp, struct jit_keys *k)
+{
+	struct jit_page *p = (struct jit_page *)(k + 1);
+
+	for (u64 i = 0; i < k->pages; i++)
+		p[i].room = 0;
+	k->key = vp->site_key;
+}
