@@ -77,7 +77,7 @@ static void print_missing(struct machine *m, const struct vtlb_stale_report *r, 
 		fprintf(stderr, ", when the old frame was %s by processor %u, ",
 			r->proof == STALE_PROOF_MAPPED ? "used through a new entry" : "written in another address space",
 			r->proof_vp);
-		print_place(m, false, r->proof_rip, r->proof_ns);
+		print_place(m, r->proof_is_own, r->proof_rip, r->proof_ns);
 	}
 	fprintf(stderr, "%s\n", is_last ? " (last report of this kind)" : "");
 }

@@ -121,7 +121,12 @@ $(VMXT_OUT)/vmxfuzz.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/fuzz/main.o $(VMXT_
 		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 
+# Invalidations of a hypervisor, remembered and forgotten.
+$(VMXT_OUT)/vmxstale.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/stale/main.o $(VMXT_OUT)/ept.o $(VMXT_OUT)/vmxt.o \
+		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
+	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
+
 GUEST_IMAGES += $(addprefix $(L1_OUT)/,hello.elf spinlock.elf child.elf child32.elf child64.elf rtbench.elf) \
-	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf
+	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf $(VMXT_OUT)/vmxstale.elf
 
 -include $(shell find $(L1_OUT) $(VMXT_OUT) -name '*.d' 2>/dev/null)

@@ -26,7 +26,7 @@ const char *vtlb_missing_text(enum stale_missing missing)
 {
 	switch (missing) {
 	case STALE_MISSING_INVLPG: return "INVLPG (or MOV CR3, INVPCID)";
-	case STALE_MISSING_GLOBAL: return "INVLPG (or INVPCID with globals, MOV CR4), since the page is global";
+	case STALE_MISSING_GLOBAL: return "INVLPG (or INVPCID with globals, MOV CR4; the page is global)";
 	case STALE_MISSING_CR3: return "MOV CR3 (or INVPCID, INVLPG of the page)";
 	case STALE_MISSING_INVPCID: return "INVPCID of the other PCID (or MOV CR3 to it without bit 63)";
 	case STALE_MISSING_INVEPT: return "INVEPT";
@@ -129,6 +129,7 @@ static void report(struct vtlb_vp *v, struct vtlb_vp *self, const struct suspect
 		.proof_vp = self ? self->id : VTLB_NO_VP,
 		.proof_rip = self && self->where ? self->where(self->owner) : 0,
 		.proof_ns = watch_now_ns(self ? self : v),
+		.proof_is_own = self && !self->ctx.eptp && !self->ctx.vpid,
 	};
 
 	r.is_remote = r.done_on != VTLB_NO_VP || (r.by.vp != VTLB_NO_VP && r.by.vp != v->id);

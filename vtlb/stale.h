@@ -41,6 +41,7 @@ struct vtlb_stale_report {
 	enum stale_proof proof;
 	u32 proof_vp; /* STALE_PROOF_MAPPED, STALE_PROOF_WRITTEN: who, where, when */
 	u64 proof_rip, proof_ns;
+	bool proof_is_own;
 };
 
 /* The instruction, for people. */
