@@ -393,6 +393,31 @@ static bool second_page_is_same(struct vp *vp, const struct block *b, u64 lin)
 	       b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED);
 }
 
+/*
+ * The blocks of one place in memory that are kept. Programs that are loaded somewhere else each time they start
+ * (address-space randomization) leave some for every run, which nobody asks for again.
+ */
+#define BLOCK_VARIANTS 4u
+
+/* Find a block from @link on; of those in the same place and not wanted, the oldest is forgotten. */
+static struct block **find(struct block **link, const u8 *hva, u64 rip, u32 mode)
+{
+	struct block **last = NULL;
+	u32 others = 0;
+
+	for (struct block *b; (b = *link); link = &b->next) {
+		if (b->hva != hva)
+			continue;
+		if (b->rip == rip && b->mode == mode)
+			return link;
+		last = link;
+		others++;
+	}
+	if (others >= BLOCK_VARIANTS)
+		*last = (*last)->next;
+	return NULL;
+}
+
 struct block *block_get(struct vp *vp, u32 mode)
 {
 	u64 rip = vp->cpu.rip, lin = code_linear(vp, rip);
@@ -410,20 +435,16 @@ struct block *block_get(struct vp *vp, u32 mode)
 		f = fetch_page(vp, lin);
 	}
 	if (likely(f.hva)) {
-		struct block **link = &vp->code->bucket[block_hash(f.hva)];
+		struct block **link =
+			find(&vp->code->bucket[block_hash(f.hva)], f.hva, rip, mode);
+		struct block *b = link ? *link : NULL;
 
-		for (struct block *b; (b = *link); link = &b->next) {
-			if (b->hva != f.hva || b->rip != rip || b->mode != mode)
-				continue;
-			if (unlikely((!block_is_fresh(b) && !revive(vp, b)) ||
-				     (b->frame2 && !second_page_is_same(vp, b, lin)))) {
-				*link = b->next;
-				vp->n_block_kills++;
-				break;
-			}
-			if (unlikely(!(mode & VP_MODE_CSFLAT) &&
-				     b->bytes > segment_bytes_left(vp, rip)))
-				break;
+		if (b && unlikely((!block_is_fresh(b) && !revive(vp, b)) ||
+				  (b->frame2 && !second_page_is_same(vp, b, lin)))) {
+			*link = b->next;
+			vp->n_block_kills++;
+		} else if (b && likely(mode & VP_MODE_CSFLAT ||
+				       b->bytes <= segment_bytes_left(vp, rip))) {
 			return b;
 		}
 	}
