@@ -117,7 +117,7 @@ $(VMXT_OUT)/vmx.elf: $(L1_OUT)/boot/header.o $(VMXT_OBJ) $(VMXT_PARTS) $(L1_LD_S
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 
 # VM entries with nonsense, from the same harness.
-$(VMXT_OUT)/vmxfuzz.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/fuzz/main.o $(VMXT_OUT)/fuzz/ept.o $(VMXT_OUT)/vmxt.o \
+$(VMXT_OUT)/vmxfuzz.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/fuzz/main.o $(VMXT_OUT)/fuzz/ept.o $(VMXT_OUT)/fuzz/edge.o $(VMXT_OUT)/fuzz/oracle.o $(VMXT_OUT)/vmxt.o \
 		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 

@@ -129,7 +129,6 @@ static bool msr_value_ok(const struct vp *vp, u32 msr, u64 val)
 	case MSR_IA32_SYSENTER_ESP:
 	case MSR_IA32_SYSENTER_EIP: return base_ok(vp, val);
 	case MSR_IA32_FMASK:
-	case MSR_IA32_SYSENTER_CS:
 	case MSR_IA32_TSC_AUX: return !(val >> 32);
 	case MSR_IA32_PAT: return pat_ok(val);
 	case MSR_IA32_DEBUGCTL: /* no branch records: LBR is kept without effect */
@@ -153,7 +152,8 @@ static void msr_store(struct vp *vp, u32 msr, u64 *field, u64 val)
 		vp_update_paging(vp);
 		return;
 	}
-	*field = val;
+	/* SDM 4: bits 63:32 of IA32_SYSENTER_CS are not used; a VMCS has 32 of them */
+	*field = msr == MSR_IA32_SYSENTER_CS ? (u32)val : val;
 	if (msr == MSR_IA32_FS_BASE || msr == MSR_IA32_GS_BASE)
 		vp_update_mode(vp);
 	if (unlikely(vp->watch_stacks))

@@ -63,7 +63,7 @@ static bool msr_read_cpu(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)
 }
 static bool msr_write_cpu(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
-	*cpu_register(vp, msr) = v;
+	*cpu_register(vp, msr) = msr == MSR_IA32_SYSENTER_CS ? (u32)v : v;
 	return true;
 }
 static bool msr_write_cpu_canonical(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)

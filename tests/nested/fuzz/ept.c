@@ -7,6 +7,9 @@
 
 #define SMALL_PAGES 512 /* the first 2 MiB of the sandbox, in small pages */
 #define ADDRESS_BITS 0x000ffffffffff000ull
+#define BARS 0xd0000000ull /* where this program puts the memory of PCI devices */
+#define BAR_STRIDE 0x10000ull
+#define BARS_EACH 6u
 
 static u64 *table[4]; /* by level, the top one first */
 static u8 *room;
@@ -22,12 +25,28 @@ static void make_good(void)
 	table[2][1] = ((u64)room + PAGE_SIZE_2M) | EPT_ENTRY_WB | EPT_ENTRY_RWX | EPT_ENTRY_LARGE;
 }
 
+/* Functions 1 to 4 of bus 0, if they are there: memory BARs in a row, decoded. */
+static void place_bars(void)
+{
+	for (u32 slot = 1; slot <= 4; slot++) {
+		u32 at = 0x80000000u | slot << 11;
+
+		for (u32 i = 0; i < BARS_EACH; i++) {
+			port_out32(0xcf8, at | (0x10 + 4 * i));
+			port_out32(0xcfc, (u32)(BARS + BAR_STRIDE * ((slot - 1) * BARS_EACH + i)));
+		}
+		port_out32(0xcf8, at | 4);
+		port_out32(0xcfc, 6); /* memory space, bus master */
+	}
+}
+
 u64 *fuzz_ept_make(u8 *sandbox)
 {
 	room = sandbox;
 	for (u32 i = 0; i < 4; i++)
 		table[i] = page_alloc(1, PAGE_SIZE);
 	make_good();
+	place_bars();
 	return table[0];
 }
 
@@ -37,11 +56,13 @@ static u64 beyond_ram(void)
 	return (1ull << (33 + below(12)) | (rnd() & 0xffffff000)) & ADDRESS_BITS;
 }
 
-static u64 device(void)
+u64 fuzz_device(void)
 {
-	static const u64 at[] = {0xa0000, 0xb8000, 0xfec00000, 0xfed00000, 0xfee00000, 0xfffff000};
+	static const u64 at[] = {0xa0000,    0xb8000,	 0xfec00000, 0xfed00000,
+				 0xfee00000, 0xfffff000, 0xe0008000};
+	u64 bar = BARS + BAR_STRIDE * below(4 * BARS_EACH);
 
-	return at[below(ARRAY_SIZE(at))];
+	return below(3) ? at[below(ARRAY_SIZE(at))] : bar + PAGE_SIZE * below(4);
 }
 
 static u64 spoilt(u64 entry, bool leaf, bool ad, bool any)
@@ -50,7 +71,7 @@ static u64 spoilt(u64 entry, bool leaf, bool ad, bool any)
 
 	switch (below(5)) {
 	case 0: return beyond_ram() | EPT_ENTRY_RWX | (leaf ? EPT_ENTRY_WB : 0);
-	case 1: return device() | EPT_ENTRY_RWX | (leaf ? EPT_ENTRY_WB : 0);
+	case 1: return fuzz_device() | EPT_ENTRY_RWX | (leaf ? EPT_ENTRY_WB : 0);
 	case 2: return (u64)table[below(4)] | EPT_ENTRY_RWX | (leaf ? EPT_ENTRY_WB : 0);
 	case 3: return entry ^ below(0x1000); /* rights, type, size, ignored bits */
 	}

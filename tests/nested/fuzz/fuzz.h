@@ -11,6 +11,8 @@ u64 below(u64 n);
 
 /* Once: tables for the sandbox at guest-physical 0. Return: the top one. */
 u64 *fuzz_ept_make(u8 *sandbox);
+/* The page of a device: of the chip set, or a BAR of a PCI device that the machine may have. */
+u64 fuzz_device(void);
 /**
  * fuzz_ept_spoil - good tables again, then a few entries that lead outside RAM, to devices, to the
  * tables themselves, or are wrong

@@ -3,10 +3,11 @@
  * in a sandbox (its own EPT). Whatever comes of it must come back to L1 as a failed entry or an
  * exit: a processor that hangs, dies or lets the L2 out of its sandbox is wrong.
  *
- * Command line: seed=N n=N; ept=1: EPT tables spoilt as well (ept.c); wild=1: spoil everything,
+ * Command line: seed=N n=N; edge=1: VMCSs that are nearly good, held against the SDM (edge.c); ept=1: EPT tables spoilt as well (ept.c); wild=1: spoil everything,
  * host state and pointers too; then L1 itself may be lost, and only whoever runs it must survive.
  * Prints what happened how often, the same for the same seed wherever time is virtual.
  */
+#include "tests/nested/fuzz/edge.h"
 #include "tests/nested/fuzz/fuzz.h"
 
 #define TABLES 0x1000ull /* the L2's page tables, in the sandbox */
@@ -359,6 +360,24 @@ static void print(const struct counts *c)
 	con_printf("hash %016lx\n", c->hash);
 }
 
+static void edges(struct vmxt *t, u64 memory_end, u64 seed, u64 n)
+{
+	static const char *const name[] = {"entered", "controls", "host state", "guest state", "MSR list"};
+	static struct edge_counts c;
+
+	edge_init(t, sandbox, sandbox_ept, memory_end);
+	for (u64 i = 0; i < n; i++)
+		if (!edge_round(t, &c))
+			con_die("edge: seed %lu, round %lu: not as the SDM says", seed, i);
+	for (u32 i = 0; i < ORACLE_OUTCOMES; i++)
+		con_printf("%10lu  %s\n", c.outcomes[i], name[i]);
+	for (u32 i = 0; i < EXIT_REASON_COUNT; i++)
+		if (c.reasons[i])
+			con_printf("%10lu  exit reason %u\n", c.reasons[i], i);
+	con_printf("hash %016lx\nvmxfuzz: edge, seed %lu, %lu rounds\n", c.hash, seed, n);
+	con_exit(0);
+}
+
 void child_main(u64 info, u64 magic)
 {
 	static struct boot_info boot;
@@ -383,6 +402,8 @@ void child_main(u64 info, u64 magic)
 	for (u32 i = 0; i < 512; i++)
 		before[i] = after[i] = CANARY;
 	sandbox_ept = fuzz_ept_make(sandbox);
+	if (option(boot.cmdline, "edge=", 0))
+		edges(t, boot.memory_end, seed, n);
 	for (u64 i = 0; i < n; i++) {
 		one_round(t, &counts);
 		if (before[511] != CANARY || after[0] != CANARY)
