@@ -538,6 +538,12 @@ static void leave_symbols(struct host *h)
 
 static void tear_down(struct host *h)
 {
+	if (h->nworkers && h->opts->ncounts) {
+		h->worker[0].about.vcpu_id = EVENT_NO_ID;
+		h->worker[0].about.level = 0;
+		host_emit_counts(h, &h->worker[0].about);
+		host_print_counts(h, stderr);
+	}
 	for (u32 i = 0; i < h->nworkers; i++)
 		trace_ring_drain(&h->worker[i].ring);
 	leave_symbols(h);

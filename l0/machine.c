@@ -453,7 +453,10 @@ static int create_vcpu(struct machine *m, u32 i)
 	vp->trace = &c->trace;
 	vp->watch_stacks = m->desc->threads_by != MACHINE_THREADS_OFF;
 	vp->tlb.trace = &c->trace;
-	int err = vtlb_vp_init(m->vtlb, &vp->tlb, i);
+	int err = machine_create_counts(m, c);
+	if (err)
+		return err;
+	err = vtlb_vp_init(m->vtlb, &vp->tlb, i);
 	if (err)
 		return err;
 	err = engine_vp_init(vp, CODE_CACHE_BYTES);
@@ -641,6 +644,7 @@ void machine_destroy(struct machine *m)
 		vtlb_destroy(m->vtlb);
 	if (m->mem)
 		mem_destroy(m->mem);
+	machine_free_counts(m);
 	track_destroy(m->track);
 	vmcs_records_destroy(m->records);
 	machine_free_symbols(m);
@@ -721,6 +725,8 @@ void machine_emit_state(struct machine *m, struct worker *w, bool start)
 	}
 	if (!start)
 		track_emit_state(m->track, ctx);
+	if (!start && m->id == 0)
+		host_emit_counts(m->host, ctx);
 }
 
 void machine_feed(void *arg, struct trace_worker *worker, const struct transition *t)

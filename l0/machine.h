@@ -95,6 +95,16 @@ const char *machine_symbol(struct machine *m, u64 address, char *buf);
 /* A line a file for a recording's readers (trace/model/names.h). */
 void machine_list_symbols(struct machine *m, FILE *out);
 
+/* --- machine_counts.c: --count --- */
+
+/* For a new processor, whose vp and track exist. Return: 0, -ENOMEM. */
+int machine_create_counts(struct machine *m, struct vcpu *c) __must_check;
+void machine_free_counts(struct machine *m);
+
+/* All counters as they are, as events; and as lines. */
+void host_emit_counts(struct host *h, struct trace_ctx *ctx);
+void host_print_counts(struct host *h, FILE *out);
+
 /* --- machine_devices.c --- */
 
 /*

@@ -184,6 +184,8 @@ static void switch_out(struct worker *w, enum sched_put_reason why, u32 reason)
 		clock_lane_sync(&w->lane, c->vp.insns);
 	if (why == SCHED_PUT_BLOCK)
 		c->wake_ns = preemption_ns(c);
+	if (unlikely(c->track.counts))
+		track_counts_stop(&c->track);
 	w->vcpu = NULL;
 	w->busy_ns += now - w->slice_start_ns;
 	w->switch_reason = reason;
@@ -216,6 +218,8 @@ static bool switch_in(struct worker *w)
 	}
 	w->vcpu = c;
 	vtlb_online(&c->vp.tlb);
+	if (unlikely(c->track.counts))
+		track_counts_start(&c->track);
 	emit_scheduled(w, c, slice_ns);
 	return true;
 }
@@ -401,6 +405,8 @@ static void check_preemption_timer(struct worker *w, u64 now)
 static void emit_state(struct worker *w, struct machine *m, u64 now)
 {
 	m->next_state_ns = now + STATE_PERIOD_NS;
+	if (unlikely(w->vcpu->track.counts))
+		counts_sync(w->vcpu->track.counts);
 	machine_emit_state(m, w, false);
 	w->about.vcpu_id = EVENT_NO_ID;
 	w->about.level = 0;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "l0/cmd/count_spec.h"
 #include "l0/cmd/run_parse.h"
 #include "l0/sched/sched.h"
 
@@ -180,6 +181,11 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		status = check_machine(cmd, &o->machines[i]);
 		if (status != RUN_PARSE_OK)
 			return status;
+	}
+	for (unsigned i = 0; i < o->ncounts; i++) {
+		char err[COUNT_SPEC_ERR_BYTES];
+		if (!count_spec_parse(o, o->count_text[i], &o->counts[i], err))
+			return cmd_usage_error(cmd, "--count %s: %s", o->count_text[i], err);
 	}
 	if (!o->sched)
 		o->sched = o->nmachines > 1 ? "qos" : "rr";

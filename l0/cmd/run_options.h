@@ -8,6 +8,7 @@
 #define L0_CMD_RUN_OPTIONS_H
 
 #include "l0/lab/machine_desc.h"
+#include "l0/track/counters.h"
 
 #define RUN_MAX_MACHINES 32
 #define RUN_MAX_WORKERS 256
@@ -70,6 +71,9 @@ struct run_options {
 	enum run_tlb tlb;
 	u64 vtlb_memory; /* bytes of each machine; 0: the default */
 	u32 vtlb_nodes;	 /* memory nodes to simulate; 0: the host's */
+	const char *count_text[COUNTS_MAX]; /* as they were given */
+	struct track_count counts[COUNTS_MAX];
+	unsigned ncounts;
 	bool detect_stale, stats, vmx_coverage;
 	bool explain;
 	bool no_vmcs_shadowing;

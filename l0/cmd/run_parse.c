@@ -24,6 +24,7 @@ enum {
 	KEY_WEIGHT,
 	KEY_RESERVE,
 	KEY_TRACK,
+	KEY_COUNT,
 	KEY_INSN_TIME,
 	KEY_CHARGE,
 	KEY_SERIAL,
@@ -479,6 +480,11 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 
 	switch (key) {
 	case KEY_TRACE_EXEC: o->trace_exec = value; return true;
+	case KEY_COUNT:
+		if (o->ncounts == COUNTS_MAX)
+			return bad_value(p, name, "there are 32 already");
+		o->count_text[o->ncounts++] = keep(p, value);
+		return true;
 	case KEY_GDB: return take_unsigned(p, name, value, 65535, &o->gdb_port);
 	case KEY_ENGINE:
 		if (!take_word(p, name, value, engines, ARRAY_SIZE(engines), &i))

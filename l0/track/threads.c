@@ -153,6 +153,7 @@ void track_stack(struct track_vp *v, const struct track_stack *s)
 	x->process = process;
 	x->switches++;
 	*r = (struct track_runs){.thread = x->id, .key = key, .entry_stack = s->has_entry ? s->entry : 0};
+	counts_look(v);
 }
 
 void threads_emit_state(struct track *t, struct trace_ctx *ctx)

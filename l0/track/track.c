@@ -345,6 +345,7 @@ void track_vm_entry(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launc
 		c->cr3 = cr3;
 		note_process(v, &c->process, c->child->id, cr3);
 	}
+	counts_look(v);
 }
 
 void track_vm_exit(struct track_vp *v, u32 reason)
@@ -354,6 +355,7 @@ void track_vm_exit(struct track_vp *v, u32 reason)
 	v->ctx->level = 1;
 	if (reason == EXIT_REASON_VMLAUNCH || reason == EXIT_REASON_VMRESUME)
 		v->lending = v->active;
+	counts_look(v);
 }
 
 void track_cr3_load(struct track_vp *v, u64 cr3)
@@ -362,8 +364,47 @@ void track_cr3_load(struct track_vp *v, u64 cr3)
 		v->active->cr3 = cr3;
 		note_process(v, &v->active->process, v->active->child->id, cr3);
 	} else {
+		v->cr3 = cr3;
 		note_process(v, &v->process, EVENT_NO_ID, cr3);
 	}
+	counts_look(v);
+}
+
+/* --- state-match counters --- */
+
+static struct track_now state_now(const struct track_vp *v)
+{
+	bool inside = v->inside && v->active;
+	const struct track_runs *r = inside ? &v->active->runs : &v->runs;
+
+	return (struct track_now){
+		.vm = v->track->vm,
+		.level = inside ? v->active->child->depth : 1,
+		.child = inside ? v->active->child->id : EVENT_NO_ID,
+		.cr3 = (inside ? v->active->cr3 : v->cr3) & CR3_BASE_PCID,
+		.thread = r->key,
+		.thread_shift = v->track->threads.shift,
+		.has_thread = r->thread != EVENT_NO_ID,
+	};
+}
+
+void track_counts_changed(struct track_vp *v)
+{
+	const struct track_now now = state_now(v);
+
+	counts_change(v->counts, &now);
+}
+
+void track_counts_start(struct track_vp *v)
+{
+	const struct track_now now = state_now(v);
+
+	counts_start(v->counts, &now);
+}
+
+void track_counts_stop(struct track_vp *v)
+{
+	counts_stop(v->counts);
 }
 
 u32 track_active_vcpu(const struct track_vp *v)

@@ -21,6 +21,7 @@
 #define L0_TRACK_TRACK_H
 
 #include "l0/arch/events.h"
+#include "l0/track/counters.h"
 #include "trace/transition.h"
 
 #define TRACK_MAX_VCPUS 4096u
@@ -58,6 +59,8 @@ struct track_vp {
 				       vmcs12 entered belongs to a child of it */
 	u32 process; /* process of level 1, EVENT_NO_ID before the first CR3 load */
 	struct track_runs runs; /* of level 1 */
+	u64 cr3;		/* likewise */
+	struct track_counts *counts; /* or NULL: there are no state-match counters. Borrowed. */
 	struct list_node node; /* in its track */
 };
 
@@ -86,6 +89,12 @@ void track_vm_exit(struct track_vp *v, u32 reason);
 
 /* CR3 was loaded by the code that runs (MOV CR3, task switch); after the cr3_load transition. */
 void track_cr3_load(struct track_vp *v, u64 cr3);
+
+/* --- state-match counters; only with v->counts --- */
+
+/* A worker takes the processor; leaves it. */
+void track_counts_start(struct track_vp *v);
+void track_counts_stop(struct track_vp *v);
 
 /* --- threads (mechanism A3) --- */
 

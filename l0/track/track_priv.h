@@ -75,6 +75,14 @@ struct track {
 	struct track_threads threads;
 };
 
+/* The tracked state has changed. */
+void track_counts_changed(struct track_vp *v);
+static inline void counts_look(struct track_vp *v)
+{
+	if (unlikely(v->counts))
+		track_counts_changed(v);
+}
+
 /* threads.c */
 void threads_fini(struct track *t);
 void threads_emit_state(struct track *t, struct trace_ctx *ctx);

@@ -281,6 +281,65 @@ static void threads_by_base(void **state)
 	assert_int_equal(f->last_thread.stack, 0x7001);
 }
 
+static u64 raw_counts[COUNT_EVENTS];
+
+static void read_raw(void *arg, u64 *raw)
+{
+	(void)arg;
+	memcpy(raw, raw_counts, sizeof(raw_counts));
+}
+
+static void pass(u64 insns)
+{
+	raw_counts[COUNT_INSNS] += insns;
+	raw_counts[COUNT_EXITS] += insns / 10;
+}
+
+static void counters(void **state)
+{
+	enum { ALL, OWN, CHILD, OTHERS, PROCESS, THREAD, EXITS, OTHER_VM, N };
+	static const struct track_count spec[N] = {
+		[ALL] = {COUNT_INSNS, {.parts = MATCH_VM, .vm = 3}},
+		[OWN] = {COUNT_INSNS, {.parts = MATCH_VM | MATCH_LEVEL, .vm = 3, .level = 1}},
+		[CHILD] = {COUNT_INSNS, {.parts = MATCH_CHILD, .child = 0}},
+		[OTHERS] = {COUNT_INSNS, {.differs = true, .parts = MATCH_CHILD, .child = 0}},
+		[PROCESS] = {COUNT_INSNS, {.parts = MATCH_CHILD | MATCH_CR3, .cr3 = 0x5000}},
+		[THREAD] = {COUNT_INSNS, {.parts = MATCH_STACK, .stack = 0x18000}},
+		[EXITS] = {COUNT_EXITS, {.parts = MATCH_CHILD, .child = 1}},
+		[OTHER_VM] = {COUNT_INSNS, {.parts = MATCH_VM, .vm = 2}},
+	};
+	struct track_counts c = {.spec = spec, .n = N, .read = read_raw};
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	v->counts = &c;
+	track_set_threads(f->t, TRACK_THREADS_STACK, 16384);
+	pass(1000000); /* before it runs: nobody's */
+	track_counts_start(v);
+	pass(10);
+	track_vm_entry(v, 0x1000, 0x8000, 1, true, 0x4000);
+	pass(100);
+	track_cr3_load(v, 0x5000);
+	pass(1000);
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = 0x1c000}, 0);
+	pass(10000);
+	track_vm_exit(v, EXIT_REASON_HLT);
+	pass(20);
+	track_vm_entry(v, 0x2000, 0x9000, 2, true, 0x5000);
+	pass(100000);
+	track_counts_stop(v);
+	pass(1000000); /* another one's */
+	track_counts_start(v);
+	pass(200000);
+	track_vm_exit(v, EXIT_REASON_HLT);
+	counts_sync(&c);
+	const u64 want[N] = {[ALL] = 311130, [OWN] = 30, [CHILD] = 11100, [OTHERS] = 300030, [PROCESS] = 11000,
+			     [THREAD] = 10000, [EXITS] = 30000, [OTHER_VM] = 0};
+	for (u32 i = 0; i < N; i++)
+		assert_int_equal(c.value[i], want[i]);
+	v->counts = NULL;
+}
+
 static void tables_are_bounded(void **state)
 {
 	struct fix *f = *state;
@@ -310,6 +369,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(processes, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_by_base, setup, teardown),
+		cmocka_unit_test_setup_teardown(counters, setup, teardown),
 		cmocka_unit_test_setup_teardown(tables_are_bounded, setup, teardown),
 	};
 	return cmocka_run_group_tests_name("track", tests, NULL, NULL);

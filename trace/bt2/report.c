@@ -625,6 +625,44 @@ static void print_deadline(FILE *out, const struct model *m, const struct model_
 		inferred_misses(m, d->child).s);
 }
 
+/* The register's value, as --count takes it. */
+static void count_text(const struct model *m, const struct ev_state_count *c, char *buf, size_t bytes)
+{
+	const struct event_enum *e = event_infos[TRANSITION_state_count].fields[1].enumeration;
+	const struct model_vm *vm = c->parts & 1 ? model_vm(m, (u32)c->vm) : NULL;
+	int n = snprintf(buf, bytes, "%s%s", event_enum_text(e, c->event) ? event_enum_text(e, c->event) : "?",
+			 c->differs ? "!=" : "@");
+
+	if (!(c->parts & 1))
+		n += snprintf(buf + n, bytes - (size_t)n, "*");
+	else if (vm && vm->name[0])
+		n += snprintf(buf + n, bytes - (size_t)n, "%s", vm->name);
+	else
+		n += snprintf(buf + n, bytes - (size_t)n, "vm%llu", (unsigned long long)c->vm);
+	if (c->parts & 2)
+		n += snprintf(buf + n, bytes - (size_t)n, "/level=%llu", (unsigned long long)c->at_level);
+	if (c->parts & 4)
+		n += snprintf(buf + n, bytes - (size_t)n, "/child=%llu", (unsigned long long)c->child);
+	if (c->parts & 8)
+		n += snprintf(buf + n, bytes - (size_t)n, "/cr3=%#llx", (unsigned long long)c->cr3);
+	if (c->parts & 16)
+		snprintf(buf + n, bytes - (size_t)n, "/thread=%#llx", (unsigned long long)c->stack);
+}
+
+static void print_counts(FILE *out, const struct model *m)
+{
+	u32 n;
+	const struct ev_state_count *c = model_counts(m, &n);
+	char name[192];
+
+	if (n)
+		fprintf(out, "\nState-match counters\n");
+	for (u32 i = 0; i < n; i++) {
+		count_text(m, &c[i], name, sizeof(name));
+		fprintf(out, "  %-44s %18s\n", name, grouped(c[i].value).s);
+	}
+}
+
 static void print_deadlines(FILE *out, const struct model *m)
 {
 	const struct model_deadline *d;
@@ -663,8 +701,10 @@ void report_print_text(FILE *out, const struct model *m, const struct report_inf
 		print_places(out, m, info->names);
 	if (parts & REPORT_INTRS)
 		print_intrs(out, m);
-	if (parts & REPORT_SWITCHES)
+	if (parts & REPORT_SWITCHES) {
 		print_switches(out, m);
+		print_counts(out, m);
+	}
 	if (parts & REPORT_VTLB)
 		print_vtlb(out, m);
 	if (parts & REPORT_FAILURES)

@@ -230,6 +230,33 @@ static void write_threads(struct json *j, const struct model *m)
 	json_close(j, ']');
 }
 
+static void write_counts(struct json *j, const struct model *m)
+{
+	u32 n;
+	const struct ev_state_count *c = model_counts(m, &n);
+	const struct event_enum *e = event_infos[TRANSITION_state_count].fields[1].enumeration;
+
+	json_open(j, "counters", '[');
+	for (u32 i = 0; i < n; i++, c++) {
+		json_open(j, NULL, '{');
+		json_string(j, "event", event_enum_text(e, c->event) ? event_enum_text(e, c->event) : "?");
+		json_number(j, "differs", c->differs);
+		if (c->parts & 1)
+			json_id(j, "vm", (u32)c->vm);
+		if (c->parts & 2)
+			json_number(j, "level", c->at_level);
+		if (c->parts & 4)
+			json_number(j, "child", c->child);
+		if (c->parts & 8)
+			json_hex(j, "cr3", c->cr3);
+		if (c->parts & 16)
+			json_hex(j, "thread", c->stack);
+		json_number(j, "value", c->value);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 static void write_deadlines(struct json *j, const struct model *m)
 {
 	const struct model_deadline *d;
@@ -265,6 +292,7 @@ void report_print_json(FILE *out, const struct model *m, const struct report_inf
 	write_vcpus(&j, m);
 	write_processes(&j, m);
 	write_threads(&j, m);
+	write_counts(&j, m);
 	write_exits(&j, m);
 	write_exit_tree(&j, m);
 	write_deadlines(&j, m);

@@ -439,6 +439,22 @@ static void feed_thread_switch(struct model *m, const struct transition *t)
 	}
 }
 
+static void feed_count(struct model *m, const struct transition *t)
+{
+	const struct ev_state_count *e = transition_payload(t, state_count);
+
+	if (e->counter >= MODEL_COUNTS)
+		return;
+	m->counts[e->counter] = *e;
+	m->ncounts = MAX(m->ncounts, (u32)e->counter + 1);
+}
+
+const struct ev_state_count *model_counts(const struct model *m, u32 *n)
+{
+	*n = m->ncounts;
+	return m->counts;
+}
+
 static void feed_deadline(struct model *m, const struct transition *t)
 {
 	const struct ev_guest_deadline *e = transition_payload(t, guest_deadline);
@@ -599,6 +615,7 @@ void model_entities_feed(struct model *m, const struct transition *t)
 	case TRANSITION_child_state: feed_child_state(m, t); break;
 	case TRANSITION_vcpu_state: feed_vcpu_state(m, t); break;
 	case TRANSITION_process_state: feed_process_state(m, t); break;
+	case TRANSITION_state_count: feed_count(m, t); break;
 	case TRANSITION_thread_state: feed_thread_state(m, t); break;
 	case TRANSITION_thread_switch: feed_thread_switch(m, t); break;
 	case TRANSITION_child_switch: feed_child_switch(m, t); break;

@@ -18,6 +18,7 @@
 
 #include "l0/arch/events.h"
 
+#define MODEL_COUNTS 32u
 #define MODEL_LEVELS 8u /* deeper ones count as the last */
 #define MODEL_HISTORY_BUCKETS 512u
 #define MODEL_DEADLINE_KINDS 5u
@@ -239,6 +240,8 @@ const struct model_child *model_children(const struct model *m, u32 *n);
 const struct model_vcpu *model_vcpus(const struct model *m, u32 *n);
 const struct model_process *model_processes(const struct model *m, u32 *n);
 const struct model_thread *model_threads(const struct model *m, u32 *n);
+/* State-match counters as of the newest events. */
+const struct ev_state_count *model_counts(const struct model *m, u32 *n);
 const struct model_deadline *model_deadlines(const struct model *m, u32 *n);
 
 const struct model_vm *model_vm(const struct model *m, u32 id);

@@ -65,6 +65,8 @@ struct worker_priv {
 struct model {
 	struct model_config cfg;
 	struct model_totals totals;
+	struct ev_state_count counts[MODEL_COUNTS];
+	u32 ncounts;
 	struct table workers, vms, children, vcpus, processes, threads, deadlines;
 	struct exit_tree *tree;
 	struct intr_table *intrs; /* NULL: does not drill down */
