@@ -95,10 +95,11 @@ help:
 	@echo 'make clean        remove build/ and ./nestor'
 	@echo 'make SOFT=1 …     go on without the files that do not compile'
 	@echo 'make BUILD=DIR …  put the output under DIR instead of build'
+	@echo 'make VTLB_FILL=oddeven …  the virtual TLB with in-fill counters, for contrast'
 
 .PHONY: nestor-program no-main
 nestor-program: $(PROGRAM)
-ifeq ($(BUILD)/$(MODE),build/rel)
+ifeq ($(B),build/rel)
 	@cmp -s $(PROGRAM) nestor || { cp $(PROGRAM) nestor.new && mv nestor.new nestor; }
 endif
 

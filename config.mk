@@ -11,6 +11,16 @@ MODE ?= rel
 BUILD ?= build
 B    := $(BUILD)/$(MODE)
 
+# How the virtual TLB keeps fills from bringing back what was invalidated: stamps, or, for contrast,
+# in-fill counters. See vtlb/infill.c.
+VTLB_FILL ?= stamps
+ifeq ($(filter $(VTLB_FILL),stamps oddeven),)
+$(error VTLB_FILL=$(VTLB_FILL) is not known; use stamps or oddeven)
+endif
+ifeq ($(VTLB_FILL),oddeven)
+B := $(BUILD)/$(MODE)-oddeven
+endif
+
 OPT.dbg   := -Og -g3 -DNESTOR_DEBUG
 OPT.rel   := -O2 -g
 OPT.asan  := -O1 -g -DNESTOR_DEBUG -fsanitize=address -fno-omit-frame-pointer
@@ -30,7 +40,7 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold-sty
         -Wshadow -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wno-unused-parameter \
         -Wno-missing-field-initializers -Wno-override-init
 
-CPPFLAGS := -I. -D_GNU_SOURCE=
+CPPFLAGS := -I. -D_GNU_SOURCE= $(if $(filter oddeven,$(VTLB_FILL)),-DVTLB_ODD_EVEN=1)
 CFLAGS_COMMON := -std=gnu11 $(WARN) -fno-strict-aliasing -fwrapv -fno-common \
                  -ffunction-sections -fdata-sections
 CFLAGS := $(CFLAGS_COMMON) $(OPT.$(MODE)) $(EXTRA_CFLAGS)

@@ -364,7 +364,7 @@ no_room:
 	__atomic_fetch_add(&t->stats.uninstalled, 1, __ATOMIC_RELAXED);
 }
 
-static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
 					struct vtlb_fault *f)
 {
 	struct vtlb_vp_priv *p = v->priv;
@@ -387,6 +387,8 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	u32 level = is_large(t, &w) ? 2 : 1;
 	u64 leaf = make_leaf(&w, level);
 
+	if (unlikely(t->odd_even))
+		gen = gen_now(t); /* as late as can be: who invalidates waits */
 	if (likely(p->sas != NULL) && t->cfg.mode != VTLB_STRICT &&
 	    likely(!(w.gpa >>
 		     (LEAF_FRAME_BITS + PAGE_SHIFT)))) { /* an address above does not fit */
@@ -405,6 +407,18 @@ static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, 
 	st = finish(v, w.gpa, access, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
 	if (unlikely(t->no_soft) && !(t->watch && watch_trail(v, &trail, true)))
 		xl->prot = 0;
+	return st;
+}
+
+static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
+					struct vtlb_fault *f)
+{
+	if (likely(!v->priv->t->odd_even))
+		return walk_and_install(v, gva, access, xl, f);
+	infill_enter(v);
+	enum vtlb_status st = walk_and_install(v, gva, access, xl, f);
+
+	infill_leave(v);
 	return st;
 }
 

@@ -11,6 +11,9 @@
 #include "l0/base/log.h"
 #include "vtlb/priv.h"
 
+#ifndef VTLB_ODD_EVEN
+#define VTLB_ODD_EVEN 0 /* see infill.c */
+#endif
 #define SPINS_BEFORE_YIELD 16u /* well under 1 us */
 
 void vtlb_spin_lock(_Atomic u32 *lock)
@@ -179,7 +182,7 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 
 void vtlb_memory_changed(struct vtlb *t)
 {
-	__atomic_store_n((u64 *)&t->all_floor, gen_next(t), __ATOMIC_SEQ_CST);
+	__atomic_store_n((u64 *)&t->all_floor, gen_invalidate(t), __ATOMIC_SEQ_CST);
 	gen_request(t, NULL);
 }
 
@@ -214,6 +217,7 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 		return NULL;
 	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1 && !cfg->one_thread, .one_lock = cfg->one_lock,
 			  .no_soft = cfg->mode == VTLB_STRICT || cfg->detect_stale};
+	t->odd_even = t->is_mp && (cfg->odd_even || VTLB_ODD_EVEN);
 	t->gen = t->req = 1;
 	list_init(&t->sas_lru);
 	list_init(&t->sas_free);

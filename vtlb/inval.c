@@ -84,7 +84,7 @@ static void raise(struct vtlb_vp *v, u64 *floor)
 {
 	settle(v);
 	v->n_flush++;
-	floor_store(floor, gen_next(v->priv->t));
+	floor_store(floor, gen_invalidate(v->priv->t));
 	inval_update_floors(v);
 }
 
@@ -115,7 +115,7 @@ static u64 raise_gva(struct vtlb_vp *v, u64 gva)
 	struct vtlb_vp_priv *p = v->priv;
 
 	settle(v);
-	u64 g = gen_next(p->t);
+	u64 g = gen_invalidate(p->t);
 
 	v->n_inval++;
 	p->gva_invals++;
@@ -206,7 +206,7 @@ void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 	case INVVPID_ALL: /* every VPID but 0 */
 		settle(v);
 		v->n_flush++;
-		g = gen_next(v->priv->t);
+		g = gen_invalidate(v->priv->t);
 		for (u32 i = 0; i < VPID_FLOORS; i++)
 			floor_store(&v->priv->floor_vpid[i], g);
 		inval_update_floors(v);

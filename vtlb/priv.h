@@ -107,6 +107,7 @@ struct vtlb {
 	struct vtlb_config cfg;
 	bool is_mp; /* VPs on more than one thread: lock, defer */
 	bool one_lock;
+	bool odd_even; /* see infill.c */
 	bool no_soft; /* no soft TLB may keep anything but what watched entries lead to: strict, detector */
 
 	_Atomic u64 gen __aligned_to(64);
@@ -233,6 +234,7 @@ struct stale {
 /* The private side of a VP. Only the VP itself touches it. */
 struct vtlb_vp_priv {
 	struct vtlb *t;
+	_Atomic u64 infill; /* infill.c: odd, a fill is under way; only this VP writes it */
 	struct sas *sas; /* NULL: no paging, no EPT */
 	u32 perm, pkru;	 /* PERM_* */
 	u64 gva_mask;
@@ -283,6 +285,12 @@ static inline void vtlb_unlock(struct vtlb *t)
 		vtlb_spin_unlock(&t->lock);
 }
 
+/* ---- infill.c ---- */
+void infill_enter(struct vtlb_vp *v);
+void infill_leave(struct vtlb_vp *v);
+/* Fills that are under way now are over. The caller is in none. */
+void infill_wait(struct vtlb *t);
+
 /* ---- gen.c ---- */
 static inline u64 gen_now(struct vtlb *t)
 {
@@ -292,6 +300,13 @@ static inline u64 gen_now(struct vtlb *t)
 static inline u64 gen_next(struct vtlb *t)
 {
 	return __atomic_fetch_add((u64 *)&t->gen, 1, __ATOMIC_SEQ_CST) + 1;
+}
+/* For the floors of an invalidation: no fill that read before it has this stamp, or ever will. */
+static inline u64 gen_invalidate(struct vtlb *t)
+{
+	if (unlikely(t->odd_even))
+		infill_wait(t);
+	return gen_next(t);
 }
 /* Number that every VP must pass before what was unlinked is used again; asks them all to. */
 u64 gen_request(struct vtlb *t, struct vtlb_vp *self);

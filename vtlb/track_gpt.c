@@ -65,7 +65,7 @@ int gpt_init(struct vtlb *t)
 {
 	u64 n = MIN((u64)GPT_MAX, t->cfg.max_bytes / GPT_MEMORY_SHARE / sizeof(struct gpt));
 
-	if (!t->cfg.retain || t->cfg.detect_stale || t->cfg.mode == VTLB_STRICT || n < 16)
+	if (!t->cfg.retain || t->odd_even || t->cfg.detect_stale || t->cfg.mode == VTLB_STRICT || n < 16)
 		return 0;
 	t->n_gpt = 1u << bit_highest(n);
 	t->gpt = calloc(t->n_gpt, sizeof(*t->gpt)); /* index 0 is none */

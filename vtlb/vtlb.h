@@ -116,6 +116,7 @@ struct vtlb_config {
 	bool share;	   /* kernel halves that are mapped alike: SPTs shared at one level */
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
+	bool odd_even;	   /* contrast: in-fill counters, invalidations wait for fills; no retention */
 	u32 nodes;	   /* memory nodes to simulate, up to VTLB_NODES_MAX; 0: those of the host */
 	u64 seed;
 	/* For the detector; or NULL. Who runs on this thread, NULL: nobody; take a report. */
@@ -142,6 +143,7 @@ struct vtlb_stats {
 	u64 tops;			       /* SPTs that address spaces share */
 	u64 top_links;			       /* links made to them */
 	u64 coalesced;			       /* SPTs given up for them */
+	u64 infill_waits;      /* invalidations that waited for a fill, with odd_even */
 	u64 nodes;	       /* memory nodes, each with a part of the SPTs */
 	u64 spt_local, spt_remote; /* SPTs from the node of their guest page table, and not; 0 with one node */
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */

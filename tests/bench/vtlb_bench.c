@@ -1,7 +1,8 @@
 /*
  * vtlb_bench.c - the virtual TLB alone, CPU time: hits, fills with one and with two dimensions,
  * invalidations, switches back to a known address space, memory, and demand paging: VPs of one
- * machine against as many machines, 16 on the host's cores against 2, and the one lock for contrast.
+ * machine against as many machines, 16 on the host's cores against 2, and for contrast the one lock and
+ * the in-fill counters, with what an invalidation waits for.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -69,7 +70,9 @@ static struct vtlb_context context(bool nested)
 	};
 }
 
-static struct vtlb *make(u32 n_vps, bool one_lock)
+enum how { AS_IT_IS, ONE_LOCK, ODD_EVEN };
+
+static struct vtlb *make(u32 n_vps, enum how how)
 {
 	struct vtlb_config cfg = {.max_bytes = 64 * MIB,
 				  .max_vps = n_vps,
@@ -78,7 +81,8 @@ static struct vtlb *make(u32 n_vps, bool one_lock)
 				  .retain = true,
 				  .share = true,
 				  .ept_caps = ~0ull,
-				  .one_lock = one_lock};
+				  .one_lock = how == ONE_LOCK,
+				  .odd_even = how == ODD_EVEN};
 	int err;
 	struct vtlb *t = vtlb_create(mem, &cfg, &err);
 
@@ -231,7 +235,7 @@ static double world_switch(struct vtlb_vp *v)
 
 static void single(bool nested)
 {
-	struct vtlb *t = make(1, false);
+	struct vtlb *t = make(1, AS_IT_IS);
 	struct vtlb_vp v = {0};
 	struct vtlb_context c = context(nested);
 	const char *dim = nested ? "nested" : "one-level";
@@ -255,6 +259,7 @@ static void single(bool nested)
 
 #define ROUNDS 160
 #define PAIRS 7
+#define INVALS 4096u
 
 struct worker {
 	struct vtlb_vp v;
@@ -263,6 +268,7 @@ struct worker {
 	_Atomic u32 *ready;
 	_Atomic bool requested;
 	double cpu_ns;
+	double *wait_ns; /* of each invalidation, INVALS of them; or NULL */
 };
 
 static void request(void *arg)
@@ -293,8 +299,35 @@ static void *demand(void *arg)
 	return NULL;
 }
 
+/* The same with an INVLPG for every 64 fills, each of them timed by the wall. */
+static void *invalidate(void *arg)
+{
+	struct worker *w = arg;
+	u32 share = N_PAGES / 16;
+
+	touch(&w->v, w->id % 16 * share, share, VTLB_WRITE);
+	atomic_fetch_add(w->ready, 1);
+	while (atomic_load(w->ready) < w->n)
+		sched_yield();
+	for (u32 k = 0; k < INVALS; k++) {
+		u32 first = w->id % 16 * share + k % (share / 64) * 64;
+
+		if (!(k % (share / 64)))
+			vtlb_flush(&w->v, true);
+		touch(&w->v, first, 64, VTLB_WRITE);
+		double start = clock_ns(CLOCK_MONOTONIC);
+
+		vtlb_invlpg(&w->v, (u64)first << 12);
+		w->wait_ns[k] = clock_ns(CLOCK_MONOTONIC) - start;
+		if (atomic_exchange(&w->requested, false))
+			vtlb_safe_point(&w->v);
+	}
+	vtlb_offline(&w->v);
+	return NULL;
+}
+
 /* CPU time of one fill: @n VPs in one machine, or in a machine each. */
-static double threads(u32 n, bool one_lock, bool independent)
+static double threads(u32 n, enum how how, bool independent)
 {
 	u32 n_machines = independent ? n : 1;
 	struct vtlb *t[16];
@@ -304,7 +337,7 @@ static double threads(u32 n, bool one_lock, bool independent)
 	double cpu = 0;
 
 	for (u32 i = 0; i < n_machines; i++)
-		t[i] = make(independent ? 2 : MAX(n, 2u), one_lock);
+		t[i] = make(independent ? 2 : MAX(n, 2u), how);
 	for (u32 i = 0; i < n; i++) {
 		w[i].id = i;
 		w[i].n = n;
@@ -340,26 +373,59 @@ static int by_value(const void *a, const void *b)
  * @n VPs of one machine against @m: VPs in a machine each (@independent) or in one. Pairs run one
  * after another, so that what else the host does meets both; the middle ratio counts.
  */
-static void compare(const char *what, u32 n, u32 m, bool independent, bool one_lock)
+static void compare(const char *what, u32 n, u32 m, bool independent, enum how how)
 {
 	double ratio[PAIRS], ns[PAIRS];
 
 	for (int i = 0; i < PAIRS; i++) {
-		double base = threads(m, false, independent);
+		double base = threads(m, AS_IT_IS, independent);
 
-		ns[i] = threads(n, one_lock, false);
+		ns[i] = threads(n, how, false);
 		ratio[i] = base / ns[i];
 	}
 	qsort(ratio, PAIRS, sizeof(*ratio), by_value);
 	qsort(ns, PAIRS, sizeof(*ns), by_value);
-	printf("vtlb nested fill, %-42s %5.0f ns, throughput %.2f\n", what, ns[PAIRS / 2],
+	printf("vtlb nested fill, %-48s %5.0f ns, throughput %.2f\n", what, ns[PAIRS / 2],
 	       ratio[PAIRS / 2]);
+}
+
+/* How long INVLPG takes while @n VPs of one machine fill: the middle, and one in a thousand. */
+static void latency(u32 n, enum how how, const char *what)
+{
+	struct vtlb *t = make(n, how);
+	struct worker *w = calloc(n, sizeof(*w));
+	double *all = calloc((size_t)n * INVALS, sizeof(*all));
+	struct vtlb_context c = context(true);
+	_Atomic u32 ready = 0;
+
+	if (!w || !all)
+		abort();
+	for (u32 i = 0; i < n; i++) {
+		w[i] = (struct worker){.id = i, .n = n, .ready = &ready, .wait_ns = all + i * INVALS};
+		w[i].v.owner = &w[i];
+		w[i].v.request = request;
+		if (vtlb_vp_init(t, &w[i].v, i))
+			abort();
+		vtlb_set_context(&w[i].v, &c);
+	}
+	for (u32 i = 0; i < n; i++)
+		pthread_create(&w[i].thread, NULL, invalidate, &w[i]);
+	for (u32 i = 0; i < n; i++)
+		pthread_join(w[i].thread, NULL);
+	qsort(all, (size_t)n * INVALS, sizeof(*all), by_value);
+	printf("vtlb INVLPG while %2u VPs fill, %-10s %7.0f ns, one in 1000 from %9.0f ns\n", n, what,
+	       all[n * INVALS / 2], all[n * (u64)INVALS * 999 / 1000]);
+	for (u32 i = 0; i < n; i++)
+		vtlb_vp_fini(&w[i].v);
+	vtlb_destroy(t);
+	free(all);
+	free(w);
 }
 
 /* Shadow page tables for 128 MiB in 4 KiB pages, as bytes of a GiB. */
 static void memory(bool nested)
 {
-	struct vtlb *t = make(1, false);
+	struct vtlb *t = make(1, AS_IT_IS);
 	struct vtlb_vp v = {0};
 	struct vtlb_context c = context(nested);
 	struct vtlb_stats s;
@@ -395,10 +461,17 @@ int main(void)
 	single(true);
 	memory(false);
 	memory(true);
-	compare("2 VPs, against 2 machines of one VP", 2, 2, true, false);
-	compare("16 VPs, against 2 VPs", 16, 2, false, false);
-	compare("2 VPs with one lock, against 2 without", 2, 2, false, true);
-	compare("16 VPs with one lock, against 2 without", 16, 2, false, true);
+	compare("2 VPs, against 2 machines of one VP", 2, 2, true, AS_IT_IS);
+	compare("16 VPs, against 2 VPs", 16, 2, false, AS_IT_IS);
+	compare("2 VPs with one lock, against 2 without", 2, 2, false, ONE_LOCK);
+	compare("16 VPs with one lock, against 2 without", 16, 2, false, ONE_LOCK);
+	compare("2 VPs with in-fill counters, against 2 without", 2, 2, false, ODD_EVEN);
+	compare("16 VPs with in-fill counters, against 2 without", 16, 2, false, ODD_EVEN);
+	for (u32 n = 2; n <= 16; n += 14) {
+		latency(n, AS_IT_IS, "stamps:");
+		latency(n, ONE_LOCK, "one lock:");
+		latency(n, ODD_EVEN, "odd/even:");
+	}
 	mem_destroy(mem);
 	return 0;
 }

@@ -48,11 +48,13 @@ holds vtlb_protect
 holds vtlb_protect -DNVP=3
 holds vtlb_track
 holds vtlb_cut
+holds vtlb_infill
 if [ -n "${NESTOR_LONG:-}" ]; then
 	holds vtlb_stamp -DINVALS=2
 	holds vtlb_stamp -DNVP=3 -DINVALS=1 -DWRITES=1
 	holds vtlb_reclaim -DRECLAIMS=4
 	holds vtlb_track -DRELEASE
+	holds vtlb_infill -DWRITES=2 -DINVALS=2
 	holds vtlb_track -DWRITES=2 -DLOADS=2 -DFILLS=2
 fi
 breaks vtlb_stamp
@@ -61,4 +63,5 @@ breaks vtlb_protect
 breaks vtlb_share
 breaks vtlb_track
 breaks vtlb_cut
+breaks vtlb_infill
 exit $bad

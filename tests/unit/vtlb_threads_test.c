@@ -30,6 +30,7 @@
 #define N_ROOTS 4u
 #define TABLES 0x100000ull
 #define MAX_THREADS 4u
+#define KERNEL_HALF 0xffff800000000000ull
 #define TABLES_GVA 0x8000000ull /* the tables' own 2 MiB, in the lower half */
 
 struct shared {
@@ -220,8 +221,9 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one_lock, bool retain)
+static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, const struct vtlb_config *how)
 {
+	bool retain = how->retain;
 	struct shared *sh = calloc(1, sizeof(*sh));
 	struct worker *w = calloc(n_threads, sizeof(*w));
 	struct vtlb_stats st;
@@ -240,7 +242,8 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one
 				  .ept_caps = ~0ull,
 				  .share = true,
 				  .retain = retain,
-				  .one_lock = one_lock};
+				  .one_lock = how->one_lock,
+				  .odd_even = how->odd_even};
 
 	sh->t = vtlb_create(sh->mem, &cfg, &err);
 	assert_non_null(sh->t);
@@ -276,12 +279,14 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one
 	}
 	vtlb_get_stats(sh->t, &st);
 	printf("# %u threads: checked %llu hits %llu; SPTs %llu of %llu, evicted %llu, limbo "
-	       "%llu, shared %llu by %llu links\n",
+	       "%llu, shared %llu by %llu links, waited for fills %llu times\n",
 	       n_threads, (unsigned long long)checked, (unsigned long long)hits,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo,
-	       (unsigned long long)st.tops, (unsigned long long)st.top_links);
+	       (unsigned long long)st.tops, (unsigned long long)st.top_links,
+	       (unsigned long long)st.infill_waits);
 	assert_true(!half == !st.top_links);
+	assert_true(how->odd_even || !st.infill_waits);
 	if (retain) {
 		printf("# %llu tables tracked, %llu writes noted and %llu not, %llu taken out, %llu released, "
 		       "%llu loads of CR3 in a write\n",
@@ -303,8 +308,10 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, bool one
 
 static void run(u32 n_threads, u64 max_bytes, bool nested, bool one_lock)
 {
-	run_in(0, n_threads, max_bytes, nested, one_lock, false);
-	run_in(0xffff800000000000ull, n_threads, max_bytes, nested, one_lock, false);
+	const struct vtlb_config how = {.one_lock = one_lock};
+
+	run_in(0, n_threads, max_bytes, nested, &how);
+	run_in(KERNEL_HALF, n_threads, max_bytes, nested, &how);
 }
 
 static void test_two(void **state)
@@ -332,16 +339,24 @@ static void test_one_lock(void **state)
 	run(3, 160 * KIB, false, true);
 }
 
+static const struct vtlb_config retaining = {.retain = true}, counting = {.odd_even = true};
+
 static void test_retain(void **state)
 {
-	run_in(0, 2, 4 * MIB, false, false, true);
-	run_in(0, 4, 4 * MIB, true, false, true);
-	run_in(0xffff800000000000ull, 3, 4 * MIB, false, false, true);
+	run_in(0, 2, 4 * MIB, false, &retaining);
+	run_in(0, 4, 4 * MIB, true, &retaining);
+	run_in(KERNEL_HALF, 3, 4 * MIB, false, &retaining);
 }
 static void test_retain_tight(void **state)
 {
-	run_in(0, 2, 240 * KIB, false, false, true);
-	run_in(0, 4, 280 * KIB, true, false, true);
+	run_in(0, 2, 240 * KIB, false, &retaining);
+	run_in(0, 4, 280 * KIB, true, &retaining);
+}
+static void test_odd_even(void **state)
+{
+	run_in(0, 2, 4 * MIB, false, &counting);
+	run_in(KERNEL_HALF, 3, 4 * MIB, true, &counting);
+	run_in(0, 4, 200 * KIB, true, &counting);
 }
 
 int main(void)
@@ -351,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_nested),	     cmocka_unit_test(test_tight),
 		cmocka_unit_test(test_tight_nested), cmocka_unit_test(test_one_lock),
 		cmocka_unit_test(test_retain),	     cmocka_unit_test(test_retain_tight),
+		cmocka_unit_test(test_odd_even),
 	};
 
 	return cmocka_run_group_tests_name("vtlb_threads", tests, NULL, NULL);
