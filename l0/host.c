@@ -84,12 +84,20 @@ static bool is_abnormal(u32 cause)
 	return cause == STOP_TRIPLE_FAULT || cause == STOP_UNSUPPORTED || cause == STOP_ERROR;
 }
 
+/* Of the processor that stopped it. */
+static const char *stop_text(const struct machine *m)
+{
+	for (u32 v = 0; v < m->nvcpus; v++)
+		if (m->vcpu[v].nv.stop_text[0])
+			return m->vcpu[v].nv.stop_text;
+	return "an error";
+}
+
 void host_machine_stopped(struct host *h, struct machine *m)
 {
 	if (is_abnormal(m->stop_cause)) {
 		h->guest_failed = true;
-		fprintf(stderr, "nestor: %s stopped: %s\n", m->desc->name,
-			m->vcpu[0].nv.stop_text[0] ? m->vcpu[0].nv.stop_text : "an error");
+		fprintf(stderr, "nestor: %s stopped: %s\n", m->desc->name, stop_text(m));
 	}
 	if (h->opts->report && worker_self)
 		h->opts->report->machine[m->id].stopped_ns = worker_now(worker_self);

@@ -132,6 +132,11 @@ void explain_say_misuse(struct vp *vp, struct nvmx *nv, u64 vmptr, const struct 
 /* --- text_cold.c --- */
 
 void exit_stop_text(struct vp *vp, struct nvmx *nv, const char *text);
+
+/* What a VMX abort is about, in one line: @cause is a VMX_ABORT_*, @bad the entry of the MSR list. */
+#define EXIT_ABORT_BYTES 160
+const char *exit_abort_text(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad, char *buf);
+
 void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 value);
 void exit_report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx *c, u32 id);
 u64 exit_host_ns(void);

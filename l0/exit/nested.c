@@ -91,12 +91,13 @@ static u32 msr_list_load(struct vp *vp, struct nvmx *nv, u64 l1_gpa, u32 count, 
 	return CHECK_NONE;
 }
 
-static bool msr_list_store(struct vp *vp, struct nvmx *nv, u64 l1_gpa, u32 count)
+static bool msr_list_store(struct vp *vp, struct nvmx *nv, u64 l1_gpa, u32 count, u32 *bad)
 {
 	for (u32 i = 0; i < count; i++) {
 		u64 at = l1_gpa + i * sizeof(struct vmx_msr_entry), value;
 		struct vmx_msr_entry e;
 
+		*bad = i + 1;
 		if (i >= VMX_MSR_LIST_MAX || mem_read(vp->mem, at, &e, sizeof(e)) || e.reserved ||
 		    e.index >> 8 == MSR_X2APIC_FIRST >> 8 || e.index == MSR_IA32_SMBASE ||
 		    !exit_msr_read(vp, nv, e.index, &value) ||
@@ -164,14 +165,17 @@ enum exit_action nested_preemption_expired(struct vp *vp, struct nvmx *nv)
 /* --- entering -----------------------------------------------------------------------------------
  */
 
-/* SDM 3C "VMX Aborts": the cause goes into the VMCS region in memory, the processor shuts down. */
-static enum exit_action vmx_abort(struct vp *vp, struct nvmx *nv, u32 cause, const char *text)
+/* SDM 3C "VMX Aborts": the cause goes into the VMCS region in memory, the processor shuts down; here the
+ * machine stops and says why. @bad: the entry of the MSR list, from 1. */
+static enum exit_action vmx_abort(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad)
 {
+	char text[EXIT_ABORT_BYTES];
+
 	nv->vmcs12.abort_indicator = cause;
 	(void)mem_write(vp->mem, nv->current_vmptr + offsetof(struct vmcs12, abort_indicator),
 			&cause, sizeof(cause));
 	vp->cpu.activity = ACTIVITY_SHUTDOWN;
-	return exit_stop(vp, nv, STOP_UNSUPPORTED, text);
+	return exit_stop(vp, nv, STOP_UNSUPPORTED, exit_abort_text(vp, nv, cause, bad, text));
 }
 
 /* Back to L1's world: host state, vmcs01, lists of the exit. Shared by exits and failed entries. */
@@ -190,11 +194,10 @@ static enum exit_action return_to_l1(struct vp *vp, struct nvmx *nv, bool nmi_ex
 	if (no_vpid)
 		vtlb_flush_vpid(&vp->tlb, 0);
 	if (unlikely(vmcs02_is_pae(&vp->cpu)) && engine_load_pdptes(vp))
-		return vmx_abort(vp, nv, VMX_ABORT_LOAD_PDPTE, "VMX abort: PDPTEs of the host");
+		return vmx_abort(vp, nv, VMX_ABORT_LOAD_PDPTE, 0);
 	if (unlikely(v->vm_exit_msr_load_count) &&
 	    msr_list_load(vp, nv, v->vm_exit_msr_load_addr, v->vm_exit_msr_load_count, &bad))
-		return vmx_abort(vp, nv, VMX_ABORT_LOAD_MSR,
-				 "VMX abort: MSR-load list of the exit");
+		return vmx_abort(vp, nv, VMX_ABORT_LOAD_MSR, bad);
 	return EXIT_ACTION_RUN;
 }
 
@@ -398,6 +401,7 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 	bool nmi = reason == EXIT_REASON_EXCEPTION_NMI &&
 		   (vp->exit.intr_info & INTR_INFO_TYPE) == INTR_TYPE_NMI << INTR_INFO_TYPE_SHIFT;
 	enum exit_action action;
+	u32 bad;
 
 	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT && !acknowledge(vp, nv))
 		return EXIT_ACTION_RUN;
@@ -411,9 +415,9 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 	vmcs02_record_exit(v, &vp->exit);
 	timer_stop(vp, nv);
 	if (unlikely(v->vm_exit_msr_store_count) &&
-	    !msr_list_store(vp, nv, v->vm_exit_msr_store_addr, v->vm_exit_msr_store_count))
-		return vmx_abort(vp, nv, VMX_ABORT_SAVE_MSR,
-				 "VMX abort: MSR-store list of the exit");
+	    !msr_list_store(vp, nv, v->vm_exit_msr_store_addr, v->vm_exit_msr_store_count,
+			    &bad))
+		return vmx_abort(vp, nv, VMX_ABORT_SAVE_MSR, bad);
 	action = return_to_l1(vp, nv, nmi);
 	exit_emit(vp, nv, true);
 	if (nv->track)

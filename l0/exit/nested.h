@@ -89,7 +89,7 @@ struct nvmx {
 
 	/* Why the machine stops (EXIT_ACTION_STOP). */
 	u32 stop_cause; /* enum stop_cause */
-	char stop_text[160];
+	char stop_text[256];
 
 	/* Unknown MSRs are reported once each. */
 	u32 reported_msr[NVMX_REPORTED_MSRS];

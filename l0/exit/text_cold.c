@@ -37,6 +37,33 @@ void exit_stop_text(struct vp *vp, struct nvmx *nv, const char *text)
 		 vp->in_l2 ? "L2" : "L1", vp->cpu.rip);
 }
 
+const char *exit_abort_text(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad, char *buf)
+{
+	bool stores = cause == VMX_ABORT_SAVE_MSR;
+	const struct vmcs12 *v = &nv->vmcs12;
+	u64 at = (stores ? v->vm_exit_msr_store_addr : v->vm_exit_msr_load_addr) +
+		 (u64)(bad - 1) * sizeof(struct vmx_msr_entry);
+	struct vmx_msr_entry e;
+	int n;
+
+	vp_vec_park(vp);
+	if (cause == VMX_ABORT_LOAD_PDPTE) {
+		snprintf(buf, EXIT_ABORT_BYTES,
+			 "VMX abort %u: reserved bits in the PDPTEs at the host's CR3 0x%" PRIx64, cause,
+			 v->host_cr3);
+		return buf;
+	}
+	n = snprintf(buf, EXIT_ABORT_BYTES, "VMX abort %u: entry %u of the VM-exit MSR-%s list, at 0x%" PRIx64,
+		     cause, bad, stores ? "store" : "load", at);
+	if (bad > VMX_MSR_LIST_MAX)
+		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ", more than IA32_VMX_MISC allows");
+	else if (mem_read(vp->mem, at, &e, sizeof(e)))
+		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ", where no memory is");
+	else
+		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ": MSR 0x%x, value 0x%llx", e.index, e.value);
+	return buf;
+}
+
 /* Told once for each number and VP; when the list is full nothing more is said. */
 void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 value)
 {
@@ -178,8 +205,8 @@ static void dump_nested(struct vp *vp, struct nvmx *nv, FILE *out)
 void exit_dump(struct vp *vp, struct nvmx *nv, FILE *out)
 {
 	vp_vec_park(vp);
-	fprintf(out, "cpu %u: %s%s, %" PRIu64 " instructions\n", nv->index, vp->in_l2 ? "L2" : "L1",
-		nv->stop_text[0] ? nv->stop_text : "", vp->insns);
+	fprintf(out, "cpu %u: %s%s%s, %" PRIu64 " instructions\n", nv->index, vp->in_l2 ? "L2" : "L1",
+		nv->stop_text[0] ? ": " : "", nv->stop_text, vp->insns);
 	dump_registers(&vp->cpu, out);
 	dump_segments(&vp->cpu, out);
 	dump_control(&vp->cpu, out);

@@ -242,8 +242,18 @@ static void an_msr_list_that_cannot_be_left_aborts(void **state)
 	V->vm_exit_msr_load_addr = AT_MSR_LIST;
 	V->vm_exit_msr_load_count = 1;
 	assert_int_equal(vmxfix_enter(f, true), VMXFIX_STOP);
-	assert_non_null(strstr(f->nv.stop_text, "VMX abort"));
+	assert_non_null(strstr(f->nv.stop_text, "VMX abort 4: entry 1 of the VM-exit MSR-load list, at 0x"));
+	assert_non_null(strstr(f->nv.stop_text, ": MSR 0x12345, value 0x"));
 	assert_int_equal(sysfix_peek(f->sys, f->nv.current_vmptr + 4, 4), VMX_ABORT_LOAD_MSR);
+
+	vmxfix_current(f);
+	L2(l2_cpuid);
+	V->vm_exit_msr_store_addr = 1ull << 35;
+	V->vm_exit_msr_store_count = 2;
+	assert_int_equal(vmxfix_enter(f, true), VMXFIX_STOP);
+	assert_non_null(strstr(f->nv.stop_text, "VMX abort 1: entry 1 of the VM-exit MSR-store list"));
+	assert_non_null(strstr(f->nv.stop_text, "where no memory is"));
+	assert_int_equal(sysfix_peek(f->sys, f->nv.current_vmptr + 4, 4), VMX_ABORT_SAVE_MSR);
 }
 
 static void events_are_injected(void **state)
