@@ -86,7 +86,7 @@ static void complete_protects(struct vtlb *t)
 		struct pending_protect *p = &t->protect[i];
 
 		if (gen_passed(t, NULL, p->ticket))
-			mem_code_moved(t->env.mem, p->frame);
+			mem_code_moved(t->env.mem, p->frame, ~0u);
 		else
 			t->protect[kept++] = *p;
 	}

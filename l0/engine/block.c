@@ -15,8 +15,9 @@
 #include "l0/engine/decode.h"
 #include "l0/engine/vapic.h"
 
-#define CODE_LINE_BYTES 128u /* a bit of mem_frame.code_lines */
+#define CODE_LINE_BYTES (1u << MEM_CODE_LINE_SHIFT)
 #define BLOCK_MAX_CODE 256u  /* bytes of instructions */
+#define PATCHED_HEAT 100u    /* entries without another change until the tier may translate it */
 #define BLOCK_MAX_BYTES \
 	(sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
 
@@ -107,13 +108,15 @@ static u32 copy_code(struct vp *vp, const struct fetch *f, u8 *buf, u32 want)
 }
 
 /* Marks lines before they are read; the first mark of a frame takes the write tags of it away. */
-static u32 mark_code(struct vp *vp, const struct fetch *f, u32 len)
+static u32 mark_code(struct vp *vp, struct block *b, const struct fetch *f, u32 len)
 {
 	bool first;
 	u32 gen = mem_mark_code(vp->mem, f->gpa, len, &first);
 
-	if (first && !vtlb_protect_frame(&vp->tlb, f->gpa))
+	if (first && !vtlb_protect_frame(&vp->tlb, f->gpa)) {
 		gen--; /* too many frames wait for other VPs: the block dies at its next look-up */
+		b->fleeting = true;
+	}
 	return gen;
 }
 
@@ -241,6 +244,7 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, co
 	b->n_ops = (u16)n_ops;
 	b->n = n_ops;
 	b->bytes = (u16)bytes;
+	b->lines = mem_line_mask(b->gpa % PAGE_SIZE, MIN((u64)bytes, PAGE_SIZE - b->gpa % PAGE_SIZE));
 	b->code = (u8 *)(end + 1);
 	nm_copy(b->code, code, bytes);
 	vp->code->used += sizeof(*b) + (n_ops + 1) * sizeof(struct op) + ALIGN_UP(bytes, 8u);
@@ -265,11 +269,12 @@ static void make_straddling(struct vp *vp, struct decode *d, struct block *b, co
 	g = fetch_page(vp, lin);
 	if (g.hva) {
 		b->frame2 = mem_frame(vp->mem, g.gpa);
-		b->gen2 = mark_code(vp, &g, 15 - first);
+		b->gen2 = mark_code(vp, b, &g, 15 - first);
+		b->lines2 = mem_line_mask(0, 15 - first);
 	}
 	b->hva2 = g.hva;
 	if (f->hva)
-		b->gen = mark_code(vp, f, first);
+		b->gen = mark_code(vp, b, f, first);
 	copy_code(vp, f, bytes, first);
 	more = (u32)MIN((u64)(15 - first), limit_bytes - first);
 	more = copy_code(vp, &g, bytes + first, more);
@@ -304,7 +309,7 @@ static void make_run(struct vp *vp, struct decode *d, struct block *b, const str
 		u32 want = (u32)MIN(left - off, 15ull), avail;
 
 		if (f->hva && (n == 0 || is_new_line(&at, want))) {
-			u32 gen = mark_code(vp, &at, want);
+			u32 gen = mark_code(vp, b, &at, want);
 
 			b->gen = n ? b->gen : gen; /* it moved on meanwhile: the block is dead */
 		}
@@ -362,6 +367,16 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 	return b;
 }
 
+bool block_renew(const struct vp *vp, struct block *b)
+{
+	u32 now;
+
+	if (b->fleeting || b->frame == &no_frame || !mem_code_is_intact(mem_map(vp->mem), b->frame, b->lines, b->gen, &now))
+		return false;
+	b->gen = now;
+	return true;
+}
+
 /* A stale block whose bytes are what they were lives on under the new generation. The lines are
  * marked first: a write after the comparison makes it stale again. */
 static bool revive(struct vp *vp, struct block *b)
@@ -371,15 +386,90 @@ static bool revive(struct vp *vp, struct block *b)
 
 	if (b->frame2 || !b->hva)
 		return false;
-	gen = mark_code(vp, &f, b->bytes);
+	b->fleeting = false;
+	gen = mark_code(vp, b, &f, b->bytes);
 	if (!nm_equal(b->hva, b->code, b->bytes))
 		return false;
 	b->gen = gen;
 	return true;
 }
 
+static bool is_fresh_or_renewed(const struct vp *vp, struct block *b)
+{
+	return likely(block_is_fresh(b)) || block_renew(vp, b);
+}
+
+/* Is the code in the second page of a straddling instruction what it was? */
+static bool second_is_fresh(const struct vp *vp, struct block *b)
+{
+	u32 now;
+
+	if (b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED))
+		return true;
+	if (b->fleeting || !mem_code_is_intact(mem_map(vp->mem), b->frame2, b->lines2, b->gen2, &now))
+		return false;
+	b->gen2 = now;
+	return true;
+}
+
+static u64 immediate(const u8 *p, u32 imm_bytes)
+{
+	u32 n = imm_bytes & ~OP_IMM_SIGNED, sh = 64 - 8 * n;
+	u64 v = 0;
+
+	for (u32 i = 0; i < n; i++)
+		v |= (u64)p[i] << 8 * i;
+	return imm_bytes & OP_IMM_SIGNED ? (u64)((s64)(v << sh) >> sh) : v;
+}
+
+/* Are immediates all that changed in @code, the bytes of @b? */
+static bool only_immediates(const struct block *b, const u8 *code)
+{
+	for (u32 k = 0, i = 0; k < b->n_ops; k++) {
+		const struct op *op = &b->ops[k];
+		u32 fixed = op->rip_off + op->len - (op->imm_bytes & ~OP_IMM_SIGNED);
+
+		for (; i < fixed; i++)
+			if (code[i] != b->code[i])
+				return false;
+		i = op->rip_off + op->len;
+	}
+	return true;
+}
+
+/*
+ * Code that changes the immediates of other code: the operations get the new ones, which costs a
+ * tenth of making the block. Host code has them in it, so a translated block is made anew.
+ */
+static bool patch(struct vp *vp, struct block *b)
+{
+	struct fetch f = {.hva = b->hva, .gpa = b->gpa};
+	u8 code[BLOCK_MAX_CODE];
+	u32 gen;
+
+	if (b->frame2 || !b->hva || b->hot)
+		return false;
+	b->fleeting = false;
+	gen = mark_code(vp, b, &f, b->bytes);
+	nm_copy(code, b->hva, b->bytes);
+	if (!only_immediates(b, code))
+		return false;
+	for (u32 k = 0; k < b->n_ops; k++) {
+		struct op *op = &b->ops[k];
+		u32 n = op->imm_bytes & ~OP_IMM_SIGNED;
+
+		if (n)
+			op->imm = immediate(code + op->rip_off + op->len - n, op->imm_bytes);
+	}
+	nm_copy(b->code, code, b->bytes);
+	b->gen = gen;
+	if (b->heat)
+		b->heat = PATCHED_HEAT;
+	return true;
+}
+
 /* Is the second page of a straddling instruction still the one it was? */
-static bool second_page_is_same(struct vp *vp, const struct block *b, u64 lin)
+static bool second_page_is_same(struct vp *vp, struct block *b, u64 lin)
 {
 	u64 next = ((lin & PAGE_MASK) + PAGE_SIZE);
 	u8 *p;
@@ -389,8 +479,7 @@ static bool second_page_is_same(struct vp *vp, const struct block *b, u64 lin)
 	p = softtlb_exec(vp, next);
 	if (!p)
 		p = fetch_page(vp, next).hva;
-	return p == b->hva2 &&
-	       b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED);
+	return p == b->hva2 && second_is_fresh(vp, b);
 }
 
 /*
@@ -439,9 +528,10 @@ struct block *block_get(struct vp *vp, u32 mode)
 			find(&vp->code->bucket[block_hash(f.hva)], f.hva, rip, mode);
 		struct block *b = link ? *link : NULL;
 
-		if (b && unlikely((!block_is_fresh(b) && !revive(vp, b)) ||
+		if (b && unlikely((!is_fresh_or_renewed(vp, b) && !revive(vp, b) && !patch(vp, b)) ||
 				  (b->frame2 && !second_page_is_same(vp, b, lin)))) {
 			*link = b->next;
+			b->dead = true;
 			vp->n_block_kills++;
 		} else if (b && likely(mode & VP_MODE_CSFLAT ||
 				       b->bytes <= segment_bytes_left(vp, rip))) {
@@ -462,8 +552,9 @@ void block_stop_if_stale(struct vp *vp)
 
 	if (!b || b == &block_unlinked)
 		return;
-	if (likely(block_is_current(b)) || revive(vp, b))
+	if (likely(is_fresh_or_renewed(vp, b) && (!b->frame2 || second_is_fresh(vp, b))) || revive(vp, b))
 		return;
+	b->dead = true;
 	/* Take it out of the cache: what follows the running operation is overwritten. */
 	if (b->hva) {
 		struct block **link = &vp->code->bucket[block_hash(b->hva)];

@@ -2,8 +2,9 @@
  * The operation cache of one virtual processor: blocks of decoded operations, found by the host
  * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is
  * one bounded arena, emptied as a whole when it is full. A block is stale when the code generation
- * of its frame moved on (struct mem_frame): it is not entered, and when it is looked up again its
- * bytes are compared: it lives on when they are the same, since the write was for its neighbours.
+ * of its frame moved on (struct mem_frame): it is not entered. When it is looked up again it is good if
+ * the write was for other lines (mem_code_is_intact()), else its bytes are compared: it lives on when they
+ * are the same, since the write was for its neighbours.
  *
  * A block is a straight run of operations with side exits: a conditional branch that is not taken
  * goes on inside it. It ends at a page end, at an unconditional transfer, at an operation that may
@@ -32,6 +33,9 @@ struct block {
 	struct mem_frame *frame2; /* straddling instruction: second page, else NULL */
 	u8 *hva2;
 	u32 gen2;
+	u32 lines, lines2; /* of both frames, that its bytes lie in */
+	bool fleeting;	   /* stores to it may not be noticed: good for one time */
+	bool dead;	   /* its bytes are others now: out of the cache */
 	u16 bytes, n_ops; /* without the closing operation */
 	u32 heat;	  /* vp->tier: entries until it is translated, */
 	op_fn first;	  /* and the handler of ops[0] itself */
@@ -70,6 +74,9 @@ static __always_inline bool block_is_current(const struct block *b)
 	       (!b->frame2 ||
 		b->gen2 == __atomic_load_n((const u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED));
 }
+
+/* A stale block whose frame was written elsewhere, by lines, is fresh again. Cost: some ns. */
+bool block_renew(const struct vp *vp, struct block *b);
 
 /* @b is translated and was found good at its RIP under the current translation and mode. */
 static __always_inline void block_remember(struct vp *vp, const struct block *b)

@@ -241,8 +241,37 @@ static void pick(struct decode *d, const u8 *bytes)
 	set_system(d);
 	d->ends = true;
 	op->slow = sys_op_lookup(op->mnemonic);
-	op->fn = op->slow ? quick_handler(op, d->mode, &d->ends) : op_ud;
+	if (!op->slow)
+		op->fn = op_ud;
+	else if (d->vp->tier && d->vp->tier->before_effect) /* wants to see all that is no plain operation */
+		op->fn = op_slow;
+	else
+		op->fn = quick_handler(op, d->mode, &d->ends);
 	d->may_leave = true;
+}
+
+/* Is the immediate at the end of the instruction just op->imm, so that another one changes nothing else? */
+static void set_immediate(struct decode *d)
+{
+	const ZydisDecodedInstruction *in = &d->insn;
+
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_OR:
+	case ZYDIS_MNEMONIC_ADC:
+	case ZYDIS_MNEMONIC_SBB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_XOR:
+	case ZYDIS_MNEMONIC_CMP:
+	case ZYDIS_MNEMONIC_TEST: break;
+	default: return;
+	}
+	if ((d->form != FORM_RI && d->form != FORM_MI) || d->op->fn == op_slow || in->raw.imm[1].size ||
+	    in->raw.imm[0].offset + in->raw.imm[0].size / 8 != in->length || d->op->imm != in->raw.imm[0].value.u)
+		return;
+	d->op->imm_bytes = (u8)(in->raw.imm[0].size / 8 | (in->raw.imm[0].is_signed ? OP_IMM_SIGNED : 0));
 }
 
 /* All bytes that were looked at belong to it: the block is as good as they stay the same. */
@@ -278,6 +307,7 @@ enum decode_result decode_one(struct decode *d, const u8 *bytes, u32 avail, u64 
 	if (likely(ZYAN_SUCCESS(st))) {
 		fill_op(d);
 		pick(d, bytes);
+		set_immediate(d);
 	} else if (st == ZYDIS_STATUS_NO_MORE_DATA && avail < MAX_INSN_BYTES) {
 		return DECODE_MORE;
 	} else {

@@ -37,9 +37,12 @@ struct op {
 	u8 modrm;      /* the raw ModRM byte, for the instruction-information field */
 	u16 sel;       /* far pointer immediate: selector */
 	u16 aux;       /* form-specific: second immediate (ENTER), condition code, prefix bits */
+	u8 imm_bytes;  /* the last bytes of the instruction are @imm and nothing else; OP_IMM_SIGNED: extended */
 	void *link[1]; /* form-specific: chained block; extra data of decode.c */
 };
 _Static_assert(sizeof(struct op) <= 72, "an operation stays within a little over a cache line");
+
+#define OP_IMM_SIGNED 0x80u
 
 #define OP_LOCK 0x01u
 #define OP_REP 0x02u

@@ -235,7 +235,8 @@ static void run_plain_block(struct vp *vp, struct check *c, u64 end)
 	while (vp->insns < end && vp->cpu.rip - rip < bytes);
 }
 
-/* In the mode whose blocks are not translated, so that branches find only those. To the same count; to the fault or exit behind it when there was one. */
+/* In the mode whose blocks are not translated, so that branches find only those. To the same count; to the
+ * fault or exit behind it when there was one. */
 static void run_interpreted(struct vp *vp, void *arg)
 {
 	struct check *c = arg;
@@ -281,6 +282,8 @@ static bool stretch(struct vp *vp, struct check *c, const struct op *op, u64 unt
 	c->replays = true;
 	how = guarded(vp, c->translated.insns, run_interpreted, c);
 	vp->mode &= ~VP_MODE_PLAIN;
+	vp_jump_key_update(vp); /* keys that were made meanwhile have the mode in them */
+	softtlb_page_key(vp);
 	capture(vp, &c->interpreted, how);
 	if (c->translated.how == ESCAPE_CUT && how == ESCAPE_NONE)
 		c->interpreted.how = ESCAPE_CUT;

@@ -108,11 +108,16 @@ static void unlink_block(struct vp *vp, struct block *b)
 		s->key = 0;
 }
 
-static void unlink_stale(struct vp *vp, struct block *list, const struct mem_frame *f)
+static void unlink_stale(struct vp *vp, struct block **list, const struct mem_frame *f)
 {
-	for (struct block *b = list; b; b = b->same)
-		if ((!f || b->frame == f) && !block_is_fresh(b))
+	for (struct block *b; (b = *list);) {
+		if ((!f || b->frame == f) && !block_is_fresh(b) && !block_renew(vp, b))
 			unlink_block(vp, b);
+		if (unlikely(b->dead))
+			*list = b->same;
+		else
+			list = &b->same;
+	}
 }
 
 static void code_changed(struct vp *vp)
@@ -122,10 +127,10 @@ static void code_changed(struct vp *vp)
 
 	while (mem_code_moves(vp->mem, &j->moves_seen, &f)) {
 		if (f)
-			unlink_stale(vp, j->by_frame[jit_frame_hash(f)], f);
+			unlink_stale(vp, &j->by_frame[jit_frame_hash(f)], f);
 		else
 			for (u32 i = 0; i < JIT_FRAMES; i++)
-				unlink_stale(vp, j->by_frame[i], NULL);
+				unlink_stale(vp, &j->by_frame[i], NULL);
 	}
 }
 

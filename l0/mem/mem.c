@@ -32,6 +32,7 @@ struct port_range {
 	u32 first, count;
 };
 
+#define BESIDE_MAX 4096u /* divides 2^16 */
 #define MOVED_KEPT 32u
 #define MEM_CODE_WATCHERS 64u
 
@@ -97,6 +98,12 @@ static u8 *map_ram(u64 bytes)
 	return base;
 }
 
+/* Touched only where code was overwritten. */
+static u64 stamps_bytes(const struct mem *m)
+{
+	return m->ram_bytes / PAGE_SIZE * MEM_CODE_LINES * sizeof(u32);
+}
+
 struct mem *mem_create(u64 ram_bytes, int *err)
 {
 	if (!ram_bytes || ram_bytes % PAGE_SIZE || ram_bytes > RAM_BYTES_MAX) {
@@ -114,7 +121,8 @@ struct mem *mem_create(u64 ram_bytes, int *err)
 	m->port_index = calloc(1, PORT_COUNT);
 	m->map.base = map_ram(ram_bytes);
 	m->map.frames = map_zeroed(ram_bytes / PAGE_SIZE * sizeof(struct mem_frame));
-	if (!m->port_index || !m->map.base || !m->map.frames) {
+	m->map.stamps = map_zeroed(stamps_bytes(m));
+	if (!m->port_index || !m->map.base || !m->map.frames || !m->map.stamps) {
 		mem_destroy(m);
 		return NULL;
 	}
@@ -130,6 +138,8 @@ void mem_destroy(struct mem *m)
 		munmap(m->map.base, m->ram_bytes);
 	if (m->map.frames)
 		munmap(m->map.frames, m->ram_bytes / PAGE_SIZE * sizeof(struct mem_frame));
+	if (m->map.stamps)
+		munmap(m->map.stamps, stamps_bytes(m));
 	for (u32 i = 0; i < m->region_count; i++)
 		free(m->region[i]);
 	free(m->port_index);
@@ -542,15 +552,6 @@ void mem_set_monitored(struct mem *m, mem_tracked_fn fn, void *arg)
 	m->monitored_arg = arg;
 }
 
-/* Bits of the code lines that [offset, offset+len) of a page touches; len > 0. */
-static u32 line_mask(u64 offset, u64 len)
-{
-	unsigned first = (unsigned)(offset >> MEM_CODE_LINE_SHIFT);
-	unsigned last = (unsigned)((offset + len - 1) >> MEM_CODE_LINE_SHIFT);
-
-	return (u32)GENMASK(last, first);
-}
-
 /* ---- who wants to know that code moved ---- */
 
 static void moved_take(struct mem *m)
@@ -564,12 +565,15 @@ static void moved_give(struct mem *m)
 	__atomic_store_n((bool *)&m->moved_lock, false, __ATOMIC_RELEASE);
 }
 
-void mem_code_moved(struct mem *m, struct mem_frame *f)
+void mem_code_moved(struct mem *m, struct mem_frame *f, u32 lines)
 {
-	__atomic_fetch_add((u32 *)&f->code_gen, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&m->watchers, __ATOMIC_ACQUIRE))
-		return;
+	u32 *stamp = m->map.stamps + (u64)(f - m->map.frames) * MEM_CODE_LINES, gen;
+
 	moved_take(m);
+	gen = __atomic_load_n((u32 *)&f->code_gen, __ATOMIC_RELAXED) + 1;
+	for (; lines; lines &= lines - 1)
+		__atomic_store_n(&stamp[__builtin_ctz(lines)], gen, __ATOMIC_RELAXED);
+	__atomic_store_n((u32 *)&f->code_gen, gen, __ATOMIC_SEQ_CST);
 	m->moved[m->moved_count++ % MOVED_KEPT] = f;
 	for (u32 i = 0; i < m->watchers; i++)
 		if (m->watch[i].attn)
@@ -625,12 +629,17 @@ bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame)
  */
 static void note_frame(struct mem *m, struct mem_frame *f, u64 gpa, u64 len)
 {
-	u32 lines = __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST);
+	u32 hit, lines;
 
-	if (unlikely(lines & line_mask(gpa % PAGE_SIZE, len))) {
-		__atomic_store_n((u32 *)&f->code_lines, 0, __ATOMIC_SEQ_CST);
-		mem_code_moved(m, f);
-		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_CODE, __ATOMIC_SEQ_CST);
+	/* the bytes are there before the marks are looked at: who marks now, decodes them */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	lines = __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST);
+	hit = lines & mem_line_mask(gpa % PAGE_SIZE, len);
+	if (lines && !hit && __atomic_fetch_add((u16 *)&f->beside, 1, __ATOMIC_RELAXED) % BESIDE_MAX == BESIDE_MAX - 1)
+		hit = lines;
+	if (unlikely(hit)) {
+		__atomic_fetch_and((u32 *)&f->code_lines, ~hit, __ATOMIC_SEQ_CST);
+		mem_code_moved(m, f, hit);
 	}
 	if (unlikely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_TRACKED) &&
 	    m->tracked)
@@ -682,11 +691,11 @@ u32 mem_mark_code(struct mem *m, u64 gpa, u64 len, bool *first)
 	*first = false;
 	if (!f || !len)
 		return 0;
-	lines = line_mask(gpa % PAGE_SIZE, MIN(len, PAGE_SIZE - gpa % PAGE_SIZE));
+	lines = mem_line_mask(gpa % PAGE_SIZE, MIN(len, PAGE_SIZE - gpa % PAGE_SIZE));
 	do {
-		if (!__atomic_fetch_or((u32 *)&f->code_lines, lines, __ATOMIC_SEQ_CST))
+		gen = __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST);
+		if ((gen & lines) != lines && !__atomic_fetch_or((u32 *)&f->code_lines, lines, __ATOMIC_SEQ_CST))
 			*first = true;
-		__atomic_fetch_or((u8 *)&f->flags, MEM_FRAME_CODE, __ATOMIC_SEQ_CST);
 		gen = __atomic_load_n((u32 *)&f->code_gen, __ATOMIC_SEQ_CST);
 	} while ((__atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST) & lines) != lines);
 	return gen;

@@ -49,7 +49,6 @@ struct mem_region {
  * A page frame of RAM: flags that make the soft TLB refuse a write tag. A frame with @code_lines is
  * refused as well, whatever its flags say.
  */
-#define MEM_FRAME_CODE 0x01u	  /* operation cache or translator holds code of it */
 #define MEM_FRAME_TRACKED 0x02u	  /* virtual TLB tracks it as a guest page table */
 #define MEM_FRAME_PROTECTED 0x04u /* two-stage write protection, marked */
 #define MEM_FRAME_MONITORED 0x08u /* MONITOR: somebody waits for a store to it; the store clears it */
@@ -58,11 +57,13 @@ struct mem_region {
 	(MEM_FRAME_TRACKED | MEM_FRAME_PROTECTED | MEM_FRAME_MONITORED) /* and code_lines */
 #define MEM_FRAME_WRITABLE 0x80u /* no guard: some soft TLB may hold a write tag of it */
 
-/* One per 4 KiB frame of RAM. Code blocks remember @code_gen and die when it moved on. */
+/* One per 4 KiB frame of RAM. Code blocks remember @code_gen: when it has moved on, mem_code_stamps()
+ * tell whether that was for a line of theirs. */
 struct mem_frame {
 	_Atomic u32 code_gen;	/* bumped when a line with code was written */
 	_Atomic u32 code_lines; /* one bit per 128 bytes: code was decoded from there */
 	_Atomic u8 flags;	/* MEM_FRAME_* */
+	_Atomic u16 beside;	/* stores that came here for the marks, and hit none of them */
 };
 
 /* Must a write to this frame take the slow path (and mem_note_write())? */
@@ -78,6 +79,7 @@ struct mem_map {
 	u64 low_bytes;		  /* gpa [0, low_bytes) is hpa [0, low_bytes) */
 	u64 high_bytes;		  /* gpa [4 GiB, 4 GiB + high_bytes) is hpa [low_bytes, …) */
 	struct mem_frame *frames; /* by hpa */
+	u32 *stamps;		  /* 32 a frame: the code_gen that a line's code was overwritten under */
 };
 
 struct mem *mem_create(u64 ram_bytes, int *err); /* NULL + -errno */
@@ -146,6 +148,33 @@ void mem_set_unclaimed(struct mem *m, mem_unclaimed_fn fn, void *arg);
 int mem_read(const struct mem *m, u64 gpa, void *buf, u64 len);
 int mem_write(struct mem *m, u64 gpa, const void *buf, u64 len);
 
+#define MEM_CODE_LINE_SHIFT 7 /* 128 bytes */
+#define MEM_CODE_LINES (PAGE_SIZE >> MEM_CODE_LINE_SHIFT)
+
+/*
+ * Is code in the lines @lines of @f what it was under generation @gen? *now is a generation under
+ * which it is known to be, when so. Stamps are written before the generation moves on, and read
+ * after it.
+ */
+static inline bool mem_code_is_intact(const struct mem_map *map, const struct mem_frame *f, u32 lines, u32 gen,
+				      u32 *now)
+{
+	const u32 *stamp = map->stamps + (u64)(f - map->frames) * MEM_CODE_LINES;
+
+	*now = __atomic_load_n((const u32 *)&f->code_gen, __ATOMIC_ACQUIRE);
+	for (; lines; lines &= lines - 1)
+		if ((s32)(__atomic_load_n(&stamp[__builtin_ctz(lines)], __ATOMIC_RELAXED) - gen) > 0)
+			return false;
+	return true;
+}
+
+/* Bits of the lines that [offset, offset+len) of a page touches; len > 0, within the page. */
+static inline u32 mem_line_mask(u64 offset, u64 len)
+{
+	return (u32)(~0ull >> (63 - ((offset + len - 1) >> MEM_CODE_LINE_SHIFT)) &
+		     ~0ull << (offset >> MEM_CODE_LINE_SHIFT));
+}
+
 /*
  * A write reached RAM [gpa, gpa+len) by a slow path (the frame had flags) or by a device or L0.
  * Bumps code_gen when a line with code was hit, tells the trackers registered below.
@@ -153,17 +182,15 @@ int mem_write(struct mem *m, u64 gpa, const void *buf, u64 len);
 void mem_note_write(struct mem *m, u64 gpa, u64 len);
 
 /*
- * Code that was decoded from @f is void: its generation moves on, and who watches is told by @bit in
+ * Code that was decoded from @lines of @f is void: they are stamped, its generation moves on, and who watches is told by @bit in
  * its attention word. A watcher asks mem_code_moves() for the frames from where it left off: @from
  * counts on; *frame is one that moved, or NULL when there were too many to remember and any may
  * have. Return: false: no more.
  */
-void mem_code_moved(struct mem *m, struct mem_frame *f);
+void mem_code_moved(struct mem *m, struct mem_frame *f, u32 lines);
 int mem_watch_code(struct mem *m, _Atomic u32 *attn, u32 bit); /* 0, -ENOSPC */
 void mem_unwatch_code(struct mem *m, _Atomic u32 *attn);
 bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame);
-
-#define MEM_CODE_LINE_SHIFT 7 /* 128 bytes */
 
 /*
  * mem_mark_code - the decoder is about to read code at [gpa, gpa+len), all in one frame of RAM
@@ -171,7 +198,9 @@ bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame);
  *         are read
  * Return: the code_gen to remember with the block. Whatever write comes later moves the frame's
  * code_gen on: marks are set before the generation is read, and looked at again after it.
- * A hit by mem_note_write() clears all marks of the frame, since all its blocks are dead then.
+ * A hit by mem_note_write() clears the marks of the lines that were hit: their blocks are dead then. So do
+ * many stores to other lines with all marks: whatever still runs is marked again, and a page whose
+ * code is gone gets its stores back.
  */
 u32 mem_mark_code(struct mem *m, u64 gpa, u64 len, bool *first);
 typedef void (*mem_tracked_fn)(void *arg, u64 gpa, u64 len);

@@ -124,6 +124,7 @@ static void create(struct side *s, bool large)
 struct program {
 	u8 code[CODE_BYTES];
 	u32 len, starts[400], n;
+	u32 immediates[400], n_immediates; /* a byte of each */
 	bool code64;
 };
 
@@ -174,6 +175,7 @@ static void immediate_op(struct program *p)
 	operation(p, 0x81, rnd(8), rnd(3) == 0, true);
 	bool half = p->code[at] == 0x66;
 	put(p, rng_next(&seed), half && !(p->code64 && (p->code[at + 1] & 0xf8) == 0x48) ? 2 : 4);
+	p->immediates[p->n_immediates++] = p->len - 1 - rnd(2);
 }
 
 static void branch_to(struct program *p, u32 opc, u32 target)
@@ -213,6 +215,11 @@ static void store_into_code(struct program *p)
 {
 	u32 at = p->starts[rnd(p->n)] & 0xfff;
 
+	if (p->n_immediates && rnd(4)) { /* mov [code + at], al or dl */
+		put(p, rnd(2) ? 0x250488 : 0x251488, 3);
+		put(p, (u32)CODE + p->immediates[rnd(p->n_immediates)], 4);
+		return;
+	}
 	/* mov byte [code + at], prefix-like NOP: 90 */
 	put(p, 0x2504c6, 3);
 	put(p, (u32)code_writable + at, 4);

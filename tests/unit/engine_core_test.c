@@ -104,6 +104,52 @@ static void modifies_in_a_loop(void **state)
 	assert_int_equal(gpr()[RBX], 200 * 201 / 2);
 }
 
+GUEST(smc_beside, 64,
+      "1: mov %ecx, 2f(%rip); call 3f; dec %ecx; jnz 1b; hlt; .balign 128; 2: .long 0; .balign 128;"
+      "3: inc %ebx; ret");
+
+/* Data in another line of the page than the code that runs: nothing is made anew. */
+static void modifies_beside_code(void **state)
+{
+	u64 decoded, kills;
+
+	long_mode(AT_CODE);
+	LOAD(f, AT_CODE, smc_beside);
+	gpr()[RCX] = 200;
+	sysfix_run(f, 10);
+	decoded = f->vp.n_blocks_decoded;
+	kills = f->vp.n_block_kills;
+	sysfix_run(f, 2000);
+	assert_int_equal(gpr()[RBX], 200);
+	assert_true(f->vp.n_blocks_decoded < decoded + 10);
+	assert_int_equal(f->vp.n_block_kills, kills);
+}
+
+GUEST(smc_immediates, 64,
+      "1: mov %cl, 2f+2(%rip); mov %ecx, 3f+3(%rip); mov %rcx, 4f+2(%rip); neg %rcx; mov %cl, 5f+3(%rip);"
+      "mov %cx, 6f+4(%rip); neg %rcx; call 7f; dec %rcx; jnz 1b; hlt; .balign 128;"
+      "7: 2: mov $0, %sil; movzbl %sil, %esi; add %rsi, %rbx; 3: add $0x11111111, %rbx; 4: movabs $0x1111111111111111, %rax;"
+      "add %rax, %rbx; 5: sub $1, %rbx; 6: movw $0x1111, 0x8(%rdi); movzwl 0x8(%rdi), %eax; add %rax, %rbx; ret");
+
+/* Immediates of each width, extended by sign or not: new ones are taken without making the block anew. */
+static void modifies_immediates(void **state)
+{
+	u64 want = 0, decoded;
+
+	long_mode(AT_CODE);
+	LOAD(f, AT_CODE, smc_immediates);
+	gpr()[RCX] = 300;
+	gpr()[RDI] = AT_CODE + 0x8000;
+	gpr()[RBX] = 0;
+	for (u64 c = 300; c; c--)
+		want += (u8)c + c + c - (u64)(s64)(s8)-c + (u16)-c;
+	sysfix_run(f, 60);
+	decoded = f->vp.n_blocks_decoded;
+	sysfix_run(f, 300 * 30);
+	assert_int_equal(gpr()[RBX], want);
+	assert_true(f->vp.n_blocks_decoded < decoded + 10);
+}
+
 /* Four NOPs become INC EAX byte by byte from a REP STOSB that runs right before them. */
 static void string_modifies_code(void **state)
 {
@@ -450,6 +496,8 @@ int main(void)
 		cmocka_unit_test(request_stops),
 		cmocka_unit_test(modifies_the_next_instruction),
 		cmocka_unit_test(modifies_in_a_loop),
+		cmocka_unit_test(modifies_beside_code),
+		cmocka_unit_test(modifies_immediates),
 		cmocka_unit_test(string_modifies_code),
 		cmocka_unit_test(string_modifies_itself),
 		cmocka_unit_test(modifies_second_page),

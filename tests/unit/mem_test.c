@@ -220,11 +220,25 @@ static void test_code(void **state)
 	assert_int_equal(f->code_gen, gen);
 	mem_note_write(m, 0x4ffc, 8); /* into its first line, from the page before */
 	assert_int_equal(f->code_gen, gen + 1);
-	assert_false(mem_frame_is_guarded(f));
+	assert_int_equal(f->code_lines, 0x80000002); /* the other lines are good and stay marked */
+	u32 now;
+	assert_false(mem_code_is_intact(mem_map(m), f, 3, gen, &now));
+	assert_true(mem_code_is_intact(mem_map(m), f, 0x80000002, gen, &now));
+	assert_int_equal(now, gen + 1);
+	assert_true(mem_code_is_intact(mem_map(m), f, 3, now, &now));
 	mem_mark_code(m, 0x5fff, 1, &first);
-	assert_true(first);
+	assert_false(first);
 	mem_note_write(m, 0x5000, 0x1000);
 	assert_int_equal(f->code_gen, gen + 2);
+	assert_false(mem_frame_is_guarded(f));
+
+	/* many stores beside code: all marks go, and what runs there is looked at once more */
+	gen = mem_mark_code(m, 0x5000, 1, &first);
+	assert_true(first);
+	for (u32 i = 0; i < 5000 && mem_frame_is_guarded(f); i++)
+		mem_note_write(m, 0x5800, 1);
+	assert_false(mem_frame_is_guarded(f));
+	assert_false(mem_code_is_intact(mem_map(m), f, 1, gen, &now));
 
 	mem_set_tracked(m, on_tracked, NULL);
 	mem_note_write(m, 0x6000, 8);
