@@ -12,6 +12,7 @@
 #include "l0/jit/translation.h"
 
 #define SITE_OFF(m) ((s32)__builtin_offsetof(struct jit_site, m))
+#define LOOP_MAX_OPS 24u /* whose body is there twice */
 #define JUMP_OFF(m) (VP_OFF(jumps) + (s32)__builtin_offsetof(struct jump_slot, m))
 
 const s8 jit_host[GPR_COUNT] = {
@@ -118,6 +119,48 @@ void jit_make_stubs(struct jit *j)
 	jit_make_page_stubs(j, &e);
 }
 
+/* ---- flags ---- */
+
+u32 recipe_regs(const struct recipe *r)
+{
+	return !r->kind ? 0 : 1u << r->a | (r->b == OP_NO_REG ? 0 : 1u << r->b);
+}
+
+/* @opc: of the form r, r/m */
+static void recipe_op(struct emit *e, const struct recipe *r, u32 opc, u32 a)
+{
+	u32 wide = r->size > 1;
+
+	if (r->b != OP_NO_REG) {
+		emit_rr(e, r->size, opc | 2 | wide, a, (u32)jit_host[r->b]);
+		return;
+	}
+	emit_rr(e, r->size, 0x80 | wide, opc >> 3, a);
+	emit_n(e, r->imm, r->size > 4 ? 4 : r->size);
+}
+
+void recipe_emit(struct emit *e, const struct recipe *r)
+{
+	u32 a = (u32)jit_host[r->a];
+	bool add = r->kind == RECIPE_ADD;
+
+	switch (r->kind) {
+	case RECIPE_CMP: recipe_op(e, r, 0x38, a); break;
+	case RECIPE_TEST:
+		if (r->b != OP_NO_REG) {
+			emit_rr(e, r->size, 0x84 | (r->size > 1), a, (u32)jit_host[r->b]);
+		} else {
+			emit_rr(e, r->size, 0xf6 | (r->size > 1), 0, a);
+			emit_n(e, r->imm, r->size > 4 ? 4 : r->size);
+		}
+		break;
+	default: /* back, and again */
+		emit_rr(e, 8, 0x89, a, H_RCX);
+		recipe_op(e, r, add ? 0x28 : 0x00, H_RCX);
+		recipe_op(e, r, add ? 0x00 : 0x28, H_RCX);
+	}
+}
+
 /* ---- records ---- */
 
 void *new_record(struct translation *t, u32 bytes)
@@ -149,7 +192,8 @@ void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *e
 		return;
 	}
 	t->cold[t->n_cold++] = (struct cold){
-		.kind = (u8)kind, .k = (u8)k, .eax = t->in_eax || !t->in_host, .at = at, .edge = edge};
+		.kind = (u8)kind, .k = (u8)k, .eax = t->in_eax, .host = t->in_host, .recipe = t->recipe,
+		.at = at, .edge = edge};
 }
 
 void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m)
@@ -180,10 +224,10 @@ static void emit_lea_rip(struct translation *t, u32 reg, u64 to)
 
 /* ---- the block's ends ---- */
 
-static void emit_count(struct translation *t)
+static void emit_count(struct translation *t, u32 n)
 {
 	emit_rr(&t->e, 8, 0x81, 5, H_COUNT);
-	emit_n(&t->e, t->b->n_ops + (t->tier->lose == JIT_LOSE_COUNT), 4);
+	emit_n(&t->e, n + (t->tier->lose == JIT_LOSE_COUNT), 4);
 }
 
 /* Jump when they are others. Return: where the displacement is. */
@@ -206,7 +250,7 @@ void flow_begin(struct translation *t)
 
 	for (u32 k = 0; k < t->b->n_ops; k++)
 		n += t->j[k].mem + (t->j[k].kind == J_CALL_IND);
-	emit_count(t);
+	emit_count(t, t->b->n_ops);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
 	if (n) {
 		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page));
@@ -227,6 +271,7 @@ void flow_handler(struct translation *t, u32 k)
 	emit_rip(&t->e, 4, 0xff, 4, site + (u64)SITE_OFF(handler), t->exec, 0);
 	t->in_eax = true;
 	t->in_host = false;
+	t->recipe.kind = RECIPE_NONE;
 }
 
 bool flow_is_near(const struct translation *t, u64 target)
@@ -240,25 +285,79 @@ static void give_back(struct translation *t, u32 count)
 		emit_rm(&t->e, 8, 0x8d, H_COUNT, H_COUNT, (s32)(t->b->n_ops - count));
 }
 
-/* Flags are in eax. @k: where the link is; @count: instructions before the target. */
+static bool same_recipe(const struct recipe *a, const struct recipe *b)
+{
+	return a->kind == b->kind && a->size == b->size && a->a == b->a && a->b == b->b && a->imm == b->imm;
+}
+
+/* To the second body, which is entered with flags by recipe? */
+static bool goes_again(struct translation *t)
+{
+	if (!t->recipe.kind || (!t->again && t->n_loops == ARRAY_SIZE(t->loop_at)))
+		return false;
+	if (t->again)
+		return same_recipe(&t->recipe, &t->loop_recipe) && !(t->loop_vec & ~t->vec_ok);
+	if (t->n_loops)
+		return same_recipe(&t->recipe, &t->loop_recipe) && t->loop_vec == t->vec_ok;
+	for (u32 k = 0; k < t->b->n_ops; k++)
+		if (t->j[k].kind == J_SLOW)
+			return false;
+	return t->b->n_ops <= LOOP_MAX_OPS;
+}
+
+/* A loop of one block: attention tells when it is stale. */
+static void flow_loop(struct translation *t, u32 count)
+{
+	bool again = goes_again(t);
+
+	if (!again)
+		want_eax(t);
+	t->in_host = false;
+	emit_count(t, count);
+	if (!again) {
+		emit_patch(&t->e, emit_jcc(&t->e, CC_GE), t->loop_top);
+	} else if (t->again) {
+		emit_patch(&t->e, emit_jcc(&t->e, CC_GE), t->again_top);
+	} else {
+		t->loop_recipe = t->recipe;
+		t->loop_vec = t->vec_ok;
+		t->loop_at[t->n_loops++] = emit_jcc(&t->e, CC_GE);
+	}
+	add_cold(t, COLD_REFUSE, 0, emit_jmp(&t->e), NULL);
+}
+
+void flow_again(struct translation *t)
+{
+	t->again = true;
+	t->again_top = emit_pos(&t->e);
+	for (u32 i = 0; i < t->n_loops; i++)
+		emit_patch(&t->e, t->loop_at[i], t->again_top);
+	t->in_host = t->in_eax = false;
+	t->recipe = t->loop_recipe;
+	t->vec_ok = t->loop_vec;
+	t->n_access = 0;
+}
+
+/* Flags are in eax, but for loops of one block. @k: where the link is; @count: instructions before the target. */
 void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 {
 	struct jit_edge *edge;
 
 	if (!flow_is_near(t, target)) {
+		want_eax(t);
+		t->in_host = false;
 		flow_far_target(t, target);
 		flow_find(t, k);
 		give_back(t, count);
 		flow_jump(t);
 		return;
 	}
-	if (target == t->b->rip) { /* a loop of one block: attention tells when it is stale */
-		give_back(t, count);
-		emit_count(t);
-		emit_patch(&t->e, emit_jcc(&t->e, CC_GE), t->loop_top);
-		add_cold(t, COLD_REFUSE, 0, emit_jmp(&t->e), NULL);
+	if (target == t->b->rip) {
+		flow_loop(t, count);
 		return;
 	}
+	want_eax(t);
+	t->in_host = false;
 	edge = new_record(t, sizeof(*edge));
 	*edge = (struct jit_edge){.op = &t->b->ops[k], .b = t->b, .count = count};
 	give_back(t, count);
@@ -270,13 +369,11 @@ void flow_end(struct translation *t)
 {
 	u32 n = t->b->n_ops;
 
-	want_eax(t);
 	flow_edge(t, n, n, t->b->ops[n].imm);
 }
 
 void flow_jmp(struct translation *t, u32 k)
 {
-	want_eax(t);
 	flow_edge(t, k, k + 1, t->b->ops[k].imm);
 }
 
@@ -293,7 +390,8 @@ void flow_jcc(struct translation *t, u32 k, u32 cc)
 	}
 	/* Backwards: a loop. */
 	over = emit_jcc(&t->e, cc ^ 1);
-	want_eax(t);
+	if (!flow_is_near(t, op->imm))
+		want_eax(t);
 	flow_edge(t, k, k + 1, op->imm);
 	emit_patch(&t->e, over, emit_pos(&t->e));
 	t->in_host = true;
@@ -344,12 +442,13 @@ static void emit_one_cold(struct translation *t, u32 i)
 		emit_patch(&t->e, c.at, emit_pos(&t->e));
 	else
 		c.edge->target = c.edge->cold = t->exec + emit_pos(&t->e);
-	if (!c.eax)
-		take_flags(&t->e);
+	t->recipe = c.recipe;
+	t->in_eax = c.eax;
+	t->in_host = c.host;
+	want_eax(t);
+	t->in_host = false;
 	switch (c.kind) {
 	case COLD_EDGE:
-		t->in_eax = true;
-		t->in_host = false;
 		flow_edge(t, c.k, c.k + 1u, t->b->ops[c.k].imm);
 		break;
 	case COLD_EDGE_STUB:

@@ -149,13 +149,14 @@ static struct page_miss *new_miss(struct translation *t, const struct address *a
 {
 	struct page_miss *m = &t->miss[t->n_miss];
 
-	if (!t->keys || t->n_miss == t->n_pages) {
+	if (!t->keys || t->n_access == t->n_pages || t->n_miss == ARRAY_SIZE(t->miss)) {
 		t->e.full = true;
 		m->page = (struct jit_page *)t->tier->data;
 		return m;
 	}
 	*m = (struct page_miss){.a = *a, .write = write};
-	m->page = (struct jit_page *)(t->keys + 1) + t->n_miss++;
+	t->n_miss++;
+	m->page = (struct jit_page *)(t->keys + 1) + t->n_access++;
 	*m->page = (struct jit_page){.more = size - 1};
 	return m;
 }
@@ -181,8 +182,7 @@ static struct operand find(struct translation *t, u32 k, const struct address *a
 	struct page_miss *m;
 	bool fits = (u64)(s64)(s32)a->disp == a->disp;
 
-	want_eax(t);
-	t->in_host = false;
+	lose_host(t);
 	m = new_miss(t, a, size, write);
 	if (a->asize == 8 && !has_seg(a) && a->index == OP_NO_REG && fits) {
 		int base = -1;

@@ -379,6 +379,8 @@ static bool take_vec(struct vp *vp, struct block *b, const struct op *op, op_fn 
 	if (!vec_native(op, fn, &j->vec))
 		return false;
 	j->kind = J_VEC;
+	if (j->vec.gpr_out)
+		j->wr = bit(op->dst);
 	if (j->vec.flags)
 		j->written = j->killed = RFLAGS_ARITH;
 	return !(op->flags & OP_MEM) || (is_size(op->size) && take_mem(&d, j));

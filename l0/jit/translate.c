@@ -28,11 +28,56 @@ static void flags_after(struct translation *t, const struct jit_op *o)
 	if (o->written & o->after) {
 		t->in_host = true;
 		t->in_eax = false;
+		t->recipe.kind = RECIPE_NONE;
 	} else if (!o->after) {
 		t->in_host = t->in_eax = false;
-	} else {
-		t->in_host = false;
+		t->recipe.kind = RECIPE_NONE;
+	} /* else: of INC and DEC only CF is live, which they leave alone */
+}
+
+/* After ALU operation @k between registers or with an immediate: how to do it again for the flags. */
+static void note_recipe(struct translation *t, u32 k)
+{
+	const struct op *op = &t->b->ops[k];
+	const struct jit_op *o = &t->j[k];
+	bool logic = o->kind == J_ALU && (o->sub == 1 || o->sub == 4 || o->sub == 6);
+	struct recipe r = {.size = op->size, .a = op->dst, .b = op->src, .imm = op->imm};
+
+	if (!t->in_host || t->tier->off & 1u << JIT_GROUP_FLAGS)
+		return;
+	if (logic && o->form != FORM_MR && o->form != FORM_MI) {
+		r.kind = RECIPE_TEST;
+		r.b = op->dst;
+	} else if (o->form == FORM_RR || o->form == FORM_RI) {
+		if (o->form == FORM_RI)
+			r.b = OP_NO_REG;
+		if (o->kind == J_TEST || o->sub == 7)
+			r.kind = o->kind == J_TEST ? RECIPE_TEST : RECIPE_CMP;
+		else if ((o->sub == 0 || o->sub == 5) && (r.b == OP_NO_REG || r.a != r.b))
+			r.kind = o->sub ? RECIPE_SUB : RECIPE_ADD;
 	}
+	if (r.kind && is_pinned(r.a) && (r.b == OP_NO_REG || is_pinned(r.b)))
+		t->recipe = r;
+}
+
+/* Before operation @k: does it take away what the recipe needs, while flags are live? */
+static void keep_flags(struct translation *t, u32 k)
+{
+	const struct jit_op *o = &t->j[k];
+	bool leaves = o->mem || o->kind == J_VEC;
+	bool kills = o->killed == RFLAGS_ARITH && !o->read;
+
+	if (!t->recipe.kind)
+		return;
+	if (leaves && (o->read || (o->written && !kills))) { /* rcx is in use when they are wanted */
+		want_eax(t);
+		t->recipe.kind = RECIPE_NONE;
+	}
+	if (kills || !(recipe_regs(&t->recipe) & o->wr))
+		return;
+	if ((o->after || o->read) && (leaves || !t->in_host))
+		want_eax(t);
+	t->recipe.kind = RECIPE_NONE;
 }
 
 /* op reg, guest register @r: from its host register or from memory. */
@@ -130,6 +175,7 @@ static void emit_alu(struct translation *t, u32 k)
 	if (!quiet && o->form != FORM_MR && o->form != FORM_MI)
 		reg_done(t, op->dst, h);
 	flags_after(t, o);
+	note_recipe(t, k);
 }
 
 static void emit_unary(struct translation *t, u32 k)
@@ -388,6 +434,7 @@ static void emit_call(struct translation *t, u32 k)
 
 	want_eax(t);
 	if (flow_is_near(t, target)) {
+		t->in_host = false;
 		push_return(t, k);
 		flow_edge(t, k, k + 1, target);
 		return;
@@ -427,8 +474,10 @@ static void emit_indirect(struct translation *t, u32 k)
 static void emit_ret(struct translation *t, u32 k)
 {
 	const struct op *op = &t->b->ops[k];
-	struct operand m = operand_stack(t, k, RSP, 0, op->size, false);
+	struct operand m;
 
+	want_eax(t);
+	m = operand_stack(t, k, RSP, 0, op->size, false);
 	emit_opnd(t, op->size, 0x8b, H_RDX, &m);
 	flow_find(t, k);
 	emit_lea(&t->e, op->size, SP, (int)SP, -1, 1, (s32)op->size + (s32)op->imm);
@@ -461,8 +510,7 @@ static void emit_vec(struct translation *t, u32 k)
 	struct operand m;
 
 	if (!(t->vec_ok & v->need)) {
-		want_eax(t);
-		t->in_host = false;
+		lose_host(t);
 		emit_rm(e, 1, 0xf6, 0, H_RDI, VP_OFF(vec_ok));
 		emit1(e, v->need);
 		add_cold(t, COLD_SITE, k, emit_jcc(e, CC_E), NULL);
@@ -543,18 +591,20 @@ static bool is_lost(const struct translation *t, u32 k)
 	}
 }
 
-static void emit_block(struct translation *t)
+static void emit_body(struct translation *t)
 {
 	u32 n = t->b->n_ops;
 
-	flow_begin(t);
 	for (u32 k = 0; k < n; k++) {
 		u32 kind = t->j[k].kind;
 
-		t->label[k] = emit_pos(&t->e);
-		t->entry_host[k] = t->in_host;
-		t->entry_eax[k] = t->in_eax;
-		t->entry_vec[k] = t->vec_ok;
+		if (!t->again) {
+			t->label[k] = emit_pos(&t->e);
+			t->entry_host[k] = t->in_host;
+			t->entry_eax[k] = t->in_eax;
+			t->entry_vec[k] = t->vec_ok;
+		}
+		keep_flags(t, k);
 		if (likely(!t->tier->lose) || !is_lost(t, k))
 			emit_one(t, k);
 		if (kind == J_SLOW)
@@ -564,6 +614,16 @@ static void emit_block(struct translation *t)
 	}
 	if (t->j[n - 1].kind != J_SLOW && t->j[n - 1].kind < J_JMP)
 		flow_end(t);
+}
+
+static void emit_block(struct translation *t)
+{
+	flow_begin(t);
+	emit_body(t);
+	if (t->n_loops) {
+		flow_again(t);
+		emit_body(t);
+	}
 }
 
 static void serialize(void)

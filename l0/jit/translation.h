@@ -28,9 +28,28 @@
 
 enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS };
 
+/*
+ * How the flags can be had again from registers that still hold what they held, so that they need not be
+ * saved: for most operations they are, only whatever leaves looks at them.
+ */
+struct recipe {
+	u8 kind, size;
+	u8 a, b; /* guest registers; b = OP_NO_REG: imm */
+	u64 imm;
+};
+
+enum recipe_kind {
+	RECIPE_NONE,
+	RECIPE_CMP,
+	RECIPE_TEST, /* also of AND, OR, XOR: a is the result */
+	RECIPE_ADD,  /* a is the sum, */
+	RECIPE_SUB,  /* the difference */
+};
+
 struct cold {
 	u8 kind, k;
-	bool eax; /* flags are in eax already, else in the host's */
+	bool eax, host; /* where flags are; neither: by @recipe */
+	struct recipe recipe;
 	u32 at;
 	struct jit_edge *edge;
 	struct page_miss *miss;
@@ -64,16 +83,23 @@ struct translation {
 	struct jit_site *site[BLOCK_MAX_OPS + 1];
 	/* on the straight path */
 	bool in_host, in_eax;
+	struct recipe recipe;
 	u32 label[BLOCK_MAX_OPS];
 	/* entries behind handlers */
 	bool entry[BLOCK_MAX_OPS + 2], entry_host[BLOCK_MAX_OPS], entry_eax[BLOCK_MAX_OPS];
 	/* vector operations: what was looked at on the straight path, and where it counts on it */
 	u32 loop_top; /* behind what every entry looks at */
+	/* A loop of one block has its body twice: the second is entered with flags by recipe. */
+	bool again;
+	struct recipe loop_recipe;
+	u32 n_loops, loop_at[4];
+	u8 loop_vec;
+	u32 again_top;
 	u8 vec_ok, entry_vec[BLOCK_MAX_OPS];
 	u32 n_traps;
 	u32 n_cold;
 	struct cold cold[COLD_MAX];
-	u32 n_miss;
+	u32 n_miss, n_access;
 	struct page_miss miss[BLOCK_MAX_OPS * 2];
 };
 
@@ -127,9 +153,20 @@ static inline void take_flags(struct emit *e)
 	emit_n(e, 0xc0900f, 3); /* seto al */
 }
 
+/* The flags to the host's flags; uses rcx. */
+void recipe_emit(struct emit *e, const struct recipe *r);
+/* What @r needs of registers, as bits. */
+u32 recipe_regs(const struct recipe *r);
+
 static inline void want_eax(struct translation *t)
 {
-	if (!t->in_eax && t->in_host) {
+	if (t->in_eax)
+		return;
+	if (!t->in_host && t->recipe.kind) {
+		recipe_emit(&t->e, &t->recipe);
+		t->in_host = true;
+	}
+	if (t->in_host) {
 		take_flags(&t->e);
 		t->in_eax = true;
 	}
@@ -144,10 +181,23 @@ static inline void put_flags(struct emit *e)
 
 static inline void want_host(struct translation *t)
 {
-	if (!t->in_host && t->in_eax) {
+	if (t->in_host)
+		return;
+	if (t->recipe.kind)
+		recipe_emit(&t->e, &t->recipe);
+	else if (t->in_eax)
 		put_flags(&t->e);
-		t->in_host = true;
-	}
+	else
+		return;
+	t->in_host = true;
+}
+
+/* The host's flags are about to be destroyed. */
+static inline void lose_host(struct translation *t)
+{
+	if (!t->recipe.kind)
+		want_eax(t);
+	t->in_host = false;
 }
 
 /* ---- operand.c ---- */
@@ -179,6 +229,8 @@ void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m);
 void flow_handler(struct translation *t, u32 k);
 /* The block's start: count, and is vp->site_key the one under which the block remembers pages? */
 void flow_begin(struct translation *t);
+/* Begin the second body of a loop of one block. */
+void flow_again(struct translation *t);
 /* Its end, when the last operation does not leave. */
 void flow_end(struct translation *t);
 /* A direct jump of operation @k on condition @cc. */
