@@ -209,7 +209,8 @@ static void start_session(struct host *h)
 static int start_workers(struct host *h)
 {
 	const struct sched_policy *policy = sched_policy_lookup(h->opts->sched ? h->opts->sched : "rr");
-	const struct sched_config cfg = {.policy = policy, .workers = h->opts->workers, .slice_ns = h->opts->slice_ns};
+	const struct sched_config cfg = {.policy = policy, .workers = h->opts->workers, .slice_ns = h->opts->slice_ns,
+					 .no_parking = h->opts->no_parking};
 
 	if (!policy) {
 		fprintf(stderr, "nestor: no scheduling policy is called \"%s\"\n", h->opts->sched);
@@ -520,6 +521,7 @@ static void finish_report(struct host *h)
 			r->machine[i].code_misses += count.code;
 			r->machine[i].ran_ns += e->ran_ns;
 			r->machine[i].waited_ns += e->waited_ns;
+			r->machine[i].delay_ns += e->delay_ns;
 			r->machine[i].switches += e->n_switches;
 			r->machine[i].longest_wait_ns = MAX(r->machine[i].longest_wait_ns, e->longest_wait_ns);
 		}

@@ -699,6 +699,7 @@ static u32 vcpu_run_state(const struct vcpu *c)
 	case SCHED_RUNNING:
 		return RUN_STATE_RUNNING;
 	case SCHED_READY:
+	case SCHED_PARKED:
 		return RUN_STATE_READY;
 	default:
 		return RUN_STATE_HALTED;

@@ -2,6 +2,7 @@
 
 #include "l0/base/counter.h"
 #include "l0/jit/jit.h"
+#include "l0/host.h"
 #include "l0/machine.h"
 #include "vtlb/vtlb.h"
 
@@ -63,7 +64,30 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 	add(arg, "engine", "exits", exits, "exits from the engine");
 }
 
-static void (*const sources[])(struct machine *m, counter_fn *add, void *arg) = {engine_source, vtlb_source};
+static void sched_source(struct machine *m, counter_fn *add, void *arg)
+{
+	const struct sched_machine *s = &m->host->sched.machine[m->id % SCHED_MACHINES];
+	struct state_profile sum = {0}, p;
+
+	add(arg, "sched", "ran_us", s->ran_ns / NS_PER_US, "CPU time of its processors, in us");
+	add(arg, "sched", "delay_us", s->delay_ns / NS_PER_US, "time that they were runnable and waited in the run queue");
+	add(arg, "sched", "pressure", s->permille, "part of the runnable time spent so of late, in thousandths");
+	add(arg, "sched", "parkings", s->n_parkings, "processors that were made to share the place of another");
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		if (!sched_profile(&m->host->sched, &m->vcpu[i].sched, &p))
+			return;
+		sum.n_extended += p.n_extended;
+		sum.extended_ns += p.extended_ns;
+		sum.n_early += p.n_early;
+		sum.early_ns += p.early_ns;
+	}
+	add(arg, "sched", "extended", sum.n_extended, "slices that went on because the state was warm");
+	add(arg, "sched", "extended_us", sum.extended_ns / NS_PER_US, "by how much, altogether");
+	add(arg, "sched", "early", sum.n_early, "slices that ended before their time because it was cold");
+	add(arg, "sched", "early_us", sum.early_ns / NS_PER_US, "by how much, altogether");
+}
+
+static void (*const sources[])(struct machine *m, counter_fn *add, void *arg) = {engine_source, vtlb_source, sched_source};
 
 void stats_print(struct machine *m, FILE *out)
 {

@@ -466,6 +466,14 @@ static __cold_path void emit_notes(struct worker *w)
 				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns, .used_ns = n.used_ns);
 			continue;
 		}
+		if (n.is_pressure) {
+			w->about.vcpu_id = EVENT_NO_ID;
+			w->about.level = 0;
+			TRANSITION(&w->about, cpu_pressure, .vm = n.entity, .action = n.why, .vcpu = n.vcpu_id,
+				   .permille = n.confidence, .ran_ns = n.used_ns, .delay_ns = n.need_ns,
+				   .vcpus = (u32)n.limit_ns, .parked = (u32)n.median_ns);
+			continue;
+		}
 		if (!n.is_sample)
 			TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
 			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,

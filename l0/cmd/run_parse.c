@@ -42,6 +42,7 @@ enum {
 	KEY_CLOCK,
 	KEY_IDLE,
 	KEY_SCHED,
+	KEY_NO_PARKING,
 	KEY_SLICE,
 	KEY_FOR,
 	KEY_TIMEOUT,
@@ -570,6 +571,7 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 		o->idle = (enum run_idle)i;
 		return true;
 	case 'w': return take_unsigned(p, name, value, RUN_MAX_WORKERS, &o->workers);
+	case KEY_NO_PARKING: return o->no_parking = true;
 	case KEY_SCHED: return take_policy(p, name, value);
 	case KEY_SLICE: return take_time(p, name, value, &o->slice_ns);
 	case KEY_INSN_TIME:

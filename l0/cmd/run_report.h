@@ -43,7 +43,7 @@ struct run_report_machine {
 	char name[MACHINE_MAX_NAME];
 	u32 weight;
 	u64 stopped_ns; /* 0: it ran to the end */
-	u64 ran_ns, waited_ns, longest_wait_ns, switches;
+	u64 ran_ns, waited_ns, delay_ns, longest_wait_ns, switches;
 	u64 tlb_misses, code_misses; /* of the engine: accesses to data that missed the soft TLB, and jumps to code */
 	struct run_report_guest guest[RUN_REPORT_GUESTS];
 };

@@ -181,6 +181,7 @@ static void add_report(struct run_report *to, const struct run_report *r)
 		const struct run_report_machine *b = &r->machine[i];
 		a->ran_ns += b->ran_ns;
 		a->waited_ns += b->waited_ns;
+		a->delay_ns += b->delay_ns;
 		a->switches += b->switches;
 		a->tlb_misses += b->tlb_misses;
 		a->code_misses += b->code_misses;

@@ -88,4 +88,5 @@ const struct sched_policy sched_policy_credit = {
 	.charge = credit_charge,
 	.preempts = credit_preempts,
 	.yields_spinners = true,
+	.shares_by_weight = true,
 };

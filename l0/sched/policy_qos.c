@@ -222,10 +222,21 @@ static bool qos_preempts(struct sched *s, const struct sched_vp *e, const struct
 	return fair_preempts(&q->fair, e, running, ran_ns);
 }
 
+static bool qos_is_reserved(const struct sched_vp *e)
+{
+	const struct qos_vp *v = qos_of(e);
+
+	for (u32 i = 0; i < v->n_entities; i++)
+		if (v->entity[i].id != EVENT_NO_ID && (v->entity[i].r_ns || v->entity[i].rt.is_rt || v->entity[i].rt.trial))
+			return true;
+	return false;
+}
+
 #define COMMON_OPS                                                                                         \
 	.init = qos_init, .fini = qos_fini, .add = qos_add, .remove = qos_remove, .enqueue = qos_enqueue,  \
 	.dequeue = qos_dequeue, .pick = qos_pick, .charge = qos_charge, .preempts = qos_preempts,          \
-	.spin = qos_spin, .yields_spinners = true,                                                         \
+	.spin = qos_spin, .yields_spinners = true, .shares_by_weight = true,                               \
+	.is_reserved = qos_is_reserved,                                                                    \
 	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |           \
 		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch)
 

@@ -231,7 +231,7 @@ static u64 busy_ns(const struct sched_vp *e, u64 now_ns)
 
 	if (e->state == SCHED_RUNNING && now_ns > e->run_start_ns)
 		busy += now_ns - e->run_start_ns;
-	if (e->state == SCHED_READY && now_ns > e->ready_since_ns)
+	if ((e->state == SCHED_READY || e->state == SCHED_PARKED) && now_ns > e->ready_since_ns)
 		busy += now_ns - e->ready_since_ns;
 	return busy;
 }
@@ -268,23 +268,23 @@ static void share_out(struct sched *s, struct qos *q)
 
 	list_for_each(v, &q->vps, node) {
 		v->satisfied = false;
-		weights += v->e->weight;
+		weights += v->e->own_weight;
 	}
 	do {
 		u64 level_room = room, level_weights = weights;
 		moved = false;
 		list_for_each(v, &q->vps, node) {
-			u64 fair = level_room * v->e->weight / level_weights;
+			u64 fair = level_room * v->e->own_weight / level_weights;
 			if (v->satisfied || MIN(v->demand_ppm, PPM) > fair)
 				continue;
 			v->satisfied = moved = true;
 			room -= MIN(MIN(v->demand_ppm, PPM), room);
-			weights -= v->e->weight;
+			weights -= v->e->own_weight;
 		}
 	} while (moved && weights);
 	list_for_each(v, &q->vps, node) {
 		u64 demand = MIN(v->demand_ppm, PPM);
-		u64 share = weights ? room * v->e->weight / weights : demand + room;
+		u64 share = weights ? room * v->e->own_weight / weights : demand + room;
 		share = MIN(MAX(share, v->satisfied ? demand : 0), PPM);
 		v->share_ppm = MAX(share, fixed_ppm(v));
 	}

@@ -31,6 +31,8 @@ void qos_spin(struct sched *s, struct sched_vp *e, u64 now_ns)
 	struct qos_vp *v;
 
 	qos_of(e)->spun_ns = now_ns;
+	if (e->shares_place) /* the siblings on its place are next anyway */
+		return;
 	list_for_each(v, qos_machine(q, e->vcpu_id), peers) {
 		struct sched_vp *o = v->e;
 		if (!is_sibling(e, o))

@@ -6,6 +6,7 @@
 
 #include "l0/base/assert.h"
 #include "l0/base/mem_ops.h"
+#include "l0/sched/park.h"
 
 const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, &sched_policy_qos,
 						     &sched_policy_qos_state, NULL};
@@ -24,7 +25,11 @@ int sched_init(struct sched *s, const struct sched_config *cfg)
 		.policy = cfg->policy,
 		.workers = cfg->workers,
 		.slice_ns = cfg->slice_ns,
+		.parks = !cfg->no_parking,
 	};
+	list_init(&s->all);
+	for (u32 i = 0; i < SCHED_MACHINES; i++)
+		list_init(&s->machine[i].parked);
 	s->running = calloc(cfg->workers, sizeof(*s->running));
 	if (!s->running)
 		return -ENOMEM;
@@ -57,8 +62,10 @@ int sched_add(struct sched *s, struct sched_vp *e)
 	if (e->weight == 0)
 		e->weight = SCHED_WEIGHT_DEFAULT;
 	int err = s->policy->add ? s->policy->add(s, e) : 0;
-	if (!err)
+	if (!err) {
 		s->n_entities++;
+		park_add(s, e);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }
@@ -71,21 +78,12 @@ void sched_remove(struct sched *s, struct sched_vp *e)
 		s->policy->dequeue(s, e);
 		s->n_ready--;
 	}
+	park_remove(s, e);
 	e->state = SCHED_BLOCKED;
 	if (s->policy->remove)
 		s->policy->remove(s, e);
 	s->n_entities--;
 	pthread_mutex_unlock(&s->lock);
-}
-
-/* Lock held. */
-static void make_ready(struct sched *s, struct sched_vp *e, u64 now_ns, bool woken, bool preempted)
-{
-	e->state = SCHED_READY;
-	e->ready_since_ns = now_ns;
-	s->policy->enqueue(s, e, woken, preempted);
-	s->n_ready++;
-	pthread_cond_signal(&s->ready);
 }
 
 s32 sched_worker_for(struct sched *s, const struct sched_vp *e, u64 now_ns)
@@ -112,14 +110,16 @@ s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocke
 		*was_blocked = e->state == SCHED_BLOCKED;
 	switch (e->state) {
 	case SCHED_READY:
+	case SCHED_PARKED:
 		break;
 	case SCHED_RUNNING:
 		e->wake_pending = true;
 		break;
 	case SCHED_BLOCKED:
 		e->n_wakes++;
-		make_ready(s, e, now_ns, true, false);
-		preempt = sched_worker_for(s, e, now_ns);
+		park_enqueue(s, e, now_ns, true, false);
+		if (e->state == SCHED_READY)
+			preempt = sched_worker_for(s, e, now_ns);
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -164,7 +164,10 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 {
 	pthread_mutex_lock(&s->lock);
 	ASSERT(worker < s->workers && !s->running[worker]);
+	park_refresh(s, now_ns);
 	struct sched_vp *e = s->policy->pick(s, worker, now_ns, slice_ns);
+	if (!e && park_release(s, now_ns))
+		e = s->policy->pick(s, worker, now_ns, slice_ns);
 	if (e) {
 		s->n_ready--;
 		e->state = SCHED_RUNNING;
@@ -175,6 +178,8 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 			e->waited_ns += waited_ns;
 			e->longest_wait_ns = MAX(e->longest_wait_ns, waited_ns);
 		}
+		if (now_ns > e->queued_since_ns)
+			e->delay_ns += now_ns - e->queued_since_ns;
 		e->n_switches++;
 		e->run_start_ns = now_ns;
 		s->running[worker] = e;
@@ -192,12 +197,14 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	e->ran_ns += ran_ns;
 	s->policy->charge(s, e, now_ns, ran_ns);
 	e->worker = -1;
-	if (why == SCHED_PUT_BLOCK && e->wake_pending)
-		make_ready(s, e, now_ns, true, false);
-	else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE)
+	if (why == SCHED_PUT_BLOCK && e->wake_pending) {
+		park_enqueue(s, e, now_ns, true, false);
+	} else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE) {
 		e->state = SCHED_BLOCKED;
-	else
-		make_ready(s, e, now_ns, false, why == SCHED_PUT_PREEMPT);
+		park_blocked(s, e, now_ns);
+	} else {
+		park_requeue(s, e, now_ns, why == SCHED_PUT_PREEMPT);
+	}
 	e->wake_pending = false;
 	pthread_mutex_unlock(&s->lock);
 }
@@ -225,7 +232,7 @@ u64 sched_extension(struct sched *s, u32 worker, u64 now_ns)
 bool sched_contended(struct sched *s)
 {
 	pthread_mutex_lock(&s->lock);
-	bool contended = s->n_ready != 0;
+	bool contended = s->n_ready != 0 || s->n_parked != 0;
 	pthread_mutex_unlock(&s->lock);
 	return contended;
 }

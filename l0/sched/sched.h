@@ -19,7 +19,12 @@
 struct transition;
 struct sched;
 
-enum sched_state { SCHED_BLOCKED, SCHED_READY, SCHED_RUNNING };
+enum sched_state {
+	SCHED_BLOCKED,
+	SCHED_READY, /* in the policy's queue */
+	SCHED_RUNNING,
+	SCHED_PARKED, /* runnable, behind a sibling with which it shares a place in the queue (park.h) */
+};
 
 /* Why a slice ended. */
 enum sched_put_reason {
@@ -31,16 +36,21 @@ enum sched_put_reason {
 
 /* One schedulable virtual processor. In the caller's memory; the scheduler owns it while added. */
 struct sched_vp {
-	struct list_node node; /* in the policy's list while READY */
+	struct list_node node; /* in the policy's list while READY, in its machine's while PARKED */
+	struct list_node all_node;
 	u64 key, key_seq;      /* runq.h: order in the queue ... */
 	u32 runq_at;	       /* ... and place there */
 	u32 vcpu_id;
-	u32 weight; /* share relative to the others, 1..10000; 1024 is the default */
+	u32 weight; /* share relative to the others, 1..10000; 1024 is the default ... */
+	u32 own_weight; /* ... as it was given; @weight is more while others share its place */
+	bool shares_place;
 	u64 reserve_ns, reserve_period_ns; /* asked for by whoever started it; 0: nothing (qos only) */
 	enum sched_state state;
 	bool wake_pending; /* woken while still running */
 	s32 worker;	   /* where it runs, -1 when it does not */
 	u64 ready_since_ns;
+	u64 queued_since_ns, delay_ns; /* in the policy's queue: since when, and altogether */
+	u64 seen_ran_ns, seen_delay_ns, window_ran_ns; /* park.c */
 	u64 run_start_ns;  /* of the slice that it runs */
 	u64 vruntime_ns;   /* fair.h: time it ran by weight */
 	void *policy_data; /* the policy's, from add to remove */
@@ -81,11 +91,16 @@ struct sched_policy {
 	u64 (*extension)(struct sched *s, struct sched_vp *e, u64 now_ns);
 	/* among several machines, who waits in PAUSEs gives way */
 	bool yields_spinners;
+	/* @weight decides, so that two processors with one place and both weights get what they got apart */
+	bool shares_by_weight;
+	/* @e has, or is to get, time of its own: not to be parked; may be NULL */
+	bool (*is_reserved)(const struct sched_vp *e);
 };
 
 /* A decision of a policy, for the trace: the event sched_reserve; or what it saw: deadline_miss. */
 struct sched_note {
 	bool is_miss; /* of it: due_ns, next_due_ns, y_ns, used_ns */
+	bool is_pressure; /* of a machine, @entity: @why (PRESSURE_*), permille in @confidence, see park.c */
 	bool is_sample; /* a job ended, nothing was decided: not for the trace */
 	u64 due_ns, next_due_ns, used_ns;
 	u32 vcpu_id, entity; /* level-1 processor; vCPU inside that it is about */
@@ -98,10 +113,24 @@ struct sched_note {
 };
 #define SCHED_NOTES 64u
 
+/* CPU pressure of a machine (park.h). */
+struct sched_machine {
+	u32 n_vps, n_sharing; /* processors; those that share a place: 0 or 2 and more */
+	struct sched_vp *in_place; /* of those the one in the queue or on a worker, or NULL */
+	struct list_node parked;   /* the others that are runnable, in order of waiting */
+	u32 permille, told_permille; /* of runnable time spent in the queue, smoothed */
+	u32 n_high, n_low;	     /* windows in a row with much, with little */
+	u32 n_parkings;
+	u64 window_ran_ns, window_delay_ns;
+	u64 ran_ns, delay_ns; /* altogether */
+};
+#define SCHED_MACHINES 64u /* beyond, nothing is known of pressure */
+
 struct sched_config {
 	const struct sched_policy *policy;
 	u32 workers;
 	u64 slice_ns;
+	bool no_parking;
 };
 
 struct sched {
@@ -112,7 +141,11 @@ struct sched {
 	u32 workers;
 	u64 slice_ns;
 	struct sched_vp **running; /* by worker */
-	u32 n_ready, n_entities;
+	u32 n_ready, n_parked, n_entities; /* n_parked: runnable behind siblings */
+	struct list_node all;
+	struct sched_machine machine[SCHED_MACHINES]; /* by number */
+	u64 next_pressure_ns;
+	bool parks;
 	u32 kicks; /* atomic; sched_kick() */
 	/* decisions not yet in the trace; beyond SCHED_NOTES the oldest is overwritten */
 	bool wants_samples; /* somebody compares with the truth: a note for each job */

@@ -1,0 +1,329 @@
+#include "l0/sched/park.h"
+
+#include "l0/arch/events.h"
+
+#define WINDOW_NS (100 * NS_PER_MS)
+#define PARK_PERMILLE 550
+#define UNPARK_PERMILLE 200
+#define PARK_WINDOWS 3 /* in a row */
+#define TELL_PERMILLE 100
+
+static struct sched_machine *machine_of(struct sched *s, const struct sched_vp *e)
+{
+	u32 id = e->vcpu_id >> 16;
+
+	return id < SCHED_MACHINES ? &s->machine[id] : NULL;
+}
+
+static void show(struct sched *s, struct sched_vp *e, u64 now_ns, bool woken, bool preempted)
+{
+	e->state = SCHED_READY;
+	e->queued_since_ns = now_ns;
+	s->policy->enqueue(s, e, woken, preempted);
+	s->n_ready++;
+	pthread_cond_signal(&s->ready);
+}
+
+static void hide(struct sched *s, struct sched_machine *m, struct sched_vp *e)
+{
+	e->state = SCHED_PARKED;
+	list_add_tail(&m->parked, &e->node);
+	s->n_parked++;
+}
+
+static void unhide(struct sched *s, struct sched_vp *e)
+{
+	list_del(&e->node);
+	s->n_parked--;
+}
+
+/* The place is free: the sibling that has waited longest takes it, with the fair order of who had it. */
+static void hand_over(struct sched *s, struct sched_machine *m, const struct sched_vp *from, u64 now_ns)
+{
+	m->in_place = NULL;
+	if (list_is_empty(&m->parked))
+		return;
+	struct sched_vp *next = list_entry(m->parked.next, struct sched_vp, node);
+	unhide(s, next);
+	if (from)
+		next->vruntime_ns = MAX(next->vruntime_ns, from->vruntime_ns);
+	m->in_place = next;
+	show(s, next, now_ns, false, false);
+}
+
+void park_enqueue(struct sched *s, struct sched_vp *e, u64 now_ns, bool woken, bool preempted)
+{
+	struct sched_machine *m = e->shares_place ? machine_of(s, e) : NULL;
+
+	e->ready_since_ns = now_ns;
+	if (m && m->in_place && m->in_place != e) {
+		hide(s, m, e);
+		return;
+	}
+	if (m)
+		m->in_place = e;
+	show(s, e, now_ns, woken, preempted);
+}
+
+void park_requeue(struct sched *s, struct sched_vp *e, u64 now_ns, bool preempted)
+{
+	struct sched_machine *m = e->shares_place ? machine_of(s, e) : NULL;
+
+	if (m && m->in_place == e && !preempted && !list_is_empty(&m->parked))
+		hand_over(s, m, e, now_ns);
+	park_enqueue(s, e, now_ns, false, preempted);
+}
+
+void park_blocked(struct sched *s, struct sched_vp *e, u64 now_ns)
+{
+	struct sched_machine *m = e->shares_place ? machine_of(s, e) : NULL;
+
+	if (m && m->in_place == e)
+		hand_over(s, m, e, now_ns);
+}
+
+/* --- who shares the place --- */
+
+static void set_weights(struct sched *s, struct sched_machine *m)
+{
+	struct sched_vp *e;
+
+	list_for_each(e, &s->all, all_node)
+		if (machine_of(s, e) == m)
+			e->weight = e->own_weight * (e->shares_place ? m->n_sharing : 1);
+}
+
+/* @e, in whatever state, joins those who share a place. */
+static void join(struct sched *s, struct sched_machine *m, struct sched_vp *e)
+{
+	e->shares_place = true;
+	m->n_sharing++;
+	if (e->state != SCHED_READY && e->state != SCHED_RUNNING)
+		return;
+	if (!m->in_place) {
+		m->in_place = e;
+	} else if (e->state == SCHED_READY) {
+		s->policy->dequeue(s, e);
+		s->n_ready--;
+		hide(s, m, e);
+	} /* else it finds the place taken when it leaves its worker */
+}
+
+static void leave(struct sched *s, struct sched_machine *m, struct sched_vp *e, u64 now_ns)
+{
+	e->shares_place = false;
+	e->weight = e->own_weight;
+	m->n_sharing--;
+	if (m->in_place == e)
+		hand_over(s, m, e, now_ns);
+	if (e->state == SCHED_PARKED) {
+		unhide(s, e);
+		show(s, e, now_ns, false, false);
+	}
+}
+
+/* The last one needs no company. */
+static void leave_alone(struct sched *s, struct sched_machine *m, u64 now_ns)
+{
+	struct sched_vp *e;
+
+	if (m->n_sharing != 1)
+		return;
+	list_for_each(e, &s->all, all_node)
+		if (machine_of(s, e) == m && e->shares_place) {
+			leave(s, m, e, now_ns);
+			return;
+		}
+}
+
+static bool may_park(const struct sched *s, const struct sched_vp *e)
+{
+	return !e->reserve_ns && (!s->policy->is_reserved || !s->policy->is_reserved(e));
+}
+
+/* Of @m, the processor with the least CPU time in the last window that may share a place, or NULL. */
+static struct sched_vp *least_busy(struct sched *s, const struct sched_machine *m)
+{
+	struct sched_vp *e, *best = NULL;
+
+	list_for_each(e, &s->all, all_node)
+		if (machine_of(s, e) == m && !e->shares_place && may_park(s, e) &&
+		    (!best || e->window_ran_ns < best->window_ran_ns))
+			best = e;
+	return best;
+}
+
+static void tell(struct sched *s, struct sched_machine *m, u32 action, const struct sched_vp *e)
+{
+	m->told_permille = m->permille;
+	const struct sched_note note = {.is_pressure = true,
+					.vcpu_id = e ? e->vcpu_id : EVENT_NO_ID,
+					.entity = (u32)(m - s->machine),
+					.why = action,
+					.confidence = m->permille,
+					.used_ns = m->ran_ns,
+					.need_ns = m->delay_ns,
+					.limit_ns = m->n_vps,
+					.median_ns = m->n_sharing ? m->n_sharing - 1 : 0};
+	sched_tell(s, &note);
+}
+
+static bool park_one(struct sched *s, struct sched_machine *m)
+{
+	struct sched_vp *e = least_busy(s, m);
+
+	if (!e)
+		return false;
+	if (!m->n_sharing) { /* the first place to share */
+		join(s, m, e);
+		struct sched_vp *second = least_busy(s, m);
+		if (!second) {
+			leave(s, m, e, 0);
+			return false;
+		}
+		e = second;
+	}
+	join(s, m, e);
+	set_weights(s, m);
+	m->n_parkings++;
+	tell(s, m, PRESSURE_PARK, e);
+	return true;
+}
+
+/* Whoever waits for the shared place first, or anybody on it. */
+static void unpark_one(struct sched *s, struct sched_machine *m, u64 now_ns)
+{
+	struct sched_vp *e = NULL, *i;
+
+	if (!list_is_empty(&m->parked))
+		e = list_entry(m->parked.next, struct sched_vp, node);
+	list_for_each(i, &s->all, all_node)
+		if (!e && machine_of(s, i) == m && i->shares_place && m->in_place != i)
+			e = i;
+	if (!e)
+		return;
+	leave(s, m, e, now_ns);
+	leave_alone(s, m, now_ns);
+	set_weights(s, m);
+	tell(s, m, PRESSURE_UNPARK, e);
+}
+
+bool park_release(struct sched *s, u64 now_ns)
+{
+	if (!s->n_parked)
+		return false;
+	for (u32 i = 0; i < SCHED_MACHINES; i++)
+		if (!list_is_empty(&s->machine[i].parked)) {
+			unpark_one(s, &s->machine[i], now_ns);
+			return true;
+		}
+	return false;
+}
+
+void park_add(struct sched *s, struct sched_vp *e)
+{
+	struct sched_machine *m = machine_of(s, e);
+
+	e->own_weight = e->weight;
+	e->shares_place = false;
+	list_add_tail(&s->all, &e->all_node);
+	if (m)
+		m->n_vps++;
+}
+
+void park_remove(struct sched *s, struct sched_vp *e)
+{
+	struct sched_machine *m = machine_of(s, e);
+
+	list_del(&e->all_node);
+	if (!m)
+		return;
+	m->n_vps--;
+	if (e->state == SCHED_PARKED) {
+		unhide(s, e);
+		e->state = SCHED_BLOCKED;
+	}
+	if (!e->shares_place)
+		return;
+	leave(s, m, e, e->ready_since_ns);
+	leave_alone(s, m, e->ready_since_ns);
+	set_weights(s, m);
+}
+
+/* --- pressure --- */
+
+static void measure(struct sched *s, struct sched_vp *e, u64 now_ns)
+{
+	struct sched_machine *m = machine_of(s, e);
+	u64 ran = e->ran_ns, delay = e->delay_ns;
+
+	if (!m)
+		return;
+	if (e->state == SCHED_RUNNING && now_ns > e->run_start_ns)
+		ran += now_ns - e->run_start_ns;
+	if (e->state == SCHED_READY && now_ns > e->queued_since_ns)
+		delay += now_ns - e->queued_since_ns;
+	e->window_ran_ns = ran - e->seen_ran_ns;
+	m->window_ran_ns += e->window_ran_ns;
+	m->window_delay_ns += delay > e->seen_delay_ns ? delay - e->seen_delay_ns : 0;
+	e->seen_ran_ns = ran;
+	e->seen_delay_ns = delay;
+}
+
+static void judge(struct sched *s, struct sched_machine *m, u64 now_ns)
+{
+	u64 runnable = m->window_ran_ns + m->window_delay_ns;
+	u32 permille = runnable ? (u32)(m->window_delay_ns * 1000 / runnable) : 0;
+
+	m->ran_ns += m->window_ran_ns;
+	m->delay_ns += m->window_delay_ns;
+	m->window_ran_ns = m->window_delay_ns = 0;
+	m->permille = (3 * m->permille + permille + 2) / 4;
+	m->n_high = m->permille > PARK_PERMILLE ? m->n_high + 1 : 0;
+	m->n_low = m->permille < UNPARK_PERMILLE ? m->n_low + 1 : 0;
+	bool can_park = s->parks && s->policy->shares_by_weight && m->n_vps > MAX(m->n_sharing, 1u);
+	if (m->n_high >= PARK_WINDOWS && can_park) {
+		m->n_high = 0;
+		if (park_one(s, m))
+			return;
+	}
+	if (m->n_low >= PARK_WINDOWS && m->n_sharing) {
+		m->n_low = 0;
+		unpark_one(s, m, now_ns);
+		return;
+	}
+	u32 change = m->permille > m->told_permille ? m->permille - m->told_permille : m->told_permille - m->permille;
+	if (change >= TELL_PERMILLE)
+		tell(s, m, PRESSURE_CHANGED, NULL);
+}
+
+/* One that turned out to hold something real-time needs a place of its own. */
+static void unpark_reserved(struct sched *s, u64 now_ns)
+{
+	struct sched_vp *e;
+
+	list_for_each(e, &s->all, all_node) {
+		struct sched_machine *m = e->shares_place && !may_park(s, e) ? machine_of(s, e) : NULL;
+		if (!m)
+			continue;
+		leave(s, m, e, now_ns);
+		leave_alone(s, m, now_ns);
+		set_weights(s, m);
+		tell(s, m, PRESSURE_UNPARK, e);
+	}
+}
+
+void park_refresh(struct sched *s, u64 now_ns)
+{
+	struct sched_vp *e;
+
+	if (likely(now_ns < s->next_pressure_ns))
+		return;
+	s->next_pressure_ns = now_ns + WINDOW_NS;
+	list_for_each(e, &s->all, all_node)
+		measure(s, e, now_ns);
+	unpark_reserved(s, now_ns);
+	for (u32 i = 0; i < SCHED_MACHINES; i++)
+		if (s->machine[i].n_vps)
+			judge(s, &s->machine[i], now_ns);
+}
