@@ -459,6 +459,7 @@ static int create_vcpu(struct machine *m, u32 i)
 	err = vtlb_vp_init(m->vtlb, &vp->tlb, i);
 	if (err)
 		return err;
+	vtlb_offline(&vp->tlb); /* until a worker takes it, which may be never */
 	err = engine_vp_init(vp, CODE_CACHE_BYTES);
 	if (err)
 		return err;

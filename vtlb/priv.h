@@ -214,6 +214,8 @@ struct suspect {
 	u64 held_gpa, held_guest_gpa;
 	u64 fresh_gpa; /* VTLB_NO_GPA for a fault */
 	struct entry_write by; /* .at is 0: not known */
+	u64 round_ns, ticket;  /* see is_due() */
+	u32 rounds;
 	u64 mapped_at;	       /* an entry that leads to the old frame, written since; 0: none */
 	u32 access;
 	u8 level;

@@ -20,6 +20,7 @@
 #include "vtlb/priv.h"
 
 #define GRACE_NS (10 * 1000 * 1000ull)
+#define ROUNDS 10u /* on threads: in each all VPs run */
 #define POLL_EVERY 64u /* translations */
 
 const char *vtlb_missing_text(enum stale_missing missing)
@@ -159,6 +160,22 @@ static void reused(struct vtlb_vp *v, u32 i, struct vtlb_vp *self, enum stale_pr
 	drop(v->priv->t, st, i);
 }
 
+/*
+ * Has the guest had its time? On several threads the clock is the host's, and a VP on its way to send
+ * or to take a shootdown may not be running at all: then it is ROUNDS periods in each of which every
+ * VP has passed an instruction boundary, or was halted.
+ */
+static bool is_due(struct vtlb *t, struct suspect *s, u64 now)
+{
+	if (!t->is_mp)
+		return now - s->since_ns >= GRACE_NS;
+	if (now - s->round_ns < GRACE_NS / ROUNDS || !gen_passed(t, NULL, s->ticket))
+		return false;
+	s->round_ns = now;
+	s->ticket = gen_request(t, NULL);
+	return s->rounds++ == ROUNDS;
+}
+
 static void judge(struct vtlb_vp *v)
 {
 	struct vtlb *t = v->priv->t;
@@ -170,7 +187,7 @@ static void judge(struct vtlb_vp *v)
 
 		if (is_over(v, s))
 			count(&t->stats.stale_cleared);
-		else if (now - s->since_ns >= GRACE_NS)
+		else if (is_due(t, s, now))
 			report(v, v, s, STALE_PROOF_TIME);
 		else
 			continue;
@@ -350,6 +367,7 @@ static void suspect(struct vtlb_vp *v, u64 gva, const struct hit *h, u64 gpa, co
 		.stamp = h->stamp,
 		.rip = w->access & VTLB_EXEC || !v->where ? gva : v->where(v->owner),
 		.since_ns = watch_now_ns(v),
+		.round_ns = watch_now_ns(v),
 		.held_gpa = gpa,
 		.held_guest_gpa = held_guest_gpa(p, gva),
 		.fresh_gpa = status <= VTLB_MMIO ? w->gpa : VTLB_NO_GPA,

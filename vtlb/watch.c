@@ -203,7 +203,7 @@ static u64 drop_writes(struct vtlb *t, struct vtlb_vp *self, struct mem_frame *f
 		return 0;
 	if (t->is_mp) {
 		gen_drop_writes(self, page);
-		u64 ticket = gen_request(t, self);
+		u64 ticket = gen_request(t, NULL); /* any VP may look later whether all have passed */
 
 		return gen_passed(t, self, ticket) ? 0 : ticket;
 	}
