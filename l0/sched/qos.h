@@ -2,6 +2,7 @@
  * Parts of the qos policy, private to l0/sched: what it knows of each level-1 processor and of the
  * entities inside (guest vCPUs), and the functions by which its files work together:
  *   qos_infer.c    transitions -> arrivals, claims, jobs; period, budget, real-time or not
+ *   qos_process.c  the same for processes inside a guest
  *   qos_reserve.c  shares by weight, admission, size of a reservation, its life
  *   qos_spin.c     waits in PAUSEs: who is next, who keeps the processor a little longer
  *   qos_state.c    quanta by processor state (qos+state only)
@@ -34,6 +35,13 @@ struct qos_arrival {
 
 struct qos_entity {
 	u32 id; /* of the vCPU; EVENT_NO_ID: free */
+	u32 process; /* that it is of that vCPU; EVENT_NO_ID: the vCPU as a whole */
+	bool has_process; /* one of its processes is real-time: the vCPU itself is not looked at */
+	bool interrupted; /* a claim since the last switch between its processes */
+	u32 n_turns;	  /* processes taken away by an interrupt that another had brought in, lately */
+	bool takes_turns; /* its own scheduler does that all the time */
+	u16 looks, pause; /* observations made in a row; refreshes until the next row */
+	u64 guest_ns;	  /* time in the guest since the start, up to the last look */
 	struct period period;
 	struct budget budget;
 	struct realtime rt;
@@ -69,15 +77,33 @@ struct qos_state {
 	bool measures, looked, is_fair;
 };
 
+/*
+ * A process of a guest that an interrupt brings in: the first that runs after it. Its job lasts until it
+ * goes of its own accord; taken away by an interrupt it is still at it. After a few such jobs it is an
+ * entity of its own.
+ */
+#define QOS_PROCESSES 4u
+struct qos_process {
+	u32 owner, id; /* vCPU, process; EVENT_NO_ID: free */
+	bool open;
+	u8 finished;
+	u64 due_ns, cpu_ns; /* of the open job */
+	u64 in_ns;	    /* the owner's guest_ns when it came in */
+	u64 own_ns;	    /* of the open job, while it was away */
+	u64 used_ns;	    /* when it came in last */
+};
+
 struct qos_vp {
 	struct list_node node; /* in qos.vps */
 	struct list_node peers; /* in qos.machine[] */
 	struct sched_vp *e;
 	u32 n_entities;
 	struct qos_entity entity[QOS_ENTITIES];
+	struct qos_process process[QOS_PROCESSES];
 	/* The VMM itself, of which only the reservation is used: it has to take any interrupt before it
 	 * can arm its timer for a real-time guest's next one. */
 	struct qos_entity service;
+	struct qos_entity observed; /* a while without a break for a guest that takes turns, to see what it does */
 	struct qos_entity fixed; /* what the host's owner reserved, full again at each multiple of its period */
 	struct qos_entity *last; /* looked up last */
 	u32 inside;		 /* guest vCPU that it entered last, EVENT_NO_ID: none */
@@ -164,6 +190,21 @@ void qos_refresh(struct sched *s, u64 now_ns);
 
 /* Move @e, READY, to the queue where it belongs now. */
 void qos_requeue(struct sched *s, struct sched_vp *e, u64 now_ns);
+
+/* The entity of vCPU @id, or of @process of it (EVENT_NO_ID: none); NULL: not known. */
+struct qos_entity *qos_entity_lookup(struct qos_vp *v, u32 id, u32 process);
+struct qos_entity *qos_entity_get(struct qos_vp *v, u32 id, u32 process);
+
+/* @x's job begins with an arrival of @due_ns, when its processor had @cpu_ns; and is over. Return: the
+ * worker that should look for another one now, or -1. */
+void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns, u64 now_ns);
+s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns);
+
+/* Guest @x, a vCPU, goes from process @prev to @next; or is at rest, so that none has anything to do. */
+s32 qos_process_switch(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 prev, u32 next, u64 now_ns);
+/* Ten times a second: does @x take turns, and is it to be observed? */
+void qos_process_refresh(struct qos_vp *v, struct qos_entity *x, u64 now_ns);
+s32 qos_process_rest(struct sched *s, struct qos_vp *v, const struct qos_entity *x, u64 now_ns);
 
 /* policy->spin, policy->extension: waits in PAUSEs (qos_spin.c) */
 void qos_spin(struct sched *s, struct sched_vp *e, u64 now_ns);

@@ -5,19 +5,24 @@
 
 /* --- who is it about --- */
 
-static struct qos_entity *entity_lookup(struct qos_vp *v, u32 id)
+struct qos_entity *qos_entity_lookup(struct qos_vp *v, u32 id, u32 process)
 {
-	if (v->last && v->last->id == id)
+	if (v->last && v->last->id == id && v->last->process == process)
 		return v->last;
 	for (u32 i = 0; i < v->n_entities; i++)
-		if (v->entity[i].id == id)
+		if (v->entity[i].id == id && v->entity[i].process == process)
 			return v->last = &v->entity[i];
 	return NULL;
 }
 
-static struct qos_entity *entity_get(struct qos_vp *v, u32 id)
+static struct qos_entity *entity_lookup(struct qos_vp *v, u32 id)
 {
-	struct qos_entity *x = entity_lookup(v, id), *old = &v->entity[0];
+	return qos_entity_lookup(v, id, EVENT_NO_ID);
+}
+
+struct qos_entity *qos_entity_get(struct qos_vp *v, u32 id, u32 process)
+{
+	struct qos_entity *x = qos_entity_lookup(v, id, process), *old = &v->entity[0];
 
 	if (x)
 		return x;
@@ -26,8 +31,13 @@ static struct qos_entity *entity_get(struct qos_vp *v, u32 id)
 	for (u32 i = 0; i < v->n_entities && old->id != EVENT_NO_ID; i++)
 		if (v->entity[i].claim_ns < old->claim_ns)
 			old = &v->entity[i];
-	*old = (struct qos_entity){.id = id};
+	*old = (struct qos_entity){.id = id, .process = process};
 	return v->last = old;
+}
+
+static struct qos_entity *entity_get(struct qos_vp *v, u32 id)
+{
+	return qos_entity_get(v, id, EVENT_NO_ID);
 }
 
 /* A processor by its own number or by that of the guest vCPU that it entered last. */
@@ -118,7 +128,7 @@ static void job_unfinished(struct qos_entity *x, u64 cpu_ns)
 		realtime_job(&x->rt, false);
 	if (x->used_up && x->rt.is_rt)
 		budget_unfinished(&x->budget, used, x->period.y_ns);
-	if (!x->rt.is_rt && x->period.y_ns)
+	if (!x->rt.is_rt && x->period.y_ns && !x->takes_turns)
 		realtime_trial(&x->rt, used, x->period.y_ns, &budget);
 	x->job_late = true;
 }
@@ -136,33 +146,38 @@ static void tell_miss(struct sched *s, const struct qos_vp *v, const struct qos_
 	sched_tell(s, &note);
 }
 
-/* @x gets an interrupt: its next job begins. */
-static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
+void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns, u64 now_ns)
 {
-	const struct qos_arrival *a = arrival_for(v, x);
-	u64 cpu_ns = qos_cpu(v->e, now_ns);
-	u64 due_ns = a ? a->due_ns : now_ns;
-	u64 open_due_ns = x->job_due_ns, open_used_ns = cpu_ns - x->job_cpu_ns;
+	u64 cpu_now_ns = qos_cpu(v->e, now_ns);
+	u64 open_due_ns = x->job_due_ns, open_used_ns = cpu_now_ns - x->job_cpu_ns;
 	bool is_miss = x->job_open && x->rt.is_rt;
 
-	if (x->job_open)
-		job_unfinished(x, cpu_ns);
+	if (x->job_open && !x->has_process)
+		job_unfinished(x, cpu_now_ns);
 	x->job_open = true;
 	x->job_due_ns = due_ns;
-	x->job_cpu_ns = a ? a->cpu_ns : cpu_ns;
+	x->job_cpu_ns = cpu_ns;
 	x->shared_ns = 0;
 	x->own_ns = 0;
-	x->has_switched = false;
-	x->was_interrupted = true;
 	x->claim_ns = now_ns;
 	x->awaited = false;
-	if (a)
-		x->claimed = a->serial;
 	enum period_match match = period_arrival(&x->period, due_ns);
 	if (is_miss && match == PERIOD_ON_GRID)
 		tell_miss(s, v, x, open_due_ns, open_used_ns);
 	if (match == PERIOD_LOCKED || (x->rt.trial && !x->r_ns))
 		qos_resize(s, v, x);
+}
+
+/* @x gets an interrupt: its next job begins. */
+static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
+{
+	const struct qos_arrival *a = arrival_for(v, x);
+
+	x->has_switched = false;
+	x->was_interrupted = x->interrupted = true;
+	qos_job_begins(s, v, x, a ? a->due_ns : now_ns, a ? a->cpu_ns : qos_cpu(v->e, now_ns), now_ns);
+	if (a)
+		x->claimed = a->serial;
 }
 
 /*
@@ -184,7 +199,7 @@ static void share_job(struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
 	}
 }
 
-static s32 job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
+s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
 {
 	struct qos *q = s->policy_data;
 	bool had_server = x->active;
@@ -232,6 +247,23 @@ static s32 on_entry(struct sched *s, const struct transition *t)
 	return -1;
 }
 
+/* @x has run up to @cpu_ns of its processor, if it is what was entered last. */
+static void note_guest_time(struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
+{
+	if (!x || v->entered_cpu_ns > cpu_ns)
+		return;
+	x->own_ns += cpu_ns - v->entered_cpu_ns;
+	x->guest_ns += cpu_ns - v->entered_cpu_ns;
+}
+
+/* @x has nothing to do. */
+static s32 at_rest(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
+{
+	s32 worker = qos_process_rest(s, v, x, now_ns), other = qos_job_finished(s, v, x, now_ns);
+
+	return other >= 0 ? other : worker;
+}
+
 static s32 on_exit(struct sched *s, const struct transition *t)
 {
 	const struct ev_vm_exit *x = transition_payload(t, vm_exit);
@@ -241,12 +273,11 @@ static s32 on_exit(struct sched *s, const struct transition *t)
 		return -1;
 	struct qos_entity *e = entity_lookup(v, t->vcpu_id);
 	u64 cpu_ns = qos_cpu(v->e, t->vtime_ns);
-	if (e && v->entered_cpu_ns <= cpu_ns)
-		e->own_ns += cpu_ns - v->entered_cpu_ns;
+	note_guest_time(v, e, cpu_ns);
 	v->entered_cpu_ns = x->reflected ? ~0ull : cpu_ns;
 	if (likely(x->exit_reason != EXIT_REASON_HLT && x->exit_reason != EXIT_REASON_MWAIT))
 		return -1;
-	return e ? job_finished(s, v, e, t->vtime_ns) : -1;
+	return e ? at_rest(s, v, e, t->vtime_ns) : -1;
 }
 
 /* A machine without guests of its own: its processor is the entity. */
@@ -264,7 +295,7 @@ static s32 on_halt(struct sched *s, const struct transition *t)
 	struct qos_vp *v = vp_running(s, t);
 	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
 
-	return x ? job_finished(s, v, x, t->vtime_ns) : -1;
+	return x ? at_rest(s, v, x, t->vtime_ns) : -1;
 }
 
 /*
@@ -273,22 +304,24 @@ static s32 on_halt(struct sched *s, const struct transition *t)
  */
 static s32 on_process(struct sched *s, const struct transition *t)
 {
+	const struct ev_process_switch *p = transition_payload(t, process_switch);
 	struct qos_vp *v = t->level >= 2 ? vp_running(s, t) : NULL;
 	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
 
-	if (!x || !x->job_open)
+	if (!x)
 		return -1;
-	if (x->has_switched && !x->was_interrupted) {
-		u64 now_ns = t->vtime_ns, cpu_ns = qos_cpu(v->e, now_ns);
-		if (v->entered_cpu_ns <= cpu_ns) {
-			x->own_ns += cpu_ns - v->entered_cpu_ns;
-			v->entered_cpu_ns = cpu_ns;
-		}
-		return job_finished(s, v, x, now_ns);
-	}
+	u64 now_ns = t->vtime_ns, cpu_ns = qos_cpu(v->e, now_ns);
+	note_guest_time(v, x, cpu_ns);
+	if (v->entered_cpu_ns <= cpu_ns)
+		v->entered_cpu_ns = cpu_ns;
+	s32 worker = qos_process_switch(s, v, x, (u32)p->prev, (u32)p->next, now_ns);
+	if (!x->job_open || x->has_process)
+		return worker;
+	if (x->has_switched && !x->was_interrupted)
+		return qos_job_finished(s, v, x, now_ns);
 	x->has_switched = true;
 	x->was_interrupted = false;
-	return -1;
+	return worker;
 }
 
 static s32 on_due(struct sched *s, const struct transition *t)

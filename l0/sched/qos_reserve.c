@@ -19,6 +19,9 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
 
 	if (v->fixed.active && cpu_ns < v->fixed.end_cpu_ns && (!first || v->fixed.deadline_ns < first->deadline_ns))
 		first = &v->fixed;
+	if (v->observed.active && cpu_ns < v->observed.end_cpu_ns &&
+	    (!first || v->observed.deadline_ns < first->deadline_ns))
+		first = &v->observed;
 	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (x->active && cpu_ns < x->end_cpu_ns && (!first || x->deadline_ns < first->deadline_ns))
@@ -136,6 +139,7 @@ static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
 void qos_settle(struct qos_vp *v, u64 cpu_ns)
 {
 	v->service.active &= cpu_ns < v->service.end_cpu_ns;
+	v->observed.active &= cpu_ns < v->observed.end_cpu_ns;
 	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
 		if (!x->active || cpu_ns < x->end_cpu_ns)
@@ -198,7 +202,7 @@ void qos_resize(struct sched *s, struct qos_vp *v, struct qos_entity *x)
 	u64 wanted = budget_wanted_ns(&x->budget), squeezed = budget_squeezed_ns(&x->budget);
 	u32 why;
 
-	if (!y || (!x->rt.is_rt && !x->rt.trial)) {
+	if (!y || x->has_process || x->takes_turns || (!x->rt.is_rt && !x->rt.trial)) {
 		x->r_ns = 0;
 		x->active = false;
 		if (x->told_r_ns)
@@ -306,7 +310,11 @@ static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now
 		if (v->share_ppm > old_share + old_share / 5)
 			realtime_retry(&x->rt);
 		qos_resize(s, v, x);
+		if (x->process == EVENT_NO_ID)
+			qos_process_refresh(v, x, now_ns);
 	}
+	if (v->observed.active && v->e->state == SCHED_READY)
+		qos_requeue(s, v->e, now_ns);
 }
 
 void qos_refresh(struct sched *s, u64 now_ns)

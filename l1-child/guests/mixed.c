@@ -22,6 +22,7 @@ static struct process batch, realtime, *current = &batch;
 static struct guest_shared *shared;
 static struct kit_rate rate;
 static u32 ticks_per_job = 1, jobs_done, random_state;
+static volatile bool job_open; /* begun, and perhaps taken away in the middle */
 static u8 stack[STACK_BYTES] __attribute__((aligned(16)));
 static u64 second_root[512] __attribute__((aligned(4096)));
 
@@ -73,11 +74,13 @@ static void one_job(void)
 		jobs_done += behind - 1;
 		kit_report(DEADLINE_KIND_MISSES, shared->misses);
 	}
+	job_open = true;
 	jobs_done++;
 	deadline = shared->due_tsc[jobs_done * ticks_per_job % GUEST_TICKS_KEPT] + shared->period_tsc;
 	if (cpu_tsc() < deadline)
 		kit_work(job_loops());
 	kit_job_over(shared, cpu_tsc(), deadline);
+	job_open = false;
 }
 
 static void realtime_main(void)
@@ -98,7 +101,7 @@ static bool on_trap(struct kit_frame *f)
 		return false;
 	if (ticks_per_job > 1 && current == &realtime)
 		switch_to(&batch);
-	else if (jobs_done != jobs_due())
+	else if (job_open || jobs_done != jobs_due())
 		switch_to(&realtime);
 	return true;
 }
