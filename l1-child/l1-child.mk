@@ -126,6 +126,11 @@ $(VMXT_OUT)/vmxstale.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/stale/main.o $(VMX
 		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 
+# Three levels, in the smallest possible way.
+$(VMXT_OUT)/vmxdeep.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/deep/main.o $(VMXT_OUT)/deep/levels.o $(VMXT_OUT)/vmxt.o \
+		$(VMXT_OUT)/enter.o $(VMXT_PARTS) $(L1_LD_SCRIPT)
+	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
+
 GUEST_IMAGES += $(addprefix $(L1_OUT)/,hello.elf spinlock.elf child.elf child32.elf child64.elf rtbench.elf) \
 	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf $(VMXT_OUT)/vmxstale.elf
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Stock gdb on the guests of a child: threads by name, registers, memory through an EPT that is not one to
-# one, steps, stops at VM exits, VMPTRLD, entries and failed entries; with one worker and with several.
+# one, steps, stops at VM exits, VMPTRLD, entries and failed entries; with one worker and with several;
+# the same at level 3.
 set -u
 command -v gdb >/dev/null || { echo "SKIP gdb is not installed"; exit 77; }
 work=$(mktemp -d) || exit 1
@@ -78,4 +79,46 @@ debug 'monitor break failed-entry' 'continue' 'monitor delete' 'monitor break vm
 says 'VM entry with vmcs 0x[0-9a-f]+ fails: check PIN_RESERVED: .* would pass; written at 0x'
 says 'VMLAUNCH at rip 0x[0-9a-f]+ fails, error 7: VM entry with invalid control fields'
 says 'VM entry with vmcs 0x[0-9a-f]+ at rip 0x'
+
+# Three levels: each has other memory at the same address, none of it mapped one to one (deep/deep.h).
+deep=$NESTOR_BUILD/tests/nested/vmxdeep.elf
+at() { nm "$deep" | awk -v n="$1" '$3 == n { print "0x" $1 }'; }
+l2_magic=$((0x7000 + $(at l2_blob_end) - $(at l2_blob) - 8))
+l3_magic=$((0x7000 + $(at l3_blob_end) - $(at l3_blob) - 8))
+for engine in jit interp; do
+	start --clock virtual --engine $engine "$deep" --append 'n=1000000 bad=50'
+	debug 'monitor break exit VMCALL level 3' 'continue' 'info threads' \
+		"printf \"l3 %#lx\\n\", *(unsigned long *)$l3_magic" \
+		'printf "there %#x\n", *(unsigned *)$rip & 0xffffff' \
+		'printf "cell %lu\n", *(unsigned long *)0x8000' 'set var *(unsigned long *)0x8000 = 1000' \
+		'continue' 'printf "cell %lu\n", *(unsigned long *)0x8000' \
+		'printf "unmapped "' 'output *(int *)0x1000' 'printf "\n"' \
+		'thread 3' "printf \"l2 %#lx\\n\", *(unsigned long *)$l2_magic" \
+		'printf "saw %lu\n", *(unsigned long *)0x6000' 'printf "l2 rip %#lx\n", $rip' \
+		'thread 1' "printf \"l1 %#lx\\n\", *(unsigned long *)$(at l3_blob)" 'printf "l1 rip %#lx\n", $rip' \
+		'monitor delete' 'break *0x7008' 'continue' 'info threads' 'printf "at %#lx\n", $rip' 'stepi' \
+		'printf "then %#lx, rax %lu\n", $rip, $rax' 'set var $rax = 5000' \
+		'delete' 'monitor break exit VMCALL level 3' 'continue' \
+		'printf "cell %lu\n", *(unsigned long *)0x8000' \
+		'monitor delete' 'monitor break vmptrld' 'continue' 'monitor delete' \
+		'monitor break entry' 'continue' 'monitor delete' 'monitor break failed-entry' 'continue' 'info threads'
+	says 'VM exit VMCALL at rip 0x7013, .*to its VMM'
+	says 'vmxdeep child 0\.0 vcpu 0, level 2, vmcs 0x[0-9a-f]+'
+	says 'vmxdeep child 0\.1 vcpu 0, level 3, vmcs 0x[0-9a-f]+'
+	says '^l3 0x4c334c334c334c33$'
+	says '^there 0xc1010f$' # VMCALL
+	says '^cell 1$'
+	says '^cell 1001$' # what gdb wrote, plus one
+	says 'Cannot access memory at address 0x1000'
+	says '^l2 0x4c324c324c324c32$'
+	says '^saw 1$'
+	says '^l2 rip 0x70[0-9a-f]+$'
+	says '^l1 rip 0x1[0-9a-f]{5}$'
+	says '\* 2 .*level 3'
+	says '^at 0x7008$'
+	says '^then 0x700b, rax 1002$'
+	says '^cell 5000$'
+	says 'VMPTRLD of vmcs 0x'
+	says 'VM entry with vmcs 0x[0-9a-f]+ fails: check GUEST_RIP_CANONICAL'
+done
 exit $bad
