@@ -511,6 +511,8 @@ u64 watch_now_ns(const struct vtlb_vp *v);
  * they may keep the result.
  */
 bool watch_trail(struct vtlb_vp *v, const struct walk_trail *tr, bool is_used);
+/* NULL, or the rule that does not hold. */
+const char *watch_audit(struct vtlb *t);
 /* Tell stale_frame_written() of writes to this frame. Lock held. */
 void watch_old_frame(struct vtlb_vp *self, u64 page);
 void watch_written(void *arg, u64 gpa, u64 len); /* mem_tracked_fn */

@@ -229,6 +229,12 @@ static inline void vtlb_write_done(struct vtlb_vp *v)
 		__atomic_store_n((bool *)&v->writing, false, __ATOMIC_RELEASE);
 }
 
+/*
+ * vtlb_audit - check every structure inside, for tests; the VPs stand still
+ * Cost: all of memory that SPTs use. Return: NULL, or the first rule that does not hold, in words.
+ */
+const char *vtlb_audit(struct vtlb *t);
+
 void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
 
 /* Hand every counter of vtlb/counters.def to @add, those of VPs as sums. The VPs stand still. */

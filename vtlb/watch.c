@@ -400,3 +400,35 @@ const struct entry_write *watch_find_write(struct vtlb *t, u64 at, u64 stamp)
 
 	return r->at == (at & ~7ull) && r->gen > stamp ? r : NULL;
 }
+
+const char *watch_audit(struct vtlb *t)
+{
+	struct watch *w = t->watch;
+	const char *broken = NULL;
+	u32 n = 0;
+
+	watch_lock(t);
+	for (u32 i = 1; i < w->fresh && !broken; i++) {
+		const struct watched *f = &w->frame[i];
+		const struct mem_frame *mf = f->is_used ? frame_of(t, f->page) : NULL;
+		u8 flags = mf ? __atomic_load_n((const u8 *)&mf->flags, __ATOMIC_ACQUIRE) : 0;
+		const u64 *table = mf ? (const void *)mem_map_hva(t->env.map, f->page, PAGE_SIZE) : NULL;
+
+		n += f->is_used;
+		if (!mf)
+			continue;
+		if (find(w, f->page) != i)
+			broken = "a watched frame is found";
+		if (!(flags & MEM_FRAME_TRACKED))
+			broken = "a watched frame is guarded";
+		if (!t->is_mp && flags & MEM_FRAME_WRITABLE)
+			broken = "nobody may write to a watched frame unnoticed";
+		for (u32 e = 0; f->is_live && e < ENTRIES; e++)
+			if ((w->copy[i][e] ^ __atomic_load_n(&table[e], __ATOMIC_RELAXED)) & ~(GUEST_AD | EPT_AD | GUEST_AD << 32))
+				broken = "every write to a watched frame was noted";
+	}
+	if (!broken && n != t->stats.watched)
+		broken = "the account of watched frames is right";
+	watch_unlock(t);
+	return broken;
+}

@@ -28,7 +28,8 @@
 #define EPT_TABLES(e) (0x200000ull + (e)*0x10000) /* PML4, PDPT, PD, PT of the data */
 #define N_CTX 9u
 #define N_GVA 22u
-#define MAX_VPS 4u
+#define MAX_VPS 8u
+#define AUDIT_EVERY 64u /* steps */
 #define MAX_HISTORY 96u
 #define N_KERNEL 5u /* of the addresses, the last */
 #define N_VARIANTS 24u /* kernel tables, rights of the root, ept12 */
@@ -219,7 +220,7 @@ static void put_ept(u64 at, u64 v)
 		s.ept_log = realloc(s.ept_log, s.cap_ept * sizeof(*s.ept_log));
 	}
 	s.ept_log[s.n_ept++] = (struct ept_edit){s.now, at, *word(at)};
-	*word(at) = v;
+	put(at, v);
 }
 
 static void edit_ept(void)
@@ -727,6 +728,12 @@ static void step(void)
 	struct tvp *p = &s.vp[rnd(s.n_vps)];
 
 	s.now++;
+	if (!(s.now % AUDIT_EVERY)) {
+		const char *broken = vtlb_audit(s.t);
+
+		if (broken)
+			fail_msg("time %llu: this does not hold: %s", (unsigned long long)s.now, broken);
+	}
 	if (p->is_offline || chance(1)) {
 		p->is_offline = !p->is_offline;
 		if (p->is_offline)
@@ -965,6 +972,35 @@ static void test_detector(void **state)
 	assert_true(st.stale_suspects > 20 && st.held_hits > 100);
 	end();
 }
+/* One thread: the soft TLB keeps what watched entries lead to, and still nothing stale is used. */
+static void test_strict_watched(void **state)
+{
+	struct vtlb_stats st;
+
+	begin(MAX_VPS, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT, .one_thread = true});
+	for (u32 i = 0; i < n_steps(); i++)
+		step();
+	vtlb_get_stats(s.t, &st);
+	assert_int_equal(s.used_stale, 0);
+	assert_true(st.watched > 10 && st.watch_flushes > 100);
+	end();
+}
+static void test_detector_watched(void **state)
+{
+	struct vtlb_stats st;
+
+	begin(MAX_VPS, (struct vtlb_config){.max_bytes = 200 * KIB, .detect_stale = true, .one_thread = true});
+	for (u32 i = 0; i < n_steps(); i++)
+		step();
+	vtlb_get_stats(s.t, &st);
+	assert_true(st.stale_suspects > 20 && st.held_hits > 100 && st.watch_flushes > 100);
+	end();
+}
+static void test_eight_vps(void **state)
+{
+	run(MAX_VPS, (struct vtlb_config){.max_bytes = 400 * KIB});
+	run(MAX_VPS, (struct vtlb_config){.max_bytes = 400 * KIB, .mode = VTLB_ADVERSARIAL, .one_thread = true});
+}
 static void test_strict(void **state)
 {
 	begin(2, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT});
@@ -1015,6 +1051,8 @@ int main(void)
 		cmocka_unit_test(test_tight_memory),	 cmocka_unit_test(test_tight_memory_mp),
 		cmocka_unit_test(test_no_memory),	 cmocka_unit_test(test_one_lock),
 		cmocka_unit_test(test_adversarial),	 cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_strict_watched), cmocka_unit_test(test_detector_watched),
+		cmocka_unit_test(test_eight_vps),
 		cmocka_unit_test(test_by_turns),	 cmocka_unit_test(test_by_turns_ept),
 		cmocka_unit_test(test_careful_guest),	 cmocka_unit_test(test_adversarial_four),
 		cmocka_unit_test(test_detector),	 cmocka_unit_test(test_retain_vps),
