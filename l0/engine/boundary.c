@@ -12,6 +12,10 @@
  * it is remembered as "armed" with the instruction count and RCX (which a REP string instruction
  * moves when it does not move the count); when either moved, the instruction has been executed.
  * Whether it was a taken branch, for DEBUGCTL.BTF, the run loop says in ev.branched.
+ *
+ * RF and the shadows need no boundary behind their instruction: they are taken away when somebody
+ * looks (event_uncover()). Only where a shadow holds something back that is due does the next
+ * instruction run alone.
  */
 #include "l0/engine/event_priv.h"
 #include "l0/engine/vapic.h"
@@ -30,6 +34,9 @@ static void attn_clear(struct vp *vp, u32 bits)
 }
 
 #define SHADOWS (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)
+/* What a shadow holds back. */
+#define ATTN_SHADOWED \
+	(VP_ATTN_INTR | VP_ATTN_VIRQ | VP_ATTN_NMI | VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW)
 
 static bool exit_plain(struct vp *vp, u32 reason)
 {
@@ -80,20 +87,44 @@ void event_state_changed(struct vp *vp)
 		set |= VP_ATTN_MTF;
 	if (debug_is_armed(vp))
 		set |= VP_ATTN_WATCH;
-	if ((vp->cpu.rflags & (RFLAGS_TF | RFLAGS_RF)) || (vp->cpu.interruptibility & SHADOWS) ||
-	    vp->cpu.pending_dbg)
+	if (vp->cpu.rflags & RFLAGS_TF || vp->cpu.pending_dbg)
 		set |= VP_ATTN_STEP;
 	attn_clear(vp,
 		   ~set & (VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_WATCH));
 	attn_set(vp, set);
 }
 
+void event_cover(struct vp *vp, u64 insns)
+{
+	vp->ev.shadow_armed = true;
+	vp->ev.cover_insns = insns;
+	vp->ev.cover_rcx = vp->cpu.gpr[RCX];
+}
+
+void event_uncover(struct vp *vp)
+{
+	if (!vp->ev.shadow_armed) /* as somebody else has set it: a VM entry, a debugger */
+		event_cover(vp, vp->insns);
+	if (vp->ev.cover_insns == vp->insns && vp->ev.cover_rcx == vp->cpu.gpr[RCX])
+		return;
+	vp->cpu.interruptibility &= ~SHADOWS;
+	vp->cpu.rflags &= ~RFLAGS_RF;
+	vp->ev.shadow_armed = false;
+}
+
+/* Of the instruction after the one that runs now, or of the next when none does. */
+static void cover_next(struct vp *vp)
+{
+	event_cover(vp, vp->insns + (vp->completed != NULL));
+}
+
 void event_shadow(struct vp *vp, u32 shadow)
 {
 	vp->cpu.interruptibility = (vp->cpu.interruptibility & ~SHADOWS) | shadow;
 	vp->cpu.rflags &= ~RFLAGS_RF;
-	vp->ev.shadow_armed = false;
-	attn_set(vp, VP_ATTN_STEP);
+	cover_next(vp);
+	if (vp->attn)
+		attn_set(vp, VP_ATTN_STEP);
 }
 
 void flags_merge(struct vp *vp, u64 val, u64 mask)
@@ -101,11 +132,11 @@ void flags_merge(struct vp *vp, u64 val, u64 mask)
 	u64 flags = (vp->cpu.rflags & ~mask) | (val & mask) | RFLAGS_FIXED;
 
 	if (val & mask & RFLAGS_RF) { /* a new RF: it covers the next instruction, not this one */
-		vp->ev.shadow_armed = false;
+		cover_next(vp);
 		vp->cpu.interruptibility &= ~SHADOWS;
 	}
 	vp_set_rflags(vp, flags);
-	if (flags & (RFLAGS_TF | RFLAGS_RF))
+	if (flags & RFLAGS_TF)
 		attn_set(vp, VP_ATTN_STEP);
 }
 
@@ -188,29 +219,28 @@ static void mark(struct vp *vp)
 /* What the boundary before armed is over, if an instruction has been executed since. */
 static void step_over(struct vp *vp)
 {
+	if (event_is_covered(vp))
+		event_uncover(vp);
 	if (!moved(vp))
 		return;
 	if (vp->ev.step_armed && (!(vp->cpu.debugctl & DEBUGCTL_BTF) || vp->ev.branched))
 		vp->cpu.pending_dbg |= PENDING_DBG_BS;
-	if (vp->ev.shadow_armed) {
-		vp->cpu.interruptibility &= ~SHADOWS;
-		vp->cpu.rflags &= ~RFLAGS_RF;
-	}
 	if (vp->ev.mtf_armed)
 		vp->ev.mtf_due = true;
 	vp->ev.step_armed = false;
-	vp->ev.shadow_armed = false;
 	vp->ev.intr_taken = false;
 }
 
 static void step_arm(struct vp *vp, u32 attn)
 {
+	bool held = (vp->cpu.interruptibility & SHADOWS) && (vp->attn & ATTN_SHADOWED);
+
 	vp->ev.step_armed = vp->cpu.rflags & RFLAGS_TF;
-	vp->ev.shadow_armed = (vp->cpu.rflags & RFLAGS_RF) || (vp->cpu.interruptibility & SHADOWS);
 	vp->ev.mtf_armed = attn & VP_ATTN_MTF;
 	mark(vp);
-	if (!vp->ev.step_armed && !vp->ev.shadow_armed && !vp->cpu.pending_dbg &&
-	    !vp->ev.intr_taken)
+	if (held)
+		attn_set(vp, VP_ATTN_STEP);
+	else if (!vp->ev.step_armed && !vp->cpu.pending_dbg && !vp->ev.intr_taken)
 		attn_clear(vp, VP_ATTN_STEP);
 }
 

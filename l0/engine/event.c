@@ -28,7 +28,6 @@ static void event_end(struct vp *vp, const struct event *e)
 	vp->delivering = false;
 	vp->idtv_info = 0;
 	vp->ev.step_armed = false;
-	vp->ev.shadow_armed = false;
 	vp->cpu.interruptibility &= ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
 	if (vp->attn & VP_ATTN_MTF)
 		vp->ev.mtf_due = true;
@@ -375,8 +374,10 @@ static void exception_exit(struct vp *vp, u32 vector, bool has_error, u32 error)
 	if (vp->ev.iret_unblocked && !vp->delivering && vector != VECTOR_DF)
 		x->intr_info |= INTR_INFO_NMI_UNBLOCKING;
 	vp->ev.iret_unblocked = false;
-	if (event_is_fault(vp, vector))
+	if (event_is_fault(vp, vector)) {
 		vp->cpu.rflags |= RFLAGS_RF;
+		vp->ev.shadow_armed = false;
+	}
 	event_exit_vectoring(vp);
 	vp->n_exits++;
 }

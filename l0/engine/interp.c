@@ -51,6 +51,8 @@ void op_complete_state(struct vp *vp, const struct op *op)
 	vp->cpu.rip = is_code64(vp) ? rip : (u32)rip;
 	vp->insns = vp->block_insns + op->idx;
 	vp->cpu.rflags = vp_rflags(vp);
+	if (event_is_covered(vp))
+		event_uncover(vp);
 }
 
 /* ---- ways out ---- */
@@ -80,6 +82,8 @@ static void complete_for_escape(struct vp *vp, const struct op *op)
 {
 	if (op && op != vp->completed)
 		op_complete_state(vp, op);
+	else if (!op && event_is_covered(vp)) /* between two: a fetch, a delivery */
+		event_uncover(vp);
 }
 
 _Noreturn void vp_fault(struct vp *vp, const struct op *op, u32 vector, u32 error)
@@ -289,6 +293,8 @@ static void note_branch(struct vp *vp, const struct block *b)
 static enum engine_stop finish(struct vp *vp, enum engine_stop why)
 {
 	vp->cpu.rflags = vp_rflags(vp);
+	if (event_is_covered(vp))
+		event_uncover(vp);
 	vp->cur_block = &block_unlinked;
 	vp->link_from = NULL;
 	return why;
@@ -342,6 +348,8 @@ enum engine_stop engine_run(struct vp *vp, u64 until)
 	escape_buf buf;
 
 	vp->until = MIN(until, UNTIL_MAX);
+	if (event_is_covered(vp)) /* from now on it is known which instruction is meant */
+		event_uncover(vp);
 	vp->escape = &buf;
 	vp->cur_block = &block_unlinked;
 	vp->link_from = NULL;

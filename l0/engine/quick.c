@@ -165,11 +165,11 @@ static void quick_int(struct vp *vp, const struct op *op)
 {
 	struct event e = {.vector = op->imm & 0xff, .type = INTR_TYPE_SW_INTERRUPT, .rip = op_rip(vp, op) + op->len};
 
-	if (unlikely(!is_calm(vp) || vp->cpu.rflags & RFLAGS_RF))
+	if (unlikely(!is_calm(vp)))
 		return op_slow(vp, op);
 	count(vp, op);
 	vp->cpu.rflags = vp_rflags(vp);
-	e.flags = vp->cpu.rflags;
+	e.flags = vp->cpu.rflags & ~RFLAGS_RF;
 	if (unlikely(!quick_deliver(vp, &e)))
 		return op_slow(vp, op);
 	vp->n_exceptions++;
@@ -207,7 +207,7 @@ static void quick_iret(struct vp *vp, const struct op *op)
 	cpl = cs & SEL_RPL;
 	code = gdt_entry(vp, cs);
 	if (unlikely((code & CODE64_MASK) != CODE64 || dpl_of(code) != cpl || cpl < vp->cpl ||
-		     (ss & SEL_RPL) != cpl || flags & (RFLAGS_TF | RFLAGS_RF | RFLAGS_VM) ||
+		     (ss & SEL_RPL) != cpl || flags & (RFLAGS_TF | RFLAGS_VM) ||
 		     !is_canonical_va(vp, rip)))
 		return op_slow(vp, op);
 	if (unlikely(sel_is_null(ss))) {
@@ -232,6 +232,8 @@ static void quick_iret(struct vp *vp, const struct op *op)
 	mask = iret_flags(vp->cpl, old);
 	set_flags(vp, (old & ~mask) | (flags & mask) | RFLAGS_FIXED, old, cpl);
 	vp->arith = arith_from_rflags(flags);
+	if (flags & RFLAGS_RF) /* the way back from a fault */
+		event_cover(vp, vp->insns + 1);
 	return chain_indirect(vp, op, rip);
 }
 
@@ -255,10 +257,10 @@ static void quick_syscall(struct vp *vp, const struct op *op)
 	u16 sel = (u16)(c->star >> 32) & 0xfffc;
 	u64 old, flags;
 
-	if (unlikely(!can_syscall(vp) || c->rflags & RFLAGS_RF || !is_canonical_va(vp, c->lstar)))
+	if (unlikely(!can_syscall(vp) || !is_canonical_va(vp, c->lstar)))
 		return op_slow(vp, op);
 	count(vp, op);
-	old = vp_rflags(vp);
+	old = vp_rflags(vp) & ~RFLAGS_RF;
 	c->gpr[RCX] = op_rip(vp, op) + op->len;
 	c->gpr[11] = old;
 	set_flat(vp, SEG_CS, sel, AR_CODE64);

@@ -86,8 +86,7 @@ void vp_update_mode(struct vp *vp)
 	vp->ea_base[SEG_FS] = c->seg[SEG_FS].base;
 	vp->ea_base[SEG_GS] = c->seg[SEG_GS].base;
 	vp->ea_base[SEG_COUNT] = 0;
-	if ((c->rflags & (RFLAGS_TF | RFLAGS_RF)) || c->pending_dbg ||
-	    (c->interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+	if (unlikely(c->rflags & RFLAGS_TF || c->pending_dbg))
 		vp_request(vp, VP_ATTN_STEP);
 	if (likely(!(c->dr[7] & 0xff) && !vp->host_watch)) { /* no L or G bit: nothing is armed */
 		if (unlikely(vp->attn & VP_ATTN_WATCH))

@@ -47,6 +47,18 @@ void event_software_interrupt(struct vp *vp, const struct op *op, u32 vector, u3
 void event_state_changed(struct vp *vp);
 /* RFLAGS.IF became 1: what waited for it (ev.held) is pending again. */
 void event_release(struct vp *vp);
+
+/* RFLAGS.RF and the STI and MOV SS shadows cover one instruction. They are taken away when somebody
+ * looks: whoever completes vp->cpu calls event_uncover() where there is one. */
+static inline bool event_is_covered(const struct vp *vp)
+{
+	return unlikely((vp->cpu.rflags & RFLAGS_RF) ||
+			vp->cpu.interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+/* End RF and shadows, unless the instruction that they cover is still to come (vp->insns, RCX). */
+void event_uncover(struct vp *vp);
+/* What there is covers the instruction that begins at count @insns. */
+void event_cover(struct vp *vp, u64 insns);
 /* INTO, BOUND and the like raise a trap or fault through vp_fault(); this is for #DB only: @bits in
  * the layout of DR6 go to DR6 at delivery, to the exit qualification at an exit. */
 _Noreturn void event_debug_fault(struct vp *vp, const struct op *op, u64 bits);

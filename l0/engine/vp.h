@@ -203,7 +203,8 @@ struct vp {
 	struct vp_event {
 		u64 mark_insns, mark_rcx; /* where the pending items below were seen first */
 		bool step_armed;	  /* TF was 1 before the instruction that runs now */
-		bool shadow_armed;	  /* a shadow or RF was there before it */
+		bool shadow_armed;	  /* a shadow or RF covers the instruction at */
+		u64 cover_insns, cover_rcx; /* this count, and RCX: event_uncover() */
 		bool intr_taken;	  /* an interrupt was delivered just before it */
 		u32 held; /* VP_ATTN_* that wait for RFLAGS.IF, taken out of @attn: event_release() */
 		bool branched;		  /* the last single step was a taken branch */

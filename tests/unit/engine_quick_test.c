@@ -48,6 +48,15 @@ static const struct {
 	{3, {0x48, 0x8b, 0x06}},
 };
 
+/* What may come before it: flags, shadows, reads of system registers. */
+static const struct {
+	u8 len, bytes[3];
+} before[] = {
+	{0},		   {0},			    {1, {0xfb}},	     {1, {0xfa}},	      {2, {0x8e, 0xd0}},
+	{1, {0x9c}},	   {1, {0x9d}},		    {2, {0x0f, 0x31}},	     {3, {0x0f, 0x20, 0xd0}}, {3, {0x0f, 0x21, 0xf8}},
+	{2, {0x8c, 0xda}}, {3, {0x0f, 0x01, 0xca}}, {3, {0x0f, 0x01, 0xcb}}, {2, {0xf3, 0x90}},	      {2, {0x0f, 0x32}},
+};
+
 static u16 selector(void)
 {
 	static const u16 some[] = {S_CODE64, S_UCODE64, S_DATA32,  S_UDATA32, S_CODE32, S_CONFORMING64,
@@ -114,7 +123,7 @@ static void prepare(struct sysfix *f)
 {
 	struct vp *vp = &f->vp;
 	struct cpu_state *c = &vp->cpu;
-	u32 insn = below(ARRAY_SIZE(insns));
+	u32 insn = below(ARRAY_SIZE(insns)), first = below(ARRAY_SIZE(before)), n = before[first].len;
 	bool user = one_in(2);
 	u64 at = user ? AT_USER_CODE : AT_CODE, sp = stack(user);
 
@@ -122,8 +131,9 @@ static void prepare(struct sysfix *f)
 	sysfix_long(f, at);
 	if (user)
 		sysfix_user(f, at);
-	sysfix_bytes(f, at, insns[insn].bytes, insns[insn].len);
-	sysfix_poke(f, at + insns[insn].len, 0x9090909090909090ull, 8);
+	sysfix_bytes(f, at, before[first].bytes, n);
+	sysfix_bytes(f, at + n, insns[insn].bytes, insns[insn].len);
+	sysfix_poke(f, at + n + insns[insn].len, 0x9090909090909090ull, 8);
 	sysfix_poke(f, AT_USER_CODE + 0x100, 0x9090909090909090ull, 8);
 	sysfix_gate64(f, 0x30, one_in(6) ? selector() : S_CODE64, target(false), 14 + below(2), one_in(3) ? 0 : 3,
 		      one_in(4));
@@ -140,6 +150,7 @@ static void prepare(struct sysfix *f)
 	for (u32 r = 0; r < 16; r++)
 		c->gpr[r] = rnd();
 	c->gpr[RSP] = sp;
+	c->gpr[RAX] = user ? S_UDATA32 : S_DATA32;
 	c->gpr[RSI] = 0x8000000000ull;
 	c->gpr[RCX] = target(true);
 	c->gpr[11] = flags();
@@ -193,7 +204,7 @@ static void run(struct sysfix *f, u32 n, u32 attn, struct outcome *o)
 	}
 	o->exit = vp->exit;
 	o->insns = vp->insns;
-	o->attn = vp->attn & ~VP_ATTN_TRACE;
+	o->attn = vp->attn & ~(VP_ATTN_TRACE | VP_ATTN_STEP); /* when it is looked at differs */
 	o->mode = vp->mode;
 	o->cpl = vp->cpl;
 	o->mmu_mode = vp->mmu_mode;
@@ -215,7 +226,7 @@ static void both_ways_agree(void **state)
 	print_message("# seed %llu\n", (unsigned long long)first);
 	for (u32 i = 0; i < ROUNDS; i++) {
 		struct cpu_state cpu;
-		u32 n = 1 + below(3);
+		u32 n = 1 + below(5);
 		int irq;
 
 		rng = first * 0x10000000ull + i;
