@@ -548,6 +548,9 @@ static void leave_symbols(struct host *h)
 
 static void tear_down(struct host *h)
 {
+	for (u32 i = 0; i < h->nmachines && h->nworkers; i++)
+		if (h->machine[i])
+			machine_emit_tlb(h->machine[i], &h->worker[0]);
 	if (h->nworkers && h->opts->ncounts) {
 		h->worker[0].about.vcpu_id = EVENT_NO_ID;
 		h->worker[0].about.level = 0;

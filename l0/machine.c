@@ -707,6 +707,18 @@ static u32 vcpu_run_state(const struct vcpu *c)
 	}
 }
 
+void machine_emit_tlb(struct machine *m, struct worker *w)
+{
+	struct trace_ctx *ctx = &w->about;
+
+	ctx->level = 1;
+	for (u32 i = m->nvcpus; i--; ) {
+		ctx->vcpu_id = EVENT_VCPU_ID(m->id, i);
+		vtlb_emit_stats(&m->vcpu[i].vp.tlb, ctx);
+	}
+	vtlb_emit_machine(m->vtlb, ctx);
+}
+
 void machine_emit_state(struct machine *m, struct worker *w, bool start)
 {
 	struct trace_ctx *ctx = &w->about;
@@ -729,6 +741,8 @@ void machine_emit_state(struct machine *m, struct worker *w, bool start)
 		track_emit_state(m->track, ctx);
 	if (!start && m->id == 0)
 		host_emit_counts(m->host, ctx);
+	if (!start)
+		machine_emit_tlb(m, w);
 }
 
 void machine_feed(void *arg, struct trace_worker *worker, const struct transition *t)

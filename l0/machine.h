@@ -155,6 +155,8 @@ void machine_reset(struct machine *m);
 
 /* vm_start or vm_state and all its vCPUs, children and processes, through @w's context. */
 void machine_emit_state(struct machine *m, struct worker *w, bool start);
+/* The virtual TLB's counters alone; @w's context is about processor 0 afterwards. */
+void machine_emit_tlb(struct machine *m, struct worker *w);
 
 /* Sink of every transition: feeds tracking with CR3 loads. */
 void machine_feed(void *arg, struct trace_worker *worker, const struct transition *t);

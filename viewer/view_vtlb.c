@@ -1,4 +1,4 @@
-/* The virtual TLB's counters, by processor. */
+/* The virtual TLB's counters: of each machine, then by processor. */
 #include <stdio.h>
 
 #include "viewer/rows.h"
@@ -7,37 +7,49 @@
 
 #define ROWS_MAX 1024u
 
-/* A processor's heading (field EVENT_NO_ID) or one of its counters. */
+/* A heading (field EVENT_NO_ID) or a counter: of a processor, or of the machine that it is the first of. */
 static struct vtlb_row {
-	u32 vcpu, field;
+	u32 vcpu, field, kind;
 } vtlb_rows[ROWS_MAX];
 static u32 nrows;
-
-static const struct event_info *info(void)
-{
-	return &event_infos[TRANSITION_tlb_stats];
-}
 
 static void make_line(void *arg, u32 i, struct list_line *line)
 {
 	const struct view_state *st = arg;
 	const struct vtlb_row *r = &vtlb_rows[i];
 	const struct model_vcpu *v = model_vcpu(st->model, r->vcpu);
-	const u64 *words = (const u64 *)(const void *)&v->tlb;
+	const struct event_info *info = &event_infos[r->kind];
+	bool machine = r->kind == TRANSITION_tlb_machine;
+	const u64 *words = machine ? (const u64 *)(const void *)&v->tlb_machine
+				   : (const u64 *)(const void *)&v->tlb;
 	char name[96], count[TEXT_BYTES], rate[TEXT_BYTES];
 
 	if (r->field == EVENT_NO_ID) {
 		line->look = LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD);
-		snprintf(line->text, sizeof(line->text), " %s: %.2f %% of the soft TLB's misses are "
+		model_vcpu_name(st->model, v->id, name, sizeof(name));
+		if (machine)
+			snprintf(line->text, sizeof(line->text), " the machine of %s", name);
+		else
+			snprintf(line->text, sizeof(line->text), " %s: %.2f %% of the soft TLB's misses are "
 							 "answered without a walk",
-			 model_vcpu_name(st->model, v->id, name, sizeof(name)),
-			 rows_percent(v->tlb.hits, v->tlb.translates));
+			 name, rows_percent(v->tlb.hits, v->tlb.translates));
 		return;
 	}
 	snprintf(line->text, sizeof(line->text), "   %-14s %16s %9s/s  %s",
-		 info()->fields[r->field].name, text_count(words[r->field], count),
+		 info->fields[r->field].name, text_count(words[r->field], count),
 		 text_rate(rows_rate(words[r->field], model_totals(st->model)->last_ns), rate),
-		 info()->fields[r->field].doc);
+		 info->fields[r->field].doc);
+}
+
+static void add_rows(u32 vcpu, u32 kind)
+{
+	u32 n = event_infos[kind].nfields;
+
+	if (nrows + n + 1 > ROWS_MAX)
+		return;
+	vtlb_rows[nrows++] = (struct vtlb_row){vcpu, EVENT_NO_ID, kind};
+	for (u32 f = 0; f < n; f++)
+		vtlb_rows[nrows++] = (struct vtlb_row){vcpu, f, kind};
 }
 
 static void collect(const struct view_state *st)
@@ -49,12 +61,12 @@ static void collect(const struct view_state *st)
 	nrows = 0;
 	v = model_vcpus(st->model, &n);
 	for (u32 i = 0; i < n; i++, v++) {
-		if (!v->has_tlb_stats || nrows + info()->nfields + 1 > ROWS_MAX ||
-		    !list_holds(model_vcpu_name(st->model, v->id, name, sizeof(name)), st->filter))
+		if (!list_holds(model_vcpu_name(st->model, v->id, name, sizeof(name)), st->filter))
 			continue;
-		vtlb_rows[nrows++] = (struct vtlb_row){v->id, EVENT_NO_ID};
-		for (u32 f = 0; f < info()->nfields; f++)
-			vtlb_rows[nrows++] = (struct vtlb_row){v->id, f};
+		if (v->has_tlb_machine)
+			add_rows(v->id, TRANSITION_tlb_machine);
+		if (v->has_tlb_stats)
+			add_rows(v->id, TRANSITION_tlb_stats);
 	}
 }
 

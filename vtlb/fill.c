@@ -202,8 +202,8 @@ static u64 make_leaf(const struct walk *w, u32 level)
  * @slot of the SPT @parent leads to a shared SPT, or is about to.
  * Return: the link it holds then; 0 when there is no room.
  */
-static u64 make_shared(struct vtlb_vp *v, const struct walk *w, u64 gen, _Atomic u64 *slot,
-		       u64 s, const struct spt_path *path)
+static u64 make_shared(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen,
+		       _Atomic u64 *slot, u64 s, const struct spt_path *path)
 {
 	struct vtlb *t = v->priv->t;
 	u32 parent = path->node[SHARE_LEVEL + 1];
@@ -233,6 +233,8 @@ static u64 make_shared(struct vtlb_vp *v, const struct walk *w, u64 gen, _Atomic
 	link |= (gen - base) << TOP_STAMP_SHIFT;
 	if (!cas_slot(slot, s, link))
 		return 0; /* another VP fills through it: the next access finds out what */
+	VTLB_EVENT(v, tlb_share, .gva = gva, .table = w->table[SHARE_LEVEL],
+		   .coalesced = slot_is_link(s) && !(s & SLOT_SHARED));
 	__atomic_fetch_add(&t->stats.top_links, 1, __ATOMIC_RELAXED);
 	if (slot_is_link(s) && !(s & SLOT_SHARED)) {
 		__atomic_fetch_add(&t->stats.coalesced, 1, __ATOMIC_RELAXED);
@@ -276,7 +278,7 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 		u32 index;
 
 		if (at == SHARE_LEVEL + 1 && wants_shared(t, gva, w, s)) {
-			s = make_shared(v, w, gen, slot, s, path);
+			s = make_shared(v, gva, w, gen, slot, s, path);
 			index = s ? share_spt(t, s) : SPT_NONE;
 			if (index == SPT_NONE)
 				return NULL;
@@ -292,6 +294,9 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 
 			if (child == SPT_NONE)
 				return NULL;
+			VTLB_EVENT(v, spt_alloc, .table = table_at(w, at - 1), .depth = at - 1,
+				   .node = node_of_page(t, table_at(w, at - 1)),
+				   .from_node = node_of_spt(t, child));
 			if (!cas_slot(slot, s, spt_link(child))) {
 				spt_free_unlinked(t, child);
 				continue;
@@ -378,9 +383,9 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 			 .trail = unlikely(t->watch != NULL) ? &trail : NULL};
 	enum vtlb_status st = walk_linear(&w, gva);
 
-	v->n_walk++;
+	vtlb_count(&v->n_walk);
 	if (unlikely(st > VTLB_MMIO)) {
-		v->n_fault++;
+		vtlb_count(&v->n_fault);
 		*f = w.fault;
 		return st;
 	}
@@ -392,7 +397,7 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 	if (likely(p->sas != NULL) && t->cfg.mode != VTLB_STRICT &&
 	    likely(!(w.gpa >>
 		     (LEAF_FRAME_BITS + PAGE_SHIFT)))) { /* an address above does not fit */
-		v->n_fill++;
+		vtlb_count(&v->n_fill);
 		install(v, gva, &w, leaf, level, gen);
 		if (unlikely(p->held)) {
 			struct hit h = {.leaf = leaf, .stamp = gen, .shift = 3 + 9 * level};
@@ -400,6 +405,8 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 			held_put(p, gva, &h, w.guest_gpa & PAGE_MASK);
 		}
 	}
+	VTLB_EVENT(v, tlb_fill, .gva = gva, .gpa = w.gpa, .access = access,
+		   .bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE);
 	note_soft(p, leaf, gva);
 	xl->guest_gpa = w.guest_gpa;
 	xl->bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE;
@@ -435,7 +442,7 @@ static __always_inline enum vtlb_status use_hit(struct vtlb_vp *v, u64 gva, cons
 {
 	u64 gpa = leaf_gpa(h->leaf) | (gva & mask_low(h->shift));
 
-	v->n_hit++;
+	vtlb_count(&v->n_hit);
 	note_soft(v->priv, h->leaf, gva);
 	xl->guest_gpa = v->ctx.eptp ? VTLB_NO_GPA : gpa;
 	xl->bytes = 1ull << h->shift;
@@ -484,7 +491,7 @@ static __always_inline enum vtlb_status translate(struct vtlb_vp *v, u64 gva, u3
 	struct hit h;
 
 	gva &= p->gva_mask;
-	v->n_translate++;
+	vtlb_count(&v->n_translate);
 	if (unlikely(p->is_special))
 		return translate_special(v, gva, access, xl, f);
 	if (unlikely(!p->sas)) /* neither paging nor EPT */

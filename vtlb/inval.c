@@ -79,11 +79,16 @@ static void settle(struct vtlb_vp *v)
 		stale_settle(v);
 }
 
+static void tell(struct vtlb_vp *v, enum inval_scope scope, u64 gva, u64 root, u32 tag)
+{
+	VTLB_EVENT(v, tlb_flush, .scope = scope, .gva = gva, .root = root, .tag = tag);
+}
+
 /* Raise @floor: everything below it that was filled so far is gone for @v. */
 static void raise(struct vtlb_vp *v, u64 *floor)
 {
 	settle(v);
-	v->n_flush++;
+	vtlb_count(&v->n_flush);
 	floor_store(floor, gen_invalidate(v->priv->t));
 	inval_update_floors(v);
 }
@@ -98,6 +103,7 @@ static void raise_pcid(struct vtlb_vp *v, u16 pcid)
 {
 	struct vtlb_vp_priv *p = v->priv;
 
+	tell(v, INVAL_PCID, 0, 0, pcid);
 	raise(v, floor_pcid(p, v->ctx.vpid, pcid));
 	if (!p->t->gpt || !p->t->is_mp)
 		return;
@@ -117,7 +123,8 @@ static u64 raise_gva(struct vtlb_vp *v, u64 gva)
 	settle(v);
 	u64 g = gen_invalidate(p->t);
 
-	v->n_inval++;
+	tell(v, INVAL_PAGE, gva, 0, 0);
+	vtlb_count(&v->n_inval);
 	p->gva_invals++;
 	p->floor_address = p->floor_link = g;
 	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
@@ -165,6 +172,7 @@ void vtlb_cr3_load(struct vtlb_vp *v, u64 old_cr3, bool no_flush)
 
 void vtlb_flush(struct vtlb_vp *v, bool global)
 {
+	tell(v, global ? INVAL_ALL : INVAL_NON_GLOBAL, 0, 0, v->ctx.vpid);
 	raise(v, global ? floor_vpid(v->priv, v->ctx.vpid) : floor_vpid_ng(v->priv, v->ctx.vpid));
 	gen_flush_soft(v);
 }
@@ -182,10 +190,8 @@ void vtlb_invpcid(struct vtlb_vp *v, u32 type, u16 pcid, u64 gva)
 		drop_soft(v, gva);
 		return;
 	case INVPCID_SINGLE: raise_pcid(v, pcid); break;
-	case INVPCID_ALL_GLOBAL: raise(v, floor_vpid(v->priv, v->ctx.vpid)); break;
-	default: /* all contexts, global translations stay */
-		raise(v, floor_vpid_ng(v->priv, v->ctx.vpid));
-		break;
+	case INVPCID_ALL_GLOBAL: vtlb_flush(v, true); return;
+	default: vtlb_flush(v, false); return; /* all contexts, global translations stay */
 	}
 	gen_flush_soft(v);
 }
@@ -202,16 +208,21 @@ void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 		if (vpid == v->ctx.vpid)
 			drop_soft(v, gva);
 		return;
-	case INVVPID_SINGLE: raise(v, floor_vpid(v->priv, vpid)); break;
+	case INVVPID_SINGLE:
+		tell(v, INVAL_VPID, 0, 0, vpid);
+		raise(v, floor_vpid(v->priv, vpid));
+		break;
 	case INVVPID_ALL: /* every VPID but 0 */
+		tell(v, INVAL_ALL, 0, 0, 0);
 		settle(v);
-		v->n_flush++;
+		vtlb_count(&v->n_flush);
 		g = gen_invalidate(v->priv->t);
 		for (u32 i = 0; i < VPID_FLOORS; i++)
 			floor_store(&v->priv->floor_vpid[i], g);
 		inval_update_floors(v);
 		break;
 	default: /* one VPID, global translations stay */
+		tell(v, INVAL_NON_GLOBAL, 0, 0, vpid);
 		raise(v, floor_vpid_ng(v->priv, vpid));
 		break;
 	}
@@ -220,6 +231,7 @@ void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 
 void vtlb_invept(struct vtlb_vp *v, u32 type, u64 eptp)
 {
+	tell(v, type == INVEPT_SINGLE ? INVAL_EPT : INVAL_EPT_ALL, 0, type == INVEPT_SINGLE ? eptp : 0, 0);
 	raise(v, type == INVEPT_SINGLE ? floor_ept(v->priv, eptp) : &v->priv->floor_ept_all);
 	if (v->ctx.eptp)
 		gen_flush_soft(v);
@@ -227,6 +239,7 @@ void vtlb_invept(struct vtlb_vp *v, u32 type, u64 eptp)
 
 void vtlb_flush_vpid(struct vtlb_vp *v, u16 vpid)
 {
+	tell(v, INVAL_VPID, 0, 0, vpid);
 	raise(v, floor_vpid(v->priv, vpid));
 	if (vpid == v->ctx.vpid)
 		gen_flush_soft(v);

@@ -18,6 +18,7 @@
 
 #include "l0/base/list.h"
 #include "l0/base/types.h"
+#include "trace/transition.h"
 #include "vtlb/leaf.h"
 #include "vtlb/stale.h"
 #include "vtlb/vtlb.h"
@@ -270,6 +271,13 @@ struct vtlb_vp_priv {
 	u64 floor_gva[LEAF_CLASS_COUNT][GVA_FLOORS];
 };
 
+/* An event of the VP, when somebody listens, and a worker has taken it up (not while it is made). */
+#define VTLB_EVENT(v, name, ...) \
+	do { \
+		if (likely((v)->trace != NULL) && (v)->trace->worker) \
+			TRANSITION((v)->trace, name, __VA_ARGS__); \
+	} while (0)
+
 /* ---- locks ---- */
 void vtlb_spin_lock(_Atomic u32 *lock);
 static inline void vtlb_spin_unlock(_Atomic u32 *lock)
@@ -285,6 +293,12 @@ static inline void vtlb_unlock(struct vtlb *t)
 {
 	if (t->is_mp)
 		vtlb_spin_unlock(&t->lock);
+}
+
+/* Counters of a VP: it alone writes them, others may look. */
+static inline void vtlb_count(u64 *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
 /* ---- infill.c ---- */

@@ -345,6 +345,8 @@ void spt_reclaim(struct vtlb_vp *self)
 		return;
 	fill_forget_unlinked(t, self);
 	vtlb_lock(t);
+	u64 evictions = t->stats.spt_evictions, spaces = t->stats.sas_evictions;
+
 	collect_limbo(t, self);
 	while (available(t) < RESERVE && sas_evict_one(t))
 		;
@@ -356,5 +358,11 @@ void spt_reclaim(struct vtlb_vp *self)
 	if (available(t) < RESERVE && t->limbo_count < EVICT_BATCH)
 		evict_in_use(t, self);
 	t->stats.spts_limbo = t->limbo_count;
+	evictions = t->stats.spt_evictions - evictions;
+	spaces = t->stats.sas_evictions - spaces;
+	u32 waiting = t->limbo_count;
+
 	vtlb_unlock(t);
+	if (evictions || spaces)
+		VTLB_EVENT(self, spt_evict, .tables = evictions, .spaces = spaces, .waiting = waiting);
 }

@@ -317,7 +317,7 @@ void gpt_track_listed(struct vtlb_vp *v)
 {
 	struct vtlb_vp_priv *p = v->priv;
 	struct vtlb *t = p->t;
-	bool any = false;
+	u32 any = 0, tracked;
 
 	if (!p->n_untracked)
 		return;
@@ -327,13 +327,16 @@ void gpt_track_listed(struct vtlb_vp *v)
 	p->loads_untracked = 0;
 	vtlb_lock(t);
 	for (u32 i = 0; i < p->n_untracked; i++)
-		any |= track(t, p->untracked[i]);
+		any += track(t, p->untracked[i]);
 	p->n_untracked = 0;
 	if (any && t->is_mp)
 		__atomic_store_n((u64 *)&t->gpt_ticket, gen_request(t, NULL), __ATOMIC_RELEASE);
 	else if (any)
 		settle(t);
+	tracked = (u32)t->stats.gpts_tracked;
 	vtlb_unlock(t);
+	if (any)
+		VTLB_EVENT(v, gpt_track, .tables = any, .tracked = tracked);
 	view_forget_soft(p); /* the write tags of other views; the caller flushes the present one's */
 	if (any && !t->is_mp)
 		flush_others(v);

@@ -240,6 +240,10 @@ void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
 /* Hand every counter of vtlb/counters.def to @add, those of VPs as sums. The VPs stand still. */
 void vtlb_each_counter(struct vtlb *t, counter_fn *add, void *arg);
 
+/* Emit the counters as events, for @ctx: of one VP, and of its machine. Any thread. */
+void vtlb_emit_stats(const struct vtlb_vp *v, struct trace_ctx *ctx);
+void vtlb_emit_machine(struct vtlb *t, struct trace_ctx *ctx);
+
 /*
  * Grace: a VP that runs passes a safe point soon after request() was called for it; one that no
  * worker runs is offline, holds nothing and counts as passed. A VP starts online.

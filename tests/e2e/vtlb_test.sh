@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The virtual TLB's options and counters, end to end: simulated memory nodes; page tables tracked with
-# processors on several threads as on one; both engines.
+# processors on several threads as on one; both engines; events.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -34,6 +34,16 @@ for engine in interp jit; do
 	# On a busy host little may happen in that time.
 	awk '$2 == "vtlb.flushes" { exit !($3 > 150) } ' out && counter gpt_writes '> 0'
 done
+# The mechanisms as events, and in the report.
+timeout 100 "$NESTOR" record -o trace --clock virtual --vtlb-nodes 2 "$NESTOR_BUILD/l1-child/child64.elf" \
+	--append 'guest=procs guest=batch run=50ms' >out 2>&1 </dev/null
+[ $? = 1 ] || fail 'nestor record failed'
+babeltrace2 trace >events 2>out || fail 'the trace cannot be read'
+for kind in tlb_fill tlb_flush spt_alloc gpt_track tlb_stats tlb_machine; do
+	grep -q "nestor:$kind:" events || fail "no $kind event"
+done
+"$NESTOR" report trace >out 2>&1 || fail 'no report'
+grep -q 'guest page tables under guard' out || fail 'the report lacks the counters'
 timeout 10 "$NESTOR" run --vtlb-nodes 17 x >out 2>&1 && fail '--vtlb-nodes 17 was accepted'
 grep -q 'vtlb-nodes' out || fail 'no clear message'
 exit $bad

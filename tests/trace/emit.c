@@ -108,6 +108,8 @@ static void emit_rest(struct emitter *e)
 	TRANSITION(&e->vp, entry_failure, .check = 1, .field = 0x4000, .value = 0);
 	TRANSITION(&e->vp, tlb_stats, .translates = 4000, .hits = 3000, .fills = 900, .walks = 1000,
 		   .faults = 100, .invals = 5, .flushes = 2);
+	TRANSITION(&e->vp, tlb_machine, .tables = 77, .coalesced = 3, .shared = 2, .share_links = 9,
+		   .tracked = 12, .tracked_writes = 34, .purged = 56);
 }
 
 static void *emitter_main(void *arg)
@@ -248,7 +250,7 @@ int main(int argc, char **argv)
 	for (u32 i = 0; i < workers; i++)
 		cpu += e[i].cpu_seconds;
 	for (u32 i = 0; i < workers; i++)
-		events += e[i].worker.seq[EVENT_SORT_ARCH] + (with_rest ? 1 : 0); /* tlb_stats */
+		events += e[i].worker.seq[EVENT_SORT_ARCH] + (with_rest ? 2 : 0); /* tlb_stats, tlb_machine */
 	if (crash)
 		_exit(99);
 	for (u32 i = 0; i < workers; i++)

@@ -451,9 +451,18 @@ static void print_tree(FILE *out, const struct model *m)
 }
 
 /* --- the virtual TLB --- */
+static void print_counters(FILE *out, u32 kind, const void *payload)
+{
+	const struct event_info *info = &event_infos[kind];
+	const u64 *words = payload;
+
+	for (u32 f = 0; f < info->nfields; f++)
+		fprintf(out, "    %-14s %14s  %s\n", info->fields[f].name, grouped(words[f]).s,
+			info->fields[f].doc);
+}
+
 static void print_vtlb(FILE *out, const struct model *m)
 {
-	const struct event_info *info = &event_infos[TRANSITION_tlb_stats];
 	const struct model_vcpu *v;
 	bool has_head = false;
 	char name[96];
@@ -461,17 +470,20 @@ static void print_vtlb(FILE *out, const struct model *m)
 
 	v = model_vcpus(m, &n);
 	for (u32 i = 0; i < n; i++, v++) {
-		const u64 *words = (const u64 *)(const void *)&v->tlb;
-
-		if (!v->has_tlb_stats)
+		if (!v->has_tlb_stats && !v->has_tlb_machine)
 			continue;
 		if (!has_head)
 			fprintf(out, "\nVirtual TLB, by processor of L0's machines\n");
 		has_head = true;
-		fprintf(out, "  %s\n", model_vcpu_name(m, v->id, name, sizeof(name)));
-		for (u32 f = 0; f < info->nfields; f++)
-			fprintf(out, "    %-14s %14s  %s\n", info->fields[f].name,
-				grouped(words[f]).s, info->fields[f].doc);
+		model_vcpu_name(m, v->id, name, sizeof(name));
+		if (v->has_tlb_machine) {
+			fprintf(out, "  the machine of %s\n", name);
+			print_counters(out, TRANSITION_tlb_machine, &v->tlb_machine);
+		}
+		if (v->has_tlb_stats) {
+			fprintf(out, "  %s\n", name);
+			print_counters(out, TRANSITION_tlb_stats, &v->tlb);
+		}
 	}
 }
 

@@ -89,17 +89,23 @@ static void write_exit_tree(struct json *j, const struct model *m)
 	json_close(j, ']');
 }
 
-static void write_tlb(struct json *j, const struct model_vcpu *v)
+static void write_counters(struct json *j, const char *key, u32 kind, const void *payload)
 {
-	const struct event_info *info = &event_infos[TRANSITION_tlb_stats];
-	const u64 *words = (const u64 *)(const void *)&v->tlb;
+	const struct event_info *info = &event_infos[kind];
+	const u64 *words = payload;
 
-	if (!v->has_tlb_stats)
-		return;
-	json_open(j, "tlb", '{');
+	json_open(j, key, '{');
 	for (u32 i = 0; i < info->nfields; i++)
 		json_number(j, info->fields[i].name, words[i]);
 	json_close(j, '}');
+}
+
+static void write_tlb(struct json *j, const struct model_vcpu *v)
+{
+	if (v->has_tlb_stats)
+		write_counters(j, "tlb", TRANSITION_tlb_stats, &v->tlb);
+	if (v->has_tlb_machine)
+		write_counters(j, "tlb_machine", TRANSITION_tlb_machine, &v->tlb_machine);
 }
 
 static void write_vms(struct json *j, const struct model *m)

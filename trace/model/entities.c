@@ -533,6 +533,16 @@ static void feed_tlb_stats(struct model *m, const struct transition *t)
 	v->tlb = *transition_payload(t, tlb_stats);
 }
 
+static void feed_tlb_machine(struct model *m, const struct transition *t)
+{
+	struct model_vcpu *v = model_get_vcpu(m, t->vcpu_id);
+
+	if (!v)
+		return;
+	v->has_tlb_machine = true;
+	v->tlb_machine = *transition_payload(t, tlb_machine);
+}
+
 static void feed_exit_summary(struct model *m, const struct transition *t)
 {
 	const struct ev_exit_summary *e = transition_payload(t, exit_summary);
@@ -630,6 +640,7 @@ void model_entities_feed(struct model *m, const struct transition *t)
 		model_intr_feed(m, t);
 		break;
 	case TRANSITION_tlb_stats: feed_tlb_stats(m, t); break;
+	case TRANSITION_tlb_machine: feed_tlb_machine(m, t); break;
 	case TRANSITION_entry_failure: /* further checks of one entry are nestor explain's */
 		if (transition_payload(t, entry_failure)->order)
 			break;

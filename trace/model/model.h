@@ -151,6 +151,8 @@ struct model_vcpu {
 	const struct model_reserve *reserves; /* ring of MODEL_RESERVES; NULL: none */
 	bool has_tlb_stats;
 	struct ev_tlb_stats tlb; /* the newest, when it has them */
+	bool has_tlb_machine;	 /* processor 0 of a machine: the machine's */
+	struct ev_tlb_machine tlb_machine;
 	const struct model_exit *exits; /* by reason, in the order of appearance */
 	u32 nexits;
 	const struct model_history *history;
