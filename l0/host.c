@@ -210,7 +210,8 @@ static int start_workers(struct host *h)
 {
 	const struct sched_policy *policy = sched_policy_lookup(h->opts->sched ? h->opts->sched : "rr");
 	const struct sched_config cfg = {.policy = policy, .workers = h->opts->workers, .slice_ns = h->opts->slice_ns,
-					 .no_parking = h->opts->no_parking};
+					 .no_parking = h->opts->no_parking,
+					 .topology = &h->opts->topology};
 
 	if (!policy) {
 		fprintf(stderr, "nestor: no scheduling policy is called \"%s\"\n", h->opts->sched);
@@ -340,10 +341,18 @@ static int start_gdb(struct host *h)
  * LTTng keeps a ring for each host CPU. In a flight recorder's, a thread that moves from one to
  * another and back leaves old events in the one and a hole behind them: its threads do not move.
  */
-static void pin_for_flight(const struct worker *w)
+static void pin(const struct worker *w)
 {
+	const struct topology *t = &w->host->opts->topology;
 	cpu_set_t may, one;
 	u32 nth;
+
+	if (t->from_host && w->host->clock.kind == CLOCK_KIND_HOST) {
+		CPU_ZERO(&one);
+		CPU_SET(t->cpu[w->id].host_cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one); /* refused: it is where the system wants it */
+		return;
+	}
 
 	if (!w->host->opts->flight_bytes || sched_getaffinity(0, sizeof(may), &may))
 		return;
@@ -360,7 +369,7 @@ static void pin_for_flight(const struct worker *w)
 
 static void *worker_thread(void *arg)
 {
-	pin_for_flight(arg);
+	pin(arg);
 	worker_loop_host(arg);
 	return NULL;
 }
@@ -370,14 +379,14 @@ static void run(struct host *h)
 	u32 started = 1;
 
 	if (h->clock.kind == CLOCK_KIND_VIRTUAL) {
-		pin_for_flight(&h->worker[0]);
+		pin(&h->worker[0]);
 		worker_loop_virtual(h);
 		return;
 	}
 	for (; started < h->nworkers; started++)
 		if (pthread_create(&h->worker[started].thread, NULL, worker_thread, &h->worker[started]))
 			break;
-	pin_for_flight(&h->worker[0]);
+	pin(&h->worker[0]);
 	worker_loop_host(&h->worker[0]);
 	for (u32 i = 1; i < started; i++)
 		pthread_join(h->worker[i].thread, NULL);
@@ -522,6 +531,9 @@ static void finish_report(struct host *h)
 			r->machine[i].ran_ns += e->ran_ns;
 			r->machine[i].waited_ns += e->waited_ns;
 			r->machine[i].delay_ns += e->delay_ns;
+			for (u32 d = TOPOLOGY_SIBLING; d < TOPOLOGY_DISTANCES; d++)
+				r->machine[i].moves += e->n_moves[d];
+			r->machine[i].far_moves += e->n_moves[TOPOLOGY_NODE];
 			r->machine[i].switches += e->n_switches;
 			r->machine[i].longest_wait_ns = MAX(r->machine[i].longest_wait_ns, e->longest_wait_ns);
 		}

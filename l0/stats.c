@@ -72,6 +72,14 @@ static void sched_source(struct machine *m, counter_fn *add, void *arg)
 	add(arg, "sched", "ran_us", s->ran_ns / NS_PER_US, "CPU time of its processors, in us");
 	add(arg, "sched", "delay_us", s->delay_ns / NS_PER_US, "time that they were runnable and waited in the run queue");
 	add(arg, "sched", "pressure", s->permille, "part of the runnable time spent so of late, in thousandths");
+	u64 moves[TOPOLOGY_DISTANCES] = {0};
+	for (u32 i = 0; i < m->nvcpus; i++)
+		for (u32 d = 0; d < TOPOLOGY_DISTANCES; d++)
+			moves[d] += m->vcpu[i].sched.n_moves[d];
+	add(arg, "sched", "stays", moves[TOPOLOGY_SAME], "switches to the worker where it ran last");
+	add(arg, "sched", "moves_thread", moves[TOPOLOGY_SIBLING], "to another thread of the same core");
+	add(arg, "sched", "moves_core", moves[TOPOLOGY_CORE], "to another core of the same node");
+	add(arg, "sched", "moves_node", moves[TOPOLOGY_NODE], "to another node");
 	add(arg, "sched", "parkings", s->n_parkings, "processors that were made to share the place of another");
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		if (!sched_profile(&m->host->sched, &m->vcpu[i].sched, &p))

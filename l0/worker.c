@@ -192,6 +192,22 @@ static void switch_out(struct worker *w, enum sched_put_reason why, u32 reason)
 	sched_put(&w->host->sched, w->id, now, now - w->slice_start_ns, why);
 }
 
+/* It comes from another worker: what that costs depends on how far that is. */
+static void charge_move(struct worker *w, const struct sched_vp *e)
+{
+	u64 ns = w->host->opts->charge_ns[RUN_CHARGE_MOVE];
+
+	if (likely(!ns) || e->last_worker < 0)
+		return;
+	switch (topology_distance(w->host->sched.topology, (u32)e->last_worker, w->id)) {
+	case TOPOLOGY_SIBLING: ns /= 10; break;
+	case TOPOLOGY_CORE: break;
+	case TOPOLOGY_NODE: ns *= 2; break;
+	default: return;
+	}
+	clock_lane_charge(&w->lane, ns);
+}
+
 static bool switch_in(struct worker *w)
 {
 	u64 slice_ns, now = worker_now(w);
@@ -215,6 +231,7 @@ static bool switch_in(struct worker *w)
 		/* the one that comes pays for the switch */
 		if (w->prev_vcpu != c->track.vcpu_id)
 			clock_lane_charge(&w->lane, w->host->opts->charge_ns[RUN_CHARGE_VP_SWITCH]);
+		charge_move(w, e);
 	}
 	w->vcpu = c;
 	vtlb_online(&c->vp.tlb);

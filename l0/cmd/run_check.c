@@ -115,6 +115,8 @@ static void default_workers(struct run_options *o)
 	unsigned vps = 0;
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 
+	if (!o->workers && o->topology.n && !o->topology.from_host)
+		o->workers = o->topology.n;
 	if (o->workers)
 		return;
 	for (unsigned i = 0; i < o->nmachines; i++)
@@ -209,6 +211,9 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		o->view = false;
 	}
 	default_workers(o);
+	if (o->topology.n && o->workers > o->topology.n)
+		return cmd_usage_error(cmd, "--workers: %u, but --topology has only %u processors", o->workers,
+				       o->topology.n);
 	status = check_reserves(cmd, o);
 	if (status != RUN_PARSE_OK)
 		return status;

@@ -8,6 +8,7 @@
 #define L0_CMD_RUN_OPTIONS_H
 
 #include "l0/lab/machine_desc.h"
+#include "l0/sched/topology.h"
 #include "l0/track/counters.h"
 
 #define RUN_MAX_MACHINES 32
@@ -44,6 +45,7 @@ struct run_options {
 	enum run_idle idle; /* virtual clock: skip idle time, or pace it by the host's clock */
 	unsigned workers;   /* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
 	bool no_parking;
+	struct topology topology; /* of the workers */
 	const char *sched;  /* policy's name */
 	u64 slice_ns;	    /* of the round-robin policy; guest time */
 	u64 insn_ns;	    /* virtual clock: time of an instruction */

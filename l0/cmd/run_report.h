@@ -44,6 +44,7 @@ struct run_report_machine {
 	u32 weight;
 	u64 stopped_ns; /* 0: it ran to the end */
 	u64 ran_ns, waited_ns, delay_ns, longest_wait_ns, switches;
+	u64 moves, far_moves; /* to another worker than before; to one of another node */
 	u64 tlb_misses, code_misses; /* of the engine: accesses to data that missed the soft TLB, and jumps to code */
 	struct run_report_guest guest[RUN_REPORT_GUESTS];
 };

@@ -182,6 +182,8 @@ static void add_report(struct run_report *to, const struct run_report *r)
 		a->ran_ns += b->ran_ns;
 		a->waited_ns += b->waited_ns;
 		a->delay_ns += b->delay_ns;
+		a->moves += b->moves;
+		a->far_moves += b->far_moves;
 		a->switches += b->switches;
 		a->tlb_misses += b->tlb_misses;
 		a->code_misses += b->code_misses;

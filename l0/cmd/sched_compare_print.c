@@ -186,11 +186,12 @@ void compare_print_json(const char *policy, const struct run_report *r, const st
 
 		printf("%s\n    {\"name\": \"%s\", \"weight\": %u, \"jobs\": %lu, \"missed\": %lu, \"missed_settled\": %lu, "
 		       "\"late_us\": %lu, \"work\": %lu, \"cpu_percent\": %.3f, \"fair_percent\": %.3f, \"switches\": %lu, "
-		       "\"longest_wait_ns\": %lu, \"refusals\": %u, \"stopped_ns\": %lu, \"delay_ns\": %lu, \"tlb_misses\": %lu, "
+		       "\"longest_wait_ns\": %lu, \"refusals\": %u, \"stopped_ns\": %lu, \"delay_ns\": %lu, "
+		       "\"moves\": %lu, \"far_moves\": %lu, \"tlb_misses\": %lu, "
 		       "\"code_misses\": %lu",
 		       i ? "," : "", m->name, m->weight, row.jobs, row.misses, row.misses - row.early, row.late_us,
 		       row.work, row.cpu, row.fair, m->switches, m->longest_wait_ns, row.refusals, m->stopped_ns,
-		       m->delay_ns, m->tlb_misses, m->code_misses);
+		       m->delay_ns, m->moves, m->far_moves, m->tlb_misses, m->code_misses);
 		json_guests(m);
 		printf("}");
 	}

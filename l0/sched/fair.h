@@ -34,6 +34,35 @@ static inline void fair_charge(struct sched_vp *e, u64 ran_ns)
 	e->vruntime_ns += fair_weighted(e, ran_ns);
 }
 
+/* So many of those that are due first are looked at. */
+#define FAIR_LOOK 7u
+
+/*
+ * Who goes to @worker? The first one, unless another that is due nearly as early loses less by coming there:
+ * what is in the caches of the worker where it ran last. With one worker the first one. NULL: nobody.
+ */
+static inline struct sched_vp *fair_first_for(const struct fair *f, const struct sched *s, u32 worker, u64 now_ns)
+{
+	struct sched_vp *best = runq_first(&f->queue);
+	u64 best_ns = ~0ull;
+
+	if (s->workers == 1 || f->queue.n < 2)
+		return best;
+	for (u32 i = 0; i < MIN(f->queue.n, FAIR_LOOK); i++) {
+		struct sched_vp *e = f->queue.heap[i];
+		u64 cost_ns = 0;
+		if (e->last_worker >= 0)
+			cost_ns = topology_move_cost_ns(topology_distance(s->topology, (u32)e->last_worker, worker),
+							now_ns > e->left_ns ? now_ns - e->left_ns : 0);
+		u64 ns = e->vruntime_ns + fair_weighted(e, cost_ns);
+		if (ns < best_ns) {
+			best_ns = ns;
+			best = e;
+		}
+	}
+	return best;
+}
+
 /* The first one has been picked; @e may come from elsewhere, so vtime follows the fair class only. */
 static inline void fair_picked(struct fair *f, const struct sched_vp *e)
 {

@@ -50,10 +50,8 @@ static void credit_dequeue(struct sched *s, struct sched_vp *e)
 static struct sched_vp *credit_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)
 {
 	struct fair *f = s->policy_data;
-	struct sched_vp *e = runq_first(&f->queue);
+	struct sched_vp *e = fair_first_for(f, s, worker, now_ns);
 
-	(void)worker;
-	(void)now_ns;
 	if (!e)
 		return NULL;
 	runq_remove(&f->queue, e);

@@ -147,7 +147,7 @@ static bool is_served(const struct sched_vp *e, u64 cpu_ns)
 }
 
 /* Who is next; *@fair: by its share, with a whole slice. */
-static struct sched_vp *pick_next(struct sched *s, u64 now_ns, u64 *slice_ns, bool *fair)
+static struct sched_vp *pick_next(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns, bool *fair)
 {
 	struct qos *q = s->policy_data;
 
@@ -169,7 +169,7 @@ static struct sched_vp *pick_next(struct sched *s, u64 now_ns, u64 *slice_ns, bo
 			server = &qos_of(e)->service;
 		*slice_ns = server ? MAX(server->end_cpu_ns - e->ran_ns, LEAST_SLICE_NS) : LEAST_SLICE_NS;
 	} else {
-		e = runq_first(&q->fair.queue);
+		e = fair_first_for(&q->fair, s, worker, now_ns);
 		*slice_ns = q->fair.slice_ns;
 		*fair = true;
 		if (e)
@@ -188,11 +188,10 @@ static struct sched_vp *qos_pick(struct sched *s, u32 worker, u64 now_ns, u64 *s
 	struct qos *q = s->policy_data;
 	bool fair;
 
-	(void)worker;
 	if (unlikely(now_ns >= q->next_refresh_ns))
 		qos_refresh(s, now_ns);
 	qos_fill(s, now_ns);
-	struct sched_vp *e = pick_next(s, now_ns, slice_ns, &fair);
+	struct sched_vp *e = pick_next(s, worker, now_ns, slice_ns, &fair);
 	if (e && q->worker_profile)
 		qos_state_begin(qos_of(e), fair, slice_ns);
 	return e;

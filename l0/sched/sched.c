@@ -19,11 +19,14 @@ const struct sched_policy *sched_policy_lookup(const char *name)
 	return NULL;
 }
 
+static const struct topology flat;
+
 int sched_init(struct sched *s, const struct sched_config *cfg)
 {
 	*s = (struct sched){
 		.policy = cfg->policy,
 		.workers = cfg->workers,
+		.topology = cfg->topology ? cfg->topology : &flat,
 		.slice_ns = cfg->slice_ns,
 		.parks = !cfg->no_parking,
 	};
@@ -58,6 +61,7 @@ int sched_add(struct sched *s, struct sched_vp *e)
 	list_init(&e->node);
 	e->state = SCHED_BLOCKED;
 	e->worker = -1;
+	e->last_worker = -1;
 	e->wake_pending = false;
 	if (e->weight == 0)
 		e->weight = SCHED_WEIGHT_DEFAULT;
@@ -160,11 +164,42 @@ void sched_wait_ready(struct sched *s, u64 timeout_ns, u32 kicks)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static bool core_is_busy(const struct sched *s, u32 worker)
+{
+	for (u32 w = 0; w < s->workers; w++)
+		if (s->running[w] && topology_distance(s->topology, w, worker) <= TOPOLOGY_SIBLING)
+			return true;
+	return false;
+}
+
+/* The other thread of @worker's core is busy, and there are enough cores without anything to do. */
+static bool leaves_it_to_idle_cores(struct sched *s, u32 worker)
+{
+	u32 idle = 0;
+
+	if (likely(!s->topology->n) || !s->n_ready || !core_is_busy(s, worker))
+		return false;
+	for (u32 w = 0; w < s->workers; w++) {
+		bool counted = false;
+		for (u32 v = 0; v < w && !counted; v++)
+			counted = topology_distance(s->topology, v, w) == TOPOLOGY_SIBLING;
+		idle += !counted && !core_is_busy(s, w);
+	}
+	if (idle < s->n_ready)
+		return false;
+	pthread_cond_broadcast(&s->ready);
+	return true;
+}
+
 struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns)
 {
 	pthread_mutex_lock(&s->lock);
 	ASSERT(worker < s->workers && !s->running[worker]);
 	park_refresh(s, now_ns);
+	if (leaves_it_to_idle_cores(s, worker)) {
+		pthread_mutex_unlock(&s->lock);
+		return NULL;
+	}
 	struct sched_vp *e = s->policy->pick(s, worker, now_ns, slice_ns);
 	if (!e && park_release(s, now_ns))
 		e = s->policy->pick(s, worker, now_ns, slice_ns);
@@ -172,6 +207,8 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 		s->n_ready--;
 		e->state = SCHED_RUNNING;
 		e->worker = (s32)worker;
+		if (e->last_worker >= 0)
+			e->n_moves[topology_distance(s->topology, (u32)e->last_worker, worker)]++;
 		e->wake_pending = false;
 		if (now_ns > e->ready_since_ns) {
 			u64 waited_ns = now_ns - e->ready_since_ns;
@@ -197,6 +234,8 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	e->ran_ns += ran_ns;
 	s->policy->charge(s, e, now_ns, ran_ns);
 	e->worker = -1;
+	e->last_worker = (s32)worker;
+	e->left_ns = now_ns;
 	if (why == SCHED_PUT_BLOCK && e->wake_pending) {
 		park_enqueue(s, e, now_ns, true, false);
 	} else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE) {

@@ -15,6 +15,7 @@
 #include "l0/base/list.h"
 #include "l0/base/types.h"
 #include "l0/sched/state.h"
+#include "l0/sched/topology.h"
 
 struct transition;
 struct sched;
@@ -47,7 +48,10 @@ struct sched_vp {
 	u64 reserve_ns, reserve_period_ns; /* asked for by whoever started it; 0: nothing (qos only) */
 	enum sched_state state;
 	bool wake_pending; /* woken while still running */
-	s32 worker;	   /* where it runs, -1 when it does not */
+	s32 worker;	   /* where it runs, -1 when it does not ... */
+	s32 last_worker;   /* ... and where it ran last, -1: it did not yet */
+	u64 left_ns;	   /* when it left that */
+	u32 n_moves[TOPOLOGY_DISTANCES]; /* how often it came to a worker so far from the last */
 	u64 ready_since_ns;
 	u64 queued_since_ns, delay_ns; /* in the policy's queue: since when, and altogether */
 	u64 seen_ran_ns, seen_delay_ns, window_ran_ns; /* park.c */
@@ -131,6 +135,7 @@ struct sched_config {
 	u32 workers;
 	u64 slice_ns;
 	bool no_parking;
+	const struct topology *topology; /* lives as long as the scheduler; NULL: flat */
 };
 
 struct sched {
@@ -139,6 +144,7 @@ struct sched {
 	const struct sched_policy *policy;
 	void *policy_data;
 	u32 workers;
+	const struct topology *topology;
 	u64 slice_ns;
 	struct sched_vp **running; /* by worker */
 	u32 n_ready, n_parked, n_entities; /* n_parked: runnable behind siblings */

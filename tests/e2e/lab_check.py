@@ -150,6 +150,18 @@ def lab9(runs):
         need(abs(m["cpu_percent"] - m["fair_percent"]) <= 0.5, f"{m['name']}: {m['cpu_percent']} % of the CPU")
 
 
+def topology(runs):
+    """Ten machines on eight workers: nobody moves without need, as round robin does; equal shares."""
+    def moves(policy):
+        return sum(m["moves"] for m in runs[policy]) / sum(m["switches"] for m in runs[policy])
+
+    need(moves("rr") > 0.9, f"rr moves at {moves('rr'):.2f} of its switches")
+    for policy in ("credit", "qos"):
+        need(moves(policy) <= 0.3, f"{policy} moves at {moves(policy):.2f} of its switches")
+        fair(runs[policy])
+        nothing_idle(runs[policy])
+
+
 def slices(runs):
     """Estimates are those that lab1 gives, whatever the slice."""
     a = runs["qos"][0]["guests"][0]
@@ -180,6 +192,7 @@ CHECKS = {
     "lab7-bait": lab7, "lab7-halt": lab7, "lab7-yield": lab7,
 }
 CHECKS["lab9"] = lab9
+CHECKS["topology"] = topology
 for lab in ("lab1", "lab1-strict", "lab3a"):
     CHECKS[lab + "=qos+state"] = CHECKS[lab]
 for text in ("500us", "1ms", "2ms", "5ms", "20ms"):
@@ -192,7 +205,7 @@ STOPS = """
 image = {image}
 append = sched=prio run=3s guest=rt,period=7ms,work=1.2ms guest=batch
 """
-NEED_RR = {"lab1=qos+state", "lab1-strict=qos+state", "lab6", "lab6-four", "lab1", "lab5", "lab1-wake-first", "lab1-strict"}
+NEED_RR = {"topology", "lab1=qos+state", "lab1-strict=qos+state", "lab6", "lab6-four", "lab1", "lab5", "lab1-wake-first", "lab1-strict"}
 
 
 def run(nestor, path, policies, length):
@@ -216,7 +229,7 @@ def variant(folder, lab):
         name = name.partition(mark)[0]
     path = os.path.join(folder, name + ".ini")
     length = f"{0.6 * seconds(LENGTH)}s" if ":" in lab else LENGTH
-    if lab.startswith("lab6") and not LONG:
+    if lab.startswith("lab6") and not LONG or lab == "topology":
         length = "2s" # nothing is learnt there
     if "=qos" not in lab and ("@" in lab or "+" in lab):
         text = open(path).read()
@@ -233,7 +246,7 @@ def variant(folder, lab):
 
 def one(nestor, folder, lab):
     policies = ["rr", "qos"] if lab in NEED_RR else ["qos"]
-    if lab.startswith("lab6"):
+    if lab.startswith("lab6") or lab == "topology":
         policies.append("credit")
     if lab == "lab9":
         policies.append("qos+state")

@@ -47,6 +47,11 @@ for length in 0 -5s; do
 	host "for = $length" | wants 2 "bad.ini:2: for: '$length' is not a time above 0"
 done
 host 'sched = best' | wants 2 "bad.ini:2: sched: no policy is called 'best'; there are: rr credit qos"
+for topology in 2x2 0x1x1 2x2x2x2 -1x1x1 round 99x99x99; do
+	host "topology = $topology" | wants 2 "bad.ini:2: topology: '$topology' is not flat, host or NODESxCORESxTHREADS"
+done
+printf '[host]\ntopology = 1x2x1\nworkers = 3\n[machine A]\nimage = IMAGE\n' |
+	wants 2 'workers: 3, but --topology has only 2 processors'
 host 'clock = sundial' | wants 2 "bad.ini:2: clock: 'sundial' is none of: "
 host 'insn-time = 10h' | wants 2 "bad.ini:2: insn-time: '10h' is above 1us"
 host 'charge = entry=-1us' | wants 2 'bad.ini:2: charge: .*NAME=TIME with a time up to 1ms'

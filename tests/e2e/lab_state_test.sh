@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# Lab 9 and others under qos+state: quanta by processor state.
-exec "$NESTOR_SRC/tests/e2e/lab_test.sh" 'lab(9|.*=qos\+state)'
+# Lab 9 and others under qos+state: quanta by processor state; workers with a topology.
+exec "$NESTOR_SRC/tests/e2e/lab_test.sh" '(topology|lab(9|.*=qos\+state))'
