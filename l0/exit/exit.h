@@ -9,7 +9,8 @@
  *   struct cpu_profile   one per machine: what the processor model announces (constant)
  *   struct nvmx          one per virtual processor: VMX operation and the MSRs that l0/exit keeps
  *
- * Cost: a VMREAD some ten ns; a nested entry 110 ns, a nested exit 60 (docs/vmx.md, "Cost").
+ * Cost: a VMREAD some ten ns; a nested entry about 100 ns, a nested exit
+ * about 70 (docs/vmx.md, "Cost").
  */
 #ifndef L0_EXIT_EXIT_H
 #define L0_EXIT_EXIT_H
