@@ -69,6 +69,7 @@ static void begin(struct vtlb_config cfg, u64 eptp, u16 vpid)
 	cfg.maxphyaddr = 46;
 	cfg.ept_caps = ~0ull;
 	cfg.retain = true;
+	cfg.one_thread = !cfg.one_lock; /* that is for threads */
 	cfg.self = self;
 	cfg.stale = reported;
 	e.trace.now = now;
@@ -235,6 +236,42 @@ static void test_missing_shootdown(void **state)
 	assert_int_equal(e.last.done_on, 0);
 	assert_int_equal(e.last.missing, STALE_MISSING_INVLPG);
 	check_writer(0, PT + 8 * 5, (DATA + 0x5000) | 0x67, OTHER | 0x67, e.last.by.ns);
+	end();
+}
+
+/* On threads: ten periods of 1 ms, in each of which both pass an instruction boundary. */
+static void test_rounds(void **state)
+{
+	begin((struct vtlb_config){.detect_stale = true, .one_lock = true}, 0, 0);
+	get(0, 0x5000, VTLB_READ);
+	for (u32 i = 0; i < 2; i++)
+		vtlb_safe_point(&e.v[i]);
+	get(0, 0x5000, VTLB_READ);
+	set(0, PT + 8 * 5, OTHER | 0x67);
+	assert_int_equal(get(0, 0x5000, VTLB_READ), DATA + 0x5000);
+	assert_int_equal(pass(1000), 0); /* the other does not run */
+	for (u32 round = 0; round < 12; round++) {
+		assert_int_equal(pass(1), round >= 10);
+		vtlb_safe_point(&e.v[0]);
+		assert_int_equal(pass(1), round >= 10);
+		vtlb_safe_point(&e.v[1]);
+	}
+	assert_int_equal(e.last.missing, STALE_MISSING_INVLPG);
+	check_writer(0, PT + 8 * 5, (DATA + 0x5000) | 0x67, OTHER | 0x67, 0);
+	/* one that is halted need not */
+	vtlb_offline(&e.v[1]);
+	get(0, 0x6000, VTLB_READ);
+	vtlb_safe_point(&e.v[0]);
+	get(0, 0x6000, VTLB_READ);
+	set(0, PT + 8 * 6, 0);
+	get(0, 0x6000, VTLB_READ);
+	for (u32 round = 0; round < 12; round++) {
+		vtlb_safe_point(&e.v[0]);
+		e.now += MS;
+		for (u32 i = 0; i < 200; i++)
+			get(0, 0x100000, VTLB_READ);
+	}
+	assert_int_equal(reports(), 2);
 	end();
 }
 
@@ -464,6 +501,7 @@ int main(void)
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_missing_invlpg),
 		cmocka_unit_test(test_missing_shootdown),
+		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_missing_invept),
 		cmocka_unit_test(test_missing_invvpid),
 		cmocka_unit_test(test_missing_invpcid),
