@@ -19,9 +19,9 @@ enum seg_index { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_T
  * unusable 16. @limit is in bytes, already scaled by G.
  */
 struct seg {
-	u16 sel;
+	u16 sel, unused; /* no padding: states are compared as bytes */
 	u32 ar;
-	u32 limit;
+	u32 limit, unused2;
 	u64 base;
 };
 
@@ -38,7 +38,7 @@ struct seg {
 
 struct table_reg {
 	u64 base;
-	u32 limit;
+	u32 limit, unused;
 };
 
 /* SDM 3C "Guest Non-Register State", activity state and interruptibility state encodings. */

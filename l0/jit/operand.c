@@ -184,11 +184,9 @@ static struct operand find(struct translation *t, u32 k, const struct address *a
 
 	lose_host(t);
 	m = new_miss(t, a, size, write);
-	if (a->asize == 8 && !has_seg(a) && a->index == OP_NO_REG && fits) {
-		int base = -1;
+	if (a->asize == 8 && !has_seg(a) && a->index == OP_NO_REG && fits && (a->base == OP_NO_REG || is_pinned(a->base))) {
+		int base = a->base == OP_NO_REG ? -1 : jit_host[a->base];
 
-		if (a->base != OP_NO_REG)
-			base = (int)reg_in(t, a->base, H_RCX);
 		if (base >= 0)
 			emit_lea(e, 8, H_RDX, base, -1, 1, (s32)a->disp);
 		else
@@ -196,8 +194,6 @@ static struct operand find(struct translation *t, u32 k, const struct address *a
 		emit_compare(t, k, m);
 		emit_rip(e, 8, 0x8b, H_RDX, (u64)&m->page->addend, t->exec, 0);
 		m->back = emit_pos(e);
-		if (base == H_RCX) /* the way out of line has used it */
-			base = (int)reg_in(t, a->base, H_RCX);
 		return (struct operand){H_RDX, base, (s32)a->disp};
 	}
 	emit_address(t, a, false);

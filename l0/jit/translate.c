@@ -60,24 +60,25 @@ static void note_recipe(struct translation *t, u32 k)
 		t->recipe = r;
 }
 
-/* Before operation @k: does it take away what the recipe needs, while flags are live? */
-static void keep_flags(struct translation *t, u32 k)
+/* Before operation @k: does it take away what the recipe needs, while flags are live? Return: it is void
+ * after it. */
+static bool keep_flags(struct translation *t, u32 k)
 {
 	const struct jit_op *o = &t->j[k];
 	bool leaves = o->mem || o->kind == J_VEC;
 	bool kills = o->killed == RFLAGS_ARITH && !o->read;
 
 	if (!t->recipe.kind)
-		return;
+		return false;
 	if (leaves && (o->read || (o->written && !kills))) { /* rcx is in use when they are wanted */
 		want_eax(t);
 		t->recipe.kind = RECIPE_NONE;
 	}
 	if (kills || !(recipe_regs(&t->recipe) & o->wr))
-		return;
+		return false;
 	if ((o->after || o->read) && (leaves || !t->in_host))
 		want_eax(t);
-	t->recipe.kind = RECIPE_NONE;
+	return true;
 }
 
 /* op reg, guest register @r: from its host register or from memory. */
@@ -597,6 +598,7 @@ static void emit_body(struct translation *t)
 
 	for (u32 k = 0; k < n; k++) {
 		u32 kind = t->j[k].kind;
+		bool void_after;
 
 		if (!t->again) {
 			t->label[k] = emit_pos(&t->e);
@@ -604,9 +606,11 @@ static void emit_body(struct translation *t)
 			t->entry_eax[k] = t->in_eax;
 			t->entry_vec[k] = t->vec_ok;
 		}
-		keep_flags(t, k);
+		void_after = keep_flags(t, k);
 		if (likely(!t->tier->lose) || !is_lost(t, k))
 			emit_one(t, k);
+		if (void_after)
+			t->recipe.kind = RECIPE_NONE;
 		if (kind == J_SLOW)
 			t->vec_ok = 0; /* whatever it is */
 		if (kind == J_SLOW || t->j[k].mem || kind == J_VEC)

@@ -18,6 +18,7 @@
 #include "l0/base/hash.h"
 #include "l0/base/mem_ops.h"
 #include "l0/engine/engine.h"
+#include "l0/engine/softtlb.h"
 #include "l0/engine/vec.h"
 #include "l0/jit/jit.h"
 #include "l0/mem/mem.h"
@@ -377,7 +378,11 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 	start = interp->vp->insns;
 	while (interp->vp->insns < start + RUN_INSNS) {
 		u64 until = interp->vp->insns + 1 + rnd(rnd(3) ? 400 : 12);
-		enum engine_stop a = run(interp->vp, until), b = run(jit->vp, until);
+		enum engine_stop a = run(interp->vp, until), b;
+
+		if (rnd(3) == 0) /* every access misses once */
+			softtlb_flush(jit->vp);
+		b = run(jit->vp, until);
 
 		if (a != b || !same(interp, jit) || !same_memory(interp, jit)) {
 			show(&p, interp, jit);
