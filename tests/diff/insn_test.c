@@ -1,7 +1,8 @@
 /*
- * Random single instructions: the engine against the host's processor. Registers, flags, vector and
- * x87 state, memory and the exception raised must agree; operands straddle pages and run into
- * unmapped memory on purpose. The seed is printed; NESTOR_SEED and NESTOR_CASES change the run.
+ * Random single instructions: the host's processor, the interpreter and the translator. Registers, flags,
+ * vector and x87 state, memory and the exception raised must agree. Operands straddle pages, run into
+ * unmapped and read-only memory, go to pages that hold code and to pages that no TLB knows, on purpose.
+ * The seed is printed; NESTOR_SEED and NESTOR_CASES change the run.
  */
 #include <Zydis/Zydis.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 
 #include "l0/arch/vmx.h"
@@ -23,7 +25,8 @@
 #include "tests/unit/engine_tier.h"
 #include "trace/transition.h"
 
-#define CASES_DEFAULT 150000u
+#define CASES_DEFAULT 60000u
+#define CASES_LONG 3000000u
 #define SHOWN_MAX 12u
 #define RAM_BYTES (4 * MIB)
 #define GPA_TABLES 0x10000u
@@ -31,12 +34,23 @@
 #define GPA_DATA 0x200000u
 
 static u64 seed;
-static struct mem *mem;
-static struct vtlb *vtlb;
-static struct vp *vp;
+/* One engine with a machine of its own. */
+struct guest {
+	struct mem *mem;
+	struct vtlb *vtlb;
+	struct vp *vp;
+	u64 next_table, data_pte; /* of the second page of data */
+	bool translated;	  /* the instruction runs as a translated block that ends in UD2 */
+	const char *name;
+	struct trace_hub hub;
+	struct trace_ctx trace;
+};
+
+static struct guest guests[] = {{.name = "interpreter"}, {.name = "translator", .translated = true}};
+static u32 n_guests;
 static struct cpu_features features;
 static ZydisDecoder decoder;
-static bool translated; /* the instruction runs as a translated block that ends in UD2 */
+static u32 splits = 1; /* locked accesses across cache lines: some hosts punish each with a second */
 
 static u32 rnd(u32 n)
 {
@@ -45,21 +59,22 @@ static u32 rnd(u32 n)
 
 /* ---- the guest: 64-bit, CPL 3, the oracle's addresses mapped ---- */
 
-static void map_page(u64 gva, u64 gpa)
+/* Return: where the entry is. */
+static u64 map_page(struct guest *g, u64 gva, u64 gpa)
 {
-	u64 *ram = (u64 *)mem_ram_base(mem);
-	static u64 next = GPA_TABLES + 0x1000;
+	u64 *ram = (u64 *)mem_ram_base(g->mem);
 	u64 table = GPA_TABLES;
 
 	for (int shift = 39; shift > 12; shift -= 9) {
 		u64 *e = &ram[table / 8 + (gva >> shift & 511)];
 		if (!*e) {
-			*e = next | 7;
-			next += 0x1000;
+			*e = g->next_table | 7;
+			g->next_table += 0x1000;
 		}
 		table = *e & ~0xfffull;
 	}
 	ram[table / 8 + (gva >> 12 & 511)] = gpa | 0x67;
+	return table + (gva >> 12 & 511) * 8;
 }
 
 static u64 no_tsc(struct vp *v)
@@ -104,33 +119,34 @@ static void set_features(void)
 
 static const struct vp_ops ops = {.tsc = no_tsc, .intr_ack = no_ack};
 
-static void create_guest(void)
+/* Return: false: this build has no such engine. */
+static bool create_guest(struct guest *g)
 {
 	int err;
 	struct vtlb_config cfg = {.max_bytes = MIB, .max_vps = 1, .maxphyaddr = 40};
+	struct vp *vp;
 
-	mem = mem_create(RAM_BYTES, &err);
-	assert_non_null(mem);
-	vtlb = vtlb_create(mem, &cfg, &err);
-	assert_non_null(vtlb);
-	vp = aligned_alloc(64, ALIGN_UP(sizeof(*vp), 64));
+	g->mem = mem_create(RAM_BYTES, &err);
+	assert_non_null(g->mem);
+	g->vtlb = vtlb_create(g->mem, &cfg, &err);
+	assert_non_null(g->vtlb);
+	g->next_table = GPA_TABLES + 0x1000;
+	vp = g->vp = aligned_alloc(64, ALIGN_UP(sizeof(*vp), 64));
 	memset(vp, 0, sizeof(*vp));
-	set_features();
-	vp->mem = mem;
+	vp->mem = g->mem;
 	vp->features = &features;
 	vp->ops = &ops;
-	static struct trace_hub hub;
-	static struct trace_ctx ctx;
-	trace_hub_init(&hub);
-	trace_ctx_init(&ctx, &hub, NULL, 0, 1, NULL, NULL);
-	vp->trace = vp->tlb.trace = &ctx;
-	assert_int_equal(vtlb_vp_init(vtlb, &vp->tlb, 0), 0);
+	trace_hub_init(&g->hub);
+	trace_ctx_init(&g->trace, &g->hub, NULL, 0, 1, NULL, NULL);
+	vp->trace = vp->tlb.trace = &g->trace;
+	assert_int_equal(vtlb_vp_init(g->vtlb, &vp->tlb, 0), 0);
 	assert_int_equal(engine_vp_init(vp, 4 * MIB), 0);
-	translated = tier_is_jit() && tier_attach(vp, 1);
+	if (g->translated && !tier_attach(vp, 1))
+		return false;
 	engine_reset(vp, false);
-	map_page(ORACLE_CODE, GPA_CODE);
-	map_page(ORACLE_DATA, GPA_DATA);
-	map_page(ORACLE_DATA + 0x1000, GPA_DATA + 0x1000);
+	map_page(g, ORACLE_CODE, GPA_CODE);
+	map_page(g, ORACLE_DATA, GPA_DATA);
+	g->data_pte = map_page(g, ORACLE_DATA + 0x1000, GPA_DATA + 0x1000);
 	vp->cpu.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	vp->cpu.cr3 = GPA_TABLES;
 	vp->cpu.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
@@ -140,6 +156,44 @@ static void create_guest(void)
 		vp->cpu.seg[s] = (struct seg){.sel = 0x2b, .ar = 0xc0f3, .limit = ~0u};
 	vp->cpu.seg[SEG_CS] = (struct seg){.sel = 0x33, .ar = 0xa0fb, .limit = ~0u};
 	vp->ctl.exception_bitmap = ~0u;
+	return true;
+}
+
+/* ---- what memory is like for one case ---- */
+
+enum { HOW_COLD = 1, HOW_CODE = 2, HOW_READ_ONLY = 4 };
+
+static void set_writable(struct guest *g, bool writable)
+{
+	u64 *e = (u64 *)(mem_ram_base(g->mem) + g->data_pte);
+
+	*e = (*e & ~2ull) | (writable ? 2 : 0);
+	mem_note_write(g->mem, g->data_pte, 8);
+	vtlb_invlpg(&g->vp->tlb, ORACLE_DATA + 0x1000);
+}
+
+static void prepare(struct guest *g, u32 how)
+{
+	bool first;
+
+	if (how & HOW_COLD)
+		vtlb_flush(&g->vp->tlb, true);
+	for (u64 gpa = GPA_DATA; how & HOW_CODE && gpa < GPA_DATA + ORACLE_DATA_BYTES; gpa += PAGE_SIZE) {
+		mem_mark_code(g->mem, gpa, PAGE_SIZE, &first);
+		if (first)
+			assert_true(vtlb_protect_frame(&g->vp->tlb, gpa));
+		vtlb_safe_point(&g->vp->tlb);
+	}
+	if (how & HOW_READ_ONLY)
+		set_writable(g, false);
+}
+
+static void clean_up(struct guest *g, u32 how)
+{
+	if (how & HOW_CODE)
+		mem_note_write(g->mem, GPA_DATA, ORACLE_DATA_BYTES); /* no code any more */
+	if (how & HOW_READ_ONLY)
+		set_writable(g, true);
 }
 
 /* ---- instructions ---- */
@@ -267,8 +321,8 @@ static u32 reg_number(ZydisRegister r)
 static u64 data_address(void)
 {
 	switch (rnd(10)) {
-	case 0:
-		return ORACLE_DATA + 0x1000 - rnd(64);
+	case 0: case 4:
+		return ORACLE_DATA + 0x1000 - rnd(rnd(2) ? 64 : 9);
 	case 1:
 		return ORACLE_DATA + ORACLE_DATA_BYTES - rnd(64);
 	case 2: case 3:
@@ -281,8 +335,13 @@ static u64 data_address(void)
 /* Registers such that the memory operand is at a useful place. False: not possible. */
 static bool aim(struct insn *x, struct oracle_state *s)
 {
+	bool locked = x->m && (x->in.attributes & ZYDIS_ATTRIB_HAS_LOCK || x->in.mnemonic == ZYDIS_MNEMONIC_XCHG);
 	u64 t = data_address();
 
+	if (locked && t % 64 + x->m->size / 8 > 64 && !splits--) {
+		splits = 0;
+		t &= ~63ull;
+	}
 	s->gpr[RSP] = ORACLE_DATA + 0x800 + 8 * rnd(64);
 	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP || x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
 	    x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU || x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) {
@@ -327,6 +386,8 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		memcpy(x->bytes + x->in.raw.disp.offset, &t, x->in.raw.disp.size / 8);
 		return decode(x);
 	}
+	if (locked && index != ZYDIS_REGISTER_NONE && (base == index || base == ZYDIS_REGISTER_NONE))
+		return false; /* which does not get exactly there */
 	if (base != ZYDIS_REGISTER_NONE && base == index) {
 		s->gpr[reg_number(base)] = (t - disp) / (1 + scale);
 	} else if (base == ZYDIS_REGISTER_NONE) {
@@ -343,7 +404,7 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		if ((base != ZYDIS_REGISTER_NONE && r == reg_number(base)) ||
 		    (index != ZYDIS_REGISTER_NONE && r == reg_number(index)))
 			return false;
-		s->gpr[r] = (u64)((s64)rnd(4096) - 2048);
+		s->gpr[r] = locked ? rnd(16) : (u64)((s64)rnd(4096) - 2048);
 	}
 	return true;
 }
@@ -379,8 +440,10 @@ static void random_state(struct oracle_state *s)
 
 /* ---- running both ---- */
 
-static void run_engine(const struct insn *x, const struct oracle_state *in, struct oracle_state *out)
+static void run_engine(struct guest *g, const struct insn *x, const struct oracle_state *in, struct oracle_state *out)
 {
+	struct vp *vp = g->vp;
+	bool translated = g->translated;
 	/* two MOVAPS xmm0, xmm0 (the first one's handler passes the gates) and UD2 around it */
 	u8 code[6 + 20] = {0x0f, 0x28, 0xc0, 0x0f, 0x28, 0xc0};
 	u32 lead = translated ? 6 : 0;
@@ -388,7 +451,7 @@ static void run_engine(const struct insn *x, const struct oracle_state *in, stru
 	memcpy(code + 6, x->bytes, 16);
 	if (translated)
 		nm_store16(code + 6 + x->in.length, 0x0b0f);
-	mem_write(mem, GPA_CODE + ((ORACLE_INSN - 6) & 0xfff), code, 6 + x->in.length + 2u);
+	mem_write(g->mem, GPA_CODE + ((ORACLE_INSN - 6) & 0xfff), code, 6 + x->in.length + 2u);
 	memcpy(vp->cpu.gpr, in->gpr, sizeof(in->gpr));
 	vp->cpu.rflags = in->rflags;
 	vp->cpu.rip = ORACLE_INSN - lead;
@@ -437,15 +500,15 @@ static bool same_fx(const u8 *a, const u8 *b)
 	       });
 }
 
-static void show(const struct insn *x, const struct oracle_state *in, const struct oracle_state *host,
-		 const struct oracle_state *got)
+static void show(const struct guest *g, u32 how, const struct insn *x, const struct oracle_state *in,
+		 const struct oracle_state *host, const struct oracle_state *got)
 {
 	char text[128];
 	ZydisFormatter f;
 
 	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
 	ZydisFormatterFormatInstruction(&f, &x->in, x->op, x->in.operand_count_visible, text, sizeof(text), ORACLE_INSN, NULL);
-	printf("disagree: %s  [", text);
+	printf("%s disagrees (%u): %s  [", g->name, how, text);
 	for (u32 i = 0; i < x->in.length; i++)
 		printf("%02x", x->bytes[i]);
 	printf("]\n  vector host %d engine %d; flags in %#llx host %#llx engine %#llx\n", host->vector, got->vector,
@@ -491,11 +554,41 @@ static void forgive_partial(const struct insn *x, const struct oracle_state *hos
 			memcpy(got->fx, host->fx, 416);
 }
 
+static bool agrees(struct guest *g, const struct insn *x, u32 how, const struct oracle_state *in,
+		   const struct oracle_state *host, const u8 *before, const u8 *data)
+{
+	static struct oracle_state got, want;
+	static u8 after[ORACLE_DATA_BYTES];
+	static u32 shown;
+	u8 *ram = mem_ram_hva(g->mem, GPA_DATA, ORACLE_DATA_BYTES);
+	bool same;
+
+	memcpy(ram, before, ORACLE_DATA_BYTES);
+	memcpy(after, data, ORACLE_DATA_BYTES);
+	want = *host;
+	prepare(g, how);
+	run_engine(g, x, in, &got);
+	clean_up(g, how);
+	forgive_partial(x, &want, &got, ram, after);
+	same = want.vector == got.vector && memcmp(want.gpr, got.gpr, sizeof(want.gpr)) == 0 &&
+	       memcmp(after, ram, ORACLE_DATA_BYTES) == 0 && same_fx(want.fx, got.fx) &&
+	       (want.vector >= 0 || ((want.rflags ^ got.rflags) & flags_mask(x)) == 0);
+	if (!same && shown++ < SHOWN_MAX) {
+		show(g, how, x, in, &want, &got);
+		if (memcmp(after, ram, ORACLE_DATA_BYTES))
+			printf("  memory differs\n");
+	}
+	return same;
+}
+
 static bool one_case(void)
 {
-	static struct oracle_state in, host, got;
+	static struct oracle_state in, host;
+	static u8 before[ORACLE_DATA_BYTES];
 	struct insn x;
-	u8 *data = oracle_data(), *ram = mem_ram_hva(mem, GPA_DATA, ORACLE_DATA_BYTES);
+	u8 *data = oracle_data();
+	u32 how = (rnd(4) ? 0 : HOW_COLD) | (rnd(4) ? 0 : HOW_CODE) | (rnd(64) ? 0 : HOW_READ_ONLY);
+	bool same = true;
 
 	do {
 		generate(&x);
@@ -503,39 +596,40 @@ static bool one_case(void)
 	} while (!aim(&x, &in));
 	for (u32 i = 0; i < ORACLE_DATA_BYTES; i += 512)
 		nm_store64(data + i + 8 * rnd(63), interesting());
-	memcpy(ram, data, ORACLE_DATA_BYTES);
+	memcpy(before, data, ORACLE_DATA_BYTES);
+	if (how & HOW_READ_ONLY)
+		assert_int_equal(mprotect(data + PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
 	oracle_run(x.bytes, x.in.length, &in, &host);
-	run_engine(&x, &in, &got);
-	forgive_partial(&x, &host, &got, ram, data);
-	bool same = host.vector == got.vector && memcmp(host.gpr, got.gpr, sizeof(host.gpr)) == 0 &&
-		    memcmp(data, ram, ORACLE_DATA_BYTES) == 0 && same_fx(host.fx, got.fx) &&
-		    (host.vector >= 0 || ((host.rflags ^ got.rflags) & flags_mask(&x)) == 0);
-	static u32 shown;
-	if (!same && shown++ < SHOWN_MAX) {
-		show(&x, &in, &host, &got);
-		if (memcmp(data, ram, ORACLE_DATA_BYTES))
-			printf("  memory differs\n");
-	}
+	if (how & HOW_READ_ONLY)
+		assert_int_equal(mprotect(data + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	for (u32 i = 0; i < n_guests; i++)
+		same &= agrees(&guests[i], &x, how, &in, &host, before, data);
 	return same;
 }
 
-static void host_and_engine_agree(void **state)
+static void host_and_engines_agree(void **state)
 {
-	u32 bad = 0, cases = getenv("NESTOR_CASES") ? (u32)atoi(getenv("NESTOR_CASES")) : CASES_DEFAULT;
+	u32 bad = 0, n = getenv("NESTOR_LONG") ? CASES_LONG : CASES_DEFAULT;
 
 	(void)state;
+	if (getenv("NESTOR_CASES"))
+		n = (u32)atoi(getenv("NESTOR_CASES"));
 	assert_int_equal(vec_init(), 0);
 	assert_int_equal(oracle_init(), 0); /* after cmocka's own signal handlers */
-	create_guest();
-	for (u32 i = 0; i < cases; i++)
+	set_features();
+	while (n_guests < ARRAY_SIZE(guests) && create_guest(&guests[n_guests]))
+		n_guests++;
+	assert_true(n_guests > 0);
+	for (u32 i = 0; i < n; i++)
 		bad += !one_case();
-	printf("%u instructions, %u disagree\n", cases, bad);
+	printf("%u instructions by the host%s, %u disagree\n", n,
+	       n_guests == 1 ? " and the interpreter" : ", the interpreter and the translator", bad);
 	assert_int_equal(bad, 0);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(host_and_engine_agree)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(host_and_engines_agree)};
 
 	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261120;
 	printf("seed %llu\n", (unsigned long long)seed);
