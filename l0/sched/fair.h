@@ -34,6 +34,8 @@ static inline void fair_charge(struct sched_vp *e, u64 ran_ns)
 	e->vruntime_ns += fair_weighted(e, ran_ns);
 }
 
+/* In a shorter stretch (a wait, a tick) nothing was fetched that counts, and who comes first is in a hurry. */
+#define FAIR_WARM_NS (200 * NS_PER_US)
 /* So many of those that are due first are looked at. */
 #define FAIR_LOOK 7u
 
@@ -51,7 +53,7 @@ static inline struct sched_vp *fair_first_for(const struct fair *f, const struct
 	for (u32 i = 0; i < MIN(f->queue.n, FAIR_LOOK); i++) {
 		struct sched_vp *e = f->queue.heap[i];
 		u64 cost_ns = 0;
-		if (e->last_worker >= 0)
+		if (e->last_worker >= 0 && e->last_ran_ns >= FAIR_WARM_NS)
 			cost_ns = topology_move_cost_ns(topology_distance(s->topology, (u32)e->last_worker, worker),
 							now_ns > e->left_ns ? now_ns - e->left_ns : 0);
 		u64 ns = e->vruntime_ns + fair_weighted(e, cost_ns);

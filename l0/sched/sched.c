@@ -236,6 +236,7 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	e->worker = -1;
 	e->last_worker = (s32)worker;
 	e->left_ns = now_ns;
+	e->last_ran_ns = ran_ns;
 	if (why == SCHED_PUT_BLOCK && e->wake_pending) {
 		park_enqueue(s, e, now_ns, true, false);
 	} else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE) {

@@ -50,7 +50,7 @@ struct sched_vp {
 	bool wake_pending; /* woken while still running */
 	s32 worker;	   /* where it runs, -1 when it does not ... */
 	s32 last_worker;   /* ... and where it ran last, -1: it did not yet */
-	u64 left_ns;	   /* when it left that */
+	u64 left_ns, last_ran_ns; /* when it left that, and for how long it had run there */
 	u32 n_moves[TOPOLOGY_DISTANCES]; /* how often it came to a worker so far from the last */
 	u64 ready_since_ns;
 	u64 queued_since_ns, delay_ns; /* in the policy's queue: since when, and altogether */
