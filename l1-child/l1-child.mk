@@ -132,6 +132,6 @@ $(VMXT_OUT)/vmxdeep.elf: $(L1_OUT)/boot/header.o $(VMXT_OUT)/deep/main.o $(VMXT_
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))
 
 GUEST_IMAGES += $(addprefix $(L1_OUT)/,hello.elf spinlock.elf child.elf child32.elf child64.elf rtbench.elf) \
-	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf $(VMXT_OUT)/vmxstale.elf
+	$(VMXT_OUT)/vmx.elf $(VMXT_OUT)/vmxfuzz.elf $(VMXT_OUT)/vmxstale.elf $(VMXT_OUT)/vmxdeep.elf
 
 -include $(shell find $(L1_OUT) $(VMXT_OUT) -name '*.d' 2>/dev/null)

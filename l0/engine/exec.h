@@ -287,6 +287,8 @@ void op_block_end(struct vp *vp, const struct op *op);
 void op_block_stale(struct vp *vp, const struct op *op);
 /* System operations; see op.h. */
 void op_slow(struct vp *vp, const struct op *op);
+/* The same for operations that go on behind themselves: the block does not end. */
+void op_inline(struct vp *vp, const struct op *op);
 /* Calls op->slow as a plain function on the live state and goes on: rare integer instructions. */
 void op_plain(struct vp *vp, const struct op *op);
 /* Raise #UD, or #GP(0). */

@@ -158,6 +158,27 @@ void op_slow(struct vp *vp, const struct op *op)
 	return chain_lookup(vp, vp->next_rip, vp->insns);
 }
 
+/* It may have moved translations, modes, code, or given the processor something to look at: then the
+ * block ends as after op_slow(). */
+void op_inline(struct vp *vp, const struct op *op)
+{
+	u64 gen = vp->tlb_soft.gen;
+	u32 mode = vp->mode;
+
+	vp->cur = vp->completed = op;
+	op_complete_state(vp, op);
+	vp->next_rip = op_next_rip(vp, op);
+	op->slow(vp, op);
+	vp->completed = NULL;
+	vp->vec_ok = 0;
+	vp->arith = arith_from_rflags(vp->cpu.rflags);
+	if (likely(!load_attn(vp) && vp->tlb_soft.gen == gen && vp->mode == mode &&
+		   block_is_fresh(vp->cur_block)))
+		NEXT(vp, op);
+	vp->insns++;
+	return chain_lookup(vp, vp->next_rip, vp->insns);
+}
+
 void op_plain(struct vp *vp, const struct op *op)
 {
 	op->slow(vp, op);

@@ -300,8 +300,41 @@ static void quick_swapgs(struct vp *vp, const struct op *op)
 	NEXT(vp, op);
 }
 
+/* Slow operations that leave RIP alone and the processor running. */
+static bool goes_on(const struct op *op)
+{
+	switch (op->mnemonic) {
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_CLAC:
+	case ZYDIS_MNEMONIC_STAC:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFD:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_RDTSCP:
+	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_RDPKRU:
+	case ZYDIS_MNEMONIC_RDFSBASE:
+	case ZYDIS_MNEMONIC_RDGSBASE:
+	case ZYDIS_MNEMONIC_SLDT:
+	case ZYDIS_MNEMONIC_STR:
+	case ZYDIS_MNEMONIC_VMREAD:
+	case ZYDIS_MNEMONIC_VMWRITE:
+	case ZYDIS_MNEMONIC_IN:
+	case ZYDIS_MNEMONIC_OUT: return true;
+	case ZYDIS_MNEMONIC_MOV: /* from CR, from DR, from a segment register */
+		return op->aux == 0x120 || op->aux == 0x121 || op->aux == 0x8c;
+	}
+	return false;
+}
+
 op_fn quick_handler(const struct op *op, u32 mode, bool *ends)
 {
+	if (goes_on(op)) {
+		*ends = false;
+		return op_inline;
+	}
 	/* those who follow stacks or count branches do so on the general way */
 	if ((mode & VP_MODE_SIZE) != VP_MODE_64 || mode & (VP_MODE_STACKS | VP_MODE_BRANCHES))
 		return op_slow;

@@ -10,7 +10,7 @@
 #include "l0/engine/event_priv.h"
 #include "l0/engine/op.h"
 
-/* Handler of the 64-bit form of the system operation @op; op_slow where there is none. @ends: set to
+/* Handler of the system operation @op: op_slow, op_inline, or its 64-bit form's own. @ends: set to
  * false when the block may go on after it. */
 op_fn quick_handler(const struct op *op, u32 mode, bool *ends);
 

@@ -13,6 +13,11 @@ static bool is_high_byte(const struct op *op, u32 size, u32 r)
 	return size == 1 && r & 0x80;
 }
 
+static bool is_system(op_fn fn)
+{
+	return fn == op_slow || fn == op_inline;
+}
+
 /* Only these are decoded again: no vector instruction, whose decoding would make a stub. */
 static bool is_candidate(u32 m)
 {
@@ -405,7 +410,7 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 		make_slow(&j[i]);
 		if (b->mode & VP_MODE_BRANCHES && is_branch(op->mnemonic))
 			continue;
-		if (!is_candidate(op->mnemonic) || (i ? op->fn : b->first) == op_slow)
+		if (!is_candidate(op->mnemonic) || is_system(i ? op->fn : b->first))
 			continue;
 		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||
 		    !take(&d, &j[i], &group) || off & 1u << group ||
