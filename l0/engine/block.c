@@ -487,6 +487,7 @@ static bool second_page_is_same(struct vp *vp, struct block *b, u64 lin)
  * (address-space randomization) leave some for every run, which nobody asks for again.
  */
 #define BLOCK_VARIANTS 4u
+#define BLOCK_VERSIONS 4u /* of one block, by the bytes it was made from */
 
 /* Find a block from @link on; of those in the same place and not wanted, the oldest is forgotten. */
 static struct block **find(struct block **link, const u8 *hva, u64 rip, u32 mode)
@@ -504,6 +505,52 @@ static struct block **find(struct block **link, const u8 *hva, u64 rip, u32 mode
 	}
 	if (others >= BLOCK_VARIANTS)
 		*last = (*last)->next;
+	return NULL;
+}
+
+/* Does @b hold what memory holds now? */
+static bool is_usable(struct vp *vp, struct block *b, u64 lin)
+{
+	return !b->dead && (is_fresh_or_renewed(vp, b) || revive(vp, b)) &&
+	       (!b->frame2 || second_page_is_same(vp, b, lin));
+}
+
+static void kill(struct vp *vp, struct block **link)
+{
+	(*link)->dead = true;
+	*link = (*link)->next;
+	vp->n_block_kills++;
+}
+
+/*
+ * The block at *@link is stale. Code is often changed back and forth (trace points, jump labels), so what
+ * was made from other bytes is kept, up to BLOCK_VERSIONS of them. Return: one that is right now, or NULL.
+ */
+static struct block *other_version(struct vp *vp, struct block **link, u64 lin)
+{
+	struct block *stale = *link, **head = &vp->code->bucket[block_hash(stale->hva)], **at, **last = link;
+	u32 n = 1;
+
+	if (stale->frame2 || stale->dead) {
+		kill(vp, link);
+		return NULL;
+	}
+	for (at = &stale->next; (at = find(at, stale->hva, stale->rip, stale->mode)); at = &(*at)->next) {
+		struct block *b = *at;
+
+		if (is_usable(vp, b, lin)) {
+			*at = b->next;
+			b->next = *head;
+			*head = b;
+			return b;
+		}
+		last = at;
+		n++;
+	}
+	if (patch(vp, stale))
+		return stale;
+	if (n >= BLOCK_VERSIONS)
+		kill(vp, last);
 	return NULL;
 }
 
@@ -528,15 +575,10 @@ struct block *block_get(struct vp *vp, u32 mode)
 			find(&vp->code->bucket[block_hash(f.hva)], f.hva, rip, mode);
 		struct block *b = link ? *link : NULL;
 
-		if (b && unlikely((!is_fresh_or_renewed(vp, b) && !revive(vp, b) && !patch(vp, b)) ||
-				  (b->frame2 && !second_page_is_same(vp, b, lin)))) {
-			*link = b->next;
-			b->dead = true;
-			vp->n_block_kills++;
-		} else if (b && likely(mode & VP_MODE_CSFLAT ||
-				       b->bytes <= segment_bytes_left(vp, rip))) {
+		if (b && unlikely(!is_usable(vp, b, lin)))
+			b = other_version(vp, link, lin);
+		if (b && likely(mode & VP_MODE_CSFLAT || b->bytes <= segment_bytes_left(vp, rip)))
 			return b;
-		}
 	}
 	vp->cpu.rflags = vp_rflags(vp);
 	if (f.hva && !f.gpa) {

@@ -86,6 +86,10 @@ GUEST(loop_cr3, 64,
 GUEST(loop_out, 64, "mov $0x80, %edx; 1: out %al, %dx; dec %ecx; jnz 1b; hlt");
 GUEST(loop_smc, 64,
       "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
+GUEST(loop_smc_opcode, 64,
+      "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; ret");
+GUEST(loop_smc_beside, 64,
+      "1: mov %ecx, 2f(%rip); call 3f; dec %ecx; jnz 1b; hlt; .balign 128; 2: .long 0; .balign 128; 3: ret");
 GUEST(loop_call, 64, "1: call 2f; dec %ecx; jnz 1b; hlt; 2: ret");
 GUEST(loop_user, 64, "mov %ecx, %ebx; 1: int $0x30; dec %ebx; jnz 1b; hlt");
 /* In user mode; the end is a #GP, whose handler halts. */
@@ -157,6 +161,8 @@ int main(int argc, char **argv)
 	EVENT("INVLPG + touch", loop_invlpg, 2000000);
 	EVENT("CR3 load + 16 touches", loop_cr3, 300000);
 	EVENT("modify code + call", loop_smc, 200000);
+	EVENT("modify an opcode + call", loop_smc_opcode, 200000);
+	EVENT("store beside code + call", loop_smc_beside, 200000);
 	EVENT("REP MOVSB 4 KiB, overlapping", loop_movs, 100);
 	sysfix_destroy(f);
 	return 0;

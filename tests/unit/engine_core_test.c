@@ -150,6 +150,28 @@ static void modifies_immediates(void **state)
 	assert_true(f->vp.n_blocks_decoded < decoded + 10);
 }
 
+GUEST(smc_toggle, 64,
+      "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; ret");
+
+/* A ModRM goes back and forth between two operands: two blocks do. */
+static void code_goes_back_and_forth(void **state)
+{
+	u64 want = 0, decoded;
+
+	long_mode(AT_CODE);
+	LOAD(f, AT_CODE, smc_toggle);
+	gpr()[RCX] = 300;
+	gpr()[RAX] = 1000;
+	gpr()[RBX] = 0;
+	for (u64 c = 300; c; c--)
+		want += c & 1 ? 1000 : c;
+	sysfix_run(f, 60);
+	decoded = f->vp.n_blocks_decoded;
+	sysfix_run(f, 300 * 10);
+	assert_int_equal(gpr()[RBX], want);
+	assert_true(f->vp.n_blocks_decoded < decoded + 10);
+}
+
 /* Four NOPs become INC EAX byte by byte from a REP STOSB that runs right before them. */
 static void string_modifies_code(void **state)
 {
@@ -498,6 +520,7 @@ int main(void)
 		cmocka_unit_test(modifies_in_a_loop),
 		cmocka_unit_test(modifies_beside_code),
 		cmocka_unit_test(modifies_immediates),
+		cmocka_unit_test(code_goes_back_and_forth),
 		cmocka_unit_test(string_modifies_code),
 		cmocka_unit_test(string_modifies_itself),
 		cmocka_unit_test(modifies_second_page),
