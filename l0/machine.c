@@ -453,6 +453,8 @@ static int create_vcpu(struct machine *m, u32 i)
 	vp->trace = &c->trace;
 	vp->watch_stacks = m->desc->threads_by != MACHINE_THREADS_OFF;
 	vp->tlb.trace = &c->trace;
+	if (m->host->opts->fence[m->id].parts)
+		c->track.fence = &m->host->opts->fence[m->id];
 	int err = machine_create_counts(m, c);
 	if (err)
 		return err;
@@ -750,6 +752,11 @@ void machine_feed(void *arg, struct trace_worker *worker, const struct transitio
 	struct worker *w = container_of(worker, struct worker, trace);
 
 	(void)arg;
-	if (t->kind == TRANSITION_cr3_load && w->vcpu)
-		track_cr3_load(&w->vcpu->track, transition_payload(t, cr3_load)->cr3);
+	if (!w->vcpu)
+		return;
+	switch (t->kind) {
+	case TRANSITION_cr3_load: track_cr3_load(&w->vcpu->track, transition_payload(t, cr3_load)->cr3); break;
+	case TRANSITION_halt: track_halt(&w->vcpu->track); break;
+	default: track_spin(&w->vcpu->track);
+	}
 }

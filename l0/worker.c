@@ -64,7 +64,7 @@ static void sched_feed(void *arg, struct trace_worker *trace, const struct trans
 int worker_register_sinks(struct host *h)
 {
 	const struct transition_sink ring = {.kinds = h->session ? TRACE_ALL_KINDS : TRACE_ALL_KINDS & ~event_mask_exit, .feed = ring_feed, .arg = &h->hub};
-	const struct transition_sink cr3 = {.kinds = BIT(TRANSITION_cr3_load), .feed = machine_feed, .arg = h->machine};
+	const struct transition_sink track = {.kinds = BIT(TRANSITION_cr3_load) | BIT(TRANSITION_halt) | BIT(TRANSITION_spin), .feed = machine_feed, .arg = h->machine};
 	const struct transition_sink summary = {
 		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed,
 		.arg = h->session ? trace_session_summary_flag(h->session) : NULL};
@@ -72,7 +72,7 @@ int worker_register_sinks(struct host *h)
 	int err = trace_hub_add(&h->hub, &ring);
 
 	if (!err)
-		err = trace_hub_add(&h->hub, &cr3);
+		err = trace_hub_add(&h->hub, &track);
 	if (!err && h->session)
 		err = trace_hub_add(&h->hub, &summary);
 	if (!err && h->sched.policy->transition)
@@ -235,6 +235,7 @@ static bool switch_in(struct worker *w)
 	}
 	w->vcpu = c;
 	vtlb_online(&c->vp.tlb);
+	track_runs(&c->track);
 	if (unlikely(c->track.counts))
 		track_counts_start(&c->track);
 	emit_scheduled(w, c, slice_ns);
@@ -481,6 +482,12 @@ static __cold_path void emit_notes(struct worker *w)
 		if (n.is_miss) {
 			TRANSITION(&w->about, deadline_miss, .entity = n.entity, .due_ns = n.due_ns,
 				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns, .used_ns = n.used_ns);
+			continue;
+		}
+		if (n.is_inferred) {
+			TRANSITION(&w->about, inferred, .entity = n.entity, .process = n.process, .what = n.what, .reason = n.why,
+				   .holds = n.holds, .period_ns = n.y_ns, .confidence = n.confidence, .seen = n.seen,
+				   .agree = n.agree);
 			continue;
 		}
 		if (n.is_pressure) {

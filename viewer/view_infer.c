@@ -78,6 +78,25 @@ static void change_text(const struct model_reserve *r, char *out, size_t bytes)
 		 reason_text(e->reason));
 }
 
+/* Why: what was inferred, from how many observations, how surely. */
+static void why_text(const struct model_vcpu *v, char *out, size_t bytes)
+{
+	const struct event_field *fields = event_infos[TRANSITION_inferred].fields;
+	int n = snprintf(out, bytes, " why:");
+
+	for (u32 i = 0; i < MODEL_INFERENCES; i++) {
+		const struct ev_inferred *e = &v->inferred[i];
+		const char *what = event_enum_text(fields[2].enumeration, i);
+		const char *why = event_enum_text(fields[3].enumeration, e->reason);
+
+		if (v->inferences & 1u << i && n > 0 && (size_t)n < bytes)
+			n += snprintf(out + n, bytes - (size_t)n, " %s%s: %s (%llu of %llu, %llu%%)%s", e->holds ? "" : "not ",
+				      what ? what : "?", why ? why : "?", (unsigned long long)e->agree,
+				      (unsigned long long)e->seen, (unsigned long long)e->confidence,
+				      e->process == EVENT_NO_ID ? "" : " of a process");
+	}
+}
+
 /* The changes of the selected one, the newest first. */
 static void draw_changes(const struct view_state *st, int row, int rows)
 {
@@ -87,6 +106,11 @@ static void draw_changes(const struct view_state *st, int row, int rows)
 	screen_printf(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD), " %s: %llu changes",
 		      model_vcpu_name(st->model, v->id, name, sizeof(name)),
 		      (unsigned long long)v->nreserves);
+	if (v->inferences) {
+		why_text(v, text, sizeof(text));
+		screen_text(++row, 0, -1, LOOK(INK_DEFAULT), text);
+		rows--;
+	}
 	screen_text(row + 1, 0, -1, LOOK(INK_HEAD),
 		    " at            arrival       period     job  correct.    work  median reserve "
 		    "conf");

@@ -125,3 +125,17 @@ bool count_spec_parse(const struct run_options *o, const char *value, struct tra
 	free(copy);
 	return ok;
 }
+
+bool count_spec_fence(const struct run_options *o, unsigned i, struct track_match *out, char *err)
+{
+	char *copy = strdup(o->machines[i].fence), *save = NULL, *word;
+	bool ok = copy != NULL;
+
+	*out = (struct track_match){.parts = MATCH_VM, .vm = i};
+	for (word = copy ? strtok_r(copy, "/", &save) : NULL; ok && word; word = strtok_r(NULL, "/", &save))
+		ok = take_part(o, word, out, err);
+	free(copy);
+	if (ok && !(out->parts & MATCH_CHILD))
+		return bad(err, o->machines[i].fence, "child=N, perhaps with /cr3=ADDRESS or /thread=ADDRESS");
+	return ok;
+}

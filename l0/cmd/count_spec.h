@@ -17,4 +17,7 @@
 /* Return: false with one line in @err (COUNT_SPEC_ERR_BYTES). */
 bool count_spec_parse(const struct run_options *o, const char *value, struct track_count *out, char *err) __must_check;
 
+/* The value of machine @i's --fence: PARTs, child= among them. */
+bool count_spec_fence(const struct run_options *o, unsigned i, struct track_match *out, char *err) __must_check;
+
 #endif

@@ -189,6 +189,11 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 		if (!count_spec_parse(o, o->count_text[i], &o->counts[i], err))
 			return cmd_usage_error(cmd, "--count %s: %s", o->count_text[i], err);
 	}
+	for (unsigned i = 0; i < o->nmachines; i++) {
+		char err[COUNT_SPEC_ERR_BYTES];
+		if (o->machines[i].fence && !count_spec_fence(o, i, &o->fence[i], err))
+			return cmd_usage_error(cmd, "--fence %s: %s", o->machines[i].fence, err);
+	}
 	if (!o->sched)
 		o->sched = o->nmachines > 1 ? "qos" : "rr";
 	if (o->engine == RUN_ENGINE_CHECK && o->clock != RUN_CLOCK_VIRTUAL)

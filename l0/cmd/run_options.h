@@ -77,6 +77,7 @@ struct run_options {
 	const char *count_text[COUNTS_MAX]; /* as they were given */
 	struct track_count counts[COUNTS_MAX];
 	unsigned ncounts;
+	struct track_match fence[RUN_MAX_MACHINES]; /* no parts: none */
 	bool detect_stale, stats, vmx_coverage;
 	bool explain;
 	bool no_vmcs_shadowing;

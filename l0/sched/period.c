@@ -83,14 +83,16 @@ static u64 rough_gcd(u64 a, u64 b)
 	return 0;
 }
 
-static u64 candidate(const u64 *gap, u32 n, u64 *k, u64 *worst)
+static u64 candidate(const u64 *gap, u32 n, u64 *k, u64 *worst, bool *by_divisor)
 {
 	u64 least = gap[0], sum;
 
+	*by_divisor = false;
 	for (u32 i = 1; i < n; i++)
 		least = MIN(least, gap[i]);
 	if (gaps_fit(gap, n, least, &sum, k, worst))
 		return sum;
+	*by_divisor = true;
 	u64 g = gap[0];
 	for (u32 i = 1; i < n && g; i++)
 		g = gap[i] > g ? rough_gcd(gap[i], g) : rough_gcd(g, gap[i]);
@@ -107,13 +109,15 @@ static bool relock(struct period *p)
 		return false;
 	for (u32 i = 0; i < n; i++)
 		gap[i] = p->history[p->n_history - 1 - i] - p->history[p->n_history - 2 - i];
-	u64 sum = candidate(gap, n, &k, &worst);
+	bool by_divisor;
+	u64 sum = candidate(gap, n, &k, &worst, &by_divisor);
 	if (!sum || sum / k < PERIOD_MIN_NS || sum / k > PERIOD_MAX_NS)
 		return false;
 	p->y_ns = sum / k;
 	p->y_frac = sum % k * FRAC / k;
 	p->anchor_ns = p->last_ns;
 	p->jitter_ns = worst;
+	p->by_divisor = by_divisor;
 	p->confidence = PERIOD_SURE / 4;
 	p->lost = 0;
 	p->off_mask = 0;

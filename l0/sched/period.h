@@ -29,6 +29,7 @@ struct period {
 	u32 n_history;
 	u32 confidence; /* 0 .. PERIOD_SURE */
 	u32 lost;	/* points of the grid without an arrival, since the lock */
+	bool by_divisor; /* no gap is the period: their common divisor is (several sources) */
 	u8 off_mask;	/* latest 8 arrivals: 1 = off the grid */
 	u8 holes;	/* arrivals in a row that came more than one period after the one before */
 };

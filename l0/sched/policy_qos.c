@@ -237,7 +237,8 @@ static bool qos_is_reserved(const struct sched_vp *e)
 	.spin = qos_spin, .yields_spinners = true, .shares_by_weight = true,                               \
 	.is_reserved = qos_is_reserved,                                                                    \
 	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |           \
-		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch)
+		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch) |           \
+		 BIT(TRANSITION_idle) | BIT(TRANSITION_fence)
 
 const struct sched_policy sched_policy_qos = {
 	.name = "qos",

@@ -3,6 +3,7 @@
  * entities inside (guest vCPUs), and the functions by which its files work together:
  *   qos_infer.c    transitions -> arrivals, claims, jobs; period, budget, real-time or not
  *   qos_process.c  the same for processes inside a guest
+ *   qos_evidence.c who runs first, who runs before the fence; what is inferred, told with its reason
  *   qos_reserve.c  shares by weight, admission, size of a reservation, its life
  *   qos_spin.c     waits in PAUSEs: who is next, who keeps the processor a little longer
  *   qos_state.c    quanta by processor state (qos+state only)
@@ -38,6 +39,15 @@ struct qos_entity {
 	u32 process; /* that it is of that vCPU; EVENT_NO_ID: the vCPU as a whole */
 	bool has_process; /* one of its processes is real-time: the vCPU itself is not looked at */
 	bool interrupted; /* a claim since the last switch between its processes */
+	/* evidence, the newest in bit 0, and how much of it there is, at most 16 */
+	u16 firsts, n_firsts; /* interrupts that it got: it ran first after them */
+	u16 fences, n_fences; /* fences: it ran before them */
+	bool ran;	      /* since the last interrupt of its processor */
+	bool told_first;
+	bool is_fence;
+	bool goes; /* its newest job ended by a switch between processes */
+	u64 told_y_ns;
+	u32 told_confidence;
 	u32 n_turns;	  /* processes taken away by an interrupt that another had brought in, lately */
 	bool takes_turns; /* its own scheduler does that all the time */
 	u16 looks, pause; /* observations made in a row; refreshes until the next row */
@@ -83,6 +93,8 @@ struct qos_state {
  * entity of its own.
  */
 #define QOS_PROCESSES 4u
+/* Switches by interrupts in a tenth of a second, from one that an interrupt had brought in: it takes turns. */
+#define QOS_TURNS 8u
 struct qos_process {
 	u32 owner, id; /* vCPU, process; EVENT_NO_ID: free */
 	bool open;
@@ -106,6 +118,9 @@ struct qos_vp {
 	struct qos_entity observed; /* a while without a break for a guest that takes turns, to see what it does */
 	struct qos_entity fixed; /* what the host's owner reserved, full again at each multiple of its period */
 	struct qos_entity *last; /* looked up last */
+	bool first_is_due; /* an interrupt came, no guest was entered since */
+	bool fence_ran;	   /* since the newest interrupt */
+	u32 first;	   /* the one that was after the newest */
 	u32 inside;		 /* guest vCPU that it entered last, EVENT_NO_ID: none */
 	u64 entered_cpu_ns;	 /* then; ~0: its VMM runs */
 	bool has_guests;	 /* some entity is a guest: its own halts say nothing */
@@ -199,6 +214,21 @@ struct qos_entity *qos_entity_get(struct qos_vp *v, u32 id, u32 process);
  * worker that should look for another one now, or -1. */
 void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns, u64 now_ns);
 s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns);
+
+/* Of @v's processor: an interrupt took it from guest mode, or ended its rest; guest @x is entered (NULL: one
+ * that nothing is known of), @id; @x gets an interrupt. */
+void qos_interrupt_came(struct qos_vp *v);
+void qos_entered(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 id);
+void qos_got_interrupt(struct sched *s, struct qos_vp *v, struct qos_entity *x);
+
+/* The fence runs, as vCPU @id or inside it. */
+s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns);
+
+/* @x's job ended in time (or not); a reason to tell when that changes what it is. */
+void qos_judge_job(struct sched *s, const struct qos_vp *v, struct qos_entity *x, bool in_time);
+
+/* Tell of @x's period, if there is news; @stopped: it was given up because nothing came. */
+void qos_tell_period(struct sched *s, const struct qos_vp *v, struct qos_entity *x, bool stopped);
 
 /* Guest @x, a vCPU, goes from process @prev to @next; or is at rest, so that none has anything to do. */
 s32 qos_process_switch(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 prev, u32 next, u64 now_ns);

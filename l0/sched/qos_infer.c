@@ -119,13 +119,13 @@ static const struct qos_arrival *arrival_for(const struct qos_vp *v, const struc
 /* --- jobs --- */
 
 /* The next arrival finds the job open. */
-static void job_unfinished(struct qos_entity *x, u64 cpu_ns)
+static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
 {
 	u64 used = cpu_ns - x->job_cpu_ns, budget;
 
 	/* Nothing is learnt from a job that did not get what was reserved for it. */
 	if (!x->r_ns || x->used_up)
-		realtime_job(&x->rt, false);
+		qos_judge_job(s, v, x, false);
 	if (x->used_up && x->rt.is_rt)
 		budget_unfinished(&x->budget, used, x->period.y_ns);
 	if (!x->rt.is_rt && x->period.y_ns && !x->takes_turns)
@@ -153,7 +153,7 @@ void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64
 	bool is_miss = x->job_open && x->rt.is_rt;
 
 	if (x->job_open && !x->has_process)
-		job_unfinished(x, cpu_now_ns);
+		job_unfinished(s, v, x, cpu_now_ns);
 	x->job_open = true;
 	x->job_due_ns = due_ns;
 	x->job_cpu_ns = cpu_ns;
@@ -162,6 +162,7 @@ void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64
 	x->claim_ns = now_ns;
 	x->awaited = false;
 	enum period_match match = period_arrival(&x->period, due_ns);
+	qos_tell_period(s, v, x, false);
 	if (is_miss && match == PERIOD_ON_GRID)
 		tell_miss(s, v, x, open_due_ns, open_used_ns);
 	if (match == PERIOD_LOCKED || (x->rt.trial && !x->r_ns))
@@ -175,6 +176,7 @@ static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 n
 
 	x->has_switched = false;
 	x->was_interrupted = x->interrupted = true;
+	qos_got_interrupt(s, v, x);
 	qos_job_begins(s, v, x, a ? a->due_ns : now_ns, a ? a->cpu_ns : qos_cpu(v->e, now_ns), now_ns);
 	if (a)
 		x->claimed = a->serial;
@@ -208,7 +210,7 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 		return -1;
 	x->job_open = false;
 	x->active = false;
-	realtime_job(&x->rt, true);
+	qos_judge_job(s, v, x, true);
 	share_job(v, x, qos_cpu(v->e, now_ns));
 	if (!x->job_late) {
 		budget_finished(&x->budget, qos_cpu(v->e, now_ns) - x->job_cpu_ns,
@@ -236,6 +238,7 @@ static s32 on_entry(struct sched *s, const struct transition *t)
 	if (v) {
 		v->inside = t->vcpu_id;
 		v->entered_cpu_ns = qos_cpu(v->e, t->vtime_ns);
+		qos_entered(s, v, entity_lookup(v, t->vcpu_id), t->vcpu_id);
 	}
 	if (likely(!(info & INTR_INFO_VALID)) ||
 	    (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT != INTR_KIND_EXTERNAL)
@@ -259,6 +262,7 @@ static void note_guest_time(struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
 /* @x has nothing to do. */
 static s32 at_rest(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
 {
+	x->goes = false;
 	s32 worker = qos_process_rest(s, v, x, now_ns), other = qos_job_finished(s, v, x, now_ns);
 
 	return other >= 0 ? other : worker;
@@ -275,6 +279,8 @@ static s32 on_exit(struct sched *s, const struct transition *t)
 	u64 cpu_ns = qos_cpu(v->e, t->vtime_ns);
 	note_guest_time(v, e, cpu_ns);
 	v->entered_cpu_ns = x->reflected ? ~0ull : cpu_ns;
+	if (x->exit_reason == EXIT_REASON_EXTERNAL_INTERRUPT && x->reflected)
+		qos_interrupt_came(v);
 	if (likely(x->exit_reason != EXIT_REASON_HLT && x->exit_reason != EXIT_REASON_MWAIT))
 		return -1;
 	return e ? at_rest(s, v, e, t->vtime_ns) : -1;
@@ -295,7 +301,26 @@ static s32 on_halt(struct sched *s, const struct transition *t)
 	struct qos_vp *v = vp_running(s, t);
 	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
 
+	if (v && t->level == 1)
+		qos_interrupt_came(v); /* what ends the rest of its VMM */
 	return x ? at_rest(s, v, x, t->vtime_ns) : -1;
+}
+
+/* It has nothing to do, but neither HLT nor MWAIT says so. */
+static s32 on_idle(struct sched *s, const struct transition *t)
+{
+	const struct ev_idle *i = transition_payload(t, idle);
+	struct qos_vp *v = t->level >= 2 && i->cause >= IDLE_PAUSE ? vp_running(s, t) : NULL;
+	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
+
+	return x ? at_rest(s, v, x, t->vtime_ns) : -1;
+}
+
+static s32 on_fence(struct sched *s, const struct transition *t)
+{
+	struct qos_vp *v = vp_running(s, t);
+
+	return v ? qos_fence(s, v, t->vcpu_id, t->vtime_ns) : -1;
 }
 
 /*
@@ -315,8 +340,9 @@ static s32 on_process(struct sched *s, const struct transition *t)
 	if (v->entered_cpu_ns <= cpu_ns)
 		v->entered_cpu_ns = cpu_ns;
 	s32 worker = qos_process_switch(s, v, x, (u32)p->prev, (u32)p->next, now_ns);
-	if (!x->job_open || x->has_process)
+	if (!x->job_open || x->has_process || x->takes_turns || x->n_turns >= QOS_TURNS / 2)
 		return worker;
+	x->goes = true;
 	if (x->has_switched && !x->was_interrupted)
 		return qos_job_finished(s, v, x, now_ns);
 	x->has_switched = true;
@@ -341,6 +367,8 @@ s32 qos_transition(struct sched *s, const struct transition *t)
 	case TRANSITION_intr_injected: return on_injected(s, t);
 	case TRANSITION_process_switch: return on_process(s, t);
 	case TRANSITION_halt: return on_halt(s, t);
+	case TRANSITION_idle: return on_idle(s, t);
+	case TRANSITION_fence: return on_fence(s, t);
 	default: return -1;
 	}
 }

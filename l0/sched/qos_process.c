@@ -13,8 +13,6 @@
  */
 #include "l0/sched/qos.h"
 
-/* Switches by interrupts in a tenth of a second, from one that an interrupt had brought in. */
-#define TURNS 8u
 #define LOOKS 20u
 #define PAUSE 100u
 #define PAUSE_MAX 3200u
@@ -50,6 +48,7 @@ static s32 finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, str
 	p->open = false;
 	if (e) {
 		e->own_ns = p->own_ns;
+		e->goes = true;
 		s32 worker = qos_job_finished(s, v, e, now_ns);
 		x->has_process = e->rt.is_rt && e->period.y_ns;
 		return worker;
@@ -95,7 +94,7 @@ s32 qos_process_switch(struct sched *s, struct qos_vp *v, struct qos_entity *x, 
 
 void qos_process_refresh(struct qos_vp *v, struct qos_entity *x, u64 now_ns)
 {
-	x->takes_turns = x->n_turns >= TURNS;
+	x->takes_turns = x->n_turns >= QOS_TURNS;
 	x->n_turns = 0;
 	if (!x->takes_turns || x->rt.is_rt || x->has_process) {
 		x->looks = 0;

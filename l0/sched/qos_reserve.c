@@ -304,6 +304,7 @@ static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now
 		if ((!x->job_open || v->e->state == SCHED_BLOCKED) && period_is_silent(&x->period, now_ns)) {
 			x->job_open = false;
 			period_drop(&x->period);
+			qos_tell_period(s, v, x, true);
 			x->rt = (struct realtime){0};
 			x->budget = (struct budget){0};
 		}

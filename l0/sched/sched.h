@@ -105,6 +105,9 @@ struct sched_policy {
 struct sched_note {
 	bool is_miss; /* of it: due_ns, next_due_ns, y_ns, used_ns */
 	bool is_pressure; /* of a machine, @entity: @why (PRESSURE_*), permille in @confidence, see park.c */
+	bool is_inferred; /* event inferred: entity, process, what, why, holds, y_ns, confidence, seen, agree */
+	bool holds;
+	u32 process, what, seen, agree;
 	bool is_sample; /* a job ended, nothing was decided: not for the trace */
 	u64 due_ns, next_due_ns, used_ns;
 	u32 vcpu_id, entity; /* level-1 processor; vCPU inside that it is about */

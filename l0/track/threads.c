@@ -153,6 +153,10 @@ void track_stack(struct track_vp *v, const struct track_stack *s)
 	x->process = process;
 	x->switches++;
 	*r = (struct track_runs){.thread = x->id, .key = key, .entry_stack = s->has_entry ? s->entry : 0};
+	if (v->inside && v->active)
+		idle_switch(v, &v->active->idle, process, process, x->id);
+	else
+		idle_switch(v, &v->idle, process, process, x->id);
 	counts_look(v);
 }
 

@@ -287,7 +287,12 @@ static void note_process(struct track_vp *v, u32 *process, u32 child, u64 cr3)
 	if (next == *process)
 		return;
 	TRANSITION(v->ctx, process_switch, .prev = *process, .next = next, .cr3 = cr3);
+	u32 left = *process;
 	*process = next;
+	if (v->inside && v->active)
+		idle_switch(v, &v->active->idle, left, next, EVENT_NO_ID);
+	else
+		idle_switch(v, &v->idle, left, next, EVENT_NO_ID);
 }
 
 static __attribute__((noinline)) void entry_switch(struct track_vp *v, u64 vmcs, u64 root, u16 vpid, bool launch)
@@ -341,6 +346,8 @@ void track_vm_entry(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launc
 	v->inside = true;
 	v->ctx->vcpu_id = c->id;
 	v->ctx->level = (u8)c->child->depth;
+	if (c->idle.halted)
+		idle_active(&c->idle);
 	if (unlikely(c->cr3 != cr3)) {
 		c->cr3 = cr3;
 		note_process(v, &c->process, c->child->id, cr3);
@@ -348,8 +355,23 @@ void track_vm_entry(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launc
 	counts_look(v);
 }
 
+/* The last exit but those that come while it rests. */
+static void note_rest(struct track_vp *v, struct track_vcpu *c, u32 reason)
+{
+	switch (reason) {
+	case EXIT_REASON_HLT: idle_rest(v, &c->idle, IDLE_HLT, c->process, c->runs.thread); break;
+	case EXIT_REASON_MWAIT: idle_rest(v, &c->idle, IDLE_MWAIT, c->process, c->runs.thread); break;
+	case EXIT_REASON_PAUSE: idle_pause(v, &c->idle, c->process); break;
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+	case EXIT_REASON_PREEMPTION_TIMER: break;
+	default: idle_active(&c->idle);
+	}
+}
+
 void track_vm_exit(struct track_vp *v, u32 reason)
 {
+	if (v->inside && v->active)
+		note_rest(v, v->active, reason);
 	v->inside = false;
 	v->ctx->vcpu_id = v->vcpu_id;
 	v->ctx->level = 1;
@@ -368,6 +390,30 @@ void track_cr3_load(struct track_vp *v, u64 cr3)
 		note_process(v, &v->process, EVENT_NO_ID, cr3);
 	}
 	counts_look(v);
+}
+
+void track_halt(struct track_vp *v)
+{
+	if (v->inside && v->active)
+		idle_rest(v, &v->active->idle, IDLE_HLT, v->active->process, v->active->runs.thread);
+	else
+		idle_rest(v, &v->idle, IDLE_HLT, v->process, v->runs.thread);
+}
+
+void track_runs(struct track_vp *v)
+{
+	struct track_idle *i = v->inside && v->active ? &v->active->idle : &v->idle;
+
+	if (i->halted)
+		idle_active(i);
+}
+
+void track_spin(struct track_vp *v)
+{
+	if (v->inside && v->active)
+		idle_pause(v, &v->active->idle, v->active->process);
+	else
+		idle_pause(v, &v->idle, v->process);
 }
 
 /* --- state-match counters --- */
@@ -392,7 +438,14 @@ void track_counts_changed(struct track_vp *v)
 {
 	const struct track_now now = state_now(v);
 
-	counts_change(v->counts, &now);
+	if (v->counts)
+		counts_change(v->counts, &now);
+	if (!v->fence)
+		return;
+	bool at_fence = track_match(v->fence, &now);
+	if (at_fence && !v->at_fence)
+		TRANSITION(v->ctx, fence, .process = v->fence->parts & (MATCH_CR3 | MATCH_STACK) ? v->active->process : EVENT_NO_ID);
+	v->at_fence = at_fence;
 }
 
 void track_counts_start(struct track_vp *v)

@@ -47,6 +47,15 @@ struct track_runs {
 	u64 entry_stack; /* RSP0 of its TSS at the last switch */
 };
 
+/* What is known of one vCPU's rest (mechanism B4, idle.c). */
+struct track_idle {
+	bool is_idle;
+	bool halted;	     /* by HLT or MWAIT */
+	u8 pauses;	     /* exits for PAUSE in a row */
+	u8 rests;	     /* that spoke for them lately: */
+	u32 process, thread; /* those that it rests in; thread EVENT_NO_ID: threads are not followed */
+};
+
 /* Per level-1 virtual processor; embedded in the machine's vCPU. */
 struct track_vp {
 	struct track *track;
@@ -60,6 +69,9 @@ struct track_vp {
 	u32 process; /* process of level 1, EVENT_NO_ID before the first CR3 load */
 	struct track_runs runs; /* of level 1 */
 	u64 cr3;		/* likewise */
+	struct track_idle idle; /* likewise */
+	const struct track_match *fence; /* or NULL: no fence. Borrowed. */
+	bool at_fence;
 	struct track_counts *counts; /* or NULL: there are no state-match counters. Borrowed. */
 	struct list_node node; /* in its track */
 };
@@ -86,6 +98,12 @@ void track_vm_entry(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launc
 /* The processor is back in its VMM; call after the vm_exit transition of a reflected exit was made.
  * @reason: basic exit reason. */
 void track_vm_exit(struct track_vp *v, u32 reason);
+
+/* The processor, or the guest that runs on it, halts without an exit to its VMM; a worker takes it again;
+ * it gives way because it waits in PAUSEs. */
+void track_halt(struct track_vp *v);
+void track_runs(struct track_vp *v);
+void track_spin(struct track_vp *v);
 
 /* CR3 was loaded by the code that runs (MOV CR3, task switch); after the cr3_load transition. */
 void track_cr3_load(struct track_vp *v, u64 cr3);

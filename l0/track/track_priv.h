@@ -32,6 +32,7 @@ struct track_vcpu {
 	u32 process;
 	u64 cr3;
 	struct track_runs runs;
+	struct track_idle idle;
 	struct track_vcpu *next;      /* same bucket */
 	struct list_node used;	      /* by time of the last entry, oldest first */
 };
@@ -79,9 +80,16 @@ struct track {
 void track_counts_changed(struct track_vp *v);
 static inline void counts_look(struct track_vp *v)
 {
-	if (unlikely(v->counts))
+	if (unlikely(v->counts || v->fence))
 		track_counts_changed(v);
 }
+
+/* idle.c: vCPU of @i rests, by HLT or MWAIT in that process and thread; exits for a PAUSE; does anything
+ * else; goes over to another process or thread, from process @left. */
+void idle_rest(struct track_vp *v, struct track_idle *i, u32 cause, u32 process, u32 thread);
+void idle_pause(struct track_vp *v, struct track_idle *i, u32 process);
+void idle_active(struct track_idle *i);
+void idle_switch(struct track_vp *v, struct track_idle *i, u32 left, u32 process, u32 thread);
 
 /* threads.c */
 void threads_fini(struct track *t);

@@ -146,6 +146,7 @@ static const struct guest_config kinds[] = {
 	{.kind = "rt", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS, .priority = 1},
 	{.kind = "batch"},
 	{.kind = "idle", .period_ns = 50 * NS_PER_MS, .work_ns = 20 * NS_PER_US, .bits = 32},
+	{.kind = "fence", .period_ns = 10 * NS_PER_MS, .work_ns = 5 * NS_PER_US, .bits = 32, .priority = 1},
 	{.kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3},
 	{.kind = "mixed", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS},
 	{.kind = "spin"},
@@ -247,7 +248,7 @@ static void parse_guest(struct config *c, struct word w)
 	for (i = 0; i < ARRAY_SIZE(kinds) && !word_is(kind, kinds[i].kind); i++)
 		;
 	if (i == ARRAY_SIZE(kinds))
-		con_die("guest kind '%s' is unknown (rt batch idle procs mixed spin cache crash)",
+		con_die("guest kind '%s' is unknown (rt batch idle fence procs mixed spin cache crash)",
 			word_text(kind));
 	*g = kinds[i];
 	if (!g->bits)

@@ -179,7 +179,8 @@ static void write_guest(struct l2 *g)
 void l2_create(struct l2 *g, const struct l2_setup *s)
 {
 	const struct guest_config *c = &s->config->guest[s->number];
-	const struct blob *b = blob_find(c->kind, c->bits);
+	/* a fence is a little work at each tick, as idle; only its place in the order is another */
+	const struct blob *b = blob_find(strcmp(c->kind, "fence") ? c->kind : "idle", c->bits);
 	u64 timer_shift = s->caps->timer_shift;
 
 	if (!b)

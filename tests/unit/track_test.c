@@ -20,6 +20,8 @@ struct fix {
 	u32 thread_switches, threads;
 	struct ev_thread_switch last_thread;
 	struct ev_thread_state thread;
+	u32 idles;
+	struct ev_idle last_idle;
 };
 
 static u64 now(struct trace_ctx *ctx)
@@ -42,6 +44,9 @@ static void feed(void *arg, struct trace_worker *w, const struct transition *t)
 	} else if (t->kind == TRANSITION_thread_switch) {
 		f->thread_switches++;
 		f->last_thread = *transition_payload(t, thread_switch);
+	} else if (t->kind == TRANSITION_idle) {
+		f->idles++;
+		f->last_idle = *transition_payload(t, idle);
 	} else if (t->kind == TRANSITION_thread_state) {
 		f->threads++;
 		f->thread = *transition_payload(t, thread_state);
@@ -281,6 +286,52 @@ static void threads_by_base(void **state)
 	assert_int_equal(f->last_thread.stack, 0x7001);
 }
 
+static void idle(void **state)
+{
+	struct fix *f = *state;
+	struct track_vp *v = &f->vp[0];
+
+	/* HLT in process 0x5000, nine times; between it works in others */
+	for (u32 i = 0; i < 9; i++) {
+		track_vm_entry(v, 0x1000, 0x8000, 1, i == 0, 0x5000);
+		track_cr3_load(v, 0x6000);
+		track_cr3_load(v, 0x5000);
+		assert_int_equal(f->idles, i + (i > 7)); /* the ninth time the switch alone shows it */
+		track_vm_exit(v, EXIT_REASON_HLT);
+		assert_int_equal(f->idles, i + 1);
+		assert_int_equal(f->last_idle.cause, i > 7 ? IDLE_PROCESS : IDLE_HLT);
+	}
+	track_vm_entry(v, 0x1000, 0x8000, 1, false, 0x6000);
+	track_vm_exit(v, EXIT_REASON_CPUID);
+	track_vm_entry(v, 0x1000, 0x8000, 1, false, 0x6000);
+	track_cr3_load(v, 0x5000);
+	assert_int_equal(f->idles, 10);
+	assert_int_equal(f->last_idle.cause, IDLE_PROCESS);
+	assert_in_range(f->last_idle.confidence, 50, 100);
+	track_vm_exit(v, EXIT_REASON_EXTERNAL_INTERRUPT);
+	/* PAUSE after PAUSE, not between other things */
+	track_vm_entry(v, 0x2000, 0x9000, 2, true, 0x7000);
+	for (u32 i = 0; i < 3; i++) {
+		track_vm_exit(v, EXIT_REASON_PAUSE);
+		track_vm_entry(v, 0x2000, 0x9000, 2, false, 0x7000);
+	}
+	track_vm_exit(v, EXIT_REASON_CPUID);
+	assert_int_equal(f->idles, 10);
+	for (u32 i = 0; i < 6; i++) {
+		track_vm_entry(v, 0x2000, 0x9000, 2, false, 0x7000);
+		track_vm_exit(v, EXIT_REASON_PAUSE);
+	}
+	assert_int_equal(f->idles, 11);
+	assert_int_equal(f->last_idle.cause, IDLE_PAUSE);
+	/* the machine's own halt, and its wake */
+	track_halt(v);
+	track_halt(v);
+	assert_int_equal(f->idles, 12);
+	track_runs(v);
+	track_halt(v);
+	assert_int_equal(f->idles, 13);
+}
+
 static u64 raw_counts[COUNT_EVENTS];
 
 static void read_raw(void *arg, u64 *raw)
@@ -369,6 +420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(processes, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_by_base, setup, teardown),
+		cmocka_unit_test_setup_teardown(idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(counters, setup, teardown),
 		cmocka_unit_test_setup_teardown(tables_are_bounded, setup, teardown),
 	};

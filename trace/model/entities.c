@@ -594,6 +594,17 @@ static void feed_reserve(struct model *m, const struct transition *t)
 	p->reserves[v->nreserves++ % MODEL_RESERVES] = (struct model_reserve){t->vtime_ns, *e};
 }
 
+static void feed_inferred(struct model *m, const struct transition *t)
+{
+	const struct ev_inferred *e = transition_payload(t, inferred);
+	struct model_vcpu *v = model_get_vcpu(m, (u32)e->entity);
+
+	if (!v || e->what >= MODEL_INFERENCES)
+		return;
+	v->inferred[e->what] = *e;
+	v->inferences |= 1u << e->what;
+}
+
 static void feed_deadline_miss(struct model *m, const struct transition *t)
 {
 	struct model_vcpu *v = model_get_vcpu(m, (u32)transition_payload(t, deadline_miss)->entity);
@@ -653,6 +664,7 @@ void model_entities_feed(struct model *m, const struct transition *t)
 		break;
 	case TRANSITION_vm_entry_failed: feed_failure(m, t); break;
 	case TRANSITION_sched_reserve: feed_reserve(m, t); break;
+	case TRANSITION_inferred: feed_inferred(m, t); break;
 	case TRANSITION_deadline_miss: feed_deadline_miss(m, t); break;
 	case TRANSITION_lost: m->totals.lost += transition_payload(t, lost)->count; break;
 	default: break;

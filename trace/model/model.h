@@ -19,6 +19,7 @@
 #include "l0/arch/events.h"
 
 #define MODEL_COUNTS 32u
+#define MODEL_INFERENCES 3u /* of enum inference */
 #define MODEL_LEVELS 8u /* deeper ones count as the last */
 #define MODEL_HISTORY_BUCKETS 512u
 #define MODEL_DEADLINE_KINDS 5u
@@ -147,6 +148,8 @@ struct model_vcpu {
 	u64 ready_ns; /* level 1: it was ready and waited for a worker */
 	u64 wake_runs, wake_ns, wake_max_ns; /* level 1: from wake to running */
 	u64 inferred_misses; /* deadline_miss: L0's inference, apart from the guest's own count */
+	u32 inferences;			       /* a bit each: of these the newest is known */
+	struct ev_inferred inferred[MODEL_INFERENCES]; /* by enum inference */
 	u64 nreserves;			       /* changes so far */
 	const struct model_reserve *reserves; /* ring of MODEL_RESERVES; NULL: none */
 	bool has_tlb_stats;

@@ -1,0 +1,157 @@
+/*
+ * Who is real-time (mechanism B3), beside the jobs that end: who runs first after interrupts, seen over
+ * time; and exactly, where the host's owner has put a fence: a helper of low priority, before which
+ * everything real-time runs. What is inferred is told with its reason and how sure it is.
+ *
+ * First after interrupts is a hint for those who look, and no more: a child with plain round robin goes
+ * on with whom it has. The fence decides.
+ */
+#include "l0/arch/events.h"
+#include "l0/sched/qos.h"
+
+#define KEPT 16u
+#define FIRST_ON 12u /* of 16 */
+#define FIRST_OFF 6u
+#define FENCES_NEEDED 4u
+#define TELL_STEP 25u
+
+static u16 count(u16 bits)
+{
+	return (u16)__builtin_popcount(bits);
+}
+
+static void note(u16 *bits, u16 *n, bool yes)
+{
+	*bits = (u16)(*bits << 1 | yes);
+	if (*n < KEPT)
+		++*n;
+}
+
+static void tell(struct sched *s, const struct qos_vp *v, const struct qos_entity *x, u32 what, u32 why, bool holds,
+		 u32 seen, u32 agree, u32 confidence)
+{
+	const struct sched_note n = {.is_inferred = true,
+				     .vcpu_id = v->e->vcpu_id,
+				     .entity = x->id,
+				     .process = x->process,
+				     .what = what,
+				     .why = why,
+				     .holds = holds,
+				     .y_ns = x->period.y_ns,
+				     .confidence = confidence,
+				     .seen = seen,
+				     .agree = agree};
+	sched_tell(s, &n);
+}
+
+static u32 percent(u32 part, u32 whole)
+{
+	return whole ? 100 * part / whole : 0;
+}
+
+/* --- the fence --- */
+
+static void judge_fence(struct sched *s, const struct qos_vp *v, struct qos_entity *x)
+{
+	u16 agree = count(x->fences);
+	bool is_rt = 2 * agree >= x->n_fences;
+
+	if (x->n_fences < FENCES_NEEDED || (x->n_fences > FENCES_NEEDED && is_rt == x->rt.is_rt))
+		return;
+	x->rt.is_rt = is_rt;
+	x->rt.trial = 0;
+	if (!is_rt)
+		agree = (u16)(x->n_fences - agree);
+	tell(s, v, x, INFER_REALTIME, is_rt ? INFER_BEFORE_FENCE : INFER_BEHIND_FENCE, is_rt, x->n_fences, agree,
+	     percent(agree, x->n_fences));
+}
+
+/* --- first after interrupts --- */
+
+void qos_interrupt_came(struct qos_vp *v)
+{
+	v->first_is_due = true;
+	v->fence_ran = false;
+	for (u32 i = 0; i < v->n_entities; i++)
+		v->entity[i].ran = false;
+}
+
+void qos_entered(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 id)
+{
+	if (v->first_is_due)
+		v->first = id;
+	v->first_is_due = false;
+	if (!x)
+		return;
+	if (unlikely(v->fence_ran) && !x->ran && !x->is_fence) {
+		note(&x->fences, &x->n_fences, false);
+		judge_fence(s, v, x);
+	}
+	x->ran = true;
+}
+
+void qos_got_interrupt(struct sched *s, struct qos_vp *v, struct qos_entity *x)
+{
+	note(&x->firsts, &x->n_firsts, v->first == x->id);
+	x->ran = true;
+	u16 agree = count(x->firsts);
+	bool holds = x->told_first ? agree > FIRST_OFF : agree >= FIRST_ON;
+	if (holds == x->told_first || x->n_firsts < KEPT)
+		return;
+	x->told_first = holds;
+	tell(s, v, x, INFER_FIRST, INFER_AFTER_INTERRUPT, holds, x->n_firsts, agree, percent(agree, x->n_firsts));
+}
+
+/* --- jobs --- */
+
+void qos_judge_job(struct sched *s, const struct qos_vp *v, struct qos_entity *x, bool in_time)
+{
+	bool was = x->rt.is_rt;
+
+	if (x->n_fences >= FENCES_NEEDED || x->is_fence) /* the fence knows better */
+		return;
+	realtime_job(&x->rt, in_time);
+	if (x->rt.is_rt == was)
+		return;
+	u32 agree = count(x->rt.finished), why = x->goes ? INFER_GOES : INFER_RESTS;
+	tell(s, v, x, INFER_REALTIME, x->rt.is_rt ? why : INFER_UNFINISHED, x->rt.is_rt, x->rt.n, agree,
+	     percent(x->rt.is_rt ? agree : x->rt.n - agree, x->rt.n));
+}
+
+s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns)
+{
+	struct qos_entity *self = qos_entity_lookup(v, id, EVENT_NO_ID);
+
+	for (u32 i = 0; i < v->n_entities; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (x->id == EVENT_NO_ID || x == self || x->process != EVENT_NO_ID)
+			continue;
+		/* of those that had nothing to do it says nothing; who comes only now: qos_entered() */
+		if (!x->ran)
+			continue;
+		note(&x->fences, &x->n_fences, true);
+		judge_fence(s, v, x);
+	}
+	if (!self)
+		return -1;
+	v->fence_ran = true;
+	self->is_fence = true;
+	self->rt = (struct realtime){0};
+	return qos_process_rest(s, v, self, now_ns);
+}
+
+/* --- periods --- */
+
+void qos_tell_period(struct sched *s, const struct qos_vp *v, struct qos_entity *x, bool stopped)
+{
+	const struct period *p = &x->period;
+	u64 change = p->y_ns > x->told_y_ns ? p->y_ns - x->told_y_ns : x->told_y_ns - p->y_ns;
+	bool surer = p->confidence >= x->told_confidence + TELL_STEP || p->confidence + TELL_STEP <= x->told_confidence;
+	u32 why = stopped ? INFER_SILENT : !p->y_ns ? INFER_OFF_GRID : p->by_divisor ? INFER_BY_DIVISOR : INFER_BY_GRID;
+
+	if (change <= x->told_y_ns / 20 && !(p->y_ns && surer))
+		return;
+	x->told_y_ns = p->y_ns;
+	x->told_confidence = p->confidence;
+	tell(s, v, x, INFER_PERIOD, why, p->y_ns != 0, p->n_history, p->n_history - count(p->off_mask), p->confidence);
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# What L0 infers of guests and why, as events: the fence decides who is real-time, who runs first is told,
+# rests are seen. The same in both tiers.
+. "$(dirname "$0")/../trace/lib.sh"
+child=$NESTOR_BUILD/l1-child/child.elf
+
+events_of() { # NAME OPTIONS…
+	local name=$1
+	shift
+	timeout 60 "$NESTOR" record -o "$work/$name" --clock virtual --for 400ms --sched qos "$@" >"$work/out" 2>&1 </dev/null ||
+		fail "$name: $(tail -n 3 "$work/out")"
+	babeltrace2 "$work/$name" 2>/dev/null | grep -o 'nestor:\(inferred\|fence\|idle\):.*' | sed 's/{ cpu_id = [0-9]* }, //' >"$work/$name.txt"
+}
+
+for engine in interp jit; do
+	events_of fence.$engine --engine $engine --fence child=1 --kernel "$child" \
+		--append 'sched=prio guest=rt,prio=2 guest=fence guest=idle,prio=0,period=10ms guest=batch'
+done
+cmp -s "$work/fence.interp.txt" "$work/fence.jit.txt" || fail 'the tiers differ'
+in=$work/fence.jit.txt
+[ "$(grep -c '^nestor:fence' "$in")" -ge 35 ] || fail 'the fence is not seen'
+grep -q 'entity = 2147483648,.*real-time.*runs-before-the-fence.*holds = 1.*confidence = 100' "$in" || fail 'the real-time guest is not found by the fence'
+grep -q 'entity = 2147483650,.*real-time.*does-not-run-before-the-fence.*holds = 0' "$in" || fail 'who only rests often passes for real-time'
+grep -q 'entity = 2147483648,.*runs-first.*first-after-interrupts.*holds = 1' "$in" || fail 'who runs first is not told'
+grep -q 'entity = 2147483648,.*"period".*arrivals-on-a-grid.*holds = 1, period_ns = 1000....,' "$in" || fail 'no period'
+grep -q '^nestor:idle.*"hlt".*confidence = 100' "$in" || fail 'no rest is seen'
+grep -q 'vcpu_id = 2147483651.*nestor:idle' "$in" && fail 'the batch guest rests'
+for bad in '' 1 child cr3=1 child=x child=1/foo=2 child=1/thread=1; do
+	"$NESTOR" run --fence "$bad" "$child" >"$work/out" 2>&1
+	[ $? = 2 ] && grep -q '^nestor run: --fence' "$work/out" || fail "--fence '$bad': $(cat "$work/out")"
+done
