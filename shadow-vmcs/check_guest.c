@@ -2,6 +2,7 @@
  * Checks on the guest-state area but for segments. Source: SDM 3C "Checks on the Guest State Area".
  */
 #include "shadow-vmcs/checks_priv.h"
+#include "l0/arch/msr.h"
 #include "l0/mem/mem.h"
 
 /* --- control registers, debug registers, MSRs --- */
@@ -66,6 +67,12 @@ bool check_guest_canonical(const struct check_ctx *c, u32 arg)
 	case GUEST_ADDR_GDTR: return canonical(c, c->v->guest_gdtr_base);
 	default: return canonical(c, c->v->guest_idtr_base);
 	}
+}
+
+bool check_guest_perf_global(const struct check_ctx *c, u32 arg)
+{
+	return !(c->entry & ENTRY_CTL_LOAD_PERF_GLOBAL) ||
+	       !(c->v->guest_ia32_perf_global_ctrl & ~PERF_GLOBAL_CTRL_VALID);
 }
 
 bool check_guest_pat(const struct check_ctx *c, u32 arg)

@@ -1,5 +1,6 @@
 /* Checks on the host-state area. Source: SDM 3C "Checks on the Host-State Area". */
 #include "shadow-vmcs/checks_priv.h"
+#include "l0/arch/msr.h"
 
 bool check_host_cr0(const struct check_ctx *c, u32 arg)
 {
@@ -33,6 +34,12 @@ bool check_host_canonical(const struct check_ctx *c, u32 arg)
 	case HOST_ADDR_GDTR: return canonical(c, v->host_gdtr_base);
 	default: return canonical(c, v->host_idtr_base);
 	}
+}
+
+bool check_host_perf_global(const struct check_ctx *c, u32 arg)
+{
+	return !(c->exit & EXIT_CTL_LOAD_PERF_GLOBAL) ||
+	       !(c->v->host_ia32_perf_global_ctrl & ~PERF_GLOBAL_CTRL_VALID);
 }
 
 bool check_host_pat(const struct check_ctx *c, u32 arg)

@@ -102,6 +102,7 @@
 #define MSR_IA32_FIXED_CTR_CTRL 0x38du
 #define MSR_IA32_PERF_GLOBAL_STATUS 0x38eu
 #define MSR_IA32_PERF_GLOBAL_CTRL 0x38fu
+#define PERF_GLOBAL_CTRL_VALID 0x70000000full /* four general counters, three fixed ones */
 #define MSR_IA32_PERF_GLOBAL_OVF_CTRL 0x390u
 #define MSR_IA32_BNDCFGS 0xd90u
 #define MSR_IA32_XSS 0xda0u

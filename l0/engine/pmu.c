@@ -7,7 +7,8 @@
 #include "l0/engine/vp.h"
 
 #define FIXED_SHIFT 32 /* of fixed counters in the global registers */
-#define GLOBAL_VALID (mask_low(PMU_GENERAL) | mask_low(PMU_FIXED) << FIXED_SHIFT)
+#define GLOBAL_VALID ((BIT(PMU_GENERAL) - 1) | (BIT(PMU_FIXED) - 1) << FIXED_SHIFT)
+_Static_assert(GLOBAL_VALID == PERF_GLOBAL_CTRL_VALID, "entry checks know it from msr.h");
 #define STATUS_CLEARABLE (GLOBAL_VALID | 3ull << 62)
 
 #define SELECT_EVENT 0xffffull /* with the unit mask */
@@ -197,7 +198,7 @@ static u64 reserved_bits(u32 msr)
 {
 	switch (msr) {
 	case MSR_IA32_FIXED_CTR_CTRL: return ~FIXED_CTRL_VALID;
-	case MSR_IA32_PERF_GLOBAL_CTRL: return ~GLOBAL_VALID;
+	case MSR_IA32_PERF_GLOBAL_CTRL: return ~PERF_GLOBAL_CTRL_VALID;
 	}
 	return SELECT_RESERVED;
 }

@@ -4,6 +4,7 @@
  * only. Source: SDM 3C "VM Entries", "VM Exits".
  */
 #include "l0/exit/exit_priv.h"
+#include "l0/engine/pmu.h"
 #include "l0/engine/vapic.h"
 #include "l0/track/track.h"
 #include "shadow-vmcs/reflect.h"
@@ -195,6 +196,8 @@ static enum exit_action return_to_l1(struct vp *vp, struct nvmx *nv, bool nmi_ex
 		vtlb_flush_vpid(&vp->tlb, 0);
 	if (unlikely(vmcs02_is_pae(&vp->cpu)) && engine_load_pdptes(vp))
 		return vmx_abort(vp, nv, VMX_ABORT_LOAD_PDPTE, 0);
+	if (unlikely(v->vm_exit_controls & EXIT_CTL_LOAD_PERF_GLOBAL))
+		(void)pmu_msr_write(vp, MSR_IA32_PERF_GLOBAL_CTRL, v->host_ia32_perf_global_ctrl);
 	if (unlikely(v->vm_exit_msr_load_count) &&
 	    msr_list_load(vp, nv, v->vm_exit_msr_load_addr, v->vm_exit_msr_load_count, &bad))
 		return vmx_abort(vp, nv, VMX_ABORT_LOAD_MSR, bad);
@@ -304,6 +307,8 @@ static enum exit_action enter_l2(struct vp *vp, struct nvmx *nv, bool launch)
 	engine_state_changed(vp);
 	if (!vp->ctl.vpid)
 		vtlb_flush_vpid(&vp->tlb, 0);
+	if (unlikely(v->vm_entry_controls & ENTRY_CTL_LOAD_PERF_GLOBAL))
+		(void)pmu_msr_write(vp, MSR_IA32_PERF_GLOBAL_CTRL, v->guest_ia32_perf_global_ctrl);
 	if (unlikely(v->vm_entry_msr_load_count)) {
 		failed = msr_list_load(vp, nv, v->vm_entry_msr_load_addr,
 				       v->vm_entry_msr_load_count, &bad);

@@ -139,6 +139,49 @@ static void pat_switch(struct vmxt *t)
 	CHECK_EQ(cpu_rdmsr(MSR_IA32_PAT), host);
 }
 
+/* IA32_PERF_GLOBAL_CTRL: the guest's counter runs while the guest does. */
+static volatile u64 seen_ctrl;
+static void guest_counts(void)
+{
+	for (;;) {
+		seen_ctrl = cpu_rdmsr(MSR_IA32_PERF_GLOBAL_CTRL);
+		guest_call(1);
+	}
+}
+
+static void perf_global_switch(struct vmxt *t)
+{
+	const u64 fixed0 = 1ull << 32;
+	u64 before;
+
+	vmxt_prepare(t, guest_counts);
+	NEED(vmxt_control(t, VMX_ENTRY, ENTRY_CTL_LOAD_PERF_GLOBAL) &&
+		     vmxt_control(t, VMX_EXIT, EXIT_CTL_LOAD_PERF_GLOBAL),
+	     "IA32_PERF_GLOBAL_CTRL is not switched");
+	vmxt_control(t, VMX_PROC, PROC_MSR_BITMAPS);
+	vmwrite(VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, fixed0);
+	vmwrite(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, 2);
+	cpu_wrmsr(MSR_IA32_FIXED_CTR_CTRL, 3);
+	cpu_wrmsr(MSR_IA32_FIXED_CTR0, 0);
+	EXPECT_CALL(t, 1);
+	CHECK_EQ(seen_ctrl, fixed0);
+	CHECK_EQ(cpu_rdmsr(MSR_IA32_PERF_GLOBAL_CTRL), 2);
+	before = cpu_rdmsr(MSR_IA32_FIXED_CTR0);
+	CHECK(before > 0 && before < 100);
+	CHECK_EQ(cpu_rdmsr(MSR_IA32_FIXED_CTR0), before); /* not this program's instructions */
+	EXPECT_CALL(t, 1);
+	CHECK(cpu_rdmsr(MSR_IA32_FIXED_CTR0) > before);
+	vmwrite(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, 0x10);
+	vmxt_enter(t);
+	CHECK_EQ(vmxt_error(), VMXERR_ENTRY_INVALID_HOST_STATE);
+	vmwrite(VMCS_HOST_IA32_PERF_GLOBAL_CTRL, 0);
+	vmwrite(VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, 1ull << 35);
+	vmxt_enter(t);
+	CHECK_EQ(t->reason, EXIT_REASON_ENTRY_FAILURE | EXIT_REASON_INVALID_GUEST_STATE);
+	CHECK_EQ(cpu_rdmsr(MSR_IA32_PERF_GLOBAL_CTRL), 0);
+	cpu_wrmsr(MSR_IA32_FIXED_CTR_CTRL, 0);
+}
+
 /* MSR lists: loaded on entry, stored and loaded on exit. */
 static volatile u64 seen_msr;
 static void guest_msrs(void)
@@ -247,6 +290,7 @@ const struct vmxt_case vmxt_state_cases[] = {
 	{"state: the guest's changes are saved", state_is_saved},
 	{"state: IA32_EFER", efer_switch},
 	{"state: IA32_PAT", pat_switch},
+	{"state: IA32_PERF_GLOBAL_CTRL", perf_global_switch},
 	{"state: MSR lists", msr_lists},
 	{"state: fields after an exit", entry_control_follows_mode},
 	{"state: compatibility mode", compatibility_mode},

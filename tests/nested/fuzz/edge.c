@@ -207,7 +207,8 @@ static void good_pages(void)
 	((u64 *)page_of[4])[0] = (u64)ept | EPTP_WALK_4 | EPTP_TYPE_WB;
 	static const u32 none[] = {VMCS_TPR_THRESHOLD, VMCS_POSTED_INTR_NV, VMCS_VM_FUNCTION_CONTROL,
 				   VMCS_GUEST_PDPTR0,  VMCS_GUEST_PDPTR1,   VMCS_GUEST_PDPTR2,
-				   VMCS_GUEST_PDPTR3,  VMCS_GUEST_INTR_STATUS};
+				   VMCS_GUEST_PDPTR3,  VMCS_GUEST_INTR_STATUS,
+				   VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, VMCS_HOST_IA32_PERF_GLOBAL_CTRL};
 
 	for (u32 i = 0; i < ARRAY_SIZE(none); i++)
 		try_vmwrite(none[i], 0);
@@ -346,6 +347,7 @@ static u64 guest_value(struct vmxt *t, u32 e, u64 old)
 	case VMCS_GUEST_IA32_DEBUGCTL: return 1ull << below(below(2) ? 64 : 16);
 	case VMCS_GUEST_DR7: return 0x400 | 1ull << below(64);
 	case VMCS_GUEST_IA32_PAT: return old ^ 1ull << below(64);
+	case VMCS_GUEST_IA32_PERF_GLOBAL_CTRL: return 1ull << below(64);
 	case VMCS_GUEST_RFLAGS: return old ^ 1ull << below(below(4) ? 23 : 64);
 	case VMCS_GUEST_ACTIVITY_STATE: return PICK(0, 1, 2, 3, 4, ~0u);
 	case VMCS_GUEST_INTERRUPTIBILITY_INFO: return below(4) ? below(32) : 1ull << below(32);
@@ -397,6 +399,7 @@ static u64 host_value(u32 e, u64 old)
 	case VMCS_HOST_CR3: return physical(old);
 	case VMCS_HOST_IA32_EFER: return old ^ PICK(1 << 8, 1 << 10, 5 << 8, 1ull << below(64));
 	case VMCS_HOST_IA32_PAT: return old ^ 1ull << below(64);
+	case VMCS_HOST_IA32_PERF_GLOBAL_CTRL: return 1ull << below(64);
 	}
 	return linear(old);
 }

@@ -6,7 +6,7 @@
 
 static struct {
 	u64 pin, proc, proc2, exit, entry; /* allowed settings: must be 1 | may be 1 << 32 */
-	u64 misc, ept_vpid, vmfunc, cr0[2], cr4[2], efer, debugctl;
+	u64 misc, ept_vpid, vmfunc, cr0[2], cr4[2], efer, debugctl, perf_global;
 	u32 revision, width, linear;
 	u64 ram_end;
 } has;
@@ -63,6 +63,9 @@ void oracle_init(struct vmxt *t, u64 ram_end)
 	has.cr4[0] = t->caps.cr4_fixed0, has.cr4[1] = t->caps.cr4_fixed1;
 	has.efer = writable(MSR_IA32_EFER, EFER_LME | EFER_LMA);
 	has.debugctl = writable(MSR_IA32_DEBUGCTL, 0);
+	has.perf_global = (has.exit | has.entry) >> 32 & (EXIT_CTL_LOAD_PERF_GLOBAL | ENTRY_CTL_LOAD_PERF_GLOBAL)
+				  ? writable(MSR_IA32_PERF_GLOBAL_CTRL, 0)
+				  : 0;
 	has.revision = t->caps.revision;
 	cpu_id(0x80000008, 0, r);
 	has.width = r[0] & 0xff;
@@ -244,6 +247,9 @@ static const char *host(void)
 	RULE(in_width(F(HOST_CR3)), "host CR3");
 	RULE(canonical(F(HOST_IA32_SYSENTER_ESP)) && canonical(F(HOST_IA32_SYSENTER_EIP)),
 	     "host SYSENTER");
+	RULE(!(exit_ctl & EXIT_CTL_LOAD_PERF_GLOBAL) ||
+		     !(F(HOST_IA32_PERF_GLOBAL_CTRL) & ~has.perf_global),
+	     "host PERF_GLOBAL_CTRL");
 	RULE(!(exit_ctl & EXIT_CTL_LOAD_PAT) || pat(F(HOST_IA32_PAT)), "host PAT");
 	if (exit_ctl & EXIT_CTL_LOAD_EFER)
 		RULE(!(efer & ~has.efer) && (efer >> 10 & 1) == host64 && (efer >> 8 & 1) == host64,
@@ -376,6 +382,9 @@ static const char *control_registers(bool ia32e)
 	RULE(ia32e || !(cr4 & CR4_PCIDE), "PCIDE");
 	RULE(in_width(F(GUEST_CR3)), "CR3");
 	RULE(canonical(F(GUEST_SYSENTER_ESP)) && canonical(F(GUEST_SYSENTER_EIP)), "SYSENTER");
+	RULE(!(entry_ctl & ENTRY_CTL_LOAD_PERF_GLOBAL) ||
+		     !(F(GUEST_IA32_PERF_GLOBAL_CTRL) & ~has.perf_global),
+	     "PERF_GLOBAL_CTRL");
 	RULE(!(entry_ctl & ENTRY_CTL_LOAD_PAT) || pat(F(GUEST_IA32_PAT)), "PAT");
 	if (entry_ctl & ENTRY_CTL_LOAD_EFER)
 		RULE(!(efer & ~has.efer) && (efer >> 10 & 1) == ia32e &&
