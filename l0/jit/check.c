@@ -21,6 +21,7 @@
 
 #include "l0/base/mem_ops.h"
 #include "l0/engine/exec.h"
+#include "l0/engine/sys.h"
 
 /* Lengths of stretches in turn: what a long one overwrites again is seen in a short one. */
 static const u8 lengths[] = {0, 250, 30, 100};
@@ -123,6 +124,8 @@ static void capture(struct vp *vp, struct check_state *s, enum vp_escape how)
 		vp->insns = vp->block_insns;
 	vp->block_insns = vp->insns;
 	vp->cpu.rflags = vp_rflags(vp);
+	if (event_is_covered(vp))
+		event_uncover(vp);
 	nm_copy(&s->cpu, &vp->cpu, sizeof(s->cpu));
 	s->ev = vp->ev;
 	s->insns = vp->insns;
