@@ -244,6 +244,26 @@ static void emit_new_keys(struct translation *t)
 	emit_to(&t->e, 0xe8, t->tier->stub.keys, t->exec);
 }
 
+static bool is_same_page(const struct translation *t, u64 target)
+{
+	return !((target ^ t->b->rip) & PAGE_MASK);
+}
+
+/* Has the block jumps to other pages by edges? */
+static bool has_far_edges(const struct translation *t)
+{
+	const struct op *ops = t->b->ops;
+	u32 n = t->b->n_ops;
+
+	for (u32 k = 0; k < n; k++) {
+		u32 kind = t->j[k].kind;
+
+		if ((kind == J_JCC || kind == J_JMP || kind == J_CALL) && !is_same_page(t, ops[k].imm))
+			return true;
+	}
+	return !is_same_page(t, ops[n].imm);
+}
+
 void flow_begin(struct translation *t)
 {
 	u32 n = 0;
@@ -252,7 +272,7 @@ void flow_begin(struct translation *t)
 		n += t->j[k].mem + (t->j[k].kind == J_CALL_IND);
 	emit_count(t, t->b->n_ops);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
-	if (n) {
+	if (n || has_far_edges(t)) {
 		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page));
 		*t->keys = (struct jit_keys){.pages = n};
 		t->n_pages = n;
@@ -274,9 +294,13 @@ void flow_handler(struct translation *t, u32 k)
 	t->recipe.kind = RECIPE_NONE;
 }
 
+/* Targets that are not canonical are the handlers'. */
 bool flow_is_near(const struct translation *t, u64 target)
 {
-	return !((target ^ t->b->rip) & PAGE_MASK) && !(t->tier->off & 1u << JIT_GROUP_CHAIN);
+	if (t->tier->off & 1u << JIT_GROUP_CHAIN)
+		return false;
+	return is_same_page(t, target) ||
+	       (!(t->tier->off & 1u << JIT_GROUP_FAR) && (u64)((s64)(target << 16) >> 16) == target);
 }
 
 static void give_back(struct translation *t, u32 count)
@@ -343,6 +367,8 @@ void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 {
 	struct jit_edge *edge;
 
+	bool far = !is_same_page(t, target);
+
 	if (!flow_is_near(t, target)) {
 		want_eax(t);
 		t->in_host = false;
@@ -359,7 +385,11 @@ void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 	want_eax(t);
 	t->in_host = false;
 	edge = new_record(t, sizeof(*edge));
-	*edge = (struct jit_edge){.op = &t->b->ops[k], .b = t->b, .count = count};
+	*edge = (struct jit_edge){.op = &t->b->ops[k], .b = t->b, .count = count, .is_far = far};
+	if (far) {
+		edge->far = t->keys->far;
+		t->keys->far = edge;
+	}
 	give_back(t, count);
 	emit_rip(&t->e, 4, 0xff, 4, (u64)&edge->target, t->exec, 0);
 	add_cold(t, COLD_EDGE_STUB, k, 0, edge); /* where it goes at first */

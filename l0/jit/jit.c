@@ -101,8 +101,10 @@ static void unlink_block(struct vp *vp, struct block *b)
 {
 	struct jump_slot *s = &vp->jumps[jump_index(b->rip)];
 
-	for (struct jit_edge *e = b->in; e; e = e->next)
+	for (struct jit_edge *e = b->in; e; e = e->next) {
 		e->target = e->cold;
+		e->to = NULL;
+	}
 	b->in = NULL;
 	if (s->hot == b->hot)
 		s->key = 0;
@@ -142,21 +144,40 @@ static u64 plain_count(u64 left)
 	return left << 2 >> 2;
 }
 
+static void link_edge(struct jit_edge *e, struct block *b)
+{
+	struct jit_edge **at;
+
+	e->target = b->hot;
+	if (e->to == b)
+		return;
+	if (e->to) {
+		for (at = (struct jit_edge **)&e->to->in; *at != e; at = &(*at)->next)
+			;
+		*at = e->next;
+	}
+	e->to = b;
+	e->next = b->in;
+	b->in = e;
+}
+
 void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
 {
 	const struct op *op = e->op;
 	struct block *b = op->link[0];
 	u64 start = vp->slice - plain_count(left);
 
+	if (e->is_far) {
+		b = jit_find_hot(vp, op->imm);
+		b = b ? b : &block_unlinked;
+	}
+
 	vp->cur_block = e->b;
 	vp->block_insns = start - e->count;
 	if (!chain_is_open(vp, b, start))
 		return chain_slow(vp, op, start);
-	if (b->hot && e->target == e->cold) {
-		e->target = b->hot;
-		e->next = b->in;
-		b->in = e;
-	}
+	if (b->hot && e->target == e->cold)
+		link_edge(e, b);
 	RUN_BLOCK(vp, b, start);
 }
 

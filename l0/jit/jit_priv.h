@@ -24,9 +24,10 @@ struct jit_page {
 	u64 more;   /* bytes of the access - 1 */
 };
 
-/* In front of a block's pages: they are good while @key is vp->site_key. */
+/* In front of a block's pages: they, and jumps to other pages, are good while @key is vp->site_key. */
 struct jit_keys {
 	u64 key, pages;
+	struct jit_edge *far; /* jumps to other pages */
 };
 
 /* An operation that a handler runs. */
@@ -36,11 +37,14 @@ struct jit_site {
 	struct block *b;
 };
 
-/* A direct jump to another block in the same page. */
+/* A direct jump to another block. */
 struct jit_edge {
 	u64 target; /* code of the other block, or @cold */
 	u64 cold;   /* code that comes to jit_edge_taken() */
+	struct block *to;      /* in whose list it is, or NULL */
 	struct jit_edge *next; /* to the same block */
+	struct jit_edge *far;  /* in this block, to other pages */
+	bool is_far;
 	const struct op *op;   /* whose link[0] it follows */
 	struct block *b;       /* in which */
 	u64 count;	       /* instructions of @b before the target */
@@ -96,6 +100,10 @@ void jit_keys_changed(struct vp *vp, struct jit_keys *k);
 /* Called by translated code, everything stored; @left: slice - count, see flow.c. */
 void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left);
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left);
+
+/* Translated code for @rip under the current translation and mode, when the soft TLB knows the page; or
+ * NULL. Flat code segments only. */
+struct block *jit_find_hot(struct vp *vp, u64 rip);
 
 /* Calls op->fn. */
 void jit_enter(struct vp *vp, const struct op *op);

@@ -1,7 +1,8 @@
 /*
- * What translated code remembers of its memory accesses; called by its shared code, with everything
- * that it holds in registers saved.
+ * What translated code remembers of its memory accesses and jumps; called by its shared code, with
+ * everything that it holds in registers saved.
  */
+#include "l0/engine/block.h"
 #include "l0/engine/softtlb.h"
 #include "l0/jit/jit_priv.h"
 
@@ -37,5 +38,19 @@ void jit_keys_changed(struct vp *vp, struct jit_keys *k)
 
 	for (u64 i = 0; i < k->pages; i++)
 		p[i].room = 0;
+	for (struct jit_edge *e = k->far; e; e = e->far)
+		e->target = e->cold;
 	k->key = vp->site_key;
+}
+
+struct block *jit_find_hot(struct vp *vp, u64 rip)
+{
+	u8 *hva = softtlb_exec(vp, rip);
+
+	if (unlikely(!hva))
+		return NULL;
+	for (struct block *b = vp->code->bucket[block_hash(hva)]; b; b = b->next)
+		if (b->hva == hva && b->rip == rip && b->mode == vp->mode)
+			return b->hot && !b->frame2 && block_is_fresh(b) ? b : NULL;
+	return NULL;
 }

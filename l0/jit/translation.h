@@ -240,7 +240,7 @@ void flow_jmp(struct translation *t, u32 k);
  * it all. flow_jump() goes there. */
 void flow_find(struct translation *t, u32 k);
 void flow_jump(struct translation *t);
-/* Can operation @k's target be reached by an edge, so that no flow_find() is needed? */
+/* Can @target be reached by an edge, so that no flow_find() is needed? */
 bool flow_is_near(const struct translation *t, u64 target);
 /* rdx := its target. */
 void flow_far_target(struct translation *t, u64 target);
