@@ -376,12 +376,11 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 	struct vtlb *t = p->t;
 	u64 gen = gen_now(t);
 	struct walk_trail trail;
-	struct walk w = {.env = &t->env,
-			 .ctx = &v->ctx,
-			 .access = access,
-			 .update = true,
-			 .trail = unlikely(t->watch != NULL) ? &trail : NULL};
-	enum vtlb_status st = walk_linear(&w, gva);
+	struct walk w;
+	enum vtlb_status st;
+
+	walk_init(&w, &t->env, &v->ctx, access, true, unlikely(t->watch != NULL) ? &trail : NULL);
+	st = walk_linear(&w, gva);
 
 	vtlb_count(&v->n_walk);
 	if (unlikely(st > VTLB_MMIO)) {
@@ -534,7 +533,9 @@ static void set_result(const struct vtlb_vp *v, const struct walk *w, struct vtl
 enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access,
 				    struct vtlb_xl *xl, struct vtlb_fault *f)
 {
-	struct walk w = {.env = &v->priv->t->env, .ctx = &v->ctx, .access = access, .update = true};
+	struct walk w;
+
+	walk_init(&w, &v->priv->t->env, &v->ctx, access, true, NULL);
 	enum vtlb_status st = walk_gpa(&w, guest_gpa);
 
 	if (st > VTLB_MMIO)
@@ -547,7 +548,9 @@ enum vtlb_status vtlb_translate_gpa(struct vtlb_vp *v, u64 guest_gpa, u32 access
 enum vtlb_status vtlb_peek(const struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
 			   struct vtlb_fault *f)
 {
-	struct walk w = {.env = &v->priv->t->env, .ctx = &v->ctx, .access = access};
+	struct walk w;
+
+	walk_init(&w, &v->priv->t->env, &v->ctx, access, false, NULL);
 	enum vtlb_status st = walk_linear(&w, gva & v->priv->gva_mask);
 
 	if (st > VTLB_MMIO)

@@ -315,6 +315,12 @@ static inline u64 gen_now(struct vtlb *t)
 /* A new generation; every leaf stamped so far is below it. Orders the caller's earlier stores. */
 static inline u64 gen_next(struct vtlb *t)
 {
+	if (likely(!t->is_mp && !t->watch)) { /* nobody else moves it */
+		u64 gen = gen_now(t) + 1;
+
+		__atomic_store_n((u64 *)&t->gen, gen, __ATOMIC_RELEASE);
+		return gen;
+	}
 	return __atomic_fetch_add((u64 *)&t->gen, 1, __ATOMIC_SEQ_CST) + 1;
 }
 /* For the floors of an invalidation: no fill that read before it has this stamp, or ever will. */

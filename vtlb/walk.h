@@ -67,6 +67,24 @@ struct walk {
 	u32 entries; /* table entries read, for counters */
 };
 
+/* Start @w. Only what a walk does not always write is cleared: clearing all of it takes longer than
+ * the walk. @trail: or NULL. */
+static inline void walk_init(struct walk *w, const struct walk_env *env, const struct vtlb_context *ctx,
+			     u32 access, bool update, struct walk_trail *trail)
+{
+	w->env = env;
+	w->ctx = ctx;
+	w->access = access;
+	w->update = update;
+	w->trail = trail;
+	w->attr = w->attr_above = 0;
+	w->guest_gpa = w->gpa = 0;
+	w->guest_shift = w->shift = 0;
+	w->top_level = w->leaf_level = 0;
+	w->fault = (struct vtlb_fault){0};
+	w->entries = 0;
+}
+
 enum walk_mode walk_mode_of(const struct vtlb_context *ctx);
 
 /* PERM_* of a context. */
