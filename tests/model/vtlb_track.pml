@@ -10,7 +10,9 @@
 #define NVP 2
 #endif
 #if defined(BREAK_KEEP_TAG) || defined(BREAK_NO_GRACE)
-#define WRITES 2 /* what it takes to show */
+#define FIRST_TAG (p == 0) /* what it takes to show */
+#else
+#define FIRST_TAG false
 #endif
 #if !defined(BREAK_HIDE_LATE) && !defined(RELEASE)
 #define NO_RELEASE
@@ -68,7 +70,7 @@ inline kill(p, gen, n) {
 
 proctype vp(byte p) {
 	byte floor, floor_t, g, k, v, s, n, loads, fills;
-	bool tag, t;
+	bool tag = FIRST_TAG, t;
 
 end:	do
 	/* the guest's store */

@@ -1,0 +1,12 @@
+#!/bin/bash
+# vtlb_joint_test.sh - the virtual TLB's mechanisms together; retention, coalescing, accessed and dirty bits.
+# NESTOR_LONG=1: larger ones too.
+. "${0%/*}/lib.sh"
+all vtlb_joint vtlb_track vtlb_cut vtlb_coalesce vtlb_ad
+if [ -n "${NESTOR_LONG:-}" ]; then
+	holds vtlb_track -DRELEASE
+	holds vtlb_track -DFILLS=2
+	holds vtlb_track -DLOADS=2
+	holds vtlb_ad -DNVP=3
+fi
+exit $bad
