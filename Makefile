@@ -115,6 +115,7 @@ test-long: check-vec test-programs
 	@tests/long/kvm.sh $(PROGRAM)
 	@NESTOR=$(PROGRAM) tests/long/qemu_kvm.sh
 	@NESTOR=$(PROGRAM) tests/long/xen.sh
+	@NESTOR=$(PROGRAM) tests/long/lab8.sh
 	@NESTOR=$(PROGRAM) NESTOR_MODE=$(MODE) tests/long/check.sh
 	@tests/long/browser.sh $(PROGRAM)
 

@@ -124,6 +124,7 @@ struct qos_vp {
 	u32 inside;		 /* guest vCPU that it entered last, EVENT_NO_ID: none */
 	u64 entered_cpu_ns;	 /* then; ~0: its VMM runs */
 	bool has_guests;	 /* some entity is a guest: its own halts say nothing */
+	bool entry_injects;	 /* the VM entry brought the interrupt that is delivered next */
 	struct qos_arrival arrival[QOS_ARRIVALS];
 	u32 n_arrivals;
 	bool on_edf; /* queue, while READY */

@@ -230,6 +230,21 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 
 /* --- the feed --- */
 
+/* A guest of @v gets an interrupt. What looked like work of its VMM itself was the way there. */
+static void guest_claims(struct sched *s, struct qos_vp *v, const struct transition *t)
+{
+	struct qos_entity *own = v->has_guests ? NULL : entity_lookup(v, v->e->vcpu_id);
+
+	v->has_guests = true;
+	if (own) {
+		own->job_open = false;
+		period_drop(&own->period);
+		own->rt = (struct realtime){0};
+		qos_resize(s, v, own);
+	}
+	claim(s, v, entity_get(v, t->vcpu_id), t->vtime_ns);
+}
+
 static s32 on_entry(struct sched *s, const struct transition *t)
 {
 	u64 info = transition_payload(t, vm_entry)->intr_info;
@@ -240,13 +255,13 @@ static s32 on_entry(struct sched *s, const struct transition *t)
 		v->entered_cpu_ns = qos_cpu(v->e, t->vtime_ns);
 		qos_entered(s, v, entity_lookup(v, t->vcpu_id), t->vcpu_id);
 	}
+	if (v)
+		v->entry_injects = info & INTR_INFO_VALID;
 	if (likely(!(info & INTR_INFO_VALID)) ||
 	    (info & INTR_INFO_TYPE) >> INTR_INFO_TYPE_SHIFT != INTR_KIND_EXTERNAL)
 		return -1;
-	if (v) {
-		v->has_guests = true;
-		claim(s, v, entity_get(v, t->vcpu_id), t->vtime_ns);
-	}
+	if (v)
+		guest_claims(s, v, t);
 	return -1;
 }
 
@@ -286,13 +301,21 @@ static s32 on_exit(struct sched *s, const struct transition *t)
 	return e ? at_rest(s, v, e, t->vtime_ns) : -1;
 }
 
-/* A machine without guests of its own: its processor is the entity. */
+/*
+ * A machine without guests of its own: its processor is the entity. A guest that gets an interrupt without a VM
+ * entry that brings it: virtual-interrupt delivery, as Linux' KVM uses it.
+ */
 static s32 on_injected(struct sched *s, const struct transition *t)
 {
 	struct qos_vp *v = vp_running(s, t);
 
-	if (v && t->level == 1 && !v->has_guests && transition_payload(t, intr_injected)->kind == INTR_KIND_EXTERNAL)
+	if (!v || transition_payload(t, intr_injected)->kind != INTR_KIND_EXTERNAL)
+		return -1;
+	if (t->level == 1 && !v->has_guests)
 		claim(s, v, entity_get(v, v->e->vcpu_id), t->vtime_ns);
+	else if (t->level >= 2 && !v->entry_injects)
+		guest_claims(s, v, t);
+	v->entry_injects = false;
 	return -1;
 }
 
