@@ -6,8 +6,8 @@ set -u
 image=$NESTOR_BUILD/tests/nested/vmxfuzz.elf
 [ -e "$image" ] || { echo "$image was not built"; exit 1; }
 
-rounds=1500 seeds='1 2'
-[ -z "${NESTOR_LONG:-}" ] || { rounds=50000 seeds="1 2 3 $RANDOM $RANDOM"; }
+rounds=1500 rights=151 seeds='1 2'
+[ -z "${NESTOR_LONG:-}" ] || { rounds=50000 rights=4 seeds="1 2 3 $RANDOM $RANDOM"; }
 echo "seeds $seeds, $rounds rounds each"
 status=0
 work=$(mktemp -d) || exit 1
@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 truncate -s 1M "$work/disk"
 devices="--disk $work/disk,ro --rng"
 for seed in $seeds; do
-	for what in ept=0 ept=1 edge=1; do
+	for what in ept=0 ept=1 "edge=1 rights=$rights"; do
 		first=
 		for how in '--engine jit' '--engine interp' '--tlb audit' --no-vmcs-shadowing; do
 			out=$("$NESTOR" run --clock virtual --timeout 600s $how "$image" $devices \

@@ -474,16 +474,12 @@ static void show(const struct vmxt *t, const struct oracle *o, enum oracle_outco
 			   (u64)msrs[i].value);
 }
 
-bool edge_round(struct vmxt *t, struct edge_counts *c)
+/* Enters and compares. */
+static bool judge(struct vmxt *t, struct edge_counts *c)
 {
 	enum oracle_outcome got;
-	struct oracle o;
+	struct oracle o = oracle_ask(t->vmcs);
 
-	fill_tables();
-	fill_code();
-	base_state(t);
-	mutate(t);
-	o = oracle_ask(t->vmcs);
 	if (o.outcome != ORACLE_CONTROLS && o.outcome != ORACLE_HOST) {
 		make_safe(t);
 		o = oracle_ask(t->vmcs);
@@ -500,4 +496,38 @@ bool edge_round(struct vmxt *t, struct edge_counts *c)
 		return true;
 	show(t, &o, got);
 	return false;
+}
+
+bool edge_round(struct vmxt *t, struct edge_counts *c)
+{
+	fill_tables();
+	fill_code();
+	base_state(t);
+	mutate(t);
+	return judge(t, c);
+}
+
+bool edge_rights(struct vmxt *t, struct edge_counts *c, u32 first, u32 step)
+{
+	static const u32 segs[] = {VMCS_SEG_ES, VMCS_SEG_CS, VMCS_SEG_SS,
+				   VMCS_SEG_FS, VMCS_SEG_LDTR, VMCS_SEG_TR};
+
+	for (u32 ar = first; ar < 1u << 17; ar += step) {
+		if ((ar - first) / step % 64 == 0) {
+			fill_tables();
+			fill_code();
+		}
+		base_state(t);
+		for (u32 i = 0; i < ARRAY_SIZE(segs); i++) {
+			u32 field = VMCS_GUEST_ES_AR_BYTES + VMCS_SEG_STEP * segs[i];
+			u64 old = vmread(field);
+
+			vmwrite(field, ar);
+			if (!judge(t, c))
+				return false;
+			vmwrite(field, old);
+			vmwrite(VMCS_GUEST_RIP, vmread(VMCS_GUEST_RIP) & ~0xffull);
+		}
+	}
+	return true;
 }

@@ -3,8 +3,10 @@
  * in a sandbox (its own EPT). Whatever comes of it must come back to L1 as a failed entry or an
  * exit: a processor that hangs, dies or lets the L2 out of its sandbox is wrong.
  *
- * Command line: seed=N n=N; edge=1: VMCSs that are nearly good, held against the SDM (edge.c); ept=1: EPT tables spoilt as well (ept.c); wild=1: spoil everything,
- * host state and pointers too; then L1 itself may be lost, and only whoever runs it must survive.
+ * Command line: seed=N n=N; edge=1: VMCSs that are nearly good, held against the SDM (edge.c), before
+ * them with rights=N every Nth combination of access rights; ept=1: EPT tables spoilt as well (ept.c);
+ * wild=1: spoil everything, host state and pointers too; then L1 itself may be lost, and only whoever
+ * runs it must survive.
  * Prints what happened how often, the same for the same seed wherever time is virtual.
  */
 #include "tests/nested/fuzz/edge.h"
@@ -360,12 +362,14 @@ static void print(const struct counts *c)
 	con_printf("hash %016lx\n", c->hash);
 }
 
-static void edges(struct vmxt *t, u64 memory_end, u64 seed, u64 n)
+static void edges(struct vmxt *t, u64 memory_end, u64 seed, u64 n, u64 rights)
 {
 	static const char *const name[] = {"entered", "controls", "host state", "guest state", "MSR list"};
 	static struct edge_counts c;
 
 	edge_init(t, sandbox, sandbox_ept, memory_end);
+	if (rights && !edge_rights(t, &c, (u32)(seed % rights), (u32)rights))
+		con_die("edge: seed %lu, access rights: not as the SDM says", seed);
 	for (u64 i = 0; i < n; i++)
 		if (!edge_round(t, &c))
 			con_die("edge: seed %lu, round %lu: not as the SDM says", seed, i);
@@ -403,7 +407,7 @@ void child_main(u64 info, u64 magic)
 		before[i] = after[i] = CANARY;
 	sandbox_ept = fuzz_ept_make(sandbox);
 	if (option(boot.cmdline, "edge=", 0))
-		edges(t, boot.memory_end, seed, n);
+		edges(t, boot.memory_end, seed, n, option(boot.cmdline, "rights=", 0));
 	for (u64 i = 0; i < n; i++) {
 		one_round(t, &counts);
 		if (before[511] != CANARY || after[0] != CANARY)
