@@ -11,7 +11,7 @@
 #include "l0/engine/vec.h"
 
 #define ARENA_BYTES_DEFAULT (32u * 1024 * 1024)
-#define HEAT_DEFAULT 30u
+#define HEAT_DEFAULT 1000u /* what a process runs once and a page fault interrupts does not pay for itself */
 
 #if ENGINE_SIBLING_CALLS
 /*
