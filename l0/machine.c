@@ -350,6 +350,17 @@ static void hook_unknown_msr(struct vp *vp, u32 msr, bool write, u64 value)
 		m->msr_reports == MACHINE_MSR_REPORTS ? " (last report of this kind)" : "");
 }
 
+static bool hook_declare(struct vp *vp, u64 vmcs, u64 period_ns, u64 budget_ns)
+{
+	struct vcpu *c = vp->owner;
+	u32 entity = track_vcpu_of(c->machine->track, vmcs);
+
+	if (entity == EVENT_NO_ID || !sched_declare(&c->machine->host->sched, &c->sched, entity, period_ns, budget_ns))
+		return false;
+	TRANSITION(&c->trace, declared, .entity = entity, .period_ns = period_ns, .budget_ns = budget_ns);
+	return true;
+}
+
 static const struct exit_hooks exit_hooks = {
 	.apic_msr_read = hook_apic_read,
 	.apic_msr_write = hook_apic_write,
@@ -359,6 +370,7 @@ static const struct exit_hooks exit_hooks = {
 	.init_signal = hook_init_signal,
 	.sipi_vector = hook_sipi_vector,
 	.unknown_msr = hook_unknown_msr,
+	.declare = hook_declare,
 };
 
 /* --- building --- */
@@ -473,6 +485,7 @@ static int create_vcpu(struct machine *m, u32 i)
 		exit_vp_detect_spin(&c->nv, vp);
 	engine_reset(vp, false);
 	exit_vp_reset(vp, &c->nv, false);
+	c->nv.declares = m->desc->declares;
 	exit_set_vmcs_shadowing(vp, &c->nv, !m->host->opts->no_vmcs_shadowing);
 	if (m->records)
 		exit_set_records(vp, &c->nv, m->records, id, m->host->opts->explain);

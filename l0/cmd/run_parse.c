@@ -25,6 +25,7 @@ enum {
 	KEY_RESERVE,
 	KEY_TRACK,
 	KEY_FENCE,
+	KEY_DECLARE,
 	KEY_COUNT,
 	KEY_INSN_TIME,
 	KEY_CHARGE,
@@ -449,6 +450,7 @@ static bool apply_machine(struct parse *p, const char *name, int key, const char
 	case KEY_WEIGHT: return take_unsigned(p, name, value, MACHINE_MAX_WEIGHT, &m->weight);
 	case KEY_RESERVE: return set_reserve(p, m, name, value);
 	case KEY_TRACK: return set_track(p, m, name, value);
+	case KEY_DECLARE: m->declares = true; return true;
 	case KEY_FENCE: m->fence = keep(p, value); return true;
 	case KEY_CPU_MODEL: m->cpu_model = value; return true;
 	case 'n':

@@ -83,6 +83,7 @@ struct nvmx {
 	const struct exit_hooks *hooks;
 	struct track_vp *track; /* may be NULL */
 	u32 index;
+	bool declares; /* the hypercall of l0/arch/hypercall.h is there */
 	struct exit_msrs msr;
 	struct exit_counts count;
 	u64 cost_tsc0, cost_ns0, cost_mult; /* host TSC to ns, 32 fraction bits */

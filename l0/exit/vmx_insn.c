@@ -3,6 +3,7 @@
  * reflected. Emits vmx_on, vmx_off, vmcs_load and vmcs_clear, here only.
  * Source: SDM 3C "VMX Instruction Reference".
  */
+#include "l0/arch/hypercall.h"
 #include "l0/exit/exit_priv.h"
 #include "l0/track/track.h"
 #include "shadow-vmcs/vmcs12.h"
@@ -121,6 +122,11 @@ enum exit_action exit_vmcall(struct vp *vp, struct nvmx *nv)
 		return exit_gp0(vp);
 	if (is_undefined_mode(vp))
 		return exit_ud(vp);
+	if (unlikely(nv->declares && (u32)vp->cpu.gpr[RAX] == HYPERCALL_DECLARE)) {
+		bool taken = nv->hooks->declare && nv->hooks->declare(vp, vp->cpu.gpr[RBX], vp->cpu.gpr[RCX], vp->cpu.gpr[RDX]);
+		vp->cpu.gpr[RAX] = taken ? 0 : HYPERCALL_REFUSED;
+		return vmx_succeed(vp);
+	}
 	return vmx_fail_valid(vp, nv, VMXERR_VMCALL_IN_ROOT, 0);
 }
 

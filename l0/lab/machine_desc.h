@@ -76,6 +76,7 @@ struct machine_desc {
 	unsigned cpus;
 	u64 reserve_ns, reserve_period_ns; /* processor time it gets in each period at least; 0: none */
 	const char *reserve_at;		   /* where that was said, for messages */
+	bool declares; /* its VMM may declare what its guests need */
 	const char *fence; /* which of its guests (or a process) comes after all that is real-time; NULL: none */
 	enum machine_threads threads_by;
 	unsigned stack_bytes; /* of their kernel stacks; 0: the default */

@@ -235,7 +235,7 @@ static bool qos_is_reserved(const struct sched_vp *e)
 	.init = qos_init, .fini = qos_fini, .add = qos_add, .remove = qos_remove, .enqueue = qos_enqueue,  \
 	.dequeue = qos_dequeue, .pick = qos_pick, .charge = qos_charge, .preempts = qos_preempts,          \
 	.spin = qos_spin, .yields_spinners = true, .shares_by_weight = true,                               \
-	.is_reserved = qos_is_reserved,                                                                    \
+	.is_reserved = qos_is_reserved, .declare = qos_declare,                                                                    \
 	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |           \
 		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch) |           \
 		 BIT(TRANSITION_idle) | BIT(TRANSITION_fence)

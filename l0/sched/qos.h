@@ -43,6 +43,7 @@ struct qos_entity {
 	u16 firsts, n_firsts; /* interrupts that it got: it ran first after them */
 	u16 fences, n_fences; /* fences: it ran before them */
 	bool ran;	      /* since the last interrupt of its processor */
+	u64 declared_y_ns, declared_x_ns; /* by its VMM; 0: nothing */
 	bool told_first;
 	bool is_fence;
 	bool goes; /* its newest job ended by a switch between processes */
@@ -221,6 +222,9 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 void qos_interrupt_came(struct qos_vp *v);
 void qos_entered(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 id);
 void qos_got_interrupt(struct sched *s, struct qos_vp *v, struct qos_entity *x);
+
+/* policy->declare */
+bool qos_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
 
 /* The fence runs, as vCPU @id or inside it. */
 s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns);

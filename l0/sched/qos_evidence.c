@@ -56,7 +56,7 @@ static void judge_fence(struct sched *s, const struct qos_vp *v, struct qos_enti
 	u16 agree = count(x->fences);
 	bool is_rt = 2 * agree >= x->n_fences;
 
-	if (x->n_fences < FENCES_NEEDED || (x->n_fences > FENCES_NEEDED && is_rt == x->rt.is_rt))
+	if (x->declared_y_ns || x->n_fences < FENCES_NEEDED || (x->n_fences > FENCES_NEEDED && is_rt == x->rt.is_rt))
 		return;
 	x->rt.is_rt = is_rt;
 	x->rt.trial = 0;
@@ -108,7 +108,7 @@ void qos_judge_job(struct sched *s, const struct qos_vp *v, struct qos_entity *x
 {
 	bool was = x->rt.is_rt;
 
-	if (x->n_fences >= FENCES_NEEDED || x->is_fence) /* the fence knows better */
+	if (x->n_fences >= FENCES_NEEDED || x->is_fence || x->declared_y_ns) /* the fence knows better */
 		return;
 	realtime_job(&x->rt, in_time);
 	if (x->rt.is_rt == was)
@@ -138,6 +138,24 @@ s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns)
 	self->is_fence = true;
 	self->rt = (struct realtime){0};
 	return qos_process_rest(s, v, self, now_ns);
+}
+
+/* --- what a VMM says itself --- */
+
+bool qos_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns)
+{
+	struct qos_vp *v = qos_of(e);
+
+	if (period_ns && (period_ns < PERIOD_MIN_NS || period_ns > PERIOD_MAX_NS || budget_ns < BUDGET_MIN_NS))
+		return false;
+	struct qos_entity *x = qos_entity_get(v, entity, EVENT_NO_ID);
+	x->declared_y_ns = period_ns;
+	x->declared_x_ns = budget_ns;
+	period_drop(&x->period);
+	x->budget = (struct budget){.x_ns = budget_ns};
+	x->rt = (struct realtime){.is_rt = period_ns != 0};
+	qos_resize(s, v, x);
+	return true;
 }
 
 /* --- periods --- */

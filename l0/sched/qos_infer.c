@@ -126,7 +126,7 @@ static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_e
 	/* Nothing is learnt from a job that did not get what was reserved for it. */
 	if (!x->r_ns || x->used_up)
 		qos_judge_job(s, v, x, false);
-	if (x->used_up && x->rt.is_rt)
+	if (x->used_up && x->rt.is_rt && !x->declared_y_ns)
 		budget_unfinished(&x->budget, used, x->period.y_ns);
 	if (!x->rt.is_rt && x->period.y_ns && !x->takes_turns)
 		realtime_trial(&x->rt, used, x->period.y_ns, &budget);
@@ -146,6 +146,19 @@ static void tell_miss(struct sched *s, const struct qos_vp *v, const struct qos_
 	sched_tell(s, &note);
 }
 
+/* The period is declared; its phase is that of the arrivals. */
+static enum period_match declared_arrival(struct qos_entity *x, u64 due_ns)
+{
+	struct period *p = &x->period;
+	bool is_new = !p->y_ns;
+
+	p->y_ns = x->declared_y_ns;
+	p->y_frac = 0;
+	p->anchor_ns = p->last_ns = due_ns;
+	p->confidence = PERIOD_SURE;
+	return is_new ? PERIOD_LOCKED : PERIOD_ON_GRID;
+}
+
 void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns, u64 now_ns)
 {
 	u64 cpu_now_ns = qos_cpu(v->e, now_ns);
@@ -161,7 +174,7 @@ void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64
 	x->own_ns = 0;
 	x->claim_ns = now_ns;
 	x->awaited = false;
-	enum period_match match = period_arrival(&x->period, due_ns);
+	enum period_match match = x->declared_y_ns ? declared_arrival(x, due_ns) : period_arrival(&x->period, due_ns);
 	qos_tell_period(s, v, x, false);
 	if (is_miss && match == PERIOD_ON_GRID)
 		tell_miss(s, v, x, open_due_ns, open_used_ns);
@@ -213,8 +226,9 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 	qos_judge_job(s, v, x, true);
 	share_job(v, x, qos_cpu(v->e, now_ns));
 	if (!x->job_late) {
-		budget_finished(&x->budget, qos_cpu(v->e, now_ns) - x->job_cpu_ns,
-				x->period.y_ns ? x->period.y_ns : PERIOD_MAX_NS);
+		if (!x->declared_y_ns)
+			budget_finished(&x->budget, qos_cpu(v->e, now_ns) - x->job_cpu_ns,
+					x->period.y_ns ? x->period.y_ns : PERIOD_MAX_NS);
 		x->work_ns = x->work_ns ? (3 * x->work_ns + x->own_ns) / 4 : x->own_ns;
 	}
 	x->job_late = false;

@@ -301,7 +301,7 @@ static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now
 		if (x->id == EVENT_NO_ID)
 			continue;
 		/* it has stopped; or its whole processor has, in the middle of a job */
-		if ((!x->job_open || v->e->state == SCHED_BLOCKED) && period_is_silent(&x->period, now_ns)) {
+		if (!x->declared_y_ns && (!x->job_open || v->e->state == SCHED_BLOCKED) && period_is_silent(&x->period, now_ns)) {
 			x->job_open = false;
 			period_drop(&x->period);
 			qos_tell_period(s, v, x, true);

@@ -285,6 +285,18 @@ s32 sched_transition(struct sched *s, const struct transition *t)
 	return preempt;
 }
 
+bool sched_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns)
+{
+	if (budget_ns > period_ns || !budget_ns != !period_ns)
+		return false;
+	if (!s->policy->declare)
+		return true;
+	pthread_mutex_lock(&s->lock);
+	bool ok = s->policy->declare(s, e, entity, period_ns, budget_ns);
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
 void sched_tell(struct sched *s, const struct sched_note *note)
 {
 	if (s->notes_in - s->notes_out == SCHED_NOTES)

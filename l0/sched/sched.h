@@ -89,6 +89,9 @@ struct sched_policy {
 	 */
 	s32 (*transition)(struct sched *s, const struct transition *t);
 	u64 kinds;
+	/* Guest @entity of @e needs @budget_ns in each @period_ns, its VMM says (0: nothing any more); may be
+	 * NULL. Return: it can be. */
+	bool (*declare)(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
 	/* The running @e waits in a loop of PAUSEs and is about to give way; may be NULL. */
 	void (*spin)(struct sched *s, struct sched_vp *e, u64 now_ns);
 	/* @e's slice is over: how much longer it may run, because others wait for what it holds; may be NULL */
@@ -219,6 +222,10 @@ bool sched_worker_profile(struct sched *s, u32 worker, struct state_profile *p);
 
 /* Feed of the policy's kinds of transition. Return: the worker to be preempted, or -1. */
 s32 sched_transition(struct sched *s, const struct transition *t);
+
+/* A VMM has declared what a guest of it needs; see l0/arch/hypercall.h. Return: whether it is taken, by a
+ * policy that looks at it or one that does not. */
+bool sched_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
 
 /* A decision that is not in the trace yet: *@note is the oldest. Return: whether there is one. */
 bool sched_take_note(struct sched *s, struct sched_note *note);

@@ -460,6 +460,13 @@ void track_counts_stop(struct track_vp *v)
 	counts_stop(v->counts);
 }
 
+u32 track_vcpu_of(const struct track *t, u64 vmcs)
+{
+	const struct track_vcpu *c = vcpu_lookup(t, vmcs);
+
+	return c ? c->id : EVENT_NO_ID;
+}
+
 u32 track_active_vcpu(const struct track_vp *v)
 {
 	return v->active ? v->active->id : EVENT_NO_ID;

@@ -157,6 +157,9 @@ struct track_guest {
 /* Those known, oldest entry first. Nothing runs meanwhile. Return: how many; of more than @max, the newest. */
 u32 track_guests(const struct track *t, struct track_guest *out, u32 max);
 
+/* Id of the vCPU at @vmcs, which has been entered; or EVENT_NO_ID. */
+u32 track_vcpu_of(const struct track *t, u64 vmcs);
+
 /* Look-up of the active vCPU for the scheduler and for dumps: its id, or EVENT_NO_ID. */
 u32 track_active_vcpu(const struct track_vp *v);
 u32 track_active_child(const struct track_vp *v);

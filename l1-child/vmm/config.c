@@ -280,6 +280,8 @@ static void parse_word(struct config *c, struct word w)
 		c->ack_on_exit = parse_switch(key, v);
 	else if (word_is(key, "vpid"))
 		c->no_vpid = !parse_switch(key, v);
+	else if (word_is(key, "declare"))
+		c->declares = parse_switch(key, v);
 	else if (word_is(key, "rearm"))
 		c->rearm = (u32)parse_number(key, v, plain_units, 1000);
 	else if (word_is(key, "name"))
@@ -294,7 +296,7 @@ static void parse_word(struct config *c, struct word w)
 		c->verbose = true;
 	else
 		con_die("option '%s' is unknown (sched slice guest run ept ack vpid timer name "
-			"rearm verbose)",
+			"rearm declare verbose)",
 			word_text(w));
 }
 

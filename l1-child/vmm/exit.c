@@ -1,6 +1,7 @@
 /*
  * VM exits of L2s. A table by basic reason; what is not in it is dumped and stops that L2 only.
  */
+#include "l0/arch/hypercall.h"
 #include "l0/arch/ports.h"
 #include "l1-child/lib/console.h"
 #include "l1-child/lib/cpu.h"
@@ -122,6 +123,22 @@ static void print_guest_text(struct l2 *g, u64 gpa, u64 len)
 		l2_put_char(g, (char)g->ept.window[gpa + i]);
 }
 
+/* Tell whoever runs this VMM what @g needs, with something for the entries and exits; once. */
+static void declare_needs(struct l2 *g)
+{
+	u64 ax = HYPERCALL_DECLARE, budget_ns = g->config->work_ns + g->config->work_ns / 20 + 50 * NS_PER_US;
+	u8 failed;
+
+	__asm__ volatile("vmcall; setbe %1" /* CF or ZF: VMfail */
+			 : "+a"(ax), "=q"(failed)
+			 : "b"((u64)g->vmcs), "c"(g->config->period_ns), "d"(budget_ns)
+			 : "memory", "cc");
+	if (failed)
+		con_printf("guest %s: nobody takes a declaration\n", g->config->name);
+	else if (ax)
+		con_printf("guest %s: its declaration is refused\n", g->config->name);
+}
+
 static void set_timer(struct vmm *vm, struct l2 *g)
 {
 	u64 period = (u32)g->regs.rbx | (u64)(u32)g->regs.rcx << 32;
@@ -132,6 +149,8 @@ static void set_timer(struct vmm *vm, struct l2 *g)
 		g->regs.rax = ~0u;
 		return;
 	}
+	if (vm->config.declares && period && !g->period_tsc && !strcmp(g->config->kind, "rt"))
+		declare_needs(g);
 	/* The first timer starts on the common grid, a changed one at the change. */
 	vtimer_set(vm, g, period, vector, g->period_tsc ? cpu_tsc() : vm->start_tsc + phase);
 	g->regs.rax = 0;

@@ -9,7 +9,7 @@ events_of() { # NAME OPTIONS…
 	shift
 	timeout 60 "$NESTOR" record -o "$work/$name" --clock virtual --for 400ms --sched qos "$@" >"$work/out" 2>&1 </dev/null ||
 		fail "$name: $(tail -n 3 "$work/out")"
-	babeltrace2 "$work/$name" 2>/dev/null | grep -o 'nestor:\(inferred\|fence\|idle\):.*' | sed 's/{ cpu_id = [0-9]* }, //' >"$work/$name.txt"
+	babeltrace2 "$work/$name" 2>/dev/null | grep -o 'nestor:\(inferred\|fence\|idle\|declared\):.*' | sed 's/{ cpu_id = [0-9]* }, //' >"$work/$name.txt"
 }
 
 for engine in interp jit; do
@@ -29,3 +29,11 @@ for bad in '' 1 child cr3=1 child=x child=1/foo=2 child=1/thread=1; do
 	"$NESTOR" run --fence "$bad" "$child" >"$work/out" 2>&1
 	[ $? = 2 ] && grep -q '^nestor run: --fence' "$work/out" || fail "--fence '$bad': $(cat "$work/out")"
 done
+
+# a child that is willing declares what its guest needs; it is told nothing unless the machine's owner wants it
+events_of undeclared --kernel "$child" --append 'declare=on guest=rt guest=batch'
+grep -q '^guest rt0: nobody takes a declaration' "$work/out" || fail "undeclared: $(cat "$work/out")"
+grep -q nestor:declared "$work/undeclared.txt" && fail 'the hypercall is there without --declare'
+events_of declared --declare --kernel "$child" --append 'declare=on guest=rt,period=20ms,work=3ms guest=batch'
+grep -q 'declar' "$work/out" && fail "declared: $(cat "$work/out")"
+grep -q 'nestor:declared.*entity = 2147483648, period_ns = 20000000, budget_ns = 3200000 ' "$work/declared.txt" || fail 'the declaration is not seen'

@@ -262,12 +262,43 @@ static void any_slice_gives_the_same(void **state)
 	}
 }
 
+/* A VMM says what R needs: reserved from the first arrival on, and not changed by what is seen. */
+static void declared(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w, 10 * MS, false);
+	assert_false(sched_declare(&w.s, &w.child, R, 10 * MS, 11 * MS));
+	assert_false(sched_declare(&w.s, &w.child, R, 10 * MS, 0));
+	assert_false(sched_declare(&w.s, &w.child, R, 0, MS));
+	assert_false(sched_declare(&w.s, &w.child, R, 100 * US, 50 * US));
+	assert_false(sched_declare(&w.s, &w.child, R, 1ull << 62, MS));
+	assert_false(sched_declare(&w.s, &w.child, R, 10 * MS, 1));
+	assert_true(sched_declare(&w.s, &w.child, R, 10 * MS, 3 * MS));
+	for (u64 i = 1; i <= 20; i++) {
+		run_until(&w, i * 10 * MS);
+		interrupt(&w, i * 10 * MS);
+		enter(&w, R, true);
+		run(&w, MS);
+		leave(&w, EXIT_REASON_HLT);
+		enter(&w, B, false);
+		assert_in_range(entity(&w, R, EVENT_NO_ID)->r_ns, 3 * MS, 3500 * US);
+	}
+	assert_int_equal(entity(&w, R, EVENT_NO_ID)->budget.x_ns, 3 * MS);
+	assert_true(sched_declare(&w.s, &w.child, R, 0, 0));
+	assert_false(entity(&w, R, EVENT_NO_ID)->rt.is_rt);
+	assert_int_equal(entity(&w, R, EVENT_NO_ID)->r_ns, 0);
+	sched_fini(&w.s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_after_interrupts),
 		cmocka_unit_test(before_the_fence),
 		cmocka_unit_test(processes_that_take_turns),
+		cmocka_unit_test(declared),
 		cmocka_unit_test(any_slice_gives_the_same),
 	};
 	return cmocka_run_group_tests_name("sched_evidence", tests, NULL, NULL);
