@@ -90,15 +90,16 @@ static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 		}
 		struct spt *spt = spt_of(t, index);
 
-		if (level == 1) {
+		s = load_slot(&spt->slot[spt_slot_index(gva, level)]);
+		if (level == 1 || (level == 2 && slot_is_leaf(s))) {
 			struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
 
 			r->tag = (gva >> 21 & mask_low(REGION_BITS)) | p->region_gen;
 			r->spt = spt;
 			r->base = t->meta[index].base;
 			r->cap = cap;
+			r->shift = 3 + 9 * level;
 		}
-		s = load_slot(&spt->slot[spt_slot_index(gva, level)]);
 		if (slot_is_leaf(s)) {
 			h->shift = 3 + 9 * level;
 			return is_current(p, s, t->meta[index].base, cap, gva, h);
@@ -113,10 +114,14 @@ static __always_inline bool look_up(struct vtlb_vp_priv *p, u64 gva, struct hit 
 
 	if (likely(r->tag == ((gva >> 21 & mask_low(REGION_BITS)) | p->region_gen) &&
 		   r->cap >= p->floor_link)) { /* else the link may be another, or newer */
-		u64 leaf = load_slot(&r->spt->slot[spt_slot_index(gva, 1)]);
+		u64 leaf = load_slot(&r->spt->slot[gva >> r->shift & (SPT_SLOTS - 1)]);
 
-		h->shift = PAGE_SHIFT;
-		return slot_is_leaf(leaf) && is_current(p, leaf, r->base, ~0ull, gva, h);
+		h->shift = r->shift;
+		if (likely(slot_is_leaf(leaf)))
+			return is_current(p, leaf, r->base, ~0ull, gva, h);
+		if (r->shift == PAGE_SHIFT)
+			return false;
+		/* a large leaf that was split */
 	}
 	return look_down(p, gva, h);
 }
@@ -362,7 +367,11 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 
 	if (unlikely(knows_newer(t, &path, level, old, gen)))
 		return;
-	if (cas_slot(slot, old, leaf) && slot_is_link(old))
+	if (!t->is_mp) /* nobody else writes there */
+		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
+	else if (!cas_slot(slot, old, leaf))
+		return;
+	if (slot_is_link(old))
 		spt_retire(t, v, spt_index(old));
 	return;
 no_room:

@@ -31,7 +31,7 @@
 #define PCID_FLOORS 256u
 #define EPT_FLOORS 64u
 #define GVA_FLOORS 1024u /* by page; for large pages fewer of them are reached */
-#define REGION_CACHE 64u /* last-level SPTs lately used, by VP */
+#define REGION_CACHE 64u /* SPTs with leaves lately used, by VP */
 #define PROTECT_RING 256u
 #define UNTRACKED_MAX 32u
 
@@ -180,7 +180,8 @@ struct region {
 	u64 tag; /* gva >> 21 and the generation; 0 never matches */
 	struct spt *spt;
 	u64 base;
-	u64 cap; /* stamp of the link to a shared SPT on the way; ~0: none */
+	u64 cap;   /* stamp of the link to a shared SPT on the way; ~0: none */
+	u32 shift; /* @spt has leaves of 4 KiB, or one of 2 MiB there: 12, 21 */
 };
 
 /*
