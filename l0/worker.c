@@ -422,7 +422,7 @@ static void check_preemption_timer(struct worker *w, u64 now)
 
 static void emit_state(struct worker *w, struct machine *m, u64 now)
 {
-	m->next_state_ns = now + STATE_PERIOD_NS;
+	__atomic_store_n(&m->next_state_ns, now + STATE_PERIOD_NS, __ATOMIC_RELAXED);
 	if (unlikely(w->vcpu->track.counts))
 		counts_sync(w->vcpu->track.counts);
 	machine_emit_state(m, w, false);
@@ -446,7 +446,7 @@ static bool still_runs(struct worker *w, u64 now)
 	}
 	if (unlikely(m->reset_wanted))
 		machine_reset(m);
-	if (unlikely(now >= m->next_state_ns) && c->vp.id == 0)
+	if (unlikely(now >= __atomic_load_n(&m->next_state_ns, __ATOMIC_RELAXED)) && c->vp.id == 0)
 		emit_state(w, m, now);
 	if (unlikely(w->preempt)) {
 		switch_out(w, SCHED_PUT_PREEMPT, SWITCH_PREEMPTED);

@@ -317,8 +317,12 @@ void vtlb_vp_fini(struct vtlb_vp *v)
 
 void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s)
 {
+	const u64 *from = (const u64 *)&t->stats;
+	u64 *to = (u64 *)s;
+
 	vtlb_lock(t);
-	*s = t->stats;
+	for (u32 i = 0; i < sizeof(*s) / sizeof(u64); i++) /* some change without the lock */
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 	s->spts_limbo = t->limbo_count;
 	vtlb_unlock(t);
 }

@@ -144,7 +144,8 @@ static void report(struct vtlb_vp *v, struct vtlb_vp *self, const struct suspect
 
 static void drop(struct vtlb *t, struct stale *st, u32 i)
 {
-	st->suspect[i] = st->suspect[--st->n];
+	st->suspect[i] = st->suspect[st->n - 1];
+	__atomic_store_n(&st->n, st->n - 1, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&t->n_suspects, 1, __ATOMIC_RELAXED);
 }
 
