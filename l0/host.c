@@ -580,6 +580,8 @@ static void tear_down(struct host *h)
 	for (u32 i = 0; i < h->nmachines && h->opts->stats; i++)
 		if (h->machine[i])
 			stats_print(h->machine[i], stderr);
+	if (h->opts->stats && h->sched.policy_data)
+		stats_print_workers(&h->sched, stderr);
 	for (u32 i = 0; i < h->nmachines && h->opts->vmx_coverage; i++)
 		for (u32 j = 0; h->machine[i] && j < h->machine[i]->nvcpus; j++)
 			exit_coverage_print(&h->machine[i]->vcpu[j].nv, stderr);

@@ -64,6 +64,18 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 	add(arg, "engine", "exits", exits, "exits from the engine");
 }
 
+/* What qos+state has seen of the state of processors, of a machine's or of a worker. */
+static void add_profile(const struct state_profile *p, counter_fn *add, void *arg)
+{
+	add(arg, "sched", "slices", p->slices, "slices that it ran");
+	add(arg, "sched", "recent_misses", state_recent_per_ms(p), "misses of data and code in a millisecond, of late");
+	add(arg, "sched", "flushes", p->count.flushes, "flushes of the TLB in its slices");
+	add(arg, "sched", "extended", p->n_extended, "slices that went on because the state was warm");
+	add(arg, "sched", "extended_us", p->extended_ns / NS_PER_US, "by how much, altogether");
+	add(arg, "sched", "early", p->n_early, "slices that ended before their time because it was cold");
+	add(arg, "sched", "early_us", p->early_ns / NS_PER_US, "by how much, altogether");
+}
+
 static void sched_source(struct machine *m, counter_fn *add, void *arg)
 {
 	const struct sched_machine *s = &m->host->sched.machine[m->id % SCHED_MACHINES];
@@ -84,15 +96,16 @@ static void sched_source(struct machine *m, counter_fn *add, void *arg)
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		if (!sched_profile(&m->host->sched, &m->vcpu[i].sched, &p))
 			return;
+		sum.slices += p.slices;
+		sum.recent_ns += p.recent_ns;
+		sum.recent_misses += p.recent_misses;
+		sum.count.flushes += p.count.flushes;
 		sum.n_extended += p.n_extended;
 		sum.extended_ns += p.extended_ns;
 		sum.n_early += p.n_early;
 		sum.early_ns += p.early_ns;
 	}
-	add(arg, "sched", "extended", sum.n_extended, "slices that went on because the state was warm");
-	add(arg, "sched", "extended_us", sum.extended_ns / NS_PER_US, "by how much, altogether");
-	add(arg, "sched", "early", sum.n_early, "slices that ended before their time because it was cold");
-	add(arg, "sched", "early_us", sum.early_ns / NS_PER_US, "by how much, altogether");
+	add_profile(&sum, add, arg);
 }
 
 static void (*const sources[])(struct machine *m, counter_fn *add, void *arg) = {engine_source, vtlb_source, sched_source};
@@ -103,4 +116,16 @@ void stats_print(struct machine *m, FILE *out)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
 		sources[i](m, print_one, &l);
+}
+
+void stats_print_workers(struct sched *s, FILE *out)
+{
+	struct state_profile p;
+	char name[24];
+
+	for (u32 i = 0; sched_worker_profile(s, i, &p); i++) {
+		struct line l = {out, name};
+		snprintf(name, sizeof(name), "worker%u", i);
+		add_profile(&p, print_one, &l);
+	}
 }

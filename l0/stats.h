@@ -14,4 +14,8 @@ struct machine;
 /* Print the counters of @m, one a line: machine module.name value text. Those at 0 too. */
 void stats_print(struct machine *m, FILE *out);
 
+/* The same for each worker, of policies that keep such counters. */
+struct sched;
+void stats_print_workers(struct sched *s, FILE *out);
+
 #endif
