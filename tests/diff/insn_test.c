@@ -622,6 +622,16 @@ static void host_and_engines_agree(void **state)
 	assert_true(n_guests > 0);
 	for (u32 i = 0; i < n; i++)
 		bad += !one_case();
+	for (u32 i = 0; i < ARRAY_SIZE(guests) && guests[i].vp; i++) {
+		struct guest *g = &guests[i];
+
+		jit_detach(g->vp);
+		engine_vp_fini(g->vp);
+		vtlb_vp_fini(&g->vp->tlb);
+		vtlb_destroy(g->vtlb);
+		mem_destroy(g->mem);
+		free(g->vp);
+	}
 	printf("%u instructions by the host%s, %u disagree\n", n,
 	       n_guests == 1 ? " and the interpreter" : ", the interpreter and the translator", bad);
 	assert_int_equal(bad, 0);
