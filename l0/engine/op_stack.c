@@ -107,6 +107,8 @@ static void enter(struct vp *vp, const struct op *op)
 	u32 size = op->size, level = op->aux & 31;
 	u64 mask = opstack_mask(vp), sp = vp->cpu.gpr[RSP], bp = vp->cpu.gpr[RBP], frame;
 
+	if (unlikely(vp->compared)) /* a fault may come after some of the stores */
+		vp->tier->before_effect(vp, op);
 	sp = (sp - size) & mask;
 	seg_write(vp, op, SEG_SS, sp, bp, size);
 	frame = sp;

@@ -13,6 +13,13 @@ dmesg -r | grep '^<[0-4]>'
 poweroff -f
 S
 
+# the engine's own tests and random code with the tier under the check, everything translated at once
+for t in "$(dirname "$nestor")"/build/rel/tests/{unit/engine_*,diff/insn,diff/sequence}_test; do
+	[ ! -x "$t" ] || NESTOR_ENGINE=check NESTOR_JIT_HEAT=1 NESTOR_CASES=100000 timeout 600 "$t" >"$work/out.txt" 2>&1 ||
+		fail "$(basename "$t") under the check"
+done
+echo 'ok check/engine-tests'
+
 # compared WHAT OPTIONS…: no difference, the same output as the interpreter gives
 compared() {
 	local what=$1
