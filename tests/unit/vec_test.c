@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "l0/base/mem_ops.h"
+#include "l0/engine/block.h"
 #include "l0/engine/vec.h"
 #include "tests/unit/engine_sys_fixture.h"
 
@@ -203,6 +204,7 @@ static void gates_of_cr0_and_cr4(void **state)
 	f->features.has_avx = false;
 	start64(f, g_avx, g_avx_end);
 	f->features.has_avx = false;
+	code_cache_flush(&f->vp); /* what was decoded for another processor model */
 	assert_int_equal(vector_of(f), VECTOR_UD);
 }
 
