@@ -501,6 +501,12 @@ void host_count_decision(struct host *h, const struct sched_note *note)
 	if (machine >= h->nmachines || guest >= RUN_REPORT_GUESTS || !(note->entity & EVENT_ID_TRACKED))
 		return;
 	struct run_report_guest *g = &h->opts->report->machine[machine].guest[guest];
+	if (note->is_inferred) {
+		if (note->what < RUN_REPORT_WHYS)
+			g->why[note->what] = (struct run_report_why){true,	    note->holds, note->why,
+								     note->seen, note->agree, note->confidence};
+		return;
+	}
 	g->r_ns = note->r_ns;
 	g->x_ns = note->x_ns;
 	g->y_ns = note->y_ns;

@@ -472,6 +472,15 @@ static bool is_over(struct host *h)
 	return h->stop || h->running == 0;
 }
 
+static void count_decision(struct worker *w, const struct sched_note *n)
+{
+	if (!w->host->opts->report)
+		return;
+	if (w->vcpu)
+		vp_vec_park(&w->vcpu->vp);
+	host_count_decision(w->host, n);
+}
+
 static __cold_path void emit_notes(struct worker *w)
 {
 	struct sched_note n;
@@ -488,6 +497,7 @@ static __cold_path void emit_notes(struct worker *w)
 			TRANSITION(&w->about, inferred, .entity = n.entity, .process = n.process, .what = n.what, .reason = n.why,
 				   .holds = n.holds, .period_ns = n.y_ns, .confidence = n.confidence, .seen = n.seen,
 				   .agree = n.agree);
+			count_decision(w, &n);
 			continue;
 		}
 		if (n.is_pressure) {
@@ -503,11 +513,7 @@ static __cold_path void emit_notes(struct worker *w)
 			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
 			   .jitter_ns = n.jitter_ns, .confidence = n.confidence, .arrival_ns = n.arrival_ns,
 			   .job_ns = n.job_ns, .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);
-		if (w->host->opts->report) {
-			if (w->vcpu)
-				vp_vec_park(&w->vcpu->vp);
-			host_count_decision(w->host, &n);
-		}
+		count_decision(w, &n);
 	}
 }
 

@@ -28,6 +28,15 @@ struct run_report_part {
 	u32 row, jobs;
 };
 
+/* Why something was inferred of a guest, or no longer: the newest. */
+struct run_report_why {
+	bool known, holds;
+	u32 reason; /* enum inference_reason */
+	u32 seen, agree, confidence;
+};
+
+#define RUN_REPORT_WHYS 3u /* by enum inference */
+
 struct run_report_guest {
 	u32 misses, early_misses, jobs, late_us, work; /* counts of the guest, as it wrote them last */
 	u64 last_miss_ns;
@@ -35,6 +44,7 @@ struct run_report_guest {
 	u64 r_ns, x_ns, y_ns, work_ns;
 	u32 reason; /* RESERVE_* */
 	u32 refusals;
+	struct run_report_why why[RUN_REPORT_WHYS];
 	u32 nparts; /* 0: it is not periodic, or nobody told */
 	struct run_report_part part[RUN_REPORT_PARTS];
 };

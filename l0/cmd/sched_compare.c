@@ -163,6 +163,7 @@ static void add_guest(struct run_report_guest *to, const struct run_report_guest
 	to->y_ns = g->y_ns;
 	to->work_ns = g->work_ns;
 	to->reason = g->reason;
+	memcpy(to->why, g->why, sizeof(to->why));
 	to->refusals += g->refusals;
 	for (u32 i = 0; i < g->nparts; i++)
 		add_part(&to->part[i], &g->part[i]);

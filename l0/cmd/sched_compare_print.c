@@ -56,17 +56,56 @@ static struct row row_of(const struct run_report *r, const struct compare_alone 
 	return row;
 }
 
-static const char *reason_text(u32 reason)
+static const char *enum_text(const char *name, u32 value)
 {
 	for (u32 i = 0; i < event_enum_count; i++)
-		if (!strcmp(event_enums[i]->name, "reserve_reason"))
-			return event_enum_text(event_enums[i], reason);
+		if (!strcmp(event_enums[i]->name, name) && event_enum_text(event_enums[i], value))
+			return event_enum_text(event_enums[i], value);
 	return "";
+}
+
+static const char *reason_text(u32 reason)
+{
+	return enum_text("reserve_reason", reason);
 }
 
 static double ms(u64 ns)
 {
 	return (double)ns / 1e6;
+}
+
+/* On what the inference rests. */
+static void print_whys(const struct run_report_guest *g)
+{
+	bool first = true;
+
+	for (u32 i = 0; i < RUN_REPORT_WHYS; i++) {
+		const struct run_report_why *w = &g->why[i];
+		if (!w->known)
+			continue;
+		printf("%s%s%s: %s (%u of %u, %u %%)", first ? "             " : "; ", w->holds ? "" : "not ",
+		       enum_text("inference", i), enum_text("inference_reason", w->reason), w->agree, w->seen, w->confidence);
+		first = false;
+	}
+	if (!first)
+		printf("\n");
+}
+
+static void json_whys(const struct run_report_guest *g)
+{
+	bool first = true;
+
+	printf(", \"why\": {");
+	for (u32 i = 0; i < RUN_REPORT_WHYS; i++) {
+		const struct run_report_why *w = &g->why[i];
+		if (!w->known)
+			continue;
+		printf("%s\"%s\": {\"holds\": %s, \"reason\": \"%s\", \"seen\": %u, \"agree\": %u, \"confidence\": %u}",
+		       first ? "" : ", ", enum_text("inference", i), w->holds ? "true" : "false",
+		       enum_text("inference_reason", w->reason), w->seen, w->agree, w->confidence);
+		first = false;
+	}
+	printf("}");
 }
 
 /* What was inferred of the real-time guests of @m, beside the truth; one line each. */
@@ -91,6 +130,7 @@ static void print_guests(const struct run_report_machine *m)
 				printf("- ");
 		}
 		printf("\n");
+		print_whys(g);
 	}
 }
 
@@ -168,6 +208,7 @@ static void json_guests(const struct run_report_machine *m)
 		       "\"reservation\": \"%s\", \"refusals\": %u",
 		       first ? "" : ",", i, g->jobs, g->misses, g->misses - g->early_misses, g->late_us, g->last_miss_ns, g->work, g->x_ns,
 		       g->y_ns, g->work_ns, g->r_ns, reason_text(g->reason), g->refusals);
+		json_whys(g);
 		json_parts(g);
 		printf("}");
 		first = false;

@@ -48,7 +48,7 @@ struct qos_entity {
 	bool is_fence;
 	bool goes; /* its newest job ended by a switch between processes */
 	u64 told_y_ns;
-	u32 told_confidence;
+	u32 told_confidence, told_sure; /* of the period; that it is real-time */
 	u32 n_turns;	  /* processes taken away by an interrupt that another had brought in, lately */
 	bool takes_turns; /* its own scheduler does that all the time */
 	u16 looks, pause; /* observations made in a row; refreshes until the next row */

@@ -111,11 +111,14 @@ void qos_judge_job(struct sched *s, const struct qos_vp *v, struct qos_entity *x
 	if (x->n_fences >= FENCES_NEEDED || x->is_fence || x->declared_y_ns) /* the fence knows better */
 		return;
 	realtime_job(&x->rt, in_time);
-	if (x->rt.is_rt == was)
-		return;
 	u32 agree = count(x->rt.finished), why = x->goes ? INFER_GOES : INFER_RESTS;
-	tell(s, v, x, INFER_REALTIME, x->rt.is_rt ? why : INFER_UNFINISHED, x->rt.is_rt, x->rt.n, agree,
-	     percent(x->rt.is_rt ? agree : x->rt.n - agree, x->rt.n));
+	u32 sure = percent(x->rt.is_rt ? agree : x->rt.n - agree, KEPT); /* a few jobs are little evidence */
+	u32 change = sure > x->told_sure ? sure - x->told_sure : x->told_sure - sure;
+	if (x->rt.is_rt == was && !(x->rt.is_rt && change >= TELL_STEP))
+		return;
+	x->told_sure = sure;
+	tell(s, v, x, INFER_REALTIME, x->rt.is_rt ? why : INFER_UNFINISHED, x->rt.is_rt, x->rt.n,
+	     x->rt.is_rt ? agree : x->rt.n - agree, sure);
 }
 
 s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns)
