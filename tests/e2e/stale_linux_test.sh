@@ -11,7 +11,7 @@ kvm_one
 poweroff -f
 S
 
-for how in '--detect-stale --cpus 2' '--tlb=strict --cpus 1' '--tlb=adversarial --cpus 2' '--vtlb-memory 256K --cpus 2'; do
+for how in '--detect-stale --cpus 2' '--tlb=strict --cpus 1' '--tlb=adversarial --vtlb-memory 256K --cpus 2'; do
 	boot kvm --clock virtual $how --stats </dev/null
 	expect "$how" '^4$' 'the guest of the guest halted'
 	grep -q 'stale translation used' "$work/err" && { cat "$work/err"; fail "$how: a correct kernel is accused"; }
