@@ -306,6 +306,8 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 				spt_free_unlinked(t, child);
 				continue;
 			}
+			if (slot_is_leaf(s))
+				__atomic_fetch_add(&t->stats.large_splits, 1, __ATOMIC_RELAXED);
 			if (slot != &sas->root)
 				spt_linked(t, v, path->owner, child, slot);
 			s = spt_link(child);
@@ -371,8 +373,10 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
 	else if (!cas_slot(slot, old, leaf))
 		return;
-	if (slot_is_link(old))
+	if (slot_is_link(old)) {
+		__atomic_fetch_add(&t->stats.large_forms, 1, __ATOMIC_RELAXED);
 		spt_retire(t, v, spt_index(old));
+	}
 	return;
 no_room:
 	__atomic_fetch_add(&t->stats.uninstalled, 1, __ATOMIC_RELAXED);

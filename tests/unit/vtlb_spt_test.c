@@ -118,7 +118,7 @@ static void test_create(void **state)
 	end(1);
 }
 
-static void test_large(void **state)
+static void large(void)
 {
 	struct vtlb_vp *v = &e.v[0];
 
@@ -151,7 +151,20 @@ static void test_large(void **state)
 	walks = v->n_walk;
 	assert_int_equal(get(v, 0x2ff000, VTLB_READ, VTLB_OK).gpa, 0x14ff000);
 	assert_int_equal(v->n_walk, walks);
+	struct vtlb_stats st;
+
+	vtlb_get_stats(e.t, &st);
+	assert_int_equal(st.large_splits, 1);
+	assert_int_equal(st.large_forms, 1);
 	end(1);
+}
+
+static void test_large(void **state)
+{
+	large();
+	wants_retention = true;
+	large();
+	wants_retention = false;
 }
 
 /* Stamps have few bits: an SPT that has seen too many generations is replaced, nothing goes wrong.
