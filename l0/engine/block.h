@@ -82,8 +82,8 @@ bool block_renew(const struct vp *vp, struct block *b);
 static __always_inline void block_remember(struct vp *vp, const struct block *b)
 {
 	if (b->hot && b->mode == vp->mode) {
-		vp->jumps[jump_index(b->rip)] = (struct jump_slot){b->rip, vp->jump_key, b->hot, 0};
-		vp->jump_pages[b->rip >> (PAGE_SHIFT + 6) & 15] |= 1ull << (b->rip >> PAGE_SHIFT & 63);
+		vp->jumps[jump_index(b->rip)] = (struct jump_slot){b->rip, vp->jump_key, b->hot, b->hva};
+		vp_jump_mark(vp, b->rip);
 	}
 }
 

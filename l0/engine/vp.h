@@ -98,7 +98,7 @@ struct engine_tier {
 struct jump_slot {
 	u64 rip, key;
 	u64 hot; /* host code */
-	u64 unused;
+	u8 *hva; /* of the target */
 };
 
 static inline u32 jump_index(u64 rip)
@@ -292,6 +292,14 @@ struct cpu_features {
 		has_sse3, has_ssse3, has_sse41, has_sse42, has_cx16, has_vmx, has_monitor,
 		has_clflushopt, has_rdpid, has_fma, has_f16c, has_pku, has_xgetbv1, has_xsaves;
 };
+
+#define JUMP_KEY_MODE 0xfffu /* bits 23:12 */
+
+/* Translated code goes straight to @rip: when that page's translation is forgotten, keys change. */
+static inline void vp_jump_mark(struct vp *vp, u64 rip)
+{
+	vp->jump_pages[rip >> (PAGE_SHIFT + 6) & 15] |= 1ull << (rip >> PAGE_SHIFT & 63);
+}
 
 static inline void vp_jump_key_update(struct vp *vp)
 {

@@ -437,6 +437,8 @@ void flow_find(struct translation *t, u32 k)
 {
 	struct emit *e = &t->e;
 
+	u32 first;
+
 	BUILD_ASSERT(VP_JUMPS == 4096 && sizeof(struct jump_slot) == 32);
 	if (t->tier->off & 1u << JIT_GROUP_CHAIN) {
 		add_cold(t, COLD_SITE, k, emit_jmp(e), NULL);
@@ -449,10 +451,15 @@ void flow_find(struct translation *t, u32 k)
 	emit_n(e, VP_JUMPS - 1, 4);
 	emit_n(e, 0x05e1c1, 3); /* shl ecx, 5 */
 	emit_mem(e, 8, 0x3b, H_RDX, H_RDI, H_RCX, JUMP_OFF(rip));
-	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
+	add_cold(t, COLD_FIND, k, emit_jcc(e, CC_NE), NULL);
+	first = t->n_cold - 1;
 	emit_rm(e, 8, 0x8b, H_RDX, H_RDI, VP_OFF(jump_key));
 	emit_mem(e, 8, 0x3b, H_RDX, H_RDI, H_RCX, JUMP_OFF(key));
-	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_NE), NULL);
+	add_cold(t, COLD_FIND, k, emit_jcc(e, CC_NE), NULL);
+	if (e->full)
+		return;
+	t->cold[first + 1].old_key = true;
+	t->cold[first].back = t->cold[first + 1].back = emit_pos(e);
 }
 
 void flow_jump(struct translation *t)
@@ -483,11 +490,19 @@ static void emit_one_cold(struct translation *t, u32 i)
 		break;
 	case COLD_EDGE_STUB:
 		emit_lea_rip(t, H_RDX, (u64)c.edge);
-		emit_to(&t->e, 0xe9, t->tier->stub.edge, t->exec);
+		emit_to(&t->e, 0xe9, c.edge->is_far ? t->tier->stub.edge_far : t->tier->stub.edge, t->exec);
 		break;
 	case COLD_KEYS:
 		emit_new_keys(t);
 		emit_patch(&t->e, emit_jmp(&t->e), t->loop_top);
+		break;
+	case COLD_FIND: /* rdx: target, or it is where rcx says */
+		if (c.old_key)
+			emit_mem(&t->e, 8, 0x8b, H_RDX, H_RDI, H_RCX, JUMP_OFF(rip));
+		emit_to(&t->e, 0xe8, t->tier->stub.find, t->exec);
+		t->in_eax = true;
+		add_cold(t, COLD_SITE, c.k, emit_jcc(&t->e, CC_S), NULL);
+		emit_patch(&t->e, emit_jmp(&t->e), c.back);
 		break;
 	case COLD_PAGE: operand_miss(t, c.k, c.miss); break;
 	case COLD_REFUSE:

@@ -149,6 +149,7 @@ static void link_edge(struct jit_edge *e, struct block *b)
 	struct jit_edge **at;
 
 	e->target = b->hot;
+	e->hva = b->hva;
 	if (e->to == b)
 		return;
 	if (e->to) {
@@ -176,8 +177,11 @@ void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
 	vp->block_insns = start - e->count;
 	if (!chain_is_open(vp, b, start))
 		return chain_slow(vp, op, start);
-	if (b->hot && e->target == e->cold)
+	if (b->hot && e->target == e->cold) {
 		link_edge(e, b);
+		if (e->is_far)
+			vp_jump_mark(vp, b->rip);
+	}
 	RUN_BLOCK(vp, b, start);
 }
 

@@ -45,6 +45,7 @@ struct jit_edge {
 	struct jit_edge *next; /* to the same block */
 	struct jit_edge *far;  /* in this block, to other pages */
 	bool is_far;
+	u8 *hva; /* of @to's first byte when it was linked */
 	const struct op *op;   /* whose link[0] it follows */
 	struct block *b;       /* in which */
 	u64 count;	       /* instructions of @b before the target */
@@ -67,8 +68,8 @@ struct jit {
 	u32 lose;			    /* enum jit_lose */
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
 	struct {
-		u64 site, store, load, edge, refuse; /* shared code, see flow.c */
-		u64 page_read, page_write, keys;     /* and operand.c */
+		u64 site, store, load, edge, edge_far, refuse; /* shared code, see flow.c */
+		u64 page_read, page_write, keys, find; /* and operand.c */
 	} stub;
 };
 
@@ -104,6 +105,11 @@ void jit_refused(struct vp *vp, const struct jit_site *s, u64 left);
 /* Translated code for @rip under the current translation and mode, when the soft TLB knows the page; or
  * NULL. Flat code segments only. */
 struct block *jit_find_hot(struct vp *vp, u64 rip);
+
+/* Far edge @e may have been cut because of its block's key alone. Return: the code to go to, or 0. */
+u64 jit_edge_again(struct vp *vp, struct jit_edge *e);
+/* The same into vp->jumps. Return: bytes from there to its place, or < 0. */
+s64 jit_find_jump(struct vp *vp, u64 rip);
 
 /* Calls op->fn. */
 void jit_enter(struct vp *vp, const struct op *op);

@@ -120,17 +120,39 @@ static void make_page_stub(struct emit *e, bool write)
 	emit1(e, 0xc3);
 }
 
-/* rdx: struct jit_keys. */
-static void make_keys_stub(struct emit *e)
+/* rdx: second argument of @fn; rcx := what it returns, and its sign in the host's flags. */
+static void make_call_stub(struct emit *e, u64 fn)
 {
 	emit_push_regs(e);
 	emit_n(e, 0x08ec8348, 4); /* sub rsp, 8 */
 	emit_rr(e, 8, 0x89, H_RDX, H_RSI);
-	emit_mov_imm(e, H_RAX, (u64)jit_keys_changed);
+	emit_mov_imm(e, H_RAX, fn);
 	emit_n(e, 0xd0ff, 2); /* call rax */
+	emit_rr(e, 8, 0x89, H_RAX, H_RCX);
 	emit_n(e, 0x08c48348, 4);
 	emit_pop_regs(e);
+	emit_rr(e, 8, 0x85, H_RCX, H_RCX);
 	emit1(e, 0xc3);
+}
+
+/* rdx: struct jit_edge: to its target, or as an edge that was never taken. */
+static void make_far_stub(struct jit *j, struct emit *e)
+{
+	u32 over, known;
+
+	emit1(e, 0x52); /* push rdx, twice for the alignment */
+	emit1(e, 0x52);
+	emit1(e, 0xe8); /* call the following, and it returns here */
+	emit_n(e, 0, 4);
+	over = emit_pos(e) - 4;
+	emit1(e, 0x5a); /* pop rdx */
+	emit1(e, 0x5a);
+	known = emit_jcc(e, CC_NE);
+	emit_to(e, 0xe9, j->stub.edge, (u64)j->exec);
+	emit_patch(e, known, emit_pos(e));
+	emit_n(e, 0xe1ff, 2); /* jmp rcx */
+	emit_patch(e, over, emit_pos(e));
+	make_call_stub(e, (u64)jit_edge_again);
 }
 
 void jit_make_page_stubs(struct jit *j, struct emit *e)
@@ -140,7 +162,11 @@ void jit_make_page_stubs(struct jit *j, struct emit *e)
 	j->stub.page_write = (u64)j->exec + emit_pos(e);
 	make_page_stub(e, true);
 	j->stub.keys = (u64)j->exec + emit_pos(e);
-	make_keys_stub(e);
+	make_call_stub(e, (u64)jit_keys_changed);
+	j->stub.find = (u64)j->exec + emit_pos(e);
+	make_call_stub(e, (u64)jit_find_jump);
+	j->stub.edge_far = (u64)j->exec + emit_pos(e);
+	make_far_stub(j, e);
 }
 
 /* ---- inline ---- */

@@ -43,6 +43,15 @@ void jit_keys_changed(struct vp *vp, struct jit_keys *k)
 	k->key = vp->site_key;
 }
 
+u64 jit_edge_again(struct vp *vp, struct jit_edge *e)
+{
+	if (!e->to || e->hva != softtlb_exec(vp, e->op->imm))
+		return 0;
+	vp_jump_mark(vp, e->op->imm);
+	e->target = e->to->hot;
+	return e->target;
+}
+
 struct block *jit_find_hot(struct vp *vp, u64 rip)
 {
 	u8 *hva = softtlb_exec(vp, rip);
@@ -53,4 +62,24 @@ struct block *jit_find_hot(struct vp *vp, u64 rip)
 		if (b->hva == hva && b->rip == rip && b->mode == vp->mode)
 			return b->hot && !b->frame2 && block_is_fresh(b) ? b : NULL;
 	return NULL;
+}
+
+s64 jit_find_jump(struct vp *vp, u64 rip)
+{
+	u32 i = jump_index(rip);
+	struct jump_slot *s = &vp->jumps[i];
+	struct block *b;
+
+	/* Known under another key: the same code and mode? What is stale has key 0. */
+	if (s->rip == rip && s->key && (s->key >> 12 & JUMP_KEY_MODE) == vp->mode &&
+	    s->hva == softtlb_exec(vp, rip)) {
+		s->key = vp->jump_key;
+		vp_jump_mark(vp, rip);
+	} else {
+		b = jit_find_hot(vp, rip);
+		if (!b)
+			return -1;
+		block_remember(vp, b);
+	}
+	return (s64)(i * sizeof(*s));
 }

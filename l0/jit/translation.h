@@ -23,10 +23,11 @@
 #define CC_E 4u
 #define CC_NE 5u
 #define CC_A 7u
+#define CC_S 8u
 #define CC_L 12u
 #define CC_GE 13u
 
-enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS };
+enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS, COLD_FIND };
 
 /*
  * How the flags can be had again from registers that still hold what they held, so that they need not be
@@ -54,6 +55,8 @@ struct cold {
 	struct jit_edge *edge;
 	struct page_miss *miss;
 	u32 trap;
+	u32 back;     /* COLD_FIND: where it goes on; */
+	bool old_key; /* the target is known under another key */
 };
 
 /* An access to another page than the last: out of line. */

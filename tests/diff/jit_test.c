@@ -454,6 +454,36 @@ static void tiny_arena_is_emptied(void **state)
 	assert_true(jit_flushes(jit.vp) > 0);
 }
 
+/* Code that jumps straight to another page, which INVLPG then tells to be another frame. */
+static void target_page_is_mapped_anew(void **state)
+{
+	/* mov ecx, 200; 1: call CODE + 0x1000; dec ecx; jnz 1b; hlt */
+	static const u8 caller[] = {0xb9, 200, 0, 0, 0, 0xe8, 0xf6, 0x0e, 0, 0, 0xff, 0xc9, 0x75, 0xf7, 0xf4};
+	static const u8 one[] = {0x83, 0xc0, 1, 0xc3}, two[] = {0x83, 0xc0, 2, 0xc3}; /* add eax, n; ret */
+	struct program p = {.len = 0x100, .code64 = true, .starts = {0x100}, .n = 1};
+	u64 gpr[16] = {[RSP] = DATA + 0x1800}, other = 0x180000;
+	u8 data[DATA_BYTES] = {0};
+
+	(void)state;
+	jit_detach(jit.vp);
+	if (jit_attach(jit.vp, &(struct jit_config){.heat = 2}) == -ENOTSUP)
+		skip();
+	memcpy(p.code + 0x100, caller, sizeof(caller));
+	memcpy(p.code + 0x1000, one, sizeof(one));
+	mem_write(jit.mem, other, two, sizeof(two));
+	for (u32 i = 0; i < 6; i++) {
+		bool second = i & 1;
+
+		load(&jit, &p, gpr, 0x202, data);
+		map_page(&jit, CODE + 0x1000, second ? other : gpa_code + 0x1000);
+		vtlb_invlpg(&jit.vp->tlb, CODE + 0x1000);
+		engine_run(jit.vp, jit.vp->insns + RUN_INSNS);
+		assert_int_equal(jit.vp->cpu.gpr[RAX], second ? 400 : 200);
+	}
+	map_page(&jit, CODE + 0x1000, gpa_code + 0x1000);
+	vtlb_invlpg(&jit.vp->tlb, CODE + 0x1000);
+}
+
 /* Data in a large page of which translated code remembers parts; the code lies in it, too. */
 static void large_page(void **state)
 {
@@ -568,7 +598,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree), cmocka_unit_test(tiny_arena_is_emptied),
 					   cmocka_unit_test(check_finds_nothing), cmocka_unit_test(check_finds_errors),
 					   cmocka_unit_test(groups_can_be_switched_off),
-					   cmocka_unit_test(group_names), cmocka_unit_test(large_page)};
+					   cmocka_unit_test(group_names), cmocka_unit_test(target_page_is_mapped_anew),
+					   cmocka_unit_test(large_page)};
 
 	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261121;
 	printf("seed %llu\n", (unsigned long long)seed);
