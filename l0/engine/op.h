@@ -6,7 +6,8 @@
  * indirect jumps. "Fast" handlers work on vp->gpr/arith directly and fault only through the
  * accessors of access.h, which need @op for RIP and count. "Slow" operations (system instructions,
  * far transfers, anything that changes mode) go through op_slow: it completes vp->cpu (rip, rflags,
- * insns), calls op->slow(vp, op), then resumes at vp->next_rip and ends the block. A slow function
+ * insns), calls op->slow(vp, op), then resumes at vp->next_rip and ends the block; those that leave
+ * RIP alone through op_inline, which goes on in the block (quick.c says which). A slow function
  * must raise faults (vp_fault, vp_exit) before it commits anything.
  */
 #ifndef L0_ENGINE_OP_H
