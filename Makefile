@@ -32,6 +32,7 @@ CFLAGS.l0/engine += -O2
 endif
 CFLAGS.l0/jit := $(CFLAGS.l0/engine)
 CFLAGS.viewer := -D_XOPEN_SOURCE_EXTENDED=
+CFLAGS.vtlb := $(if $(filter oddeven,$(VTLB_FILL)),-DVTLB_ODD_EVEN=1)
 
 MAIN      := l0/nestor.c
 PROVIDER  := $(wildcard trace/provider*.c)

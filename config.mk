@@ -40,7 +40,7 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold-sty
         -Wshadow -Wundef -Wvla -Wpointer-arith -Wwrite-strings -Wno-unused-parameter \
         -Wno-missing-field-initializers -Wno-override-init
 
-CPPFLAGS := -I. -D_GNU_SOURCE= $(if $(filter oddeven,$(VTLB_FILL)),-DVTLB_ODD_EVEN=1)
+CPPFLAGS := -I. -D_GNU_SOURCE=
 CFLAGS_COMMON := -std=gnu11 $(WARN) -fno-strict-aliasing -fwrapv -fno-common \
                  -ffunction-sections -fdata-sections
 CFLAGS := $(CFLAGS_COMMON) $(OPT.$(MODE)) $(EXTRA_CFLAGS)

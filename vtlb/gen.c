@@ -324,6 +324,7 @@ void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s)
 	for (u32 i = 0; i < sizeof(*s) / sizeof(u64); i++) /* some change without the lock */
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 	s->spts_limbo = t->limbo_count;
+	s->odd_even = t->odd_even;
 	vtlb_unlock(t);
 }
 

@@ -145,6 +145,7 @@ struct vtlb_stats {
 	u64 coalesced;			       /* SPTs given up for them */
 	u64 large_splits, large_forms; /* a 2 MiB leaf gave way to a table of small ones, and back */
 	u64 infill_waits;      /* invalidations that waited for a fill, with odd_even */
+	bool odd_even;	       /* that is how this one works, asked for or built */
 	u64 nodes;	       /* memory nodes, each with a part of the SPTs */
 	u64 spt_local, spt_remote; /* SPTs from the node of their guest page table, and not; 0 with one node */
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
