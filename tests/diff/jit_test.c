@@ -490,6 +490,8 @@ static void large_page(void **state)
 	(void)state;
 	gpa_code = GPA_DATA + CODE_ALIAS;
 	code_writable = DATA + CODE_ALIAS;
+	destroy(&interp);
+	destroy(&jit);
 	interp = jit = (struct side){0};
 	create(&interp, true);
 	create(&jit, true);
