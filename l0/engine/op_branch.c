@@ -27,18 +27,24 @@ static void jmp_rel(struct vp *vp, const struct op *op)
 	return chain_fixed(vp, op);
 }
 
-static bool counts(const struct vp *vp)
+/* First of all in a handler: is the branch counted, which cannot be undone? */
+static bool counts(struct vp *vp, const struct op *op)
 {
-	return unlikely(vp->mode & VP_MODE_BRANCHES);
+	if (likely(!(vp->mode & VP_MODE_BRANCHES)))
+		return false;
+	if (unlikely(vp->compared))
+		vp->tier->before_effect(vp, op);
+	return true;
 }
 
 static void jcc_counted(struct vp *vp, const struct op *op)
 {
-	bool taken = flags_cond(vp->arith, op->aux & 15);
+	bool taken = flags_cond(vp->arith, op->aux & 15), counted = counts(vp, op);
 
 	if (taken)
 		check_branch_target(vp, op, op->imm);
-	branch_direction(&vp->branches, op_rip(vp, op), taken);
+	if (counted)
+		branch_direction(&vp->branches, op_rip(vp, op), taken);
 	if (taken)
 		return chain_fixed(vp, op);
 	NEXT(vp, op);
@@ -46,8 +52,10 @@ static void jcc_counted(struct vp *vp, const struct op *op)
 
 static void jmp_rel_counted(struct vp *vp, const struct op *op)
 {
+	bool counted = counts(vp, op);
+
 	check_branch_target(vp, op, op->imm);
-	vp->branches.near++;
+	vp->branches.near += counted;
 	return chain_fixed(vp, op);
 }
 
@@ -62,7 +70,7 @@ static void jcxz(struct vp *vp, const struct op *op)
 {
 	bool taken = !counter(vp, op);
 
-	if (counts(vp)) {
+	if (counts(vp, op)) {
 		if (taken)
 			check_branch_target(vp, op, op->imm);
 		branch_direction(&vp->branches, op_rip(vp, op), taken);
@@ -77,13 +85,13 @@ static void jcxz(struct vp *vp, const struct op *op)
 static void loop_cc(struct vp *vp, const struct op *op)
 {
 	u64 c = counter(vp, op) - 1;
-	bool zf = vp->arith & ARITH_ZF;
+	bool zf = vp->arith & ARITH_ZF, counted = counts(vp, op);
 	bool taken =
 		(c & size_mask(op->asize)) && ((op->aux & 3) == 2 || zf == ((op->aux & 3) == 1));
 
 	if (taken)
 		check_branch_target(vp, op, op->imm);
-	if (counts(vp))
+	if (counted)
 		branch_direction(&vp->branches, op_rip(vp, op), taken);
 	reg_set(vp, RCX, c, op->asize);
 	if (taken)
@@ -153,19 +161,21 @@ static u64 indirect_target(struct vp *vp, const struct op *op)
 
 static void jmp_any(struct vp *vp, const struct op *op)
 {
+	bool counted = counts(vp, op);
 	u64 t = indirect_target(vp, op);
 
-	if (counts(vp))
+	if (counted)
 		branch_indirect(&vp->branches, op_rip(vp, op), t);
 	return chain_indirect(vp, op, t);
 }
 
 static void call_any(struct vp *vp, const struct op *op)
 {
+	bool counted = counts(vp, op);
 	u64 t = indirect_target(vp, op);
 
 	opstack_push(vp, op, op_next_rip(vp, op), op->size);
-	if (counts(vp)) {
+	if (counted) {
 		branch_indirect(&vp->branches, op_rip(vp, op), t);
 		branch_remember_return(&vp->branches, op_next_rip(vp, op));
 	}
@@ -174,9 +184,11 @@ static void call_any(struct vp *vp, const struct op *op)
 
 static void call_rel(struct vp *vp, const struct op *op)
 {
+	bool counted = counts(vp, op);
+
 	check_branch_target(vp, op, op->imm);
 	opstack_push(vp, op, op_next_rip(vp, op), op->size);
-	if (counts(vp)) {
+	if (counted) {
 		vp->branches.near++;
 		branch_remember_return(&vp->branches, op_next_rip(vp, op));
 	}
@@ -185,11 +197,12 @@ static void call_rel(struct vp *vp, const struct op *op)
 
 static void ret_any(struct vp *vp, const struct op *op)
 {
+	bool counted = counts(vp, op);
 	u64 t = opstack_peek(vp, op, 0, op->size);
 
 	check_branch_target(vp, op, t);
 	opstack_set_sp(vp, vp->cpu.gpr[RSP] + op->size + op->imm);
-	if (counts(vp))
+	if (counted)
 		branch_return(&vp->branches, t);
 	return chain_indirect(vp, op, t);
 }

@@ -51,7 +51,7 @@ void softtlb_page_key(struct vp *vp)
 {
 	u64 *key = &vp->page_gen_key[vp->tlb_soft.gen];
 
-	BUILD_ASSERT(VP_MODE_PLAIN < SITE_KEY_AC);
+	BUILD_ASSERT(VP_MODE_END <= SITE_KEY_AC);
 	if (unlikely(!vp->tier))
 		return;
 	if (*key <= vp->page_floor)

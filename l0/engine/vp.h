@@ -271,10 +271,11 @@ struct vp {
 #define VP_MODE_LMA 0x80u
 #define VP_MODE_AC 0x100u     /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
 #define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
-#define VP_MODE_BRANCHES 0x800u /* branches are counted: op_branch.c */
-#define VP_MODE_STACKS 0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
 #define VP_MODE_ONE 0x400u    /* key of blocks of one instruction; never set in @mode itself */
 #define VP_MODE_PLAIN 0x800u  /* key of blocks that vp->tier leaves alone; in @mode only while it says so */
+#define VP_MODE_STACKS 0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
+#define VP_MODE_BRANCHES 0x2000u /* branches are counted: op_branch.c */
+#define VP_MODE_END 0x4000u
 
 /*
  * What the processor model offers to the engine: decides #UD, #GP and reserved bits. Filled from

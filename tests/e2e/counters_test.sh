@@ -41,3 +41,9 @@ for bad in insns insns@ insns@C foo@A insns@A/child insns@A/level=0 insns@A/proc
 	"$NESTOR" run --count "$bad" --kernel "$child" --name A >"$work/out" 2>&1
 	[ $? = 2 ] && grep -q -e '^nestor run: --count' "$work/out" || fail "--count $bad: $(cat "$work/out")"
 done
+# while the tiers are held against each other everything runs twice, and is counted once
+for engine in jit check; do
+	timeout 60 "$NESTOR" run --engine $engine --clock virtual --for 10ms --count branches@A --count branch-misses@A --count far-transfers@A \
+		--kernel "$child" --name A --append guest=procs 2>&1 >/dev/null </dev/null | grep '^count ' >"$work/$engine.few"
+done
+[ -s "$work/jit.few" ] && cmp -s "$work/jit.few" "$work/check.few" || fail "--engine check: $(diff "$work/jit.few" "$work/check.few")"
