@@ -103,6 +103,18 @@ went='went to frame F, the tables lead to F (cr3 F'
 		"INVLPG (or MOV CR3, INVPCID) on processor 0, $late"
 } | detected
 
+# The same in a recording.
+if command -v lttng-sessiond >/dev/null && command -v babeltrace2 >/dev/null; then
+	"$NESTOR" record --clock virtual --detect-stale -o t "$guests/stale64.elf" >out 2>&1 </dev/null
+	babeltrace2 t 2>/dev/null | sed -n 's/.*nestor:stale_use:.* gva = \(0x[0-9A-F]*\),.* missing = ( "\([a-z0-9-]*\)".*/\1 \2/p' >got
+	diff - got <<-'EOF' || fail "the recording has other reports"
+		0x20003000 invlpg
+		0x20200000 mov-cr3
+		0x20004000 invlpg-global
+		0x20005000 invpcid
+	EOF
+fi
+
 # Threads, and a processor that is never started: the soft TLB works all the same.
 "$NESTOR" run --clock host --workers 2 --cpus 2 --detect-stale --stats "$guests/stale64.elf" >out 2>&1 </dev/null
 [ "$(awk '$2 == "vtlb.translations" {print $3}' out)" -lt 100000 ] || fail "on threads the detector looks at every access"
