@@ -200,6 +200,7 @@ for text in ("500us", "1ms", "2ms", "5ms", "20ms"):
 CHECKS["lab1+stops"] = stops
 if LONG:
     CHECKS["lab3b-93"] = all_meet
+STRETCH = {"lab3b-93"}  # held to the same figures, but a miss is told and is no failure
 STOPS = """
 [machine D]
 image = {image}
@@ -273,6 +274,10 @@ def main():
     labs = [lab for lab in CHECKS if re.fullmatch(sys.argv[3], lab)]
     with ThreadPoolExecutor(2) as pool:
         bad = [text for text in pool.map(lambda lab: one(nestor, folder, lab), labs) if text]
+    stretch = [text for text in bad if text.partition(":")[0] in STRETCH]
+    bad = [text for text in bad if text not in stretch]
+    for text in stretch:
+        print(f"a stretch, not reached: {text}")
     print("\n".join(bad) if bad else f"{len(labs)} labs as they should be")
     sys.exit(bool(bad))
 
