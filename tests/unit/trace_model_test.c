@@ -78,6 +78,36 @@ static void feed_story(struct model *m)
 	model_settle(m);
 }
 
+static void test_threads_counts_inferences(void **state)
+{
+	struct model *m = start();
+	u32 n;
+
+	feed_story(m);
+	FEED(m, 3400, 0, BATCH, 2, thread_switch, .prev = NONE, .next = 70, .process = 55, .stack = 0x10000);
+	FEED(m, 3500, 0, BATCH, 2, thread_switch, .prev = 70, .next = 71, .process = 55, .stack = 0x14000);
+	FEED(m, 3800, 0, BATCH, 2, thread_switch, .prev = 71, .next = 70, .process = 55, .stack = 0x10000);
+	FEED(m, 3800, 0, NONE, 0, thread_state, .thread = 71, .vm = 1, .child = 8, .process = 55, .stack = 0x14000, .user = 1);
+	FEED(m, 3800, 0, NONE, 0, state_count, .counter = 1, .event = COUNT_EXITS, .parts = 1, .vm = 1, .value = 5);
+	FEED(m, 3900, 0, NONE, 0, state_count, .counter = 1, .event = COUNT_EXITS, .parts = 1, .vm = 1, .value = 7);
+	FEED(m, 3900, 0, NONE, 0, state_count, .counter = 1000, .value = 9); /* no such counter */
+	FEED(m, 3900, 0, L1, 1, inferred, .entity = BATCH, .what = INFER_PERIOD, .reason = INFER_BY_DIVISOR, .holds = 1);
+	FEED(m, 3900, 0, L1, 1, inferred, .entity = BATCH, .what = 1000);
+	model_settle(m);
+	const struct model_thread *t = model_threads(m, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(t[0].switches, 2);
+	assert_int_equal(t[1].ran_ns, 300);
+	assert_int_equal(t[1].child, 8);
+	assert_true(t[1].user);
+	assert_int_equal(model_totals(m)->thread_switches, 3);
+	assert_int_equal(model_counts(m, &n)[1].value, 7);
+	assert_int_equal(n, 2);
+	assert_int_equal(model_vcpu(m, BATCH)->inferences, 1u << INFER_PERIOD);
+	assert_int_equal(model_vcpu(m, BATCH)->inferred[INFER_PERIOD].reason, INFER_BY_DIVISOR);
+	model_destroy(m);
+}
+
 static void test_times_by_level(void **state)
 {
 	struct model *m = start();
@@ -364,6 +394,7 @@ static void test_merge_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_threads_counts_inferences),
 		cmocka_unit_test(test_times_by_level),
 		cmocka_unit_test(test_entities),
 		cmocka_unit_test(test_exits_by_level),
