@@ -8,6 +8,7 @@
  * old version back. For pages of each size, in the guest's tables and in ept12. Meant for MODE=tsan, too.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdarg.h>
@@ -31,6 +32,7 @@
 #define FAR 0x4000000000ull /* versions lead to where there is no RAM: as many frames as one likes */
 #define VERSIONS 800u
 #define READERS 2u
+#define TURNS_MAX 10000000u
 #define GUEST_A 0x20ull
 #define GUEST_D 0x40ull
 #define EPT_A 0x100ull
@@ -74,9 +76,11 @@ static void *take(void *arg)
 	while (atomic_load(&s.ready) < READERS + 1)
 		;
 	for (u32 n = 0; n + 1 < VERSIONS; n++) {
-		/* until it was used, and some turns more, so that it is taken at any moment */
-		for (u64 turns = 0, seen = 0; seen < n % 50 && turns < 1000000; turns++)
-			seen += atomic_load(&s.read[n]) || atomic_load(&s.written[n]);
+		/* most are used first, some are taken at any moment */
+		const _Atomic bool *used = n & 1 ? &s.written[n] : &s.read[n];
+
+		for (u32 turns = 0; n % 5 && !atomic_load(used) && turns < TURNS_MAX; turns++)
+			sched_yield();
 		s.taken[n] = __atomic_exchange_n(word(s.entry_at), entry_of(n + 1), __ATOMIC_SEQ_CST);
 		s.resurrected |= (s.taken[n] ^ entry_of(n)) & ~(s.accessed | s.dirty);
 		atomic_store(&s.version, n + 1);
@@ -95,7 +99,7 @@ static void *use(void *arg)
 	while (atomic_load(&s.version) + 1 < VERSIONS) {
 		struct vtlb_xl xl;
 		struct vtlb_fault f;
-		bool write = rng_below(&seed, 2);
+		bool write = atomic_load(&s.version) & 1 && rng_below(&seed, 2); /* even ones are only read, most */
 
 		if (s.is_ept)
 			vtlb_invept(v, 2, 0);
