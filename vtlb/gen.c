@@ -188,21 +188,24 @@ void vtlb_memory_changed(struct vtlb *t)
 
 /* ---- the machine's object ---- */
 
-bool vtlb_frame_is_protected(struct vtlb_vp *self, u64 gpa)
+u64 vtlb_guard_frame(struct vtlb_vp *self, u64 gpa)
 {
 	struct vtlb *t = self->priv->t;
 	struct mem_frame *f = mem_frame(t->env.mem, gpa);
-	bool passed;
 
 	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
-		return f;
-	if (!t->is_mp)
-		return false;
+		return 0;
+	if (!t->is_mp) {
+		vtlb_protect_frame(self, gpa);
+		return 0;
+	}
 	gen_drop_writes(self, gpa);
-	vtlb_lock(t);
-	passed = gen_passed(t, self, gen_request(t, self));
-	vtlb_unlock(t);
-	return passed;
+	return gen_request(t, self);
+}
+
+bool vtlb_guard_passed(const struct vtlb_vp *self, u64 ticket)
+{
+	return !ticket || gen_passed(self->priv->t, self, ticket);
 }
 
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err)

@@ -217,8 +217,13 @@ void vtlb_memory_changed(struct vtlb *t);
  * decoded.
  */
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
-/* The frame is marked: is nobody left who may write to it without mem_note_write()? */
-bool vtlb_frame_is_protected(struct vtlb_vp *self, u64 gpa);
+/*
+ * vtlb_guard_frame - take away the write tags of a frame whose mark (MEM_FRAME_MONITORED) has just been set
+ * Return: a ticket; when vtlb_guard_passed() says so, and while the mark stands, nobody writes to it without
+ * mem_note_write().
+ */
+u64 vtlb_guard_frame(struct vtlb_vp *self, u64 gpa);
+bool vtlb_guard_passed(const struct vtlb_vp *self, u64 ticket);
 
 /*
  * The VP wrote by a translation that had no VTLB_WRITE in xl->prot, and mem_note_write() was told:

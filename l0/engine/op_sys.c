@@ -71,21 +71,32 @@ static void check_monitor(struct vp *vp, const struct op *op)
 		fault_ud(vp, op);
 }
 
-/* The frame's stores take the slow path from now on, as soon as nobody has a write tag of it. */
+/*
+ * The frame's stores take the slow path from now on, as soon as nobody has a write tag of it. Where that takes
+ * until other VPs have looked, the first MWAITs end at once; MONITOR of the same frame, with no store to any
+ * monitored frame since, goes on with the old ticket, so that a loop of both comes to rest.
+ */
 static void monitor_line(struct vp *vp, u64 lin)
 {
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
 	struct mem_frame *frame;
+	bool is_marked, is_same;
 
 	vp->ev.monitor_line = NULL;
 	if (vp->in_l2 || vtlb_translate(&vp->tlb, lin, VTLB_READ, &xl, &f) != VTLB_OK)
 		return;
+	is_same = !((vp->ev.monitor_gpa ^ xl.gpa) & PAGE_MASK);
 	vp->ev.monitor_gpa = xl.gpa & ~63ull;
 	vp->ev.monitor_line = (const u8 *)((u64)xl.hva & ~63ull);
 	frame = mem_frame(vp->mem, xl.gpa);
-	__atomic_fetch_or((u8 *)&frame->flags, MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST);
-	vtlb_protect_frame(&vp->tlb, xl.gpa);
+	is_marked = __atomic_fetch_or((u8 *)&frame->flags, MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST) & MEM_FRAME_MONITORED;
+	u64 stores = mem_monitored_stores(vp->mem); /* after the mark: whoever took it away before counts */
+
+	if (!is_marked || !is_same || stores != vp->ev.monitor_stores) {
+		vp->ev.monitor_stores = stores;
+		vp->ev.monitor_ticket = vtlb_guard_frame(&vp->tlb, xl.gpa);
+	}
 	for (u32 i = 0; i < 8; i++)
 		vp->ev.monitor_was[i] = nm_load64(vp->ev.monitor_line + 8 * i);
 }
@@ -130,7 +141,8 @@ static void mwait(struct vp *vp)
 	__atomic_store_n((u8 *)&vp->ev.mwait, masked ? MWAIT_WAITS_MASKED : MWAIT_WAITS,
 			 __ATOMIC_SEQ_CST);
 	if (__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_MONITORED &&
-	    vtlb_frame_is_protected(&vp->tlb, vp->ev.monitor_gpa) && line_is_same(vp))
+	    mem_monitored_stores(vp->mem) == vp->ev.monitor_stores &&
+	    vtlb_guard_passed(&vp->tlb, vp->ev.monitor_ticket) && line_is_same(vp))
 		vp->cpu.activity = ACTIVITY_HLT;
 	else
 		vp->ev.mwait = MWAIT_NO;

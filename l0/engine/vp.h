@@ -219,6 +219,7 @@ struct vp {
 		_Atomic u8 mwait;	 /* enum vp_mwait; other threads read it */
 		const u8 *monitor_line;	 /* 64 bytes; NULL: no RAM */
 		u64 monitor_gpa, monitor_was[8]; /* and what they held */
+		u64 monitor_ticket, monitor_stores; /* vtlb_guard_frame(), and mem_monitored_stores() then */
 		u64 io_rip, io_rcx;	 /* REP INS/OUTS cut short within a counted group: where, */
 		u8 io_group;		 /* and the bytes of the group that are done */
 		u32 vapic_write; /* write to the virtual APIC whose effects are due, see vapic.h */

@@ -58,6 +58,7 @@ struct mem {
 
 	mem_tracked_fn tracked;
 	void *tracked_arg;
+	_Atomic u64 monitored_stores;
 	mem_tracked_fn monitored;
 	void *monitored_arg;
 
@@ -552,6 +553,11 @@ void mem_set_monitored(struct mem *m, mem_tracked_fn fn, void *arg)
 	m->monitored_arg = arg;
 }
 
+u64 mem_monitored_stores(struct mem *m)
+{
+	return __atomic_load_n((u64 *)&m->monitored_stores, __ATOMIC_SEQ_CST);
+}
+
 /* ---- who wants to know that code moved ---- */
 
 static void moved_take(struct mem *m)
@@ -646,6 +652,7 @@ static void note_frame(struct mem *m, struct mem_frame *f, u64 gpa, u64 len)
 		m->tracked(m->tracked_arg, gpa, len);
 	if (unlikely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_MONITORED) &&
 	    m->monitored) {
+		__atomic_fetch_add((u64 *)&m->monitored_stores, 1, __ATOMIC_SEQ_CST);
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST);
 		m->monitored(m->monitored_arg, gpa, len);
 	}

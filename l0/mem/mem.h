@@ -207,5 +207,7 @@ typedef void (*mem_tracked_fn)(void *arg, u64 gpa, u64 len);
 void mem_set_tracked(struct mem *m, mem_tracked_fn fn, void *arg); /* writes to TRACKED frames */
 /* The first write to a frame after it became MONITORED; after the bytes are stored. */
 void mem_set_monitored(struct mem *m, mem_tracked_fn fn, void *arg);
+/* How many MONITORED marks stores have taken away; moves before the mark goes. */
+u64 mem_monitored_stores(struct mem *m);
 
 #endif
