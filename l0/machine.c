@@ -690,7 +690,7 @@ static bool vcpu_can_wake(const struct vcpu *c)
 	if (c->sched.state != SCHED_BLOCKED)
 		return true;
 	if (vp->ev.mwait || c->wake_ns != CLOCK_NEVER ||
-	    vp->attn & (VP_ATTN_NMI | VP_ATTN_NMI_AGAIN | VP_ATTN_INIT | VP_ATTN_SIPI))
+	    vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI))
 		return true;
 	if (vp->cpu.activity != ACTIVITY_HLT)
 		return false;

@@ -328,7 +328,6 @@ static enum found try_debug(struct vp *vp)
  * handled only one waits (SDM 3A "Handling Multiple NMIs"). */
 static enum found try_nmi(struct vp *vp, u32 attn)
 {
-	const u32 pending = VP_ATTN_NMI | VP_ATTN_NMI_AGAIN;
 	/* the shadow of STI blocks NMIs too, as on most processors (it may: SDM 3C "Non-Maskable
 	 * Interrupts" leaves it open), and as monitors that emulate them expect */
 	u32 block = vp->cpu.interruptibility & (INTERRUPTIBILITY_NMI | SHADOWS);
@@ -338,16 +337,16 @@ static enum found try_nmi(struct vp *vp, u32 attn)
 		return NOTHING;
 	if (attn & VP_ATTN_NMI_WINDOW && virtual && !block)
 		return found(exit_plain(vp, EXIT_REASON_NMI_WINDOW));
-	if (!(attn & pending))
+	if (!(attn & VP_ATTN_NMI))
 		return NOTHING;
-	if (block & INTERRUPTIBILITY_NMI && (attn & pending) == pending)
+	if (block & INTERRUPTIBILITY_NMI && attn & VP_ATTN_NMI_AGAIN)
 		attn_clear(vp, VP_ATTN_NMI_AGAIN);
 	if (exiting &&
 	    virtual) /* the NMI flag of the guest is virtual: it does not block real ones */
 		block &= ~INTERRUPTIBILITY_NMI;
 	if (block)
 		return NOTHING;
-	attn_clear(vp, attn & VP_ATTN_NMI ? VP_ATTN_NMI : VP_ATTN_NMI_AGAIN);
+	vp_take_nmi(vp);
 	if (!exiting)
 		return found(take(vp, VECTOR_NMI, INTR_TYPE_NMI));
 	exit_plain(vp, EXIT_REASON_EXCEPTION_NMI);

@@ -45,7 +45,7 @@ struct vp;
 #define VP_ATTN_WATCH 0x1000u /* DR7 has enabled breakpoints: run by single steps where needed */
 #define VP_ATTN_TRACE 0x2000u /* --trace-exec */
 #define VP_ATTN_VAPIC 0x4000u /* a write to the virtual APIC is to be completed, see vapic.c */
-#define VP_ATTN_NMI_AGAIN 0x20000u /* one more came before the first was taken, see try_nmi() */
+#define VP_ATTN_NMI_AGAIN 0x20000u /* with VP_ATTN_NMI: one more came before that was taken, see try_nmi() */
 #define VP_ATTN_STORE 0x10000u /* a store that MWAIT may wait for */
 #define VP_ATTN_CODE 0x8000u /* code was overwritten: vp->tier has to look (mem_watch_code()) */
 
@@ -322,10 +322,25 @@ static inline void vp_request(struct vp *vp, u32 attn)
 {
 	__atomic_fetch_or(&vp->attn, attn, __ATOMIC_SEQ_CST);
 }
+/* VP_ATTN_NMI_AGAIN is there with VP_ATTN_NMI only, whoever is quicker. */
 static inline void vp_request_nmi(struct vp *vp)
 {
-	if (__atomic_fetch_or(&vp->attn, VP_ATTN_NMI, __ATOMIC_SEQ_CST) & VP_ATTN_NMI)
-		vp_request(vp, VP_ATTN_NMI_AGAIN);
+	u32 was = __atomic_load_n(&vp->attn, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(&vp->attn, &was,
+					    was | (was & VP_ATTN_NMI ? VP_ATTN_NMI_AGAIN : VP_ATTN_NMI), false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+}
+/* One NMI is taken. */
+static inline void vp_take_nmi(struct vp *vp)
+{
+	u32 was = __atomic_load_n(&vp->attn, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(&vp->attn, &was,
+					    was & ~(was & VP_ATTN_NMI_AGAIN ? VP_ATTN_NMI_AGAIN : VP_ATTN_NMI),
+					    false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
 }
 static inline void vp_request_clear(struct vp *vp, u32 attn)
 {

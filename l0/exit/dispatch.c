@@ -139,8 +139,8 @@ static bool may_wake(const struct vp *vp)
 		return true;
 	if (attn & VP_ATTN_INTR)
 		return (vp->cpu.rflags & RFLAGS_IF) || (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT);
-	return attn & (VP_ATTN_NMI | VP_ATTN_NMI_AGAIN | VP_ATTN_INIT | VP_ATTN_INTR_WINDOW |
-		       VP_ATTN_NMI_WINDOW | VP_ATTN_MTF | VP_ATTN_STEP);
+	return attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_INTR_WINDOW | VP_ATTN_NMI_WINDOW |
+		       VP_ATTN_MTF | VP_ATTN_STEP);
 }
 
 static enum exit_action exit_hlt(struct vp *vp, struct nvmx *nv)
