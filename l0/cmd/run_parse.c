@@ -140,24 +140,12 @@ static bool take_time(struct parse *p, const char *name, const char *value, u64 
 	return true;
 }
 
-static bool take_flight(struct parse *p, const char *name, const char *value, u64 *out)
+/* @range: @min and @max in words */
+static bool take_size(struct parse *p, const char *name, const char *value, u64 min, u64 max, const char *range,
+		      u64 *out)
 {
-	if (value_parse_size(value, out) || *out < 256 * KIB || *out > 16 * GIB)
-		return bad_value(p, name, "'%s' is not a size from 256K to 16G", value);
-	return true;
-}
-
-static bool take_vtlb_memory(struct parse *p, const char *name, const char *value, u64 *out)
-{
-	if (value_parse_size(value, out) || *out < 256 * KIB || *out > 4 * GIB)
-		return bad_value(p, name, "'%s' is not a size from 256K to 4G", value);
-	return true;
-}
-
-static bool take_jit_memory(struct parse *p, const char *name, const char *value, u64 *out)
-{
-	if (value_parse_size(value, out) || *out < 128 * KIB || *out > GIB)
-		return bad_value(p, name, "'%s' is not a size from 128K to 1G", value);
+	if (value_parse_size(value, out) || *out < min || *out > max)
+		return bad_value(p, name, "'%s' is not a size from %s", value, range);
 	return true;
 }
 
@@ -503,9 +491,9 @@ static bool apply_debug(struct parse *p, const char *name, int key, const char *
 			return false;
 		o->tlb = (enum run_tlb)i;
 		return true;
-	case KEY_VTLB_MEMORY: return take_vtlb_memory(p, name, value, &o->vtlb_memory);
+	case KEY_VTLB_MEMORY: return take_size(p, name, value, 256 * KIB, 4 * GIB, "256K to 4G", &o->vtlb_memory);
 	case KEY_VTLB_NODES: return take_unsigned(p, name, value, VTLB_NODES_MAX, &o->vtlb_nodes);
-	case KEY_JIT_MEMORY: return take_jit_memory(p, name, value, &o->jit_memory);
+	case KEY_JIT_MEMORY: return take_size(p, name, value, 128 * KIB, GIB, "128K to 1G", &o->jit_memory);
 	case KEY_DETECT_STALE: o->detect_stale = true; return true;
 	case KEY_STATS: o->stats = true; return true;
 	case KEY_VMX_COVERAGE: o->vmx_coverage = true; return true;
@@ -588,7 +576,7 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 	case KEY_TIMEOUT: return take_time(p, name, value, &o->timeout_ns);
 	case KEY_SEED: return take_number(p, name, value, 0, UINT64_MAX, &o->seed);
 	case 'r': o->record = true; return true;
-	case KEY_FLIGHT: return take_flight(p, name, value, &o->flight_bytes);
+	case KEY_FLIGHT: return take_size(p, name, value, 256 * KIB, 16 * GIB, "256K to 16G", &o->flight_bytes);
 	case KEY_ON: o->flight_on = value; return true;
 	case 'v': o->view = true; return true;
 	case 'o': o->output = lab_relative(p, value); return true;

@@ -423,10 +423,12 @@ static void push_return(struct translation *t, u32 k)
 
 /* ---- transfers ---- */
 
-/* rcx of flow_find() over a push. */
-static void keep_place(struct translation *t, bool back)
+/* The same between flow_find() and flow_jump(), which have the place in rcx. */
+static void push_return_on_way(struct translation *t, u32 k)
 {
-	emit_rm(&t->e, 8, back ? 0x8b : 0x89, H_RCX, H_RDI, VP_OFF(jump_keep));
+	emit_rm(&t->e, 8, 0x89, H_RCX, H_RDI, VP_OFF(jump_keep));
+	push_return(t, k);
+	emit_rm(&t->e, 8, 0x8b, H_RCX, H_RDI, VP_OFF(jump_keep));
 }
 
 static void emit_call(struct translation *t, u32 k)
@@ -434,18 +436,15 @@ static void emit_call(struct translation *t, u32 k)
 	u64 target = t->b->ops[k].imm;
 
 	want_eax(t);
+	t->in_host = false;
 	if (flow_is_near(t, target)) {
-		t->in_host = false;
 		push_return(t, k);
 		flow_edge(t, k, k + 1, target);
 		return;
 	}
-	t->in_host = false;
 	flow_far_target(t, target);
 	flow_find(t, k);
-	keep_place(t, false);
-	push_return(t, k);
-	keep_place(t, true);
+	push_return_on_way(t, k);
 	flow_jump(t);
 }
 
@@ -464,11 +463,8 @@ static void emit_indirect(struct translation *t, u32 k)
 		emit_from(t, op->size, 0x8b, H_RDX, op->src);
 	}
 	flow_find(t, k);
-	if (t->j[k].kind == J_CALL_IND) {
-		keep_place(t, false);
-		push_return(t, k);
-		keep_place(t, true);
-	}
+	if (t->j[k].kind == J_CALL_IND)
+		push_return_on_way(t, k);
 	flow_jump(t);
 }
 

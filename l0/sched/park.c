@@ -190,6 +190,15 @@ static bool park_one(struct sched *s, struct sched_machine *m)
 	return true;
 }
 
+/* A place of its own again for @e. */
+static void unpark(struct sched *s, struct sched_machine *m, struct sched_vp *e, u64 now_ns)
+{
+	leave(s, m, e, now_ns);
+	leave_alone(s, m, now_ns);
+	set_weights(s, m);
+	tell(s, m, PRESSURE_UNPARK, e);
+}
+
 /* Whoever waits for the shared place first, or anybody on it. */
 static void unpark_one(struct sched *s, struct sched_machine *m, u64 now_ns)
 {
@@ -202,10 +211,7 @@ static void unpark_one(struct sched *s, struct sched_machine *m, u64 now_ns)
 			e = i;
 	if (!e)
 		return;
-	leave(s, m, e, now_ns);
-	leave_alone(s, m, now_ns);
-	set_weights(s, m);
-	tell(s, m, PRESSURE_UNPARK, e);
+	unpark(s, m, e, now_ns);
 }
 
 bool park_release(struct sched *s, u64 now_ns)
@@ -304,12 +310,8 @@ static void unpark_reserved(struct sched *s, u64 now_ns)
 
 	list_for_each(e, &s->all, all_node) {
 		struct sched_machine *m = e->shares_place && !may_park(s, e) ? machine_of(s, e) : NULL;
-		if (!m)
-			continue;
-		leave(s, m, e, now_ns);
-		leave_alone(s, m, now_ns);
-		set_weights(s, m);
-		tell(s, m, PRESSURE_UNPARK, e);
+		if (m)
+			unpark(s, m, e, now_ns);
 	}
 }
 
