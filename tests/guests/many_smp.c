@@ -4,12 +4,8 @@
  * device's memory. Each count is exact. For --cpus N; run by tests/e2e/smp_test.sh.
  */
 #include "tests/guests/kit.h"
+#include "tests/guests/x2apic.h"
 
-#define MSR_APIC_BASE 0x1bu
-#define APIC_BASE_X2APIC 0x400ull
-#define MSR_X2APIC_ICR 0x830u
-#define ICR_INIT_OTHERS 0xc4500ull
-#define ICR_SIPI_OTHERS 0xc4600ull
 #define TURNS 2000u
 
 /* Low memory: the others' code at 0x8000, what they share from 0x10000. */
@@ -134,7 +130,7 @@ int main(void)
 	*(volatile u32 *)DEVICE = 0;
 	for (u32 i = 0; ap_start + i < ap_end; i++)
 		((volatile u8 *)AP_CODE)[i] = ap_start[i];
-	wr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | 0x800 | APIC_BASE_X2APIC);
+	wr(MSR_IA32_APIC_BASE, rdmsr(MSR_IA32_APIC_BASE) | 0x800 | APIC_BASE_X2APIC);
 	if (n > 1) {
 		wr(MSR_X2APIC_ICR, ICR_INIT_OTHERS);
 		wr(MSR_X2APIC_ICR, ICR_SIPI_OTHERS | AP_CODE >> 12);

@@ -3,14 +3,13 @@
  * an interrupt ends a wait, also a masked one when MWAIT says so. For --cpus 2; run by
  * tests/e2e/mwait_test.sh, which looks at how long the processors were idle.
  */
-#include "l0/arch/msr.h"
 #include "tests/guests/kit.h"
+#include "tests/guests/x2apic.h"
 
 #define TURNS 500u
 #define AP_CODE 0x8000ul
 #define SHARED 0x10000ul
 #define WORD (*(volatile u32 *)(SHARED + 0x1000))
-#define MSR_X2APIC_ICR 0x830u
 #define MSR_X2APIC_LVT_TIMER 0x832u
 #define MSR_X2APIC_TIMER_COUNT 0x838u
 #define MSR_X2APIC_TIMER_DIVIDE 0x83eu
@@ -80,8 +79,8 @@ static void by_store(void)
 	put("stores\n");
 	for (const u8 *p = ap_start; p < ap_end; p++)
 		*(volatile u8 *)(AP_CODE + (ulong)(p - ap_start)) = *p;
-	wrmsr(MSR_X2APIC_ICR, 0xc4500);
-	wrmsr(MSR_X2APIC_ICR, 0xc4600 | AP_CODE >> 12);
+	wrmsr(MSR_X2APIC_ICR, ICR_INIT_OTHERS);
+	wrmsr(MSR_X2APIC_ICR, ICR_SIPI_OTHERS | AP_CODE >> 12);
 	for (u32 i = 0; i < TURNS; i++) {
 		WORD = 2 * i + 1;
 		for (;;) {

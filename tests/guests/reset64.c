@@ -4,13 +4,9 @@
  * although the one before has used it: memory, processors in guest mode of the APIC, devices.
  */
 #include "tests/guests/kit.h"
+#include "tests/guests/x2apic.h"
 
 #define CMOS_BOOTS 0x60
-#define MSR_APIC_BASE 0x1bu
-#define APIC_BASE_X2APIC 0x400ull
-#define MSR_X2APIC_ICR 0x830u
-#define ICR_INIT_OTHERS 0xc4500ull
-#define ICR_SIPI_OTHERS 0xc4600ull
 #define MSR_LSTAR 0xc0000082u
 
 static volatile u64 *const marker = (volatile u64 *)0x200000;
@@ -29,7 +25,7 @@ static void use_everything(void)
 	__asm__ volatile("movq %0, %%xmm3" : : "r"(~0ul));
 	outb(0x21, 0x5a);			  /* 8259 mask */
 	outb(0x3ff, 0x77);			  /* scratch register of the 16550 */
-	wr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+	wr(MSR_IA32_APIC_BASE, rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_X2APIC);
 	ap_page[0] = 0xeb;			  /* others: jmp to itself */
 	ap_page[1] = 0xfe;
 	wr(MSR_X2APIC_ICR, ICR_INIT_OTHERS);
@@ -62,7 +58,7 @@ int main(void)
 	__asm__ volatile("movq %%xmm3, %0" : "=r"(xmm3));
 	CHECK_EQ(*marker, 0);
 	CHECK_EQ(rdmsr(MSR_LSTAR), 0);
-	CHECK_EQ(rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC, 0);
+	CHECK_EQ(rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC, 0);
 	CHECK_EQ(dr0, 0);
 	CHECK_EQ(xmm3, 0);
 	CHECK(inb(0x21) != 0x5a);

@@ -7,12 +7,8 @@
 #define TESTS_GUESTS_SMP64_H
 
 #include "tests/guests/kit.h"
+#include "tests/guests/x2apic.h"
 
-#define MSR_APIC_BASE 0x1bu
-#define APIC_BASE_X2APIC 0xc00ull
-#define MSR_X2APIC_ICR 0x830u
-#define ICR_INIT_OTHERS 0xc4500ull
-#define ICR_SIPI_OTHERS 0xc4600ull
 #define AP_PAGE 0x8ul /* the start-up vector: it begins at 0x8000 */
 #define AP_ARGS 0x8f00ul
 
@@ -88,7 +84,7 @@ static void start_other(void)
 	__asm__ volatile("sgdt %0" : "=m"(*args));
 	args->cr3 = READ_CR(3);
 	args->cr4 = READ_CR(4);
-	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+	wrmsr(MSR_IA32_APIC_BASE, rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_X2APIC);
 	wrmsr(MSR_X2APIC_ICR, ICR_INIT_OTHERS);
 	wrmsr(MSR_X2APIC_ICR, ICR_SIPI_OTHERS | AP_PAGE);
 	while (!ap_ready)

@@ -4,12 +4,8 @@
  * processor waits.
  */
 #include "tests/guests/kit.h"
+#include "tests/guests/x2apic.h"
 
-#define MSR_APIC_BASE 0x1bu
-#define APIC_BASE_X2APIC 0xc00ull
-#define MSR_X2APIC_ICR 0x830u
-#define ICR_INIT_OTHERS 0xc4500ull
-#define ICR_SIPI_OTHERS 0xc4600ull
 #define AP_PAGE 0x8ul /* the start-up vector: it begins at 0x8000 */
 #define TURNS 1000
 #define LIMIT_TICKS 1000000000ull /* a second */
@@ -56,7 +52,7 @@ int main(void)
 	for (u32 i = 0; i < sizeof(ap_code); i++)
 		to[i] = ap_code[i];
 	*turn = 0;
-	wr(MSR_APIC_BASE, rd(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+	wr(MSR_IA32_APIC_BASE, rd(MSR_IA32_APIC_BASE) | APIC_BASE_X2APIC);
 	wr(MSR_X2APIC_ICR, ICR_INIT_OTHERS);
 	wr(MSR_X2APIC_ICR, ICR_SIPI_OTHERS | AP_PAGE);
 	start = rdtsc();

@@ -21,11 +21,7 @@ static u64 rng;
 
 static u64 rnd(void)
 {
-	u64 z = rng += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
+	return rng_next(&rng);
 }
 static u32 below(u32 n)
 {
