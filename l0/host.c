@@ -210,7 +210,7 @@ static int start_workers(struct host *h)
 {
 	const struct sched_policy *policy = sched_policy_lookup(h->opts->sched ? h->opts->sched : "rr");
 	const struct sched_config cfg = {.policy = policy, .workers = h->opts->workers, .slice_ns = h->opts->slice_ns,
-					 .no_parking = h->opts->no_parking,
+					 .parking = h->opts->parking,
 					 .topology = &h->opts->topology};
 
 	if (!policy) {

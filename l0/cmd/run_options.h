@@ -44,7 +44,7 @@ struct run_options {
 	enum run_clock clock;
 	enum run_idle idle; /* virtual clock: skip idle time, or pace it by the host's clock */
 	unsigned workers;   /* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
-	bool no_parking;
+	bool parking;
 	struct topology topology; /* of the workers */
 	const char *sched;  /* policy's name */
 	u64 slice_ns;	    /* of the round-robin policy; guest time */

@@ -43,7 +43,7 @@ enum {
 	KEY_SYMBOLS,
 	KEY_CLOCK,
 	KEY_IDLE,
-	KEY_SCHED, KEY_NO_PARKING, KEY_TOPOLOGY,
+	KEY_SCHED, KEY_PARKING, KEY_TOPOLOGY,
 	KEY_SLICE,
 	KEY_FOR,
 	KEY_TIMEOUT,
@@ -562,7 +562,7 @@ static bool apply_run(struct parse *p, const char *name, int key, const char *va
 		o->idle = (enum run_idle)i;
 		return true;
 	case 'w': return take_unsigned(p, name, value, RUN_MAX_WORKERS, &o->workers);
-	case KEY_NO_PARKING: return o->no_parking = true;
+	case KEY_PARKING: return o->parking = true;
 	case KEY_TOPOLOGY:
 		return !topology_parse(&o->topology, value) ||
 		       bad_value(p, name, "'%s' is not flat, host or NODESxCORESxTHREADS, as 2x4x2", value);

@@ -28,7 +28,7 @@ int sched_init(struct sched *s, const struct sched_config *cfg)
 		.workers = cfg->workers,
 		.topology = cfg->topology ? cfg->topology : &flat,
 		.slice_ns = cfg->slice_ns,
-		.parks = !cfg->no_parking,
+		.parks = cfg->parking,
 	};
 	list_init(&s->all);
 	for (u32 i = 0; i < SCHED_MACHINES; i++)

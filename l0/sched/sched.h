@@ -140,7 +140,7 @@ struct sched_config {
 	const struct sched_policy *policy;
 	u32 workers;
 	u64 slice_ns;
-	bool no_parking;
+	bool parking;
 	const struct topology *topology; /* lives as long as the scheduler; NULL: flat */
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# CPU pressure: machines of four processors on two workers are told apart from one that has its own, processors are
-# parked, under either clock, and not with --no-parking; the event is in the trace; each worker's profile is printed.
+# CPU pressure: machines of four processors on two workers are told apart from one that has its own; with --parking
+# (or parking = yes in a lab) processors are parked, under either clock, without it none is; the event is in the
+# trace; each worker's profile is printed.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -22,23 +23,26 @@ wants() { # MACHINE COUNTER CONDITION
 	[ -n "$v" ] && [ "$v" "$3" "$4" ] || { echo "$1 $2 is '$v', not $3 $4"; bad=1; }
 }
 
-run two.ini --for 1s --sched qos --record -o trace
+run two.ini --for 1s --sched qos --parking --record -o trace
 wants A pressure -gt 200
 wants A parkings -ge 1
 wants B parkings -ge 1
 if command -v babeltrace2 >/dev/null && [ -d trace ]; then
 	babeltrace2 trace 2>/dev/null | grep -q 'cpu_pressure:.*"park"' || { echo 'no event cpu_pressure'; bad=1; }
 fi
-run two.ini --for 1s --sched qos --no-parking
+run two.ini --for 1s --sched qos
 wants A pressure -gt 550
 wants A parkings -eq 0
-run two.ini --for 1s --sched rr
+sed 's/^workers.*/&\nparking = yes/' two.ini >parking.ini
+run parking.ini --for 1s --sched credit
+wants A parkings -ge 1
+run two.ini --for 1s --sched rr --parking
 wants A parkings -eq 0
-run one.ini --for 1s --sched qos+state --workers 4
+run one.ini --for 1s --sched qos+state --workers 4 --parking
 wants A pressure -lt 100
 wants A parkings -eq 0
 wants worker3 slices -ge 0
 grep -vE '^(clock|insn-time|charge)' two.ini >host.ini
-run host.ini --for 1s --sched qos --clock host --workers 2
+run host.ini --for 1s --sched qos --parking --clock host --workers 2
 wants A ran_us -gt 1000
 exit $bad

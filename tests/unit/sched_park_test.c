@@ -19,7 +19,8 @@ struct fix {
 static int setup(void **state)
 {
 	static struct fix f;
-	const struct sched_config cfg = {.policy = &sched_policy_credit, .workers = 1, .slice_ns = SLICE};
+	const struct sched_config cfg = {.policy = &sched_policy_credit, .workers = 1, .slice_ns = SLICE,
+					 .parking = true};
 
 	f = (struct fix){.now = NS_PER_MS};
 	assert_int_equal(sched_init(&f.s, &cfg), 0);
