@@ -21,6 +21,31 @@
 #define SEL_CODE	0x08
 #define SEL_DATA	0x10
 
+/*
+ * Identity map of 4 GiB in 2 MiB pages; the top GiB (local APIC) uncached. \a and \d are A and D as
+ * wide as an address of the mode. Clobbers them and ECX.
+ */
+	.macro	build_tables a, d
+	movl	$boot_pdpt + PTE_P + PTE_W, boot_pml4
+	mov	$boot_pd + PTE_P + PTE_W, %eax
+	mov	$boot_pdpt, %edx
+	mov	$4, %ecx
+1:	mov	\a, (\d)
+	add	$0x1000, \a
+	add	$8, \d
+	loop	1b
+	mov	$PTE_P + PTE_W + PTE_PS, %eax
+	mov	$boot_pd, %edx
+	mov	$2048, %ecx
+2:	cmp	$512, %ecx
+	jne	3f
+	or	$PTE_PWT + PTE_PCD, \a
+3:	mov	\a, (\d)
+	add	$0x200000, \a
+	add	$8, \d
+	loop	2b
+	.endm
+
 	.text
 	.code32
 	.globl	entry32
@@ -30,7 +55,7 @@ entry32:
 	mov	%eax, %esi
 	mov	%ebx, %edi
 	mov	$boot_stack_top, %esp
-	call	build_tables
+	build_tables %eax, %edx
 	mov	%cr4, %eax
 	or	$CR4_PAE, %eax
 	mov	%eax, %cr4
@@ -46,62 +71,19 @@ entry32:
 	lgdt	boot_gdt_pointer
 	ljmp	$SEL_CODE, $join64
 
-/* Identity map of 4 GiB in 2 MiB pages; the top GiB (local APIC) uncached. Clobbers EAX-EDX. */
-build_tables:
-	movl	$boot_pdpt + PTE_P + PTE_W, boot_pml4
-	mov	$boot_pd + PTE_P + PTE_W, %eax
-	mov	$boot_pdpt, %edx
-	mov	$4, %ecx
-1:	mov	%eax, (%edx)
-	add	$0x1000, %eax
-	add	$8, %edx
-	loop	1b
-	mov	$PTE_P + PTE_W + PTE_PS, %eax
-	mov	$boot_pd, %edx
-	mov	$2048, %ecx
-2:	cmp	$512, %ecx
-	jne	3f
-	or	$PTE_PWT + PTE_PCD, %eax
-3:	mov	%eax, (%edx)
-	add	$0x200000, %eax
-	add	$8, %edx
-	loop	2b
-	ret
-
 	.code64
 	.globl	entry64
 entry64:
 	cli
 	cld
 	mov	$boot_stack_top, %esp
-	call	build_tables64
+	build_tables %rax, %rdx
 	mov	$boot_pml4, %eax
 	mov	%rax, %cr3
 	lgdt	boot_gdt_pointer
 	push	$SEL_CODE
 	push	$join64
 	lretq
-
-build_tables64:
-	movq	$boot_pdpt + PTE_P + PTE_W, boot_pml4
-	mov	$boot_pd + PTE_P + PTE_W, %eax
-	mov	$boot_pdpt, %edx
-	mov	$4, %ecx
-1:	mov	%rax, (%rdx)
-	add	$0x1000, %rax
-	add	$8, %rdx
-	loop	1b
-	mov	$PTE_P + PTE_W + PTE_PS, %eax
-	mov	$boot_pd, %edx
-	mov	$2048, %ecx
-2:	cmp	$512, %ecx
-	jne	3f
-	or	$PTE_PWT + PTE_PCD, %rax
-3:	mov	%rax, (%rdx)
-	add	$0x200000, %rax
-	add	$8, %rdx
-	loop	2b
-	ret
 
 join64:
 	mov	$SEL_DATA, %eax

@@ -6,6 +6,7 @@
  * kit_frame and calls kit_trap(frame).
  */
 #include "l1-child/guests/kit_vectors.h"
+#include "l1-child/lib/frame_asm.h"
 
 	.section .start, "ax"
 	.globl	kit_start
@@ -24,59 +25,14 @@ kit_start:
 	.globl	kit_stubs
 	.balign	16
 kit_stubs:
-	.set	vector, 0
-	.rept	KIT_VECTORS
-	.balign	16
-	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17)
-	push	$0
-	.endif
-	push	$vector
-	jmp	common
-	.set	vector, vector + 1
-	.endr
+	trap_stubs KIT_VECTORS, common
 
 #ifdef __x86_64__
 common:
-	push	%rax
-	push	%rcx
-	push	%rdx
-	push	%rbx
-	push	%rbp
-	push	%rsi
-	push	%rdi
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-	mov	%rsp, %rdi
-	mov	%rsp, %rbp
-	and	$-16, %rsp
-	cld
-	call	kit_trap
-	mov	%rbp, %rsp
+	trap_call kit_trap
 	.globl	kit_trap_return
 kit_trap_return:
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rdi
-	pop	%rsi
-	pop	%rbp
-	pop	%rbx
-	pop	%rdx
-	pop	%rcx
-	pop	%rax
-	add	$16, %rsp
-	iretq
+	trap_return
 
 	/* void kit_load_segments(void): CS, data segments and TR from the new GDT */
 	.globl	kit_load_segments

@@ -1,24 +1,7 @@
 /* Entries of the kernel with processes, its context switch, and the processes' program. */
 #include "l1-child/guests/kit_vectors.h"
 #include "l1-child/guests/procs.h"
-
-	.macro	push_registers
-	push	%rax
-	push	%rcx
-	push	%rdx
-	push	%rbx
-	push	%rbp
-	push	%rsi
-	push	%rdi
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-	.endm
+#include "l1-child/lib/frame_asm.h"
 
 	.text
 	/* SYSCALL: the frame of a trap, built by hand on the process's kernel stack. */
@@ -37,21 +20,7 @@ procs_syscall_entry:
 	mov	%rsp, %rdi
 	cld
 	call	procs_system_call
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rdi
-	pop	%rsi
-	pop	%rbp
-	pop	%rbx
-	pop	%rdx
-	pop	%rcx
-	pop	%rax
+	pop_registers
 	add	$16, %rsp
 	pop	%rcx
 	add	$8, %rsp
