@@ -1,5 +1,6 @@
 #include "l0/worker.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -358,12 +359,17 @@ static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
 	return action;
 }
 
-/* It waits for another VP, which may be one that waits for this worker. Return: it gave way. */
+/*
+ * It waits for another VP, which may be one that waits for this worker; or for the host's processor,
+ * where that has more threads to run than cores. Return: it gave way to another VP.
+ */
 static bool yield_spinner(struct worker *w)
 {
 	struct vcpu *c = w->vcpu;
-
 	struct sched *s = &w->host->sched;
+
+	if (w->host->nworkers > 1 && w->host->clock.kind == CLOCK_KIND_HOST)
+		sched_yield();
 	if (!sched_contended(s) || (!s->policy->yields_spinners && w->host->nmachines > 1))
 		return false;
 	TRANSITION(&c->trace, spin, .guest_rip = c->vp.cpu.rip, .count = 1);
