@@ -23,7 +23,6 @@ static const struct cmd_option compare_options[] = {
 	{"json", KEY_JSON, NULL, "Print one JSON object instead of a table."},
 };
 
-#define MAX_PHASES 100u
 #define MAX_POLICIES 8u
 #define PHASE_SPAN_US 10000u
 
@@ -205,39 +204,51 @@ static int run_alone(const struct comparison *c, u32 nmachines, struct compare_a
 		int status = run_apart(c, &one, &r);
 		if (status != EXIT_CODE_OK)
 			return status;
-		alone->cpu[i] = 100.0 * (double)r.machine[0].ran_ns / ((double)r.ran_for_ns * r.workers);
-		for (u32 g = 0; g < RUN_REPORT_GUESTS; g++) {
-			alone->jobs[i] += r.machine[0].guest[g].jobs;
-			alone->misses[i] += r.machine[0].guest[g].misses;
-		}
+		alone->row[i] = compare_row_of(&r, alone, 0);
 	}
 	alone->known = true;
 	return EXIT_CODE_OK;
 }
 
-static int run_phases(const struct comparison *c, const char *policy, struct run_report *sum)
+static void note_phase(struct compare_phases *phases, const struct run_report *r)
+{
+	for (u32 i = 0; i < r->nmachines; i++)
+		for (u32 g = 0; g < RUN_REPORT_GUESTS; g++) {
+			phases->of[phases->n][i].jobs += r->machine[i].guest[g].jobs;
+			phases->of[phases->n][i].misses += r->machine[i].guest[g].misses;
+			phases->of[phases->n][i].early += r->machine[i].guest[g].early_misses;
+		}
+	phases->n++;
+}
+
+static int run_phases(const struct comparison *c, const char *policy, struct run_report *sum,
+		      struct compare_phases *phases)
 {
 	static struct run_report report;
 
 	*sum = (struct run_report){0};
+	*phases = (struct compare_phases){0};
 	for (u64 k = 0; k < c->phases; k++) {
 		const struct one_run one = {policy, k * PHASE_SPAN_US / c->phases, ALL_MACHINES};
 		int status = run_apart(c, &one, &report);
 		if (status != EXIT_CODE_OK)
 			return status;
 		add_report(sum, &report);
+		note_phase(phases, &report);
 	}
 	return EXIT_CODE_OK;
 }
 
 static void print_alone(const struct comparison *c, const struct run_report *r, const struct compare_alone *alone)
 {
-	if (c->json)
+	if (!c->json)
+		compare_text_head();
+	else
 		printf("{");
 	if (alone->known && c->json)
-		compare_print_alone_json(r, alone);
+		compare_json_alone(r, alone);
 	else if (alone->known)
-		compare_print_alone_text(r, alone);
+		compare_text_alone(r, alone);
 	if (c->json)
 		printf("\"policies\": [");
 }
@@ -246,9 +257,10 @@ static int compare(struct comparison *c)
 {
 	static struct run_report sum;
 	static struct compare_alone alone;
+	static struct compare_phases phases;
 
 	for (unsigned i = 0; i < c->npolicies; i++) {
-		int status = run_phases(c, c->policy[i], &sum);
+		int status = run_phases(c, c->policy[i], &sum, &phases);
 		if (status == EXIT_CODE_OK && i == 0 && !c->no_alone)
 			status = run_alone(c, sum.nmachines, &alone);
 		if (status != EXIT_CODE_OK)
@@ -256,9 +268,9 @@ static int compare(struct comparison *c)
 		if (i == 0)
 			print_alone(c, &sum, &alone);
 		if (c->json)
-			compare_print_json(c->policy[i], &sum, &alone, i == 0);
+			compare_json_policy(c->policy[i], &sum, &phases, &alone, i == 0);
 		else
-			compare_print_text(c->policy[i], &sum, &alone);
+			compare_text_policy(c->policy[i], &sum, &alone);
 	}
 	if (c->json)
 		printf("]}\n");
@@ -284,9 +296,9 @@ static int take_option(struct comparison *c, int key, const char *value)
 	case KEY_NO_ALONE: c->no_alone = true; return EXIT_CODE_OK;
 	case KEY_POLICY: return take_policy(c, value);
 	case KEY_PHASES:
-		if (value_parse_u64(value, &c->phases) || !c->phases || c->phases > MAX_PHASES)
+		if (value_parse_u64(value, &c->phases) || !c->phases || c->phases > COMPARE_MAX_PHASES)
 			return cmd_usage_error(c->cmd, "--phases: '%s' is not a whole number from 1 to %u", value,
-					       MAX_PHASES);
+					       COMPARE_MAX_PHASES);
 		return EXIT_CODE_OK;
 	case KEY_FOR:
 		if (value_parse_time_ns(value, &ns) || !ns)
@@ -328,13 +340,14 @@ const struct cmd cmd_sched_compare = {
 	.name = "sched-compare",
 	.synopsis = "[--policy NAME]... [--phases N] [--for TIME] [--no-alone] [--json] LAB.ini",
 	.brief = "Run a lab under each scheduling policy and compare",
-	.details = "For each machine: jobs and missed deadlines by its guests' own counts (settled: after the "
-		   "first second), worst lateness, CPU time beside its fair share (by weight, among those who want "
-		   "more), switches, longest wait for a processor, refused reservations. For each real-time guest "
-		   "what the scheduler inferred (qos) beside the truth from the lab file, and how long it took until "
-		   "both period and work were within 10 % for eight jobs in a row. First each machine alone on the "
-		   "host. Counts of several phases are added up. Guests run translated: virtual times are the same "
-		   "in both engines.",
+	.details = "For each machine: jobs and missed deadlines by its guests' own counts (> 1 s: after the first "
+		   "second), worst lateness, longest wait for a processor, CPU time beside its fair share (by weight, "
+		   "among those who want more), switches. Below that, for each real-time guest, what the scheduler "
+		   "inferred (qos) beside the truth: period and work are those of the lab file, X is compared with the "
+		   "mean CPU time that its machine needed from arrival to completion; then what became of its "
+		   "reservation, how long it took until both period and work were within 10 % for eight jobs in a "
+		   "row, and on what that rests. First each machine alone on the host. Counts of several phases are "
+		   "added up. Guests run translated: virtual times are the same in both engines.",
 	.examples = "nestor sched-compare docs/labs/lab1.ini\n"
 		    "nestor sched-compare --policy rr --policy qos --phases 8 docs/labs/lab1.ini",
 	.options = compare_options,

@@ -1,6 +1,6 @@
 /*
  * sched_compare.h - parts of `nestor sched-compare`: what the lab file says about the guests of the
- * supplied child VMM (its command line is the only place), and the output. For l0/cmd only.
+ * supplied child VMM (its command line is the only place), the figures of a row, and the output. For l0/cmd only.
  */
 #ifndef L0_CMD_SCHED_COMPARE_H
 #define L0_CMD_SCHED_COMPARE_H
@@ -16,20 +16,45 @@ const char *truth_shift(const char *append, u64 phase_us);
 /* What the guests of @append do and when, into the parts of @m. */
 void truth_read(const char *append, struct run_report_machine *m);
 
-/* Processor time that each machine gets when it is alone, in percent of all workers; 0: not known. */
+/* The phases of one comparison at most. */
+#define COMPARE_MAX_PHASES 100u
+
+/* A machine's figures under one policy, over all guests and phases. */
+struct compare_row {
+	u64 jobs, misses, early, late_us, work, switches, gap_ns;
+	double cpu, fair; /* percent of all workers */
+	double switches_each_s;
+	u32 refusals;
+};
+
+/* What each machine does when it has the host for itself. */
 struct compare_alone {
-	double cpu[RUN_REPORT_MACHINES];
-	u64 jobs[RUN_REPORT_MACHINES], misses[RUN_REPORT_MACHINES];
+	struct compare_row row[RUN_REPORT_MACHINES];
 	bool known;
 };
 
-/* One policy's results, as a table or as a member of the JSON list of policies. */
-void compare_print_text(const char *policy, const struct run_report *r, const struct compare_alone *alone);
-void compare_print_json(const char *policy, const struct run_report *r, const struct compare_alone *alone,
-			bool first);
+/* What happened in each phase, to the machines in order. */
+struct compare_phases {
+	u32 n;
+	struct {
+		u64 jobs, misses, early;
+	} of[COMPARE_MAX_PHASES][RUN_REPORT_MACHINES];
+};
 
-/* Each machine alone: the table, or the JSON list. */
-void compare_print_alone_text(const struct run_report *r, const struct compare_alone *alone);
-void compare_print_alone_json(const struct run_report *r, const struct compare_alone *alone);
+/* Machine @i of @r; its fair share by weight, among those who want more than that when @alone is known. */
+struct compare_row compare_row_of(const struct run_report *r, const struct compare_alone *alone, u32 i);
+
+/* Value @value of the event enumeration @name in words. */
+const char *compare_enum_text(const char *name, u32 value);
+
+/* The table, at most 80 columns wide: its head, the machines alone, one policy's results. */
+void compare_text_head(void);
+void compare_text_alone(const struct run_report *r, const struct compare_alone *alone);
+void compare_text_policy(const char *policy, const struct run_report *r, const struct compare_alone *alone);
+
+/* The same as one JSON object: the list of machines alone, and a member of the list of policies. */
+void compare_json_alone(const struct run_report *r, const struct compare_alone *alone);
+void compare_json_policy(const char *policy, const struct run_report *r, const struct compare_phases *phases,
+			 const struct compare_alone *alone, bool first);
 
 #endif

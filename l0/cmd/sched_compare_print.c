@@ -1,240 +1,179 @@
+/*
+ * nestor sched-compare: the table, for a terminal of 80 columns. What is printed before the first run ends
+ * and after each, so that a long comparison shows how far it is.
+ */
 #include <stdio.h>
 #include <string.h>
 
-#include "l0/arch/events.h"
 #include "l0/cmd/sched_compare.h"
 
-struct row {
-	u64 jobs, misses, early, late_us, work;
-	double cpu, fair; /* percent of all workers */
-	u32 refusals;
-};
-
-/*
- * Max-min fair by weight: who wants less than its share, by what it takes when alone, leaves the rest to
- * the others. Without such knowledge the share by weight.
- */
-static double fair_share(const struct run_report *r, const struct compare_alone *alone, u32 i)
-{
-	double room = 100, weights = 0, fair = 0;
-	bool is_done[RUN_REPORT_MACHINES] = {false}, moved = true;
-
-	for (u32 k = 0; k < r->nmachines; k++)
-		weights += r->machine[k].weight;
-	while (moved) {
-		moved = false;
-		for (u32 k = 0; k < r->nmachines; k++) {
-			double share = room * r->machine[k].weight / weights;
-			if (is_done[k] || !alone->known || alone->cpu[k] > share * 0.999)
-				continue;
-			is_done[k] = moved = true;
-			if (k == i)
-				return alone->cpu[k];
-			room -= alone->cpu[k];
-			weights -= r->machine[k].weight;
-		}
-	}
-	fair = room * r->machine[i].weight / weights;
-	return fair > 100.0 / r->workers ? 100.0 / r->workers : fair;
-}
-
-static struct row row_of(const struct run_report *r, const struct compare_alone *alone, u32 i)
-{
-	const struct run_report_machine *m = &r->machine[i];
-	struct row row = {0};
-
-	for (u32 g = 0; g < RUN_REPORT_GUESTS; g++) {
-		row.jobs += m->guest[g].jobs;
-		row.misses += m->guest[g].misses;
-		row.early += m->guest[g].early_misses;
-		row.late_us = MAX(row.late_us, m->guest[g].late_us);
-		row.work += m->guest[g].work;
-		row.refusals += m->guest[g].refusals;
-	}
-	row.cpu = 100.0 * (double)m->ran_ns / ((double)r->ran_for_ns * r->workers);
-	row.fair = fair_share(r, alone, i);
-	return row;
-}
-
-static const char *enum_text(const char *name, u32 value)
-{
-	for (u32 i = 0; i < event_enum_count; i++)
-		if (!strcmp(event_enums[i]->name, name) && event_enum_text(event_enums[i], value))
-			return event_enum_text(event_enums[i], value);
-	return "";
-}
-
-static const char *reason_text(u32 reason)
-{
-	return enum_text("reserve_reason", reason);
-}
+#define NAME_COLUMNS 9
+#define GUEST_COLUMNS 14
+#define TEXT_COLUMNS 80u
+#define INDENT "          "
 
 static double ms(u64 ns)
 {
 	return (double)ns / 1e6;
 }
 
-/* On what the inference rests. */
-static void print_whys(const struct run_report_guest *g)
+void compare_text_head(void)
 {
-	bool first = true;
-
-	for (u32 i = 0; i < RUN_REPORT_WHYS; i++) {
-		const struct run_report_why *w = &g->why[i];
-		if (!w->known)
-			continue;
-		printf("%s%s%s: %s (%u of %u, %u %%)", first ? "             " : "; ", w->holds ? "" : "not ",
-		       enum_text("inference", i), enum_text("inference_reason", w->reason), w->agree, w->seen, w->confidence);
-		first = false;
-	}
-	if (!first)
-		printf("\n");
+	printf("%-9s %-*s %7s %7s %7s %7s %7s %6s %6s %6s\n", "", NAME_COLUMNS, "", "", "", "missed", "worst", "longest",
+	       "CPU", "fair", "switch");
+	printf("%-9s %-*s %7s %7s %7s %7s %7s %6s %6s %6s\n", "policy", NAME_COLUMNS, "machine", "jobs", "missed", "> 1 s",
+	       "late ms", "gap ms", "%", "%", "/s");
+	fflush(stdout);
 }
 
-static void json_whys(const struct run_report_guest *g)
+static void print_row(const char *policy, const char *name, const struct compare_row *row, bool has_fair)
 {
-	bool first = true;
+	char fair[16] = "-";
 
-	printf(", \"why\": {");
-	for (u32 i = 0; i < RUN_REPORT_WHYS; i++) {
-		const struct run_report_why *w = &g->why[i];
-		if (!w->known)
-			continue;
-		printf("%s\"%s\": {\"holds\": %s, \"reason\": \"%s\", \"seen\": %u, \"agree\": %u, \"confidence\": %u}",
-		       first ? "" : ", ", enum_text("inference", i), w->holds ? "true" : "false",
-		       enum_text("inference_reason", w->reason), w->seen, w->agree, w->confidence);
-		first = false;
+	if (has_fair)
+		snprintf(fair, sizeof(fair), "%.2f", row->fair);
+	/* a name that is too long for its column has a line of its own */
+	if (strlen(name) > NAME_COLUMNS) {
+		printf("%-9s %s\n", policy, name);
+		policy = name = "";
 	}
-	printf("}");
+	printf("%-9s %-*s %7lu %7lu %7lu %7.2f %7.2f %6.2f %6s %6.0f\n", policy, NAME_COLUMNS, name, row->jobs, row->misses,
+	       row->misses - row->early, (double)row->late_us / 1e3, ms(row->gap_ns), row->cpu, fair, row->switches_each_s);
 }
 
-/* What was inferred of the real-time guests of @m, beside the truth; one line each. */
-static void print_guests(const struct run_report_machine *m)
+void compare_text_alone(const struct run_report *r, const struct compare_alone *alone)
 {
-	for (u32 i = 0; i < RUN_REPORT_GUESTS; i++) {
-		const struct run_report_guest *g = &m->guest[i];
-		const struct run_report_part *part = &g->part[g->nparts ? g->nparts - 1 : 0];
-
-		if (!g->nparts && !g->r_ns)
-			continue;
-		printf("           guest %u: work %.3f ms (true %.3f), Y %.3f ms (true %.3f), X %.3f, R %.3f ms %s", i,
-		       ms(g->work_ns), ms(part->work_ns), ms(g->y_ns), ms(part->y_ns), ms(g->x_ns), ms(g->r_ns),
-		       reason_text(g->reason));
-		for (u32 k = 0; k < g->nparts; k++) {
-			if (!g->part[k].y_ns)
-				continue;
-			printf(k ? ", " : "; within 10 %% after ");
-			if (g->part[k].settled_ns)
-				printf("%.0f ms", ms(g->part[k].settled_ns - g->part[k].from_ns));
-			else
-				printf("- ");
-		}
-		printf("\n");
-		print_whys(g);
-	}
-}
-
-void compare_print_text(const char *policy, const struct run_report *r, const struct compare_alone *alone)
-{
-	double seconds = (double)r->ran_for_ns / 1e9, idle = 100;
-
-	printf("%-8s %-10s %7s %7s %7s %9s %7s %7s %9s %9s %8s\n", policy, "machine", "jobs", "missed", "settled",
-	       "late us", "CPU %", "fair %", "switch/s", "gap ms", "refused");
-	for (u32 i = 0; i < r->nmachines; i++) {
-		const struct run_report_machine *m = &r->machine[i];
-		const struct row row = row_of(r, alone, i);
-
-		idle -= row.cpu;
-		printf("%-8s %-10s %7lu %7lu %7lu %9lu %7.2f %7.2f %9.0f %9.2f %8u\n", "", m->name, row.jobs,
-		       row.misses, row.misses - row.early, row.late_us, row.cpu, row.fair,
-		       (double)m->switches / seconds, ms(m->longest_wait_ns), row.refusals);
-		if (m->stopped_ns)
-			printf("           it stopped at %.0f ms\n", ms(m->stopped_ns));
-		print_guests(m);
-	}
-	printf("%-8s idle %.2f %%, %.2f s of the host's CPU\n\n", "", idle < 0 ? 0 : idle, (double)r->host_cpu_ns / 1e9);
-}
-
-void compare_print_alone_text(const struct run_report *r, const struct compare_alone *alone)
-{
-	printf("%-8s %-10s %7s %7s %7s\n", "alone", "machine", "jobs", "missed", "CPU %");
 	for (u32 i = 0; i < r->nmachines; i++)
-		printf("%-8s %-10s %7lu %7lu %7.2f\n", "", r->machine[i].name, alone->jobs[i], alone->misses[i],
-		       alone->cpu[i]);
-	printf("\n");
+		print_row(i ? "" : "alone", r->machine[i].name, &alone->row[i], false);
+	fflush(stdout);
 }
 
-void compare_print_alone_json(const struct run_report *r, const struct compare_alone *alone)
+/* One more item of a list below the table, wrapped. */
+static void put(u32 *column, const char *text)
 {
-	printf("\"alone\": [");
-	for (u32 i = 0; i < r->nmachines; i++)
-		printf("%s\n  {\"name\": \"%s\", \"jobs\": %lu, \"missed\": %lu, \"cpu_percent\": %.3f}", i ? "," : "",
-		       r->machine[i].name, alone->jobs[i], alone->misses[i], alone->cpu[i]);
-	printf("],\n");
+	u32 n = (u32)strlen(text) + 2;
+
+	if (*column)
+		printf(";");
+	if (!*column || *column + n > TEXT_COLUMNS) {
+		printf("%s" INDENT " ", *column ? "\n" : "");
+		*column = sizeof(INDENT);
+	}
+	printf(" %s", text);
+	*column += n;
 }
 
-static void json_parts(const struct run_report_guest *g)
+/* When the estimates were within 10 % of the truth: after the start, and after each change. */
+static void print_settled(const struct run_report_guest *g, u32 *column)
 {
-	printf(", \"parts\": [");
+	char text[64];
+
 	for (u32 k = 0; k < g->nparts; k++) {
 		const struct run_report_part *p = &g->part[k];
 
-		printf("%s{\"from_ns\": %lu, \"true_y_ns\": %lu, \"true_work_ns\": %lu, \"settled_after_ns\": ", k ? ", " : "",
-		       p->from_ns, p->y_ns, p->work_ns);
+		if (!p->y_ns)
+			continue;
 		if (p->settled_ns)
-			printf("%lu", p->settled_ns - p->from_ns);
+			snprintf(text, sizeof(text), "%swithin 10 %% after %.0f ms", k ? "then " : "",
+				 ms(p->settled_ns - p->from_ns));
 		else
-			printf("null");
-		printf(", \"jobs\": %u, \"r_min_ns\": %lu, \"r_max_ns\": %lu, \"r_last_ns\": %lu, \"r_mean_ns\": %lu, "
-		       "\"need_ns\": %lu}",
-		       p->jobs, p->r_min_ns, p->r_max_ns, p->r_last_ns, p->jobs ? p->r_sum_ns / p->jobs : 0,
-		       p->jobs ? p->c_sum_ns / p->jobs : 0);
+			snprintf(text, sizeof(text), "%snever within 10 %%", k ? "then " : "");
+		put(column, text);
 	}
-	printf("]");
 }
 
-static void json_guests(const struct run_report_machine *m)
+/* On what the inference rests. */
+static void print_whys(const struct run_report_guest *g, u32 *column)
+{
+	char text[160];
+
+	for (u32 i = 0; i < RUN_REPORT_WHYS; i++) {
+		const struct run_report_why *w = &g->why[i];
+
+		if (!w->known)
+			continue;
+		snprintf(text, sizeof(text), "%s%s: %s (%u of %u, %u %%)", w->holds ? "" : "not ",
+			 compare_enum_text("inference", i), compare_enum_text("inference_reason", w->reason),
+			 w->agree, w->seen, w->confidence);
+		put(column, text);
+	}
+}
+
+/* The mean need in the newest part that was judged: the truth beside X. */
+static u64 need_ns(const struct run_report_guest *g)
+{
+	for (u32 k = g->nparts; k-- > 0;)
+		if (g->part[k].jobs)
+			return g->part[k].c_sum_ns / g->part[k].jobs;
+	return 0;
+}
+
+/* Milliseconds, or - where nothing is known. */
+static void print_ms(u64 ns)
+{
+	if (ns)
+		printf(" %7.3f", ms(ns));
+	else
+		printf(" %7s", "-");
+}
+
+static void print_guest(const char *machine, u32 number, const struct run_report_guest *g)
+{
+	const struct run_report_part *part = &g->part[g->nparts ? g->nparts - 1 : 0];
+	char name[MACHINE_MAX_NAME + 16], text[96];
+	u32 column = 0;
+
+	snprintf(name, sizeof(name), "%s guest %u", machine, number);
+	printf(INDENT "%-*s", GUEST_COLUMNS, name);
+	if (strlen(name) > GUEST_COLUMNS)
+		printf("\n" INDENT "%-*s", GUEST_COLUMNS, "");
+	const u64 shown[] = {g->y_ns, part->y_ns, g->work_ns, part->work_ns, g->x_ns, need_ns(g), g->r_ns};
+	for (u32 i = 0; i < ARRAY_SIZE(shown); i++)
+		print_ms(shown[i]);
+	printf("\n");
+	put(&column, compare_enum_text("reserve_reason", g->reason));
+	if (g->refusals) {
+		snprintf(text, sizeof(text), "refusals: %u", g->refusals);
+		put(&column, text);
+	}
+	print_settled(g, &column);
+	print_whys(g, &column);
+	printf("\n");
+}
+
+/* What was inferred of the real-time guests, beside the truth. */
+static void print_guests(const struct run_report *r)
 {
 	bool first = true;
 
-	printf(", \"guests\": [");
-	for (u32 i = 0; i < RUN_REPORT_GUESTS; i++) {
-		const struct run_report_guest *g = &m->guest[i];
+	for (u32 i = 0; i < r->nmachines; i++)
+		for (u32 n = 0; n < RUN_REPORT_GUESTS; n++) {
+			const struct run_report_guest *g = &r->machine[i].guest[n];
 
-		if (!g->nparts && !g->reason && !g->jobs && !g->work)
-			continue;
-		printf("%s\n      {\"guest\": %u, \"jobs\": %u, \"missed\": %u, \"missed_settled\": %u, \"late_us\": %u, "
-		       "\"last_miss_ns\": %lu, \"work\": %u, \"x_ns\": %lu, \"y_ns\": %lu, \"work_ns\": %lu, \"r_ns\": %lu, "
-		       "\"reservation\": \"%s\", \"refusals\": %u",
-		       first ? "" : ",", i, g->jobs, g->misses, g->misses - g->early_misses, g->late_us, g->last_miss_ns, g->work, g->x_ns,
-		       g->y_ns, g->work_ns, g->r_ns, reason_text(g->reason), g->refusals);
-		json_whys(g);
-		json_parts(g);
-		printf("}");
-		first = false;
-	}
-	printf("]");
+			if (!g->y_ns && !g->r_ns && !g->reason)
+				continue;
+			if (first)
+				printf(INDENT "%-*s %7s %7s %7s %7s %7s %7s %7s\n", GUEST_COLUMNS,
+				       "inferred, ms", "Y", "true", "work",
+				       "true", "X", "true", "R");
+			first = false;
+			print_guest(r->machine[i].name, n, g);
+		}
 }
 
-void compare_print_json(const char *policy, const struct run_report *r, const struct compare_alone *alone,
-			bool first)
+void compare_text_policy(const char *policy, const struct run_report *r, const struct compare_alone *alone)
 {
-	printf("%s\n  {\"policy\": \"%s\", \"ran_for_ns\": %lu, \"workers\": %u, \"host_cpu_ns\": %lu, \"machines\": [",
-	       first ? "" : ",", policy, r->ran_for_ns, r->workers, r->host_cpu_ns);
-	for (u32 i = 0; i < r->nmachines; i++) {
-		const struct run_report_machine *m = &r->machine[i];
-		const struct row row = row_of(r, alone, i);
+	double idle = 100;
 
-		printf("%s\n    {\"name\": \"%s\", \"weight\": %u, \"jobs\": %lu, \"missed\": %lu, \"missed_settled\": %lu, "
-		       "\"late_us\": %lu, \"work\": %lu, \"cpu_percent\": %.3f, \"fair_percent\": %.3f, \"switches\": %lu, "
-		       "\"longest_wait_ns\": %lu, \"refusals\": %u, \"stopped_ns\": %lu, \"delay_ns\": %lu, "
-		       "\"moves\": %lu, \"far_moves\": %lu, \"tlb_misses\": %lu, "
-		       "\"code_misses\": %lu",
-		       i ? "," : "", m->name, m->weight, row.jobs, row.misses, row.misses - row.early, row.late_us,
-		       row.work, row.cpu, row.fair, m->switches, m->longest_wait_ns, row.refusals, m->stopped_ns,
-		       m->delay_ns, m->moves, m->far_moves, m->tlb_misses, m->code_misses);
-		json_guests(m);
-		printf("}");
+	for (u32 i = 0; i < r->nmachines; i++) {
+		const struct compare_row row = compare_row_of(r, alone, i);
+
+		idle -= row.cpu;
+		print_row(i ? "" : policy, r->machine[i].name, &row, true);
+		if (r->machine[i].stopped_ns)
+			printf(INDENT "it stopped at %.0f ms\n", ms(r->machine[i].stopped_ns));
 	}
-	printf("]}");
+	printf(INDENT "idle %.2f %%, %.2f s of the host's CPU\n", idle < 0 ? 0 : idle, (double)r->host_cpu_ns / 1e9);
+	print_guests(r);
+	fflush(stdout);
 }
