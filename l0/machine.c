@@ -499,6 +499,11 @@ static int create_vcpu(struct machine *m, u32 i)
 	return 0;
 }
 
+static bool has_part_off(const struct machine *m, enum vtlb_part part)
+{
+	return m->host->opts->vtlb_without >> part & 1;
+}
+
 static int create_parts(struct machine *m, int *status)
 {
 	int err;
@@ -528,9 +533,11 @@ static int create_parts(struct machine *m, int *status)
 		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1 : m->host->opts->tlb == RUN_TLB_STRICT ? 2 : 0,
 		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
 		.detect_stale = m->host->opts->detect_stale,
-		.retain = true,
+		.retain = !has_part_off(m, VTLB_PART_RETENTION),
+		.refresh_walks = has_part_off(m, VTLB_PART_REFRESH) ? 0 : VTLB_REFRESH_WALKS,
+		.one_lock = has_part_off(m, VTLB_PART_LOCK_FREE),
 		.nodes = m->host->opts->vtlb_nodes,
-		.share = true,
+		.share = !has_part_off(m, VTLB_PART_SHARING),
 		.one_thread = m->host->clock.kind == CLOCK_KIND_VIRTUAL || m->host->nworkers == 1,
 		.seed = m->host->opts->seed,
 		.self = running_tlb,

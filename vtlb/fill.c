@@ -382,6 +382,22 @@ no_room:
 	__atomic_fetch_add(&t->stats.uninstalled, 1, __ATOMIC_RELAXED);
 }
 
+/* Is its address one that a leaf can hold? */
+static __always_inline bool fits(const struct walk *w)
+{
+	return !(w->gpa >> (LEAF_FRAME_BITS + PAGE_SHIFT));
+}
+
+bool fill_again(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen)
+{
+	u32 level = is_large(v->priv->t, w) ? 2 : 1;
+
+	if (!fits(w))
+		return false;
+	install(v, gva, w, make_leaf(w, level), level, gen);
+	return true;
+}
+
 static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
 					struct vtlb_fault *f)
 {
@@ -406,9 +422,7 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 
 	if (unlikely(t->odd_even))
 		gen = gen_now(t); /* as late as can be: who invalidates waits */
-	if (likely(p->sas != NULL) && t->cfg.mode != VTLB_STRICT &&
-	    likely(!(w.gpa >>
-		     (LEAF_FRAME_BITS + PAGE_SHIFT)))) { /* an address above does not fit */
+	if (likely(p->sas != NULL) && t->cfg.mode != VTLB_STRICT && likely(fits(&w))) {
 		vtlb_count(&v->n_fill);
 		install(v, gva, &w, leaf, level, gen);
 		if (unlikely(p->held)) {
@@ -432,7 +446,13 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 static __noinline enum vtlb_status fill(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
 					struct vtlb_fault *f)
 {
-	if (likely(!v->priv->t->odd_even))
+	struct vtlb *t = v->priv->t;
+
+	if (unlikely(t->refresh_walks && ++v->priv->walks_unrefreshed >= t->refresh_walks)) {
+		v->priv->walks_unrefreshed = 0;
+		refresh_step(v);
+	}
+	if (likely(!t->odd_even))
 		return walk_and_install(v, gva, access, xl, f);
 	infill_enter(v);
 	enum vtlb_status st = walk_and_install(v, gva, access, xl, f);

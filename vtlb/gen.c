@@ -9,6 +9,7 @@
 #include "l0/base/assert.h"
 #include "l0/base/hash.h"
 #include "l0/base/log.h"
+#include "l0/base/words.h"
 #include "vtlb/priv.h"
 
 #ifndef VTLB_ODD_EVEN
@@ -208,6 +209,17 @@ bool vtlb_guard_passed(const struct vtlb_vp *self, u64 ticket)
 	return !ticket || gen_passed(self->priv->t, self, ticket);
 }
 
+const char *vtlb_parse_parts(const char *list, u32 *bits)
+{
+	static const char *const names[] = {
+#define PART(id, name, text) name,
+#include "vtlb/parts.def"
+#undef PART
+	};
+
+	return words_parse(list, names, VTLB_PARTS, bits);
+}
+
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err)
 {
 	*err = -EINVAL;
@@ -220,7 +232,11 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 		return NULL;
 	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1 && !cfg->one_thread, .one_lock = cfg->one_lock,
 			  .no_soft = cfg->mode == VTLB_STRICT || cfg->detect_stale};
+	if (cfg->mode == VTLB_NORMAL && !cfg->detect_stale)
+		t->refresh_walks = cfg->refresh_walks;
 	t->odd_even = t->is_mp && (cfg->odd_even || VTLB_ODD_EVEN);
+	if (t->odd_even) /* who invalidates would wait for it */
+		t->refresh_walks = 0;
 	t->gen = t->req = 1;
 	list_init(&t->sas_lru);
 	list_init(&t->sas_free);

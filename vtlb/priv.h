@@ -89,6 +89,7 @@ struct sas {
 	u32 n_spts;	  /* on that list */
 	bool in_use;	  /* is in the hash */
 	u64 serial;	  /* names this use of the struct */
+	u64 refresh_at;	  /* where the periodic pass goes on; any VP */
 };
 
 /* node.c: a memory node's part of the pool; lock */
@@ -109,6 +110,7 @@ struct vtlb {
 	bool is_mp; /* VPs on more than one thread: lock, defer */
 	bool one_lock;
 	bool odd_even; /* see infill.c */
+	u32 refresh_walks; /* walks of a VP between two steps of the periodic pass; 0: there is none */
 	bool no_soft; /* no soft TLB may keep anything but what watched entries lead to: strict, detector */
 
 	_Atomic u64 gen __aligned_to(64);
@@ -247,6 +249,7 @@ struct vtlb_vp_priv {
 	u64 floor_t;		      /* for non-global ones whose tables are tracked */
 	u64 untracked[UNTRACKED_MAX]; /* tables that fills went through since the last MOV CR3 */
 	u32 n_untracked, loads_untracked;
+	u32 walks_unrefreshed; /* since the last step of the periodic pass */
 	u64 region_gen;	 /* in the upper bits of tags */
 	u64 region_last; /* the last one given out */
 	struct view view[VIEWS];
@@ -398,6 +401,8 @@ void spt_retire_top(struct vtlb *t, struct vtlb_vp *self, u32 index);
 void spt_retire_locked(struct vtlb *t, u32 index);
 /* Cut it off its parent, whose slot is empty since @gen then, and retire it; lock held. */
 void spt_cut(struct vtlb *t, u32 index, u64 gen);
+/* Is there little room left, so that only what is asked for should be made? */
+bool spt_is_scarce(struct vtlb *t);
 /* Make room for a path. @self holds no pointer to any SPT. */
 void spt_reclaim(struct vtlb_vp *self);
 /* Everything of @s, which no VP uses; lock held. */
@@ -500,6 +505,11 @@ static inline u64 fill_emptied(struct vtlb *t)
 {
 	return t->gpt ? slot_empty(gen_now(t)) : 0;
 }
+/* Keep what @w found, read at @gen, as a fill does. False: it cannot be kept. */
+bool fill_again(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen);
+/* ---- refresh.c ---- */
+/* Look at a few leaves of the present address space. Between two translations of @v. */
+void refresh_step(struct vtlb_vp *v);
 struct hit {
 	u64 leaf, stamp;
 	u32 shift; /* 12 or 21 */

@@ -56,6 +56,11 @@ static u32 available(struct vtlb *t)
 	return __atomic_load_n((u32 *)&t->available, __ATOMIC_RELAXED);
 }
 
+bool spt_is_scarce(struct vtlb *t)
+{
+	return available(t) < 2 * RESERVE;
+}
+
 /* Lock held. */
 static void add_available(struct vtlb *t, s32 n)
 {

@@ -23,5 +23,6 @@ void vtlb_emit_machine(struct vtlb *t, struct trace_ctx *ctx)
 	TRANSITION(ctx, tlb_machine, .tables = s.spts_used, .waiting = s.spts_limbo,
 		   .evictions = s.spt_evictions, .coalesced = s.coalesced, .shared = s.tops,
 		   .share_links = s.top_links, .local = s.spt_local, .remote = s.spt_remote,
-		   .tracked = s.gpts_tracked, .tracked_writes = s.gpt_writes, .purged = s.gpt_purged);
+		   .tracked = s.gpts_tracked, .tracked_writes = s.gpt_writes, .purged = s.gpt_purged,
+		   .refreshed = s.refreshed, .pruned = s.refresh_pruned);
 }

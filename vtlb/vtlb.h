@@ -117,6 +117,7 @@ struct vtlb_config {
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
 	bool odd_even;	   /* contrast: in-fill counters, invalidations wait for fills; no retention */
+	u32 refresh_walks; /* walks of a VP between two steps of the periodic pass; 0: no such pass */
 	u32 nodes;	   /* memory nodes to simulate, up to VTLB_NODES_MAX; 0: those of the host */
 	u64 seed;
 	/* For the detector; or NULL. Who runs on this thread, NULL: nobody; take a report. */
@@ -126,6 +127,17 @@ struct vtlb_config {
 };
 
 #define VTLB_NODES_MAX 16u
+#define VTLB_REFRESH_WALKS 256u /* usual value of refresh_walks */
+
+/* Bits of a list of parts to leave out, see parts.def. */
+enum vtlb_part {
+#define PART(id, name, text) VTLB_PART_##id,
+#include "vtlb/parts.def"
+#undef PART
+	VTLB_PARTS
+};
+/* "retention,refresh" → bits. Return: NULL, or the name that is no part. */
+const char *vtlb_parse_parts(const char *list, u32 *bits);
 
 enum vtlb_mode {
 	VTLB_NORMAL,
@@ -140,6 +152,7 @@ struct vtlb_stats {
 	u64 spt_allocs, spt_evictions, spt_rebases, sas_evictions, sas_misses;
 	u64 gpts_tracked, gpt_writes, gpt_releases; /* guest page tables under guard */
 	u64 gpt_purged, gpt_unsettled;
+	u64 refresh_steps, refreshed, refresh_pruned; /* of the periodic pass: leaves made anew, taken out */
 	u64 tops;			       /* SPTs that address spaces share */
 	u64 top_links;			       /* links made to them */
 	u64 coalesced;			       /* SPTs given up for them */

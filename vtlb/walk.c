@@ -172,7 +172,7 @@ static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u64 present,
 	return level == 2 && (!(env->ept_caps & EPT_CAP_2M) || e & GENMASK(20, 12));
 }
 
-/* Set A, and D in the leaf, along the entries host[level]. False: walk again. */
+/* Set A, and D in the leaf, along the entries host[level], or say that they lack. False: walk again. */
 static bool ept_update(struct walk *w, void *const *host, const u64 *entry, const u64 *gpa,
 		       u32 leaf_level, bool write)
 {
@@ -181,6 +181,10 @@ static bool ept_update(struct walk *w, void *const *host, const u64 *entry, cons
 
 		if ((entry[level] & bits) == bits || !host[level])
 			continue;
+		if (unlikely(!w->update)) {
+			w->lacks_bits = true;
+			continue;
+		}
 		if (!set_bits64(host[level], entry[level], bits))
 			return false;
 		note_entry_write(w->env, gpa[level]);
@@ -256,7 +260,7 @@ again:
 	if (has_ad && need & EPT_W && w->update && !(e & EPT_D) && unlikely(w->ctx->pml_index) &&
 	    *w->ctx->pml_index >= PML_ENTRIES)
 		return VTLB_PML_FULL;
-	if (has_ad && w->update && !ept_update(w, host, entry, at, level, need & EPT_W))
+	if (has_ad && !ept_update(w, host, entry, at, level, need & EPT_W))
 		goto again;
 	if (has_ad && need & EPT_W && w->update && !(e & EPT_D) && unlikely(w->ctx->pml_index))
 		pml_log(w, guest_gpa);
@@ -461,7 +465,7 @@ static enum vtlb_status check_update(struct walk *w, const struct path *path)
 	return VTLB_OK;
 }
 
-/* False: an entry changed since it was read, walk again. */
+/* The same in the guest's tables. False: an entry changed since it was read, walk again. */
 static bool update_guest(struct walk *w, const struct path *path)
 {
 	for (u32 i = 0; i < path->count; i++) {
@@ -470,6 +474,10 @@ static bool update_guest(struct walk *w, const struct path *path)
 
 		if (likely(!bits))
 			continue;
+		if (unlikely(!w->update)) {
+			w->lacks_bits = true;
+			continue;
+		}
 		if (!(path->is_32 ? set_bits32(s->host, (u32)s->entry, (u32)bits)
 				  : set_bits64(s->host, s->entry, bits)))
 			return false;
@@ -560,7 +568,7 @@ enum vtlb_status walk_linear(struct walk *w, u64 gva)
 		st = walk_final(w, QUAL_GLA_VALID | QUAL_FINAL);
 		if (unlikely(st != VTLB_OK))
 			return st;
-	} while (w->update && unlikely(!update_guest(w, &path)));
+	} while (unlikely(!update_guest(w, &path)));
 	if (w->access & VTLB_WRITE && w->update)
 		w->attr |= LEAF_D;
 	return classify(w);

@@ -62,6 +62,7 @@ struct walk {
 	u64 table[6];
 	u32 top_level, leaf_level;
 	u64 attr_above; /* LEAF_GUEST_ALL as the entries above level 3 leave them */
+	bool lacks_bits; /* without @update: accessed or dirty bits that it would have set */
 	/* out, after a fault */
 	struct vtlb_fault fault;
 	u32 entries; /* table entries read, for counters */
@@ -81,6 +82,7 @@ static inline void walk_init(struct walk *w, const struct walk_env *env, const s
 	w->guest_gpa = w->gpa = 0;
 	w->guest_shift = w->shift = 0;
 	w->top_level = w->leaf_level = 0;
+	w->lacks_bits = false;
 	w->fault = (struct vtlb_fault){0};
 	w->entries = 0;
 }

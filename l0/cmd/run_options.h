@@ -73,6 +73,7 @@ struct run_options {
 	unsigned jit_off; /* groups of instructions (enum jit_group) left to the interpreter */
 	enum run_tlb tlb;
 	u64 vtlb_memory; /* bytes of each machine; 0: the default */
+	u32 vtlb_without; /* 1 << enum vtlb_part */
 	u32 vtlb_nodes;	 /* memory nodes to simulate; 0: the host's */
 	const char *count_text[COUNTS_MAX]; /* as they were given */
 	struct track_count counts[COUNTS_MAX];

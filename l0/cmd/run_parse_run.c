@@ -51,7 +51,10 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 			return false;
 		o->tlb = (enum run_tlb)i;
 		return true;
-	case KEY_VTLB_MEMORY: return parse_size(p, name, value, 256 * KIB, 4 * GIB, "256K to 4G", &o->vtlb_memory);
+	case KEY_VTLB_MEMORY: return parse_size(p, name, value, 64 * KIB, 4 * GIB, "64K to 4G", &o->vtlb_memory);
+	case KEY_VTLB_WITHOUT:
+		bad = vtlb_parse_parts(value, &o->vtlb_without);
+		return bad ? parse_bad(p, name, "the virtual TLB has no part called '%s'", bad) : true;
 	case KEY_VTLB_NODES: return parse_unsigned(p, name, value, VTLB_NODES_MAX, &o->vtlb_nodes);
 	case KEY_JIT_MEMORY: return parse_size(p, name, value, 128 * KIB, GIB, "128K to 1G", &o->jit_memory);
 	case KEY_DETECT_STALE: o->detect_stale = true; return true;

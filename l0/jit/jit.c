@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "l0/base/mem_ops.h"
+#include "l0/base/words.h"
 #include "l0/engine/exec.h"
 #include "l0/engine/vec.h"
 
@@ -343,16 +344,6 @@ void jit_detach(struct vp *vp)
 	unmap_arena(j);
 }
 
-/* Is @word the first @n characters of @list? (No libc: see check-vec.) */
-static bool is_word(const char *list, size_t n, const char *word)
-{
-	size_t i = 0;
-
-	while (i < n && word[i] && word[i] == list[i])
-		i++;
-	return i == n && !word[i];
-}
-
 const char *jit_parse_groups(const char *list, u32 *off)
 {
 	static const char *const names[] = {
@@ -361,22 +352,7 @@ const char *jit_parse_groups(const char *list, u32 *off)
 #undef GROUP
 	};
 
-	*off = 0;
-	while (*list) {
-		size_t n = 0;
-		u32 i = 0;
-
-		while (list[n] && list[n] != ',')
-			n++;
-
-		while (i < JIT_GROUPS && !is_word(list, n, names[i]))
-			i++;
-		if (i == JIT_GROUPS)
-			return list;
-		*off |= 1u << i;
-		list += n + (list[n] == ',');
-	}
-	return NULL;
+	return words_parse(list, names, JIT_GROUPS, off);
 }
 
 u64 jit_translated(const struct vp *vp)

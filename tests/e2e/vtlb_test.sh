@@ -34,12 +34,19 @@ for engine in interp jit; do
 	# On a busy host little may happen in that time.
 	awk '$2 == "vtlb.flushes" { exit !($3 > 150) } ' out && counter gpt_writes '> 0'
 done
+# Parts left out.
+run --clock virtual --vtlb-without retention,sharing,refresh,lock-free
+for part in gpts_tracked shared_links refresh_steps; do
+	counter $part '== 0'
+done
+timeout 10 "$NESTOR" run --vtlb-without sharing,x y >out 2>&1 && fail '--vtlb-without x was accepted'
+grep -q "no part called 'x'" out || fail 'no clear message'
 # The mechanisms as events, and in the report.
 timeout 100 "$NESTOR" record -o trace --clock virtual --vtlb-nodes 2 "$NESTOR_BUILD/l1-child/child64.elf" \
 	--append 'guest=procs guest=batch run=50ms' >out 2>&1 </dev/null
 [ $? = 1 ] || fail 'nestor record failed'
 babeltrace2 trace >events 2>out || fail 'the trace cannot be read'
-for kind in tlb_fill tlb_flush spt_alloc gpt_track tlb_stats tlb_machine; do
+for kind in tlb_fill tlb_flush spt_alloc gpt_track tlb_refresh tlb_stats tlb_machine; do
 	grep -q "nestor:$kind:" events || fail "no $kind event"
 done
 "$NESTOR" report trace >out 2>&1 || fail 'no report'

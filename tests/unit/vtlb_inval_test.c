@@ -125,7 +125,7 @@ static struct {
 	struct ept_edit *ept_log;
 	u32 n_ept, cap_ept;
 	u32 by_turns;	/* the sum of two contexts that take turns, or 0: any */
-	bool no_share;
+	bool no_share, no_refresh;
 	bool processes; /* address spaces of one machine, switched by MOV CR3 with flush */
 } s;
 
@@ -790,6 +790,7 @@ static void begin(u32 n_vps, struct vtlb_config cfg)
 	cfg.has_1g_pages = true;
 	cfg.ept_caps = ~0ull;
 	cfg.share = !s.no_share;
+	cfg.refresh_walks = s.no_refresh ? 0 : 7;
 	cfg.seed = seed;
 	s.t = vtlb_create(s.mem, &cfg, &err);
 	assert_non_null(s.t);

@@ -242,6 +242,7 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, const st
 				  .ept_caps = ~0ull,
 				  .share = true,
 				  .retain = retain,
+				  .refresh_walks = 5,
 				  .one_lock = how->one_lock,
 				  .odd_even = how->odd_even};
 
