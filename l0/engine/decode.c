@@ -243,8 +243,8 @@ static void pick(struct decode *d, const u8 *bytes)
 	op->slow = sys_op_lookup(op->mnemonic);
 	if (!op->slow)
 		op->fn = op_ud;
-	else if (d->vp->tier && d->vp->tier->before_effect) /* wants to see all that is no plain operation */
-		op->fn = op_slow;
+	else if (d->vp->tier && d->vp->tier->before_effect && (d->mode & VP_MODE_PLAIN || !quick_can_be_undone(op)))
+		op->fn = op_slow; /* the general way is what the short ones are compared with */
 	else
 		op->fn = quick_handler(op, d->mode, &d->ends);
 	d->may_leave = true;

@@ -106,7 +106,7 @@ bool quick_deliver(struct vp *vp, const struct event *e)
 	u8 *frame;
 	u16 sel;
 
-	if (unlikely((vp->mode & VP_MODE_SIZE) != VP_MODE_64 || off + 15 > c->idtr.limit || vp->watch_stacks))
+	if (unlikely((vp->mode & (VP_MODE_SIZE | VP_MODE_PLAIN)) != VP_MODE_64 || off + 15 > c->idtr.limit || vp->watch_stacks))
 		return false;
 	p = sys_page(vp, c->idtr.base + off, 16);
 	if (unlikely(!p))
@@ -327,6 +327,23 @@ static bool goes_on(const struct op *op)
 		return op->aux == 0x120 || op->aux == 0x121 || op->aux == 0x8c;
 	}
 	return false;
+}
+
+bool quick_can_be_undone(const struct op *op)
+{
+	switch (op->mnemonic) {
+	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_VMREAD:
+	case ZYDIS_MNEMONIC_VMWRITE:
+	case ZYDIS_MNEMONIC_IN:
+	case ZYDIS_MNEMONIC_OUT: return false;
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_IRETQ:
+	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_SYSRET:
+	case ZYDIS_MNEMONIC_SWAPGS: return true;
+	}
+	return goes_on(op);
 }
 
 op_fn quick_handler(const struct op *op, u32 mode, bool *ends)

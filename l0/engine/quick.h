@@ -14,6 +14,10 @@
  * false when the block may go on after it. */
 op_fn quick_handler(const struct op *op, u32 mode, bool *ends);
 
+/* Does @op change nothing but the processor's state and memory that the soft TLB serves, or else go the
+ * general way? So not: devices, MSRs, what a VMCS keeps. */
+bool quick_can_be_undone(const struct op *op);
+
 /**
  * quick_deliver - go through the gate of @e, which nothing intercepts
  * vp->cpu.rip is the handler's and the event is over then, but for event_end()'s part.

@@ -52,6 +52,8 @@ void desc_to_seg(const struct desc *d, u16 sel, struct seg *s)
 	u32 limit = (u32)(d->lo & 0xffff) | (u32)(d->lo >> 32 & 0xf0000);
 
 	s->sel = sel;
+	s->unused = 0;
+	s->unused2 = 0;
 	s->ar = (u32)(d->lo >> 40) & 0xf0ffu;
 	s->base = (d->lo >> 16 & 0xffffff) | (d->lo >> 32 & 0xff000000ull);
 	s->limit = s->ar & SEG_AR_G ? limit << 12 | 0xfffu : limit;

@@ -79,16 +79,22 @@ static bool in_runs(const struct softtlb *t, u64 hva)
 	return false;
 }
 
-/* Frames next to @gva's, within @window bytes, that may keep write tags. */
+/* May the frame at @hva keep write tags, and translated code write to it without asking again? */
+static bool may_write(struct vp *vp, u8 *hva)
+{
+	return (!vp->tier->may_write || vp->tier->may_write(vp, hva)) && vtlb_grant_write(&vp->tlb, hva);
+}
+
+/* Frames next to @gva's, within @window bytes, that may be written. */
 static void find_run(struct vp *vp, u64 gva, struct softtlb_run *r)
 {
 	u64 low = gva & ~(r->window - 1), high = low + r->window;
 
 	r->first = gva & PAGE_MASK;
 	r->end = r->first + PAGE_SIZE;
-	while (r->first > low && vtlb_grant_write(&vp->tlb, (u8 *)(r->first - PAGE_SIZE + r->addend)))
+	while (r->first > low && may_write(vp, (u8 *)(r->first - PAGE_SIZE + r->addend)))
 		r->first -= PAGE_SIZE;
-	while (r->end < high && vtlb_grant_write(&vp->tlb, (u8 *)(r->end + r->addend)))
+	while (r->end < high && may_write(vp, (u8 *)(r->end + r->addend)))
 		r->end += PAGE_SIZE;
 }
 
@@ -142,11 +148,6 @@ u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *o
 	*out = (struct softtlb_range){gva & PAGE_MASK, PAGE_SIZE};
 	if (vp->tlb_soft.large[vp->mmu_mode][e - vp->tlb_e] && !has_vapic(vp, large + e->addend)) {
 		/* INVLPG of any address in a large page flushes all: no marks are needed. */
-		if (write && vp->tier->write_filled) {
-			/* each page of these has to be told */
-			mark(vp->page_host, gva + e->addend);
-			return e->addend;
-		}
 		if (write) {
 			const struct softtlb_run *r = writable_run(vp, gva, e->addend);
 

@@ -66,7 +66,7 @@ void vp_update_mode(struct vp *vp)
 	const struct cpu_state *c = &vp->cpu;
 
 	vp->cpl = derive_cpl(c);
-	vp->mode = derive_mode(vp);
+	vp->mode = derive_mode(vp) | (vp->mode & VP_MODE_PLAIN);
 	if (unlikely(vp->pmu.is_counting) && vp->pmu.in_user != (vp->cpl == 3))
 		pmu_ring_changed(vp);
 	vp->va_bits = c->cr4 & CR4_LA57 ? 57 : 48;

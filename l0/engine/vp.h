@@ -88,6 +88,8 @@ struct engine_tier {
 	void (*before_effect)(struct vp *vp, const struct op *op);
 	/* The soft TLB got a write tag of the host page @hva; or NULL. */
 	void (*write_filled)(struct vp *vp, u8 *hva);
+	/* May translated code write to the host page @hva because a page next to it has a write tag? NULL: yes. */
+	bool (*may_write)(struct vp *vp, u8 *hva);
 };
 
 /*

@@ -6,8 +6,9 @@
  * own (VP_MODE_PLAIN), and the two ends are compared: all of struct cpu_state, the count, a fault or
  * exit with what belongs to it, and the bytes of memory that were written.
  *
- * A stretch ends before anything that cannot be undone (engine_tier.before_effect): system
- * instructions, repeated strings, and every access that the soft TLB does not serve, so devices, walks
+ * A stretch ends before anything that cannot be undone (engine_tier.before_effect): most system
+ * instructions (those of quick_can_be_undone() are compared, the short way with the general one),
+ * repeated strings, and every access that the soft TLB does not serve, so devices, walks
  * with their accessed bits, faults of paging, and stores to code and page tables. The interpreter does
  * that one instruction alone. So a stretch writes only where the soft TLB has a write tag, and those
  * pages are known (check_write_filled()) and few: they are copied before it and compared after it.
@@ -57,14 +58,23 @@ static void drop_page(struct vp *vp, struct check *c, u32 i)
 	c->page[i] = c->page[--c->n_pages];
 }
 
+static bool is_known(const struct check *c, const u8 *p)
+{
+	for (u32 i = 0; i < c->n_pages; i++)
+		if (c->page[i].hva == p)
+			return true;
+	return false;
+}
+
+/* The page behind it comes along where there is room, so that ranges of a large page have several. */
 void check_write_filled(struct vp *vp, u8 *hva)
 {
 	struct check *c = check_of(vp);
-	u8 *p = (u8 *)((u64)hva & PAGE_MASK);
+	const struct mem_map *map = mem_map(vp->mem);
+	u8 *p = (u8 *)((u64)hva & PAGE_MASK), *next = p + PAGE_SIZE;
 
-	for (u32 i = 0; i < c->n_pages; i++)
-		if (c->page[i].hva == p)
-			return;
+	if (is_known(c, p))
+		return;
 	if (vp->compared) { /* the interpreter's alone: there is no copy of it */
 		softtlb_drop_writes_cb(vp, p);
 		return;
@@ -72,6 +82,13 @@ void check_write_filled(struct vp *vp, u8 *hva)
 	if (c->n_pages == CHECK_PAGES)
 		drop_page(vp, c, c->victim++ % CHECK_PAGES);
 	c->page[c->n_pages++] = (struct check_page){.hva = p};
+	if (c->n_pages < CHECK_PAGES / 2 && (u64)(next - map->base) < map->low_bytes + map->high_bytes && !is_known(c, next))
+		c->page[c->n_pages++] = (struct check_page){.hva = next};
+}
+
+bool check_may_write(struct vp *vp, u8 *hva)
+{
+	return is_known(check_of(vp), hva);
 }
 
 static void copy_pages(struct vp *vp, struct check *c)
@@ -133,6 +150,8 @@ static void capture(struct vp *vp, struct check_state *s, enum vp_escape how)
 	s->fpu_dp = vp->fpu_dp;
 	s->fpu_op = vp->fpu_op;
 	s->n_exits = vp->n_exits;
+	s->n_exceptions = vp->n_exceptions;
+	s->pmu = vp->pmu;
 	s->mode = vp->mode;
 	s->how = how;
 	s->vector = how == ESCAPE_FAULT ? vp->fault_vector : 0;
@@ -150,11 +169,12 @@ static void restore(struct vp *vp, const struct check_state *s)
 	vp->fpu_dp = s->fpu_dp;
 	vp->fpu_op = s->fpu_op;
 	vp->n_exits = s->n_exits;
+	vp->n_exceptions = s->n_exceptions;
 	vp->vec_live = false;
 	vp->vec_ok = 0;
 	vp->arith = arith_from_rflags(s->cpu.rflags);
-	if (unlikely(vp->mode != s->mode))
-		vp_update_mode(vp);
+	vp->pmu = s->pmu; /* of the ring that comes back, so that nothing is counted now */
+	vp_update_mode(vp);
 }
 
 /* Bytes @from to @to of @img, or of its initial state when the component is not in use. */
@@ -186,6 +206,8 @@ static bool same_end(const struct check *c)
 	u8 byte;
 
 	return a->how == b->how && a->insns == b->insns && nm_equal(&a->cpu, &b->cpu, before_vec) &&
+	       a->mode == b->mode && a->n_exceptions == b->n_exceptions && a->ev.held == b->ev.held &&
+	       nm_equal(&a->pmu, &b->pmu, sizeof(a->pmu)) &&
 	       a->fpu_ip == b->fpu_ip && a->fpu_dp == b->fpu_dp && a->fpu_op == b->fpu_op &&
 	       a->vector == b->vector && a->error == b->error && a->cr2 == b->cr2 &&
 	       nm_equal(&a->exit, &b->exit, sizeof(a->exit)) &&
@@ -275,7 +297,7 @@ static bool stretch(struct vp *vp, struct check *c, const struct op *op, u64 unt
 	c->replays = false;
 	capture(vp, &c->translated, guarded(vp, until, run_translated, (void *)op));
 	if (c->translated.insns == c->start.insns &&
-	    (c->translated.how == ESCAPE_NONE || c->translated.how == ESCAPE_CUT))
+	    c->translated.how != ESCAPE_FAULT && c->translated.how != ESCAPE_EXIT)
 		return true; /* refused; or nothing to compare */
 	link = vp->link_from;
 	from = vp->cur_block;
@@ -283,13 +305,15 @@ static bool stretch(struct vp *vp, struct check *c, const struct op *op, u64 unt
 	undo_pages(c);
 	restore(vp, &c->start);
 	c->replays = true;
-	how = guarded(vp, c->translated.insns, run_interpreted, c);
+	do /* again when all code was dropped to make room */
+		how = guarded(vp, c->translated.insns, run_interpreted, c);
+	while (how == ESCAPE_RESTART);
 	vp->mode &= ~VP_MODE_PLAIN;
 	vp_jump_key_update(vp); /* keys that were made meanwhile have the mode in them */
 	softtlb_page_key(vp);
 	capture(vp, &c->interpreted, how);
-	if (c->translated.how == ESCAPE_CUT && how == ESCAPE_NONE)
-		c->interpreted.how = ESCAPE_CUT;
+	if (how == ESCAPE_NONE && (c->translated.how == ESCAPE_CUT || c->translated.how == ESCAPE_RESTART))
+		c->interpreted.how = c->translated.how;
 	vp->link_from = link;
 	vp->cur_block = from;
 	if (epoch != vp->code->epoch) {

@@ -14,8 +14,9 @@
 /* A VP between two instructions. */
 struct check_state {
 	struct cpu_state cpu; /* rflags complete, vector state parked */
-	u64 insns, fpu_ip, fpu_dp, n_exits;
+	u64 insns, fpu_ip, fpu_dp, n_exits, n_exceptions;
 	struct vp_event ev;
+	struct pmu pmu;
 	u32 mode;
 	u16 fpu_op;
 	/* how it came there, and what with */

@@ -46,6 +46,11 @@ static void registers(struct text *t, const struct check_state *a, const struct 
 		value(t, names[i], a->cpu.gpr[i], b->cpu.gpr[i]);
 	value(t, "rflags", a->cpu.rflags, b->cpu.rflags);
 	value(t, "count", a->insns, b->insns);
+	value(t, "mode", a->mode, b->mode);
+	value(t, "exceptions", a->n_exceptions, b->n_exceptions);
+	value(t, "held events", a->ev.held, b->ev.held);
+	for (u32 i = 0; i < PMU_COUNTERS; i++)
+		value(t, "pmu counter", a->pmu.count[i], b->pmu.count[i]);
 	value(t, "x87 ip", a->fpu_ip, b->fpu_ip);
 	value(t, "x87 operand", a->fpu_dp, b->fpu_dp);
 	value(t, "x87 opcode", a->fpu_op, b->fpu_op);

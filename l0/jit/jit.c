@@ -253,7 +253,8 @@ static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = bl
 static const struct engine_tier check_tier = {.enter = check_enter, .block_made = block_made,
 					      .cache_flushed = cache_flushed, .code_changed = code_changed,
 					      .before_effect = check_before_effect,
-					      .write_filled = check_write_filled};
+					      .write_filled = check_write_filled,
+					      .may_write = check_may_write};
 
 /* Code, mapped twice, and the records right behind its executable mapping. */
 static int map_arena(struct jit *j)

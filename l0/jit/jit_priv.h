@@ -120,6 +120,7 @@ void check_destroy(struct check *c); /* NULL is fine */
 void check_enter(struct vp *vp, const struct op *op);
 void check_before_effect(struct vp *vp, const struct op *op);
 void check_write_filled(struct vp *vp, u8 *hva);
+bool check_may_write(struct vp *vp, u8 *hva);
 
 static inline u32 jit_frame_hash(const struct mem_frame *f)
 {
