@@ -256,6 +256,7 @@ struct vp {
 	u64 page_linear[16], page_host[16];
 	u64 page_gen_key[PAGE_SIZE];
 
+	u64 jit_sp;		 /* the host's stack pointer where translated code was entered */
 	u64 jump_key, jump_keep; /* of @jumps; @jump_keep: the translator's, between two instructions */
 	u64 jump_pages[16];	 /* one bit for each page, hashed, that @jumps has targets in */
 	struct jump_slot jumps[VP_JUMPS];

@@ -46,9 +46,18 @@ static u64 stub_begin(const struct emit *e, u64 exec)
 	return exec + emit_pos(e);
 }
 
-/* rdx: site. All to memory as its handler wants it; rsi = op. */
+/* Calls that have not returned are on the host's stack (call.c): forget them. */
+static void emit_drop_calls(struct emit *e)
+{
+	emit_rm(e, 8, 0x8b, H_RSP, H_RDI, VP_OFF(jit_sp));
+}
+
+/* rdx: site. All to memory as its handler wants it; rsi = op. Called. */
 static void make_store(struct emit *e)
 {
+	emit1(e, 0x59); /* pop rcx */
+	emit_drop_calls(e);
+	emit1(e, 0x51);
 	emit_regs(e, 0x89);
 	emit_store_flags(e);
 	emit_rm(e, 8, 0x8b, H_RCX, H_RDX, SITE_OFF(b));
@@ -64,11 +73,17 @@ static void make_store(struct emit *e)
 	emit1(e, 0xc3);
 }
 
-/* ecx: instructions of the block that goes on, or begins. */
-static void make_load(struct emit *e)
+/* ecx: instructions of the block that goes on, or begins. Called. */
+static void make_load(struct emit *e, u64 exec, u64 bottom)
 {
 	u32 due;
 
+	emit1(e, 0x58); /* pop rax */
+	emit_rm(e, 8, 0x89, H_RSP, H_RDI, VP_OFF(jit_sp));
+	emit_n(e, 0x006a, 2); /* push 0 */
+	emit_rip(e, 8, 0x8d, H_RDX, bottom, exec, 0);
+	emit1(e, 0x52); /* push rdx */
+	emit1(e, 0x50);
 	emit_rm(e, 8, 0x8b, H_RDX, H_RDI, VP_OFF(block_insns));
 	emit_rm(e, 8, 0x8d, H_COUNT, H_RDX, JIT_SLICE);
 	emit_rm(e, 8, 0x3b, H_COUNT, H_RDI, VP_OFF(until));
@@ -93,6 +108,7 @@ static void make_load(struct emit *e)
 /* rdx: record; to fn(vp, record, r15). */
 static void make_exit(struct emit *e, u64 fn)
 {
+	emit_drop_calls(e);
 	emit_regs(e, 0x89);
 	emit_store_flags(e);
 	emit_rr(e, 8, 0x89, H_RDX, H_RSI);
@@ -110,8 +126,10 @@ void jit_make_stubs(struct jit *j)
 	j->stub.site = stub_begin(&e, exec);
 	emit_to(&e, 0xe8, j->stub.store, exec);
 	emit_rm(&e, 4, 0xff, 4, H_RDX, SITE_OFF(handler));
+	j->stub.bottom = stub_begin(&e, exec);
+	make_exit(&e, (u64)jit_returned);
 	j->stub.load = stub_begin(&e, exec);
-	make_load(&e);
+	make_load(&e, exec, j->stub.bottom);
 	j->stub.edge = stub_begin(&e, exec);
 	make_exit(&e, (u64)jit_edge_taken);
 	j->stub.refuse = stub_begin(&e, exec);
@@ -362,20 +380,33 @@ void flow_again(struct translation *t)
 	t->n_access = 0;
 }
 
+struct jit_edge *flow_new_edge(struct translation *t, u32 k, u32 count, u64 target, u32 digit)
+{
+	struct jit_edge *edge = new_record(t, sizeof(*edge));
+	bool far = !is_same_page(t, target);
+
+	*edge = (struct jit_edge){
+		.op = &t->b->ops[k], .b = t->b, .count = count, .rip = target, .is_far = far};
+	if (far) {
+		edge->far = t->keys->far;
+		t->keys->far = edge;
+	}
+	give_back(t, count);
+	emit_rip(&t->e, 4, 0xff, digit, (u64)&edge->target, t->exec, 0);
+	add_cold(t, COLD_EDGE_STUB, k, 0, edge); /* where it goes at first */
+	return edge;
+}
+
 /* Flags are in eax, but for loops of one block. @k: where the link is; @count: instructions before the target. */
 void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 {
-	struct jit_edge *edge;
-
-	bool far = !is_same_page(t, target);
-
 	if (!flow_is_near(t, target)) {
 		want_eax(t);
 		t->in_host = false;
 		flow_far_target(t, target);
 		flow_find(t, k);
 		give_back(t, count);
-		flow_jump(t);
+		flow_jump(t, 4);
 		return;
 	}
 	if (target == t->b->rip) {
@@ -384,15 +415,7 @@ void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 	}
 	want_eax(t);
 	t->in_host = false;
-	edge = new_record(t, sizeof(*edge));
-	*edge = (struct jit_edge){.op = &t->b->ops[k], .b = t->b, .count = count, .is_far = far};
-	if (far) {
-		edge->far = t->keys->far;
-		t->keys->far = edge;
-	}
-	give_back(t, count);
-	emit_rip(&t->e, 4, 0xff, 4, (u64)&edge->target, t->exec, 0);
-	add_cold(t, COLD_EDGE_STUB, k, 0, edge); /* where it goes at first */
+	flow_new_edge(t, k, count, target, 4);
 }
 
 void flow_end(struct translation *t)
@@ -462,9 +485,9 @@ void flow_find(struct translation *t, u32 k)
 	t->cold[first].back = t->cold[first + 1].back = emit_pos(e);
 }
 
-void flow_jump(struct translation *t)
+void flow_jump(struct translation *t, u32 digit)
 {
-	emit_mem(&t->e, 4, 0xff, 4, H_RDI, H_RCX, JUMP_OFF(hot));
+	emit_mem(&t->e, 4, 0xff, digit, H_RDI, H_RCX, JUMP_OFF(hot));
 }
 
 /* ---- out of line ---- */
@@ -504,6 +527,7 @@ static void emit_one_cold(struct translation *t, u32 i)
 		add_cold(t, COLD_SITE, c.k, emit_jcc(&t->e, CC_S), NULL);
 		emit_patch(&t->e, emit_jmp(&t->e), c.back);
 		break;
+	case COLD_RETURN: call_mismatch(t, c.k); break;
 	case COLD_PAGE: operand_miss(t, c.k, c.miss); break;
 	case COLD_REFUSE:
 		emit_lea_rip(t, H_RDX, site_of(t, 0));

@@ -169,21 +169,31 @@ void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
 	struct block *b = op->link[0];
 	u64 start = vp->slice - plain_count(left);
 
-	if (e->is_far) {
-		b = jit_find_hot(vp, op->imm);
+	if (e->is_far || e->is_return) {
+		b = jit_find_hot(vp, e->rip);
 		b = b ? b : &block_unlinked;
 	}
 
 	vp->cur_block = e->b;
 	vp->block_insns = start - e->count;
-	if (!chain_is_open(vp, b, start))
+	if (!chain_is_open(vp, b, start)) {
+		if (e->is_return)
+			return jit_returned(vp, e->rip, left);
 		return chain_slow(vp, op, start);
+	}
 	if (b->hot && e->target == e->cold) {
 		link_edge(e, b);
 		if (e->is_far)
 			vp_jump_mark(vp, b->rip);
 	}
 	RUN_BLOCK(vp, b, start);
+}
+
+void jit_returned(struct vp *vp, u64 rip, u64 left)
+{
+	vp->cpu.rip = rip;
+	vp->block_insns = vp->slice - plain_count(left);
+	LEAVE(vp);
 }
 
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left)

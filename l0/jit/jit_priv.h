@@ -45,6 +45,8 @@ struct jit_edge {
 	struct jit_edge *next; /* to the same block */
 	struct jit_edge *far;  /* in this block, to other pages */
 	bool is_far;
+	bool is_return; /* to behind the call @op, when its return has come back */
+	u64 rip;	/* of the other block */
 	u8 *hva; /* of @to's first byte when it was linked */
 	const struct op *op;   /* whose link[0] it follows */
 	struct block *b;       /* in which */
@@ -68,7 +70,7 @@ struct jit {
 	u32 lose;			    /* enum jit_lose */
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
 	struct {
-		u64 site, store, load, edge, edge_far, refuse; /* shared code, see flow.c */
+		u64 site, store, load, edge, edge_far, refuse, bottom; /* shared code, see flow.c */
 		u64 page_read, page_write, keys, find; /* and operand.c */
 	} stub;
 };
@@ -101,6 +103,8 @@ void jit_keys_changed(struct vp *vp, struct jit_keys *k);
 /* Called by translated code, everything stored; @left: slice - count, see flow.c. */
 void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left);
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left);
+/* A return to @rip that has been done. */
+void jit_returned(struct vp *vp, u64 rip, u64 left);
 
 /* Translated code for @rip under the current translation and mode, when the soft TLB knows the page; or
  * NULL. Flat code segments only. */

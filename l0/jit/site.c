@@ -45,9 +45,9 @@ void jit_keys_changed(struct vp *vp, struct jit_keys *k)
 
 u64 jit_edge_again(struct vp *vp, struct jit_edge *e)
 {
-	if (!e->to || e->hva != softtlb_exec(vp, e->op->imm))
+	if (!e->to || e->hva != softtlb_exec(vp, e->rip))
 		return 0;
-	vp_jump_mark(vp, e->op->imm);
+	vp_jump_mark(vp, e->rip);
 	e->target = e->to->hot;
 	return e->target;
 }

@@ -439,13 +439,13 @@ static void emit_call(struct translation *t, u32 k)
 	t->in_host = false;
 	if (flow_is_near(t, target)) {
 		push_return(t, k);
-		flow_edge(t, k, k + 1, target);
+		call_edge(t, k, target);
 		return;
 	}
 	flow_far_target(t, target);
 	flow_find(t, k);
 	push_return_on_way(t, k);
-	flow_jump(t);
+	call_jump(t, k);
 }
 
 /* A jump that is found has a canonical target; others the handler checks. */
@@ -463,9 +463,12 @@ static void emit_indirect(struct translation *t, u32 k)
 		emit_from(t, op->size, 0x8b, H_RDX, op->src);
 	}
 	flow_find(t, k);
-	if (t->j[k].kind == J_CALL_IND)
+	if (t->j[k].kind == J_CALL_IND) {
 		push_return_on_way(t, k);
-	flow_jump(t);
+		call_jump(t, k);
+	} else {
+		flow_jump(t, 4);
+	}
 }
 
 static void emit_ret(struct translation *t, u32 k)
@@ -476,9 +479,7 @@ static void emit_ret(struct translation *t, u32 k)
 	want_eax(t);
 	m = operand_stack(t, k, RSP, 0, op->size, false);
 	emit_opnd(t, op->size, 0x8b, H_RDX, &m);
-	flow_find(t, k);
-	emit_lea(&t->e, op->size, SP, (int)SP, -1, 1, (s32)op->size + (s32)op->imm);
-	flow_jump(t);
+	call_return(t, k);
 }
 
 /* ---- vector operations ---- */

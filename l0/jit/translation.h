@@ -27,7 +27,7 @@
 #define CC_L 12u
 #define CC_GE 13u
 
-enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS, COLD_FIND };
+enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS, COLD_FIND, COLD_RETURN };
 
 /*
  * How the flags can be had again from registers that still hold what they held, so that they need not be
@@ -242,12 +242,27 @@ void flow_jmp(struct translation *t, u32 k);
 /* rdx: target. When its code is known, rcx is its place in vp->jumps, else operation @k's handler does
  * it all. flow_jump() goes there. */
 void flow_find(struct translation *t, u32 k);
-void flow_jump(struct translation *t);
+void flow_jump(struct translation *t, u32 digit); /* 4: jump, 2: call */
+/* A jump or call (@digit 4, 2) through a new edge from operation @k. */
+struct jit_edge *flow_new_edge(struct translation *t, u32 k, u32 count, u64 target, u32 digit);
 /* Can @target be reached by an edge, so that no flow_find() is needed? */
 bool flow_is_near(const struct translation *t, u64 target);
 /* rdx := its target. */
 void flow_far_target(struct translation *t, u64 target);
 void flow_edge(struct translation *t, u32 k, u32 count, u64 target);
+
+/* ---- call.c: the return-address stack ---- */
+
+/* Does call @k leave its place for the return? */
+bool call_has_return(const struct translation *t, u32 k);
+/* The direct call @k, whose return address is pushed, to @target, which is near. */
+void call_edge(struct translation *t, u32 k, u64 target);
+/* flow_jump() of an indirect call @k. */
+void call_jump(struct translation *t, u32 k);
+/* rdx: the return address that operation @k has read. */
+void call_return(struct translation *t, u32 k);
+/* Out of line: it is another than that of the last call. */
+void call_mismatch(struct translation *t, u32 k);
 /* All that is out of line; entries[k]: position of the entry before operation @k, or 0. */
 void flow_finish(struct translation *t, u32 *entries);
 

@@ -237,11 +237,48 @@ static void store_into_code(struct program *p)
 	put(p, 0x90, 1);
 }
 
+/* Calls of what is just behind, whose returns match, or do not: as a retpoline, never, to 0. */
+static void random_call(struct program *p)
+{
+	u32 over;
+
+	put(p, 0xe8, 1); /* call f */
+	put(p, 2, 4);
+	put(p, 0xeb, 1); /* jmp over */
+	over = p->len++;
+	put(p, 0x07f283, 3); /* f: xor edx, 7 */
+	switch (rnd(12)) {
+	case 0: case 1: /* call g; g: add dword [rsp], 5; ret */
+		put(p, 0xe8, 1);
+		put(p, 0, 4);
+		put(p, 0x05240483, 4);
+		put(p, 0xc3, 1);
+		break;
+	case 2: put(p, 0x58, 1); put(p, 0x50, 1); break; /* pop, push */
+	case 3: /* lea rsp, [rsp + 8]: never returns */
+		if (p->code64)
+			put(p, 0x48, 1);
+		put(p, p->code64 ? 0x0824648d : 0x0424648d, 4);
+		p->code[over] = (u8)(p->len - over - 1);
+		return;
+	case 4: /* push 0 */
+		if (rnd(8) == 0)
+			put(p, 0x006a, 2);
+		break;
+	default: break;
+	}
+	if (rnd(6))
+		put(p, 0xc3, 1);
+	else
+		put(p, 0x0010c2, 3); /* ret 16 */
+	p->code[over] = (u8)(p->len - over - 1);
+}
+
 static void random_insn(struct program *p)
 {
 	u32 r = value_reg(p);
 
-	switch (rnd(26)) {
+	switch (rnd(27)) {
 	case 0: case 1: case 2: case 3: operation(p, rnd(8) * 8 + (rnd(2) ? 1 : 3), r, rnd(2), true); break;
 	case 4: operation(p, rnd(8) * 8 + (rnd(2) ? 0 : 2), r, rnd(2), false); break;
 	case 5: case 6: operation(p, rnd(2) ? 0x89 : 0x8b, r, rnd(4), true); break;
@@ -266,6 +303,7 @@ static void random_insn(struct program *p)
 	case 22: put(p, 0x99 - rnd(2), 1); break; /* cdq, cwde */
 	case 23: operation(p, 0x87, r, false, true); break;
 	case 24: put(p, 0xe8, 1); put(p, 0, 4); put(p, 0x58, 1); break; /* call next; pop */
+	case 25: random_call(p); break;
 	default:
 		if (rnd(12) == 0)
 			store_into_code(p);
