@@ -117,6 +117,7 @@ test-long: check-vec test-programs
 	@NESTOR=$(PROGRAM) tests/long/qemu_kvm.sh
 	@NESTOR=$(PROGRAM) tests/long/xen.sh
 	@NESTOR=$(PROGRAM) tests/long/lab8.sh
+	@NESTOR=$(PROGRAM) tests/long/labs.sh
 	@NESTOR=$(PROGRAM) NESTOR_MODE=$(MODE) tests/long/check.sh
 	@tests/long/browser.sh $(PROGRAM)
 
