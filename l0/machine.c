@@ -180,6 +180,7 @@ static const struct machine_bus_ops bus_ops = {
 	.reset = bus_reset_machine,
 	.debug_exit = bus_debug_exit,
 	.guest_deadline = bus_guest_deadline,
+	.cpu_changed = machine_cpu_changed,
 	.memory_changed = bus_memory_changed,
 	.report = bus_report_line,
 };
@@ -491,6 +492,7 @@ static int create_vcpu(struct machine *m, u32 i)
 		exit_set_records(vp, &c->nv, m->records, id, m->host->opts->explain);
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
+	c->sched.can_go = m->hotplug && i;
 	c->sched.probe = (struct state_probe){&vp->n_softtlb_miss, &vp->n_code_misses, &vp->tlb.n_flush};
 	/* a machine's weight is that of all its processors together */
 	c->sched.reserve_ns = m->desc->reserve_ns / m->nvcpus;
@@ -566,11 +568,16 @@ static int create_parts(struct machine *m, int *status)
 	return err;
 }
 
+static struct boot_cpus boot_cpus_of(const struct machine *m)
+{
+	return (struct boot_cpus){m->nvcpus, m->hotplug != NULL, machine_absent_cpus(m)};
+}
+
 static int load_firmware(struct machine *m, char *line, size_t bytes)
 {
 	u64 n;
 	const u8 *rom = rom_contents(m->rom, &n);
-	int err = boot_firmware(m->mem, m->desc->image, rom, n, m->nvcpus, &m->boot, line, bytes);
+	int err = boot_firmware(m->mem, m->desc->image, rom, n, boot_cpus_of(m), &m->boot, line, bytes);
 
 	if (err)
 		return err;
@@ -590,7 +597,7 @@ int machine_load_image(struct machine *m)
 		.image = m->desc->image,
 		.append = m->desc->append,
 		.initrd = m->desc->initrd,
-		.nvps = m->nvcpus,
+		.cpus = boot_cpus_of(m),
 	};
 	for (u32 i = 0; i < req.nmodules; i++)
 		modules[i] = (struct boot_module){m->desc->module[i].path, m->desc->module[i].args};

@@ -17,6 +17,7 @@
 #include "l0/track/track.h"
 
 struct chardev;
+struct cpu_hotplug;
 struct fw_cfg;
 struct host;
 struct machine;
@@ -38,6 +39,7 @@ struct vcpu {
 	struct sched_vp sched;
 	struct machine *machine;
 	u32 sipi_vector;
+	bool eject_wanted; /* atomic: the guest ejected it, see machine_eject() */
 	u64 wake_ns;	/* while it is blocked: when the preemption timer of its halted guest fires */
 	u64 wake_due_ns; /* due time of what woke it, for the wake transition */
 	u32 wake_cause, wake_vector;
@@ -61,6 +63,7 @@ struct machine {
 	struct rom *rom; /* firmware; NULL: the image starts without */
 	struct fw_cfg *fw_cfg;
 	struct vga *vga;
+	struct cpu_hotplug *hotplug; /* NULL: processors neither come nor go */
 	struct chardev *console_out; /* of the virtio console; owned */
 	struct virtio_console *console;
 	bool console_is_terminal;
@@ -152,6 +155,23 @@ void machine_want_reset(struct machine *m, enum bus_reset_kind kind);
 
 /* Act on a reset that a device asked for; machine_reset.c. A worker between two instructions. */
 void machine_reset(struct machine *m);
+
+/* A processor that may be in the middle of a guest: no guests, no VMX, no requests; it runs on no worker, or the
+ * caller's. */
+void machine_reset_vcpu(struct vcpu *c);
+
+/* --- machine_hotplug.c: --cpu-hotplug --- */
+
+/* The device, if the description has it; the ACPI hardware and local APICs exist. Return: 0, -errno. */
+int machine_create_hotplug(struct machine *m) __must_check;
+/* A bit for each processor that is not there. */
+u64 machine_absent_cpus(const struct machine *m);
+/* For machine_bus_ops. */
+void machine_cpu_changed(void *machine, u32 vp, enum cpu_change change);
+/* @c was ejected and is on the caller's worker: stop it, if that has not been done. */
+void machine_eject(struct vcpu *c);
+/* Plug processor @vp, or ask the guest to let it go; a worker. */
+void machine_ask_cpu(struct machine *m, u32 vp, bool plug);
 
 /* vm_start or vm_state and all its vCPUs, children and processes, through @w's context. */
 void machine_emit_state(struct machine *m, struct worker *w, bool start);

@@ -196,6 +196,9 @@ int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops,
 	if ((err = debugexit_create(&m->bus)) || (err = e9_create(&m->bus, m->debugcon)) ||
 	    (err = deadline_port_create(&m->bus)) || (err = board_create(&m->bus, epoch)))
 		return err;
+	err = machine_create_hotplug(m);
+	if (err)
+		return err;
 	m->fw_cfg = fw_cfg_create(&m->bus, &err);
 	if (m->fw_cfg)
 		m->vga = vga_create(&m->bus, &err);

@@ -10,8 +10,7 @@
 #include "l0/base/bits.h"
 #include "l0/host.h"
 
-/* A processor that may be in the middle of a guest: no guests, no VMX, no requests. */
-static void reset_vcpu(struct vcpu *c)
+void machine_reset_vcpu(struct vcpu *c)
 {
 	struct vp *vp = &c->vp;
 
@@ -32,8 +31,10 @@ static void reboot(struct machine *m)
 	struct worker *w = worker_self;
 
 	world_stop(w);
-	for (u32 i = 0; i < m->nvcpus; i++)
-		reset_vcpu(&m->vcpu[i]);
+	for (u32 i = 0; i < m->nvcpus; i++) {
+		machine_eject(&m->vcpu[i]); /* one that is on its way out has gone */
+		machine_reset_vcpu(&m->vcpu[i]);
+	}
 	mem_clear(m->mem);
 	vtlb_memory_changed(m->vtlb);
 	bus_reset(&m->bus);

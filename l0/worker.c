@@ -512,6 +512,8 @@ static __cold_path void emit_notes(struct worker *w)
 			TRANSITION(&w->about, cpu_pressure, .vm = n.entity, .action = n.why, .vcpu = n.vcpu_id,
 				   .permille = n.confidence, .ran_ns = n.used_ns, .delay_ns = n.need_ns,
 				   .vcpus = (u32)n.limit_ns, .parked = (u32)n.median_ns);
+			if (n.why == PRESSURE_ASK || n.why == PRESSURE_GIVE)
+				machine_ask_cpu(w->host->machine[n.entity], n.vcpu_id & 0xffff, n.why == PRESSURE_GIVE);
 			continue;
 		}
 		if (!n.is_sample)
@@ -542,6 +544,8 @@ static void step(struct worker *w, u64 limit_ns, bool *blocked)
 		}
 		check_preemption_timer(w, now); /* of a halted guest: what woke it */
 	}
+	if (unlikely(w->vcpu->eject_wanted))
+		machine_eject(w->vcpu);
 	if (!w->vcpu->machine->stop_wanted)
 		run_vcpu(w, limit_ns);
 }

@@ -40,7 +40,18 @@
 #define ACPI_PM_CONTROL 4 /* 16 bits */
 #define ACPI_PM_TIMER 8	  /* 32 bits */
 #define ACPI_PM_HZ 3579545
+#define ACPI_PM_GPE 0x20 /* status (16 bits), enable (16 bits); only where CPU hot-plug is */
+#define ACPI_GPE_BYTES 4
+#define ACPI_GPE_CPU 2	 /* a processor is to come or go */
 #define ACPI_SLP_TYP_S5 5 /* what the DSDT's \_S5 says */
+
+/* CPU hot-plug, by offset from the base (l0/dev/cpu_hotplug.h) */
+#define PORT_CPU_HOTPLUG 0xcd8
+#define CPU_HOTPLUG_BYTES 12
+#define CPU_HOTPLUG_SELECT 0  /* write, 32 bits: whom the others are about */
+#define CPU_HOTPLUG_FLAGS 4   /* 8 bits */
+#define CPU_HOTPLUG_COMMAND 5 /* 8 bits */
+#define CPU_HOTPLUG_DATA 8    /* 32 bits */
 
 /* 16550 serial ports: eight registers from the base */
 #define PORT_COM1 0x3f8

@@ -66,7 +66,7 @@ u32 aml_open(struct aml *a, const char *op)
 	aml_string(a, op);
 	u32 at = a->used;
 
-	aml_bytes(a, "\0\0", 2);
+	aml_bytes(a, "\0\0\0", 3);
 	return at;
 }
 
@@ -76,10 +76,11 @@ void aml_close(struct aml *a, u32 at)
 
 	if (a->overflow)
 		return;
-	/* the two-byte form: 4 bits in the lead byte, 8 in the next */
-	a->buf[at] = (u8)(0x40 | (n & 15));
+	/* the three-byte form: 4 bits in the lead byte, 8 in each of the next */
+	a->buf[at] = (u8)(0x80 | (n & 15));
 	a->buf[at + 1] = (u8)(n >> 4);
-	if (n >> 12)
+	a->buf[at + 2] = (u8)(n >> 12);
+	if (n >> 20)
 		a->overflow = true;
 }
 

@@ -263,7 +263,7 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
 		ret = boot_fail(&c, req->image, -E2BIG,
 				"the machine has less than 1 MiB of memory: give it more");
 	else
-		ret = firmware_write(&c, req->nvps);
+		ret = firmware_write(&c, req->cpus);
 	if (!ret)
 		ret = load_image(&c);
 	free(c.image.data);
@@ -274,7 +274,7 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
 #define ACPI_AREA (64 * KIB)
 #define FIRMWARE_MIN_RAM (8 * MIB)
 
-int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, u32 nvps, struct boot_state *out,
+int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, struct boot_cpus cpus, struct boot_state *out,
 		  char *err, size_t err_bytes)
 {
 	struct boot_ctx c = {
@@ -287,5 +287,5 @@ int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, u32
 	out->ram_end = low - ACPI_AREA;
 	int ret = mem_write(m, MIB - shadow, rom + bytes - shadow, shadow);
 
-	return ret ? ret : firmware_write_acpi(&c, nvps, out->ram_end, low, out->rsdp);
+	return ret ? ret : firmware_write_acpi(&c, cpus, out->ram_end, low, out->rsdp);
 }

@@ -33,6 +33,13 @@ struct boot_module {
 	const char *args; /* its command line, or NULL for the path */
 };
 
+/* Processors that the firmware tables name. */
+struct boot_cpus {
+	u32 n;	      /* 0 counts as 1 */
+	bool hotplug; /* they may come and go (l0/dev/cpu_hotplug.h) ... */
+	u64 absent;   /* ... and are not there yet: a bit for each */
+};
+
 struct boot_request {
 	const char *image;
 	const char *append; /* command line, or NULL; the image's path is put before it */
@@ -40,7 +47,7 @@ struct boot_request {
 	const struct boot_module *modules;
 	u32 nmodules;
 	u32 entry; /* of a Linux kernel: 16, 32 or 64 bits; 0: 64 where it has that, else 32 */
-	u32 nvps; /* processors that the firmware tables name; 0 counts as 1 */
+	struct boot_cpus cpus;
 };
 
 enum boot_kind {
@@ -87,10 +94,10 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
  * boot_firmware - prepare a machine that starts in its firmware
  * @path: for messages
  * @rom, @bytes: its contents, a multiple of 64 KiB; the last 256 KiB are copied below 1 MiB
- * @nvps: processors that the ACPI tables name
+ * @cpus: processors that the ACPI tables name
  * Return: as boot_load().
  */
-int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, u32 nvps, struct boot_state *out,
+int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, struct boot_cpus cpus, struct boot_state *out,
 		  char *err, size_t err_bytes) __must_check;
 
 /**

@@ -1,7 +1,7 @@
 /*
  * firmware.c - ACPI tables, MP table, BIOS data area; see firmware.h
  *
- * RSDP → XSDT → FADT (→ FACS, DSDT), MADT, HPET, MCFG. The DSDT holds what cannot be found otherwise: the
+ * RSDP → XSDT → FADT (→ FACS, DSDT), MADT, HPET, MCFG, and an SSDT (aml_cpus.c) where processors come and go. The DSDT holds what cannot be found otherwise: the
  * S5 sleep type, the serial port, the clock, the keyboard controller, the HPET.
  */
 #include "l0/boot/firmware.h"
@@ -12,10 +12,12 @@
 
 #include "l0/arch/ports.h"
 #include "l0/boot/aml.h"
+#include "l0/boot/aml_cpus.h"
 #include "l0/boot/smbios.h"
 
 #define TABLE_MAX 4096u
-#define XSDT_ENTRIES 4u
+#define XSDT_ENTRIES 5u
+#define SSDT_MAX 16384u
 
 struct acpi_header {
 	char signature[4];
@@ -91,6 +93,7 @@ struct firmware {
 	u64 next, end; /* of the area for tables */
 	bool has_vga;
 	u32 nvps;
+	struct boot_cpus cpus;
 	u64 xsdt[XSDT_ENTRIES];
 	u32 tables;
 	int err;
@@ -251,6 +254,19 @@ static u64 put_dsdt(struct firmware *f)
 	return put_table(f, table, a.used);
 }
 
+/* The processors as devices, where they come and go. */
+static void put_cpus(struct firmware *f)
+{
+	u8 table[SSDT_MAX];
+	struct aml a = {.buf = table, .used = sizeof(struct acpi_header), .room = sizeof(table)};
+
+	aml_cpus(&a, f->nvps);
+	if (a.overflow)
+		f->err = boot_fail(f->c, f->c->image.path, -E2BIG, "no room for the processors' ACPI table");
+	fill_header((struct acpi_header *)table, "SSDT", 2, a.used);
+	list_table(f, put_table(f, table, a.used));
+}
+
 /* ---- the other tables ------------------------------------------------------------------------ */
 
 static struct acpi_gas io_register(u16 port, u8 bits)
@@ -285,6 +301,11 @@ static void put_fadt(struct firmware *f, u64 facs, u64 dsdt)
 		.x_pm_tmr = io_register(PORT_ACPI_PM + ACPI_PM_TIMER, 32),
 	};
 
+	if (f->cpus.hotplug) {
+		t.gpe0 = PORT_ACPI_PM + ACPI_PM_GPE;
+		t.gpe0_len = ACPI_GPE_BYTES;
+		t.x_gpe0 = io_register(PORT_ACPI_PM + ACPI_PM_GPE, 8 * ACPI_GPE_BYTES);
+	}
 	fill_header(&t.h, "FACP", 4, sizeof(t));
 	list_table(f, put_table(f, &t, sizeof(t)));
 }
@@ -312,7 +333,7 @@ static void put_madt(struct firmware *f)
 
 	aml_bytes(&a, head, sizeof(head));
 	for (u32 i = 0; i < f->nvps; i++) {
-		const u8 lapic[] = {0, 8, (u8)i, (u8)i, 1, 0, 0, 0};
+		const u8 lapic[] = {0, 8, (u8)i, (u8)i, !(f->cpus.absent >> i & 1), 0, 0, 0};
 
 		aml_bytes(&a, lapic, sizeof(lapic));
 	}
@@ -360,12 +381,13 @@ static void put_mcfg(struct firmware *f)
 static void put_root(struct firmware *f, u8 *rsdp)
 {
 	u8 table[sizeof(struct acpi_header) + sizeof(f->xsdt)];
+	const u32 bytes = f->tables * sizeof(f->xsdt[0]);
 
 	memset(rsdp, 0, FIRMWARE_RSDP_BYTES);
 	memcpy(rsdp, "RSD PTR ", 8);
-	memcpy(table + sizeof(struct acpi_header), f->xsdt, sizeof(f->xsdt));
-	fill_header((struct acpi_header *)table, "XSDT", 1, sizeof(table));
-	u64 xsdt = put_table(f, table, sizeof(table));
+	memcpy(table + sizeof(struct acpi_header), f->xsdt, bytes);
+	fill_header((struct acpi_header *)table, "XSDT", 1, sizeof(struct acpi_header) + bytes);
+	u64 xsdt = put_table(f, table, sizeof(struct acpi_header) + bytes);
 
 	memcpy(rsdp + 9, "NESTOR", 6);
 	rsdp[15] = 2; /* revision; no RSDT: 32-bit systems that need one read the MP table */
@@ -392,11 +414,14 @@ static u16 put_mp_entries(struct firmware *f, struct aml *a)
 	static const u8 isa_bus[] = {1, 0, 'I', 'S', 'A', ' ', ' ', ' '};
 	u16 n = 0;
 
-	for (u32 i = 0; i < f->nvps; i++, n++) {
+	for (u32 i = 0; i < f->nvps; i++) {
+		if (f->cpus.absent >> i & 1)
+			continue;
 		/* ID, version, enabled (the first: boot processor), signature, features */
 		u8 cpu[20] = {0, (u8)i, 0x14, i ? 1 : 3, 0, 0x06, 0, 0, 0x01, 0x02};
 
 		aml_bytes(a, cpu, sizeof(cpu));
+		n++;
 	}
 	aml_bytes(a, isa_bus, sizeof(isa_bus));
 	aml_bytes(a, (const u8[]){2, 0, 0x20, 1, 0, 0, 0xc0, 0xfe}, 8); /* I/O APIC */
@@ -451,6 +476,8 @@ static void put_acpi(struct firmware *f, u8 *rsdp)
 
 	put_fadt(f, facs, dsdt);
 	put_madt(f);
+	if (f->cpus.hotplug)
+		put_cpus(f);
 	put_hpet(f);
 	put_mcfg(f);
 	put_root(f, rsdp);
@@ -470,12 +497,13 @@ static int put_smbios(struct firmware *f)
 	return 0;
 }
 
-int firmware_write(struct boot_ctx *c, u32 nvps)
+int firmware_write(struct boot_ctx *c, struct boot_cpus cpus)
 {
 	u8 rsdp[FIRMWARE_RSDP_BYTES];
 	struct firmware f = {
 		.c = c,
-		.nvps = nvps ? nvps : 1,
+		.nvps = cpus.n ? cpus.n : 1,
+		.cpus = cpus,
 		.next = FIRMWARE_RSDP + ALIGN_UP(FIRMWARE_RSDP_BYTES, 16u),
 		.end = FIRMWARE_END,
 	};
@@ -490,9 +518,9 @@ int firmware_write(struct boot_ctx *c, u32 nvps)
 	return mem_write(c->m, FIRMWARE_RSDP, rsdp, sizeof(rsdp));
 }
 
-int firmware_write_acpi(struct boot_ctx *c, u32 nvps, u64 start, u64 end, u8 *rsdp)
+int firmware_write_acpi(struct boot_ctx *c, struct boot_cpus cpus, u64 start, u64 end, u8 *rsdp)
 {
-	struct firmware f = {.c = c, .nvps = nvps ? nvps : 1, .next = start, .end = end, .has_vga = true};
+	struct firmware f = {.c = c, .nvps = cpus.n ? cpus.n : 1, .cpus = cpus, .next = start, .end = end, .has_vga = true};
 
 	put_acpi(&f, rsdp);
 	return f.err;

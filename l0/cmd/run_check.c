@@ -46,6 +46,10 @@ static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
 		status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "initrd", m->initrd);
 	if (status == RUN_PARSE_OK && m->input)
 		status = check_file(cmd, EXIT_CODE_USAGE, "input", m->input);
+	for (unsigned i = 0; i < m->ncpu_changes && status == RUN_PARSE_OK; i++)
+		if (m->cpu_change[i].cpu >= m->cpus)
+			return cmd_usage_error(cmd, "machine %s: --cpu-hotplug names processor %u, and --cpus is %u", m->name,
+					       m->cpu_change[i].cpu, m->cpus);
 	return status;
 }
 

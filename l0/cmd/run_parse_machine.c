@@ -212,6 +212,43 @@ static bool set_reserve(struct parse *p, struct machine_desc *m, const char *nam
 	return true;
 }
 
+/* One TIME-N or TIME+N, in @item. */
+static bool add_cpu_change(struct parse *p, struct machine_desc *m, const char *name, char *item)
+{
+	char *sign = strpbrk(item, "+-");
+	bool plug = sign && *sign == '+';
+	u64 at_ns, cpu;
+
+	if (m->ncpu_changes == MACHINE_MAX_CPU_CHANGES)
+		return parse_bad(p, name, "more than %d changes", MACHINE_MAX_CPU_CHANGES);
+	if (sign)
+		*sign = 0;
+	if (!sign || value_parse_time_ns(item, &at_ns) || value_parse_u64(sign + 1, &cpu)) {
+		if (sign)
+			*sign = plug ? '+' : '-';
+		return parse_bad(p, name, "'%s' is not TIME-N or TIME+N, as 2s-3", item);
+	}
+	if (!cpu || cpu >= MACHINE_MAX_CPUS)
+		return parse_bad(p, name, "processor %lu cannot come or go: 1 to %d can, with --cpus", cpu, MACHINE_MAX_CPUS - 1);
+	m->cpu_change[m->ncpu_changes].at_ns = at_ns;
+	m->cpu_change[m->ncpu_changes].cpu = (unsigned)cpu;
+	m->cpu_change[m->ncpu_changes++].plug = plug;
+	return true;
+}
+
+static bool set_cpu_hotplug(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+{
+	char *copy = strdup(value), *rest = copy, *item;
+	bool ok = copy;
+
+	m->cpu_hotplug = true;
+	if (strcmp(value, "on") != 0)
+		while (ok && (item = strsep(&rest, ",")))
+			ok = add_cpu_change(p, m, name, item);
+	free(copy);
+	return ok;
+}
+
 /* threads, threads=fs, threads=gs, threads=SIZE */
 static bool set_track(struct parse *p, struct machine_desc *m, const char *name, const char *value)
 {
@@ -255,6 +292,7 @@ bool parse_machine_option(struct parse *p, const char *name, int key, const char
 	case 'a': m->append = value; return true;
 	case 'm': return take_memory(p, name, value, &m->memory_bytes);
 	case 'c': return parse_unsigned(p, name, value, MACHINE_MAX_CPUS, &m->cpus);
+	case KEY_CPU_HOTPLUG: return set_cpu_hotplug(p, m, name, value);
 	case KEY_WEIGHT: return parse_unsigned(p, name, value, MACHINE_MAX_WEIGHT, &m->weight);
 	case KEY_RESERVE: return set_reserve(p, m, name, value);
 	case KEY_TRACK: return set_track(p, m, name, value);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "l0/arch/ports.h"
+#include "l0/base/bits.h"
 
 #define ACPI_PM_BYTES 16u
 
@@ -25,6 +26,7 @@
 struct acpi_pm {
 	struct device dev;
 	u16 status, enable, control;
+	u16 gpe_status, gpe_enable;
 	struct timer overflow; /* armed while the timer's event is enabled */
 	u64 seen_half;	       /* changes of the top bit that have been reported */
 	u64 due_ns;
@@ -45,7 +47,8 @@ static void update(struct acpi_pm *p)
 	if (half != p->seen_half)
 		p->status |= STS_TIMER;
 	p->seen_half = half;
-	irq_set(&p->dev.bus->irq, GSI_ACPI, INTR_SOURCE_DEVICE, p->status & p->enable, p->due_ns);
+	irq_set(&p->dev.bus->irq, GSI_ACPI, INTR_SOURCE_DEVICE,
+		(p->status & p->enable) || (p->gpe_status & p->gpe_enable), p->due_ns);
 	bus_timer_arm(p->dev.bus, &p->overflow,
 		      p->enable & STS_TIMER ? clock_ns_of_tsc(&pm_clock, (half + 1) * TIMER_HALF)
 					    : TIMER_NEVER);
@@ -127,11 +130,54 @@ static void acpi_pm_write(void *dev, u16 port, u32 value, unsigned int size)
 	bus_unlock(p->dev.bus);
 }
 
+static u32 gpe_read(void *dev, u16 port, unsigned int size)
+{
+	struct acpi_pm *p = dev;
+
+	bus_lock(p->dev.bus);
+	u32 value = (p->gpe_status | (u32)p->gpe_enable << 16) >> (8 * (port & 3));
+
+	bus_unlock(p->dev.bus);
+	return size == 4 ? value : value & ((1u << (8 * size)) - 1);
+}
+
+static void gpe_write(void *dev, u16 port, u32 value, unsigned int size)
+{
+	struct acpi_pm *p = dev;
+
+	bus_lock(p->dev.bus);
+	for (u32 off = port & 3; size && off < ACPI_GPE_BYTES; off++, size--, value >>= 8) {
+		if (off < 2)
+			p->gpe_status &= (u16)~merge(0, off, value, 1);
+		else
+			p->gpe_enable = merge(p->gpe_enable, off - 2, value, 1);
+	}
+	update(p);
+	bus_unlock(p->dev.bus);
+}
+
+static const struct port_ops gpe_port_ops = {
+	.read = gpe_read,
+	.write = gpe_write,
+};
+
+int acpi_pm_add_gpe(struct acpi_pm *p)
+{
+	return mem_add_ports(p->dev.bus->mem, "acpi-gpe", PORT_ACPI_PM + ACPI_PM_GPE, ACPI_GPE_BYTES, &gpe_port_ops, p);
+}
+
+void acpi_pm_raise_gpe(struct acpi_pm *p, u32 n)
+{
+	p->due_ns = bus_now(p->dev.bus);
+	p->gpe_status |= (u16)BIT(n);
+	update(p);
+}
+
 static void acpi_pm_reset(struct device *d)
 {
 	struct acpi_pm *p = container_of(d, struct acpi_pm, dev);
 
-	p->status = p->enable = 0;
+	p->status = p->enable = p->gpe_status = p->gpe_enable = 0;
 	p->control = CNT_SCI_EN;
 	p->seen_half = ticks(p) / TIMER_HALF;
 	update(p);
@@ -171,5 +217,6 @@ struct acpi_pm *acpi_pm_create(struct machine_bus *bus, int *err)
 	if (*err)
 		return NULL;
 	acpi_pm_reset(&p->dev);
+	bus->acpi_pm = p;
 	return p;
 }

@@ -33,6 +33,13 @@ enum bus_reset_kind {
 	BUS_POWER_OFF,
 };
 
+enum cpu_change {
+	CPU_CHANGE_ASKED,   /* the guest is asked to eject it */
+	CPU_CHANGE_REFUSED, /* it says that it will not */
+	CPU_CHANGE_EJECTED, /* it did: stop it, forget it, then cpu_hotplug_gone() */
+	CPU_CHANGE_PLUGGED, /* there is one that waits for its start-up IPI */
+};
+
 /* Ways out of the machine's devices. All are called with the bus lock held and must not block. */
 struct machine_bus_ops {
 	/* Machine time now: exact in mid-instruction for the VP that runs on this thread. */
@@ -54,6 +61,8 @@ struct machine_bus_ops {
 	void (*debug_exit)(void *machine, u32 value);
 	/* A guest reported one of its own counts, layout in l0/arch/ports.h: for the trace only. */
 	void (*guest_deadline)(void *machine, u32 value);
+	/* Processor @vp came, or is to go, or went (cpu_hotplug.h); NULL: that cannot be. */
+	void (*cpu_changed)(void *machine, u32 vp, enum cpu_change change);
 	/* The address line A20 is forced to 0 (or not); NULL when the machine has no such gate. */
 	void (*set_a20)(void *machine, bool on);
 	/* A device's MMIO region moved (vtlb_memory_changed()); NULL: nothing caches where they
@@ -64,6 +73,7 @@ struct machine_bus_ops {
 	void (*report)(void *machine, const char *device, const char *text);
 };
 
+struct acpi_pm;
 struct lapic;
 struct pic;
 struct ioapic;
@@ -81,6 +91,7 @@ struct machine_bus {
 	struct pic *pic;		  /* filled by pic_create(); NULL: none */
 	struct ioapic *ioapic;		  /* likewise */
 	struct pci_host *pci;		  /* likewise */
+	struct acpi_pm *acpi_pm;	  /* likewise */
 	u32 nvps;
 	u32 maxphyaddr; /* of the processor model, set by the machine; 0: a default */
 	bool locked;	/* several threads may reach the devices */

@@ -531,6 +531,12 @@ static void lapic_reset(struct device *d)
 	lapic_reset_registers(l);
 }
 
+void lapic_set_present(struct lapic *l, bool present)
+{
+	l->is_absent = !present;
+	lapic_reset(&l->dev);
+}
+
 static void lapic_destroy(struct device *d)
 {
 	struct lapic *l = container_of(d, struct lapic, dev);

@@ -99,6 +99,9 @@ int lapic_describe(struct lapic *l, char *buf, size_t n);
 void lapic_set_lint0(struct lapic *l, bool level);
 void lapic_set_lint1(struct lapic *l, bool level);
 
+/* The processor was taken out or put in: as after reset; while it is out, nothing reaches it. */
+void lapic_set_present(struct lapic *l, bool present);
+
 /* Deliver a message to the APICs that it addresses. Return: how many accepted it. */
 u32 apic_bus_send(struct machine_bus *bus, const struct apic_message *msg);
 

@@ -57,6 +57,7 @@ struct lapic {
 	struct device dev;
 	u32 vp;	  /* VP id, also the initial APIC ID */
 	u64 base; /* IA32_APIC_BASE */
+	bool is_absent; /* its processor is not there */
 
 	u32 id; /* 8 bits in xAPIC mode, 32 in x2APIC mode */
 	u8 tpr;
@@ -84,7 +85,7 @@ static inline bool lapic_is_x2apic(const struct lapic *l)
 
 static inline bool lapic_is_enabled(const struct lapic *l)
 {
-	return l->base & APIC_BASE_ENABLE;
+	return (l->base & APIC_BASE_ENABLE) && !l->is_absent;
 }
 
 /* lapic.c; lock held */

@@ -17,6 +17,7 @@
 #define MACHINE_MAX_CDROMS 2
 #define MACHINE_MAX_MODULES 16
 #define MACHINE_MAX_FORWARDS 16
+#define MACHINE_MAX_CPU_CHANGES 32
 #define MACHINE_MAX_WEIGHT 10000
 #define MACHINE_MIN_MEMORY (1 * MIB)
 #define MACHINE_MAX_MEMORY (512 * GIB)
@@ -74,6 +75,13 @@ struct machine_desc {
 	bool reboots; /* a reset starts it again; false: it ends the machine */
 	u64 memory_bytes;
 	unsigned cpus;
+	bool cpu_hotplug; /* processors may come and go, and do so: */
+	struct {
+		u64 at_ns; /* 0: so at the start */
+		unsigned cpu;
+		bool plug;
+	} cpu_change[MACHINE_MAX_CPU_CHANGES];
+	unsigned ncpu_changes;
 	u64 reserve_ns, reserve_period_ns; /* processor time it gets in each period at least; 0: none */
 	const char *reserve_at;		   /* where that was said, for messages */
 	bool declares; /* its VMM may declare what its guests need */

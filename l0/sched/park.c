@@ -7,6 +7,7 @@
 #define UNPARK_PERMILLE 200
 #define PARK_WINDOWS 3 /* in a row */
 #define TELL_PERMILLE 100
+#define ANSWER_NS (2 * NS_PER_SEC)
 
 static struct sched_machine *machine_of(struct sched *s, const struct sched_vp *e)
 {
@@ -84,13 +85,21 @@ void park_blocked(struct sched *s, struct sched_vp *e, u64 now_ns)
 
 /* --- who shares the place --- */
 
+/* The machine's weight, by processor, is that of those which its guest uses. */
+static u32 weight_of(const struct sched_machine *m, const struct sched_vp *e)
+{
+	u32 weight = e->own_weight * (e->shares_place ? m->n_sharing : 1);
+
+	return m->n_out && !e->is_out && m->n_vps > m->n_out ? weight * m->n_vps / (m->n_vps - m->n_out) : weight;
+}
+
 static void set_weights(struct sched *s, struct sched_machine *m)
 {
 	struct sched_vp *e;
 
 	list_for_each(e, &s->all, all_node)
 		if (machine_of(s, e) == m)
-			e->weight = e->own_weight * (e->shares_place ? m->n_sharing : 1);
+			e->weight = weight_of(m, e);
 }
 
 /* @e, in whatever state, joins those who share a place. */
@@ -112,8 +121,8 @@ static void join(struct sched *s, struct sched_machine *m, struct sched_vp *e)
 static void leave(struct sched *s, struct sched_machine *m, struct sched_vp *e, u64 now_ns)
 {
 	e->shares_place = false;
-	e->weight = e->own_weight;
 	m->n_sharing--;
+	e->weight = weight_of(m, e);
 	if (m->in_place == e)
 		hand_over(s, m, e, now_ns);
 	if (e->state == SCHED_PARKED) {
@@ -147,7 +156,7 @@ static struct sched_vp *least_busy(struct sched *s, const struct sched_machine *
 	struct sched_vp *e, *best = NULL;
 
 	list_for_each(e, &s->all, all_node)
-		if (machine_of(s, e) == m && !e->shares_place && may_park(s, e) &&
+		if (machine_of(s, e) == m && !e->shares_place && !e->is_out && may_park(s, e) &&
 		    (!best || e->window_ran_ns < best->window_ran_ns))
 			best = e;
 	return best;
@@ -164,7 +173,7 @@ static void tell(struct sched *s, struct sched_machine *m, u32 action, const str
 					.used_ns = m->ran_ns,
 					.need_ns = m->delay_ns,
 					.limit_ns = m->n_vps,
-					.median_ns = m->n_sharing ? m->n_sharing - 1 : 0};
+					.median_ns = (m->n_sharing ? m->n_sharing - 1 : 0) + m->n_out};
 	sched_tell(s, &note);
 }
 
@@ -197,6 +206,77 @@ static void unpark(struct sched *s, struct sched_machine *m, struct sched_vp *e,
 	leave_alone(s, m, now_ns);
 	set_weights(s, m);
 	tell(s, m, PRESSURE_UNPARK, e);
+}
+
+/* --- guests that can be asked --- */
+
+/* Return: it is asked, or was and still has time to answer. */
+static bool ask_out(struct sched *s, struct sched_machine *m, u64 now_ns)
+{
+	struct sched_vp *e, *best = NULL;
+
+	if (m->asked && now_ns - m->asked_ns < ANSWER_NS)
+		return true;
+	m->deaf |= m->asked != NULL;
+	m->asked = NULL;
+	if (m->deaf)
+		return false;
+	list_for_each(e, &s->all, all_node)
+		if (machine_of(s, e) == m && e->can_go && !e->is_out && may_park(s, e) &&
+		    (!best || e->window_ran_ns < best->window_ran_ns))
+			best = e;
+	if (!best)
+		return false;
+	m->asked = best;
+	m->asked_ns = now_ns;
+	best->was_asked = true;
+	m->n_parkings++;
+	tell(s, m, PRESSURE_ASK, best);
+	return true;
+}
+
+/* Return: one that it does without is given back. */
+static bool give_back(struct sched *s, struct sched_machine *m)
+{
+	struct sched_vp *e;
+
+	list_for_each(e, &s->all, all_node)
+		if (machine_of(s, e) == m && e->is_out && e->was_asked) {
+			e->was_asked = false;
+			tell(s, m, PRESSURE_GIVE, e);
+			return true;
+		}
+	return false;
+}
+
+void park_set_out(struct sched *s, struct sched_vp *e, bool out)
+{
+	struct sched_machine *m = machine_of(s, e);
+
+	if (!m || e->is_out == out)
+		return;
+	if (m->asked == e)
+		m->asked = NULL;
+	e->is_out = out;
+	if (out && e->shares_place) {
+		leave(s, m, e, e->ready_since_ns);
+		leave_alone(s, m, e->ready_since_ns);
+	}
+	m->n_out = out ? m->n_out + 1 : m->n_out - 1;
+	if (!out)
+		e->was_asked = false;
+	set_weights(s, m);
+}
+
+void park_refused(struct sched *s, struct sched_vp *e)
+{
+	struct sched_machine *m = machine_of(s, e);
+
+	if (!m || m->asked != e)
+		return;
+	m->asked = NULL;
+	m->deaf = true;
+	e->was_asked = false;
 }
 
 /* Whoever waits for the shared place first, or anybody on it. */
@@ -245,6 +325,9 @@ void park_remove(struct sched *s, struct sched_vp *e)
 	if (!m)
 		return;
 	m->n_vps--;
+	m->n_out -= e->is_out;
+	if (m->asked == e)
+		m->asked = NULL;
 	if (e->state == SCHED_PARKED) {
 		unhide(s, e);
 		e->state = SCHED_BLOCKED;
@@ -287,15 +370,19 @@ static void judge(struct sched *s, struct sched_machine *m, u64 now_ns)
 	m->permille = (3 * m->permille + permille + 2) / 4;
 	m->n_high = m->permille > PARK_PERMILLE ? m->n_high + 1 : 0;
 	m->n_low = m->permille < UNPARK_PERMILLE ? m->n_low + 1 : 0;
-	bool can_park = s->parks && s->policy->shares_by_weight && m->n_vps > MAX(m->n_sharing, 1u);
+	bool can_park = s->parks && s->policy->shares_by_weight && m->n_vps - m->n_out > MAX(m->n_sharing, 1u);
 	if (m->n_high >= PARK_WINDOWS && can_park) {
 		m->n_high = 0;
-		if (park_one(s, m))
+		if (ask_out(s, m, now_ns) || park_one(s, m))
 			return;
 	}
 	if (m->n_low >= PARK_WINDOWS && m->n_sharing) {
 		m->n_low = 0;
 		unpark_one(s, m, now_ns);
+		return;
+	}
+	if (m->n_low >= PARK_WINDOWS && m->n_out && !m->asked && give_back(s, m)) {
+		m->n_low = 0;
 		return;
 	}
 	u32 change = m->permille > m->told_permille ? m->permille - m->told_permille : m->told_permille - m->permille;

@@ -7,6 +7,9 @@
  * interrupt) gives the place to that sibling at once. When pressure is gone, or a worker idle, they are
  * unparked. Nobody is stopped: a parked processor runs, takes interrupts and keeps its share.
  *
+ * Where a guest can be asked (CPU hot-plug), it is asked to do without a processor instead, and gets it back
+ * later: then its own scheduler knows. One that refuses or does not answer within 2 s is never asked again.
+ *
  * Private to sched.c; everything here runs under the scheduler's lock. For policies that share by weight.
  * Cost: a list operation more for a wake-up or slice end of a parked processor; a walk over all processors
  * ten times a second.
@@ -31,6 +34,10 @@ void park_remove(struct sched *s, struct sched_vp *e);
 
 /* Nobody in the queue: somebody who shares a place gets one of its own. Return: whether there was one. */
 bool park_release(struct sched *s, u64 now_ns);
+
+/* See sched_set_out(), sched_refused(). */
+void park_set_out(struct sched *s, struct sched_vp *e, bool out);
+void park_refused(struct sched *s, struct sched_vp *e);
 
 /* Measures pressure, parks and unparks, when it is time. */
 void park_refresh(struct sched *s, u64 now_ns);

@@ -257,6 +257,20 @@ void sched_spin(struct sched *s, u32 worker, u64 now_ns)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void sched_set_out(struct sched *s, struct sched_vp *e, bool out)
+{
+	pthread_mutex_lock(&s->lock);
+	park_set_out(s, e, out);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void sched_refused(struct sched *s, struct sched_vp *e)
+{
+	pthread_mutex_lock(&s->lock);
+	park_refused(s, e);
+	pthread_mutex_unlock(&s->lock);
+}
+
 u64 sched_extension(struct sched *s, u32 worker, u64 now_ns)
 {
 	u64 ns = 0;

@@ -45,6 +45,8 @@ struct sched_vp {
 	u32 weight; /* share relative to the others, 1..10000; 1024 is the default ... */
 	u32 own_weight; /* ... as it was given; @weight is more while others share its place */
 	bool shares_place;
+	bool can_go;	   /* its guest can be asked to do without it: CPU hot-plug */
+	bool is_out, was_asked; /* it does (sched_set_out()); because it was asked to */
 	u64 reserve_ns, reserve_period_ns; /* asked for by whoever started it; 0: nothing (qos only) */
 	enum sched_state state;
 	bool wake_pending; /* woken while still running */
@@ -127,6 +129,10 @@ struct sched_note {
 struct sched_machine {
 	u32 n_vps, n_sharing; /* processors; those that share a place: 0 or 2 and more */
 	struct sched_vp *in_place; /* of those the one in the queue or on a worker, or NULL */
+	u32 n_out;		   /* that its guest does without */
+	struct sched_vp *asked;	   /* whom it is to let go, since ... */
+	u64 asked_ns;
+	bool deaf; /* it did not answer, or refused */
 	struct list_node parked;   /* the others that are runnable, in order of waiting */
 	u32 permille, told_permille; /* of runnable time spent in the queue, smoothed */
 	u32 n_high, n_low;	     /* windows in a row with much, with little */
@@ -212,6 +218,13 @@ bool sched_contended(struct sched *s);
 
 /* The entity on @worker waits for another one of its machine and gives way next. */
 void sched_spin(struct sched *s, u32 worker, u64 now_ns);
+
+/*
+ * The guest of @e's machine does without @e from now on (it is BLOCKED, or will be), or has it again: the
+ * machine's weight goes to those that are left. sched_refused(): it will not let it go.
+ */
+void sched_set_out(struct sched *s, struct sched_vp *e, bool out);
+void sched_refused(struct sched *s, struct sched_vp *e);
 
 /* The slice of the entity on @worker is over. Return: ns that it may run on all the same. */
 u64 sched_extension(struct sched *s, u32 worker, u64 now_ns);

@@ -482,7 +482,7 @@ static void test_firmware_tables(void **state)
 {
 	struct boot_fixture *f = *state;
 	static const char *const names[] = {"FACP", "APIC", "HPET", "MCFG"};
-	struct boot_request req = {.image = f->path, .nvps = 3};
+	struct boot_request req = {.image = f->path, .cpus.n = 3};
 
 	make_elf32(&f->im, 0x100000, 0x100000);
 	write_file(f->path, f->im.data, f->im.bytes);

@@ -290,9 +290,9 @@ static void test_reset_vector(void **state)
 	u8 got[4];
 
 	memcpy(rom + sizeof(rom) - 16, "rst!", 4);
-	assert_true(boot_firmware(small, "bios", rom, sizeof(rom), 1, &b, err, sizeof(err)) < 0);
+	assert_true(boot_firmware(small, "bios", rom, sizeof(rom), (struct boot_cpus){1}, &b, err, sizeof(err)) < 0);
 	assert_non_null(strstr(err, "8 MiB"));
-	assert_int_equal(boot_firmware(m, "bios", rom, sizeof(rom), 2, &b, err, sizeof(err)), 0);
+	assert_int_equal(boot_firmware(m, "bios", rom, sizeof(rom), (struct boot_cpus){2}, &b, err, sizeof(err)), 0);
 	assert_int_equal(mem_read(m, 0xffff0, got, 4), 0);
 	assert_memory_equal(got, "rst!", 4);
 	assert_memory_equal(b.rsdp, "RSD PTR ", 8);
