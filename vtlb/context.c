@@ -5,7 +5,7 @@
  * just before. So it keeps a few views: a context with its address space pinned and the name of
  * what its soft TLB held. Coming back to a view takes no lock and no look-up of the address space,
  * and loses nothing in the soft TLB, provided that no invalidation reached the view meanwhile: its
- * floors are what they were, and nothing was invalidated by address.
+ * floors are what they were. What is invalidated by address the soft TLB forgets in every view.
  */
 #include "l0/base/mem_ops.h"
 #include "vtlb/priv.h"
@@ -80,10 +80,7 @@ static void leave(struct vtlb_vp *v)
 	w->soft_mark = v->soft_mark ? v->soft_mark(v->owner) : 0;
 	w->floor_ng = p->floor_ng;
 	w->floor_g = p->floor_g;
-	w->gva_invals = p->gva_invals;
 	w->soft_epoch = p->soft_epoch;
-	w->soft_2m = p->soft_2m;
-	w->soft_1g = p->soft_1g;
 }
 
 static struct view *find_view(struct vtlb_vp_priv *p, const struct vtlb_context *ctx, u32 perm,
@@ -142,14 +139,9 @@ static void enter(struct vtlb_vp *v, struct view *w)
 		w->region_gen = fill_new_region_gen(p);
 	p->region_gen = w->region_gen;
 	inval_update_floors(v);
-	if (v->soft_return && w->soft_epoch == p->soft_epoch && w->gva_invals == p->gva_invals &&
-	    w->floor_ng == p->floor_ng && w->floor_g == p->floor_g &&
-	    v->soft_return(v->owner, w->soft_mark)) {
-		p->soft_2m = w->soft_2m;
-		p->soft_1g = w->soft_1g;
-	} else {
+	if (!v->soft_return || w->soft_epoch != p->soft_epoch || w->floor_ng != p->floor_ng ||
+	    w->floor_g != p->floor_g || !v->soft_return(v->owner, w->soft_mark))
 		gen_flush_soft(v);
-	}
 }
 
 void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx)

@@ -174,15 +174,9 @@ static __always_inline enum vtlb_status finish(struct vtlb_vp *v, u64 gpa, u32 a
 	return VTLB_OK;
 }
 
-/* The soft TLB may now hold a piece of a large page. */
-static __always_inline void note_soft(struct vtlb_vp_priv *p, u64 leaf, u64 gva)
+static __always_inline u32 page_shift(u64 leaf)
 {
-	u32 c = leaf_class(leaf);
-
-	if (c == LEAF_CLASS_2M)
-		p->soft_2m |= BIT(gva >> 21 & 63);
-	else if (c == LEAF_CLASS_1G)
-		p->soft_1g |= BIT(gva >> 30 & 63);
+	return PAGE_SHIFT + 9 * leaf_class(leaf);
 }
 
 /* ---- fills ---- */
@@ -433,9 +427,9 @@ static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access,
 	}
 	VTLB_EVENT(v, tlb_fill, .gva = gva, .gpa = w.gpa, .access = access,
 		   .bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE);
-	note_soft(p, leaf, gva);
 	xl->guest_gpa = w.guest_gpa;
 	xl->bytes = level == 2 ? PAGE_SIZE_2M : PAGE_SIZE;
+	xl->page_shift = page_shift(leaf);
 	xl->global = w.attr & LEAF_G;
 	st = finish(v, w.gpa, access, leaf_prot(p->perm, p->pkru, w.attr, access), xl);
 	if (unlikely(t->no_soft) && !(t->watch && watch_trail(v, &trail, true)))
@@ -465,6 +459,7 @@ static enum vtlb_status untranslated(struct vtlb_vp *v, u64 gva, u32 access, str
 {
 	xl->guest_gpa = gva;
 	xl->bytes = PAGE_SIZE;
+	xl->page_shift = PAGE_SHIFT;
 	xl->global = false;
 	return finish(v, gva, access, VTLB_ACCESS_MASK, xl);
 }
@@ -475,9 +470,9 @@ static __always_inline enum vtlb_status use_hit(struct vtlb_vp *v, u64 gva, cons
 	u64 gpa = leaf_gpa(h->leaf) | (gva & mask_low(h->shift));
 
 	vtlb_count(&v->n_hit);
-	note_soft(v->priv, h->leaf, gva);
 	xl->guest_gpa = v->ctx.eptp ? VTLB_NO_GPA : gpa;
 	xl->bytes = 1ull << h->shift;
+	xl->page_shift = page_shift(h->leaf);
 	xl->global = h->leaf & LEAF_G;
 	return finish(v, gpa, access, prot, xl);
 }
@@ -560,6 +555,7 @@ static void set_result(const struct vtlb_vp *v, const struct walk *w, struct vtl
 	xl->hva = mem_map_hva(v->priv->t->env.map, w->gpa, 1);
 	xl->prot = leaf_prot(v->priv->perm, v->priv->pkru, w->attr, w->access);
 	xl->bytes = is_large(v->priv->t, w) ? PAGE_SIZE_2M : PAGE_SIZE;
+	xl->page_shift = page_shift(make_leaf(w, 1));
 	xl->global = w->attr & LEAF_G;
 }
 

@@ -66,7 +66,6 @@ bool gen_passed(struct vtlb *t, const struct vtlb_vp *self, u64 ticket)
 
 void gen_flush_soft(struct vtlb_vp *v)
 {
-	v->priv->soft_2m = v->priv->soft_1g = 0;
 	if (v->flush_soft)
 		v->flush_soft(v->owner);
 }

@@ -125,24 +125,21 @@ static u64 raise_gva(struct vtlb_vp *v, u64 gva)
 
 	tell(v, INVAL_PAGE, gva, 0, 0);
 	vtlb_count(&v->n_inval);
-	p->gva_invals++;
 	p->floor_address = p->floor_link = g;
 	for (u32 c = 0; c < LEAF_CLASS_COUNT; c++)
 		floor_store(inval_gva_floor(p, c, gva), g);
 	return g;
 }
 
-/* The soft TLB keeps pieces of large pages one by one: where there may be some, all of it goes. */
+/* In every view: global pages are in all of them, and @gva may be one of another PCID or VPID. */
 static void drop_soft(struct vtlb_vp *v, u64 gva)
 {
-	struct vtlb_vp_priv *p = v->priv;
-
-	if ((p->soft_2m >> (gva >> 21 & 63) & 1) || (p->soft_1g >> (gva >> 30 & 63) & 1))
-		gen_flush_soft(v);
-	else if (v->flush_soft_page)
+	if (v->flush_soft_page) {
 		v->flush_soft_page(v->owner, gva);
-	else
+	} else {
 		gen_flush_soft(v);
+		view_forget_soft(v->priv);
+	}
 }
 
 void vtlb_invlpg(struct vtlb_vp *v, u64 gva)
@@ -205,8 +202,7 @@ void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 		g = raise_gva(v, gva);
 		if (unlikely(v->priv->held))
 			held_invvpid(v->priv, gva, vpid, g);
-		if (vpid == v->ctx.vpid)
-			drop_soft(v, gva);
+		drop_soft(v, gva);
 		return;
 	case INVVPID_SINGLE:
 		tell(v, INVAL_VPID, 0, 0, vpid);

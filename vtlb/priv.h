@@ -174,8 +174,7 @@ struct view {
 	struct sas *sas; /* NULL: neither paging nor EPT */
 	u64 region_gen;	 /* 0: pointers into SPTs are not to be used */
 	/* when the VP left it */
-	u64 soft_mark, floor_ng, floor_g, gva_invals, soft_epoch;
-	u64 soft_2m, soft_1g;
+	u64 soft_mark, floor_ng, floor_g, soft_epoch;
 };
 
 struct region {
@@ -254,11 +253,8 @@ struct vtlb_vp_priv {
 	u64 region_last; /* the last one given out */
 	struct view view[VIEWS];
 	u32 current, next_victim; /* views */
-	u64 gva_invals;		  /* invalidations by address so far */
 	u64 soft_epoch;		  /* moves on when no contents of the soft TLB may come back */
 	struct region region[REGION_CACHE];
-	/* What the soft TLB may hold of pages larger than 4 KiB, as small Bloom filters. */
-	u64 soft_2m, soft_1g;
 	u64 rng;
 	bool is_special;     /* a translation takes more than a look-up: a mode, the audit */
 	struct held *held;   /* [HELD_SLOTS] in adversarial mode and for the detector, or NULL */

@@ -53,6 +53,7 @@ struct vtlb_vp {
 	_Atomic bool writing; /* it is about to write to a guarded frame, see vtlb_write_done() */
 	/* the engine's own soft TLB, told to forget */
 	void (*flush_soft)(void *owner);
+	/* The page at @gva, whatever its size (vtlb_xl.page_shift); what is not current included. */
 	void (*flush_soft_page)(void *owner, u64 gva);
 	void (*drop_soft_writes)(void *owner, const u8 *hva); /* write tags of one frame; or NULL */
 	/* Or NULL, both: name what the soft TLB holds now, to come back to it after a flush_soft();
@@ -91,6 +92,8 @@ struct vtlb_xl {
 			  and the frame has no MEM_FRAME_* flag; EXEC as the tables say. */
 	u64 bytes; /* size of the translation: 4 KiB, or 2 MiB where the guest's page, ept12's page
 		      and RAM are all at least that large */
+	u32 page_shift; /* of the guest's own page, 12, 21 or 30 (4 MiB: 30): an invalidation of any
+			   address in it is one of this piece, too */
 	bool global;
 };
 

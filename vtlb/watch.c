@@ -275,13 +275,17 @@ bool watch_trail(struct vtlb_vp *v, const struct walk_trail *tr, bool is_used)
 			all = false;
 			continue;
 		}
-		u64 e = w->copy[f - w->frame][s->at % PAGE_SIZE / 8];
+		u64 *copy = &w->copy[f - w->frame][s->at % PAGE_SIZE / 8], e = *copy;
+		u64 ad = s->is_ept ? EPT_AD : GUEST_AD;
+		u32 half = s->bytes == 4 ? (s->at & 4) * 8 : 0;
 
 		if (s->bytes == 4)
-			e = e >> (s->at & 4) * 8 & 0xffffffff;
+			e = e >> half & 0xffffffff;
 		/* Another thread may have written since the walk. */
-		if (unlikely((e ^ s->value) & ~(s->is_ept ? EPT_AD : GUEST_AD)))
+		if (unlikely((e ^ s->value) & ~ad))
 			all = false;
+		if (t->cfg.mode == VTLB_STRICT) /* the walk may have set them: a store that clears them is a change */
+			*copy |= ad << half;
 	}
 	if (all)
 		__atomic_store_n(&w->is_granted, true, __ATOMIC_SEQ_CST);

@@ -300,6 +300,21 @@ static void quick_swapgs(struct vp *vp, const struct op *op)
 	NEXT(vp, op);
 }
 
+/* Its block goes on when the translation of its own page is still there. */
+static void quick_invlpg(struct vp *vp, const struct op *op)
+{
+	u64 gva = intercept_operand_gva(vp, op), rip = op_rip(vp, op);
+
+	if (unlikely(!is_calm(vp) || vp->cpl || vp->ctl.proc & PROC_INVLPG || vp->compared || !is_canonical_va(vp, gva)))
+		return op_slow(vp, op);
+	count(vp, op);
+	vp->cur = op;
+	vtlb_invlpg(&vp->tlb, gva);
+	if (likely(softtlb_exec(vp, rip) == vp->cur_block->hva + op->rip_off))
+		NEXT(vp, op);
+	return chain_indirect(vp, op, rip + op->len);
+}
+
 /* Slow operations that leave RIP alone and the processor running. */
 static bool goes_on(const struct op *op)
 {
@@ -360,6 +375,7 @@ op_fn quick_handler(const struct op *op, u32 mode, bool *ends)
 	case ZYDIS_MNEMONIC_IRETQ: return quick_iret;
 	case ZYDIS_MNEMONIC_SYSCALL: return quick_syscall;
 	case ZYDIS_MNEMONIC_SYSRET: return quick_sysret;
+	case ZYDIS_MNEMONIC_INVLPG: *ends = false; return quick_invlpg;
 	case ZYDIS_MNEMONIC_SWAPGS: *ends = false; return quick_swapgs;
 	}
 	return op_slow;

@@ -1,6 +1,7 @@
 #include "l0/engine/softtlb.h"
 
 #include "l0/arch/vmx.h"
+#include "l0/base/bits.h"
 #include "l0/base/mem_ops.h"
 #include "l0/mem/mem.h"
 
@@ -11,6 +12,35 @@ static void note_writable(struct softtlb *t, u32 slot)
 		t->writable[t->writable_count] = (u16)slot;
 	if (t->writable_count <= SOFTTLB_WRITABLE)
 		t->writable_count++;
+}
+
+static bool is_marked(const u64 *marks, u64 addr)
+{
+	return marks[addr >> (PAGE_SHIFT + 6) & 15] >> (addr >> PAGE_SHIFT & 63) & 1;
+}
+
+/* Linux' direct map and the lowest addresses are not to share one. */
+static u64 gib_bit(u64 gva)
+{
+	return BIT((gva >> 30 ^ gva >> 42) & 63);
+}
+
+static void set_bit(u64 *bits, u32 slot, bool on)
+{
+	bits[slot / 64] = (bits[slot / 64] & ~BIT(slot % 64)) | (u64)on << slot % 64;
+}
+
+static void note_size(struct softtlb *t, u32 slot, u64 gva, const struct vtlb_xl *xl)
+{
+	set_bit(t->large, slot, xl->bytes >= PAGE_SIZE_2M);
+	set_bit(t->part, slot, xl->page_shift > PAGE_SHIFT);
+	if (likely(xl->page_shift == PAGE_SHIFT))
+		return;
+	t->part_words |= 1u << slot / 64;
+	if (xl->page_shift == 21)
+		vp_mark(t->parts_2m, vp_mark_2m(gva));
+	else
+		t->parts_1g |= gib_bit(gva);
 }
 
 void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
@@ -27,7 +57,7 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	e->tag_w = prot & VTLB_WRITE ? tag : 0;
 	e->tag_x = prot & VTLB_EXEC ? tag : 0;
 	e->addend = addend;
-	vp->tlb_soft.large[mode][e - vp->tlb_soft.e[mode]] = xl->bytes >= PAGE_SIZE_2M;
+	note_size(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]), gva, xl);
 	if (prot & VTLB_WRITE) {
 		note_writable(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]));
 		if (unlikely(vp->tier) && vp->tier->write_filled)
@@ -44,6 +74,7 @@ static void forget_keys(struct vp *vp)
 	vp->page_floor = vp->page_last;
 	vp->tlb_soft.n_runs = 0;
 	nm_zero(vp->page_linear, sizeof(vp->page_linear));
+	nm_zero(vp->page_large, sizeof(vp->page_large));
 	nm_zero(vp->page_host, sizeof(vp->page_host));
 }
 
@@ -57,11 +88,6 @@ void softtlb_page_key(struct vp *vp)
 	if (*key <= vp->page_floor)
 		*key = ++vp->page_last;
 	vp->site_key = *key << 16 | (vp->mmu_mode == SOFTTLB_SUPERVISOR_AC ? SITE_KEY_AC : 0) | vp->mode;
-}
-
-static bool is_marked(const u64 *marks, u64 addr)
-{
-	return marks[addr >> (PAGE_SHIFT + 6) & 15] >> (addr >> PAGE_SHIFT & 63) & 1;
 }
 
 /* ---- what translated code may use without asking again ---- */
@@ -124,11 +150,6 @@ static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 addend)
 	return r;
 }
 
-static void mark(u64 *marks, u64 addr)
-{
-	marks[addr >> (PAGE_SHIFT + 6) & 15] |= 1ull << (addr >> PAGE_SHIFT & 63);
-}
-
 /* The APIC-access page may lie anywhere in a large one. */
 static bool has_vapic(const struct vp *vp, u64 host)
 {
@@ -144,10 +165,11 @@ u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *o
 {
 	const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, gva);
 	u64 large = gva & ~(PAGE_SIZE_2M - 1);
+	u32 slot = (u32)(e - vp->tlb_soft.e[0]);
 
+	vp_mark(vp->page_large, vp_mark_2m(gva));
 	*out = (struct softtlb_range){gva & PAGE_MASK, PAGE_SIZE};
-	if (vp->tlb_soft.large[vp->mmu_mode][e - vp->tlb_e] && !has_vapic(vp, large + e->addend)) {
-		/* INVLPG of any address in a large page flushes all: no marks are needed. */
+	if (vp->tlb_soft.large[slot / 64] >> slot % 64 & 1 && !has_vapic(vp, large + e->addend)) {
 		if (write) {
 			const struct softtlb_run *r = writable_run(vp, gva, e->addend);
 
@@ -157,9 +179,9 @@ u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *o
 		}
 		return e->addend;
 	}
-	mark(vp->page_linear, gva);
+	vp_mark(vp->page_linear, gva);
 	if (write)
-		mark(vp->page_host, gva + e->addend);
+		vp_mark(vp->page_host, gva + e->addend);
 	return e->addend;
 }
 
@@ -170,6 +192,9 @@ static void begin_gen(struct vp *vp)
 
 	if (unlikely(++t->last_gen >= PAGE_SIZE)) {
 		nm_zero(t->e, sizeof(t->e));
+		nm_zero(t->part, sizeof(t->part));
+		nm_zero(t->parts_2m, sizeof(t->parts_2m));
+		t->parts_1g = t->part_words = 0;
 		t->writable_count = 0;
 		t->last_gen = 1;
 		t->epoch++;
@@ -188,23 +213,56 @@ void softtlb_flush(struct vp *vp)
 	begin_gen(vp);
 }
 
+static void forget(struct softtlb_entry *e)
+{
+	e->tag_r = 0;
+	e->tag_w = 0;
+	e->tag_x = 0;
+}
+
+/* Pieces of the page of @bytes at @gva, of all privileges and generations. */
+static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
+{
+	for (u32 words = t->part_words; words; words &= words - 1) {
+		u32 i = (u32)__builtin_ctz(words);
+
+		for (u64 left = t->part[i]; left; left &= left - 1) {
+			struct softtlb_entry *e = &t->e[0][i * 64 + (u32)__builtin_ctzll(left)];
+
+			if (!(((e->tag_r | e->tag_w | e->tag_x) ^ gva) & ~(bytes - 1)))
+				forget(e);
+		}
+	}
+}
+
+/* Is something in the page of @bytes at @gva marked? @pages, @large: the same by 4 KiB and by 2 MiB. */
+static bool any_marked(const u64 *pages, const u64 *large, u64 gva, u64 bytes)
+{
+	if (bytes == PAGE_SIZE)
+		return is_marked(pages, gva);
+	return bytes > PAGE_SIZE_2M || is_marked(large, vp_mark_2m(gva));
+}
+
 void softtlb_flush_page(struct vp *vp, u64 gva)
 {
-	for (u32 m = 0; m < SOFTTLB_MODES; m++) {
-		struct softtlb_entry *e = softtlb_slot(vp->tlb_soft.e[m], gva);
+	struct softtlb *t = &vp->tlb_soft;
+	u64 bytes = t->parts_1g & gib_bit(gva) ? BIT(30)
+		    : is_marked(t->parts_2m, vp_mark_2m(gva)) ? PAGE_SIZE_2M
+							   : PAGE_SIZE;
+	bool jumps;
 
-		e->tag_r = 0;
-		e->tag_w = 0;
-		e->tag_x = 0;
-	}
-	bool jumps = is_marked(vp->jump_pages, gva);
-
+	for (u32 m = 0; m < SOFTTLB_MODES; m++)
+		forget(softtlb_slot(t->e[m], gva));
+	if (bytes != PAGE_SIZE)
+		forget_parts(t, gva, bytes);
+	jumps = any_marked(vp->jump_pages, vp->jump_large, gva, bytes);
 	if (unlikely(jumps)) {
 		nm_zero(vp->jump_pages, sizeof(vp->jump_pages));
-		vp->tlb_soft.pages++;
+		nm_zero(vp->jump_large, sizeof(vp->jump_large));
+		t->pages++;
 		vp_jump_key_update(vp);
 	}
-	if (unlikely(jumps || is_marked(vp->page_linear, gva))) {
+	if (unlikely(jumps || any_marked(vp->page_linear, vp->page_large, gva, bytes))) {
 		forget_keys(vp);
 		softtlb_page_key(vp);
 	}

@@ -6,7 +6,8 @@
  * A hit is one compare: the slot is chosen by the address of the first byte, the tag is compared
  * with the page of the last byte | generation, so an access that crosses into the next page cannot
  * match (neighbouring pages never share a slot). A flush increments the generation.
- * Cost: about 6 host instructions a hit; a flush is O(1), a real clear every 4095 flushes.
+ * Cost: about 6 host instructions a hit; a flush is O(1), a real clear every 4095 flushes; to forget a
+ * page some ns, and some more for each entry that is a piece of a larger page when it may be one.
  */
 #ifndef L0_ENGINE_SOFTTLB_H
 #define L0_ENGINE_SOFTTLB_H
@@ -73,7 +74,7 @@ struct softtlb_range {
  */
 u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *out);
 
-/* Forget everything; forget one page (all privileges). */
+/* Forget everything; forget the page at @gva, whatever its size (all privileges, all generations). */
 void softtlb_flush(struct vp *vp);
 void softtlb_flush_page(struct vp *vp, u64 gva);
 /* Forget that the frame at host page @hva may be written: it holds code now. */

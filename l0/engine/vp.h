@@ -112,6 +112,7 @@ static inline u32 jump_index(u64 rip)
 #define SOFTTLB_WRITABLE 126u
 #define SOFTTLB_RUNS 64u
 #define SOFTTLB_MODES 3u /* supervisor, user, supervisor with SMAP overridden by RFLAGS.AC */
+#define SOFTTLB_WORDS (SOFTTLB_MODES * SOFTTLB_ENTRIES / 64) /* one bit for each slot */
 
 /* tag = page address | generation (low 12 bits), see softtlb.h; 0 never matches */
 struct softtlb_entry {
@@ -137,7 +138,10 @@ struct softtlb {
 	u32 writable_count;
 	u16 writable[SOFTTLB_WRITABLE];
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
-	u8 large[SOFTTLB_MODES][SOFTTLB_ENTRIES]; /* the entry is of a page of 2 MiB */
+	/* By slot: the translation is one of 2 MiB; of a guest's page larger than 4 KiB. */
+	u64 large[SOFTTLB_WORDS], part[SOFTTLB_WORDS];
+	u32 part_words; /* which of @part may not be 0 */
+	u64 parts_2m[16], parts_1g; /* hashed addresses of those pages */
 	u64 serial;				  /* generations begun */
 	u32 n_runs;
 	struct softtlb_run runs[SOFTTLB_RUNS];
@@ -250,15 +254,15 @@ struct vp {
 	 * Translated code remembers where its accesses and jumps went under @site_key, which changes with
 	 * @mode and whenever the soft TLB forgets something. Keys of generations that come back are good
 	 * again when they are above @page_floor. Bits by hashed linear and host page tell what is
-	 * remembered at all; the second for writing.
+	 * remembered at all; the last for writing.
 	 */
 	u64 site_key, page_last, page_floor;
-	u64 page_linear[16], page_host[16];
+	u64 page_linear[16], page_large[16], page_host[16]; /* the second by 2 MiB */
 	u64 page_gen_key[PAGE_SIZE];
 
 	u64 jit_sp;		 /* the host's stack pointer where translated code was entered */
 	u64 jump_key, jump_keep; /* of @jumps; @jump_keep: the translator's, between two instructions */
-	u64 jump_pages[16];	 /* one bit for each page, hashed, that @jumps has targets in */
+	u64 jump_pages[16], jump_large[16]; /* one bit for each page, hashed, that @jumps has targets in; by 2 MiB */
 	struct jump_slot jumps[VP_JUMPS];
 };
 
@@ -300,10 +304,22 @@ struct cpu_features {
 
 #define JUMP_KEY_MODE 0xfffu /* bits 23:12 */
 
+/* Marks of pages, one bit each, hashed. For marks by 2 MiB: of vp_mark_2m(addr). */
+static inline void vp_mark(u64 *marks, u64 addr)
+{
+	marks[addr >> (PAGE_SHIFT + 6) & 15] |= 1ull << (addr >> PAGE_SHIFT & 63);
+}
+
+static inline u64 vp_mark_2m(u64 addr)
+{
+	return addr >> (21 - PAGE_SHIFT);
+}
+
 /* Translated code goes straight to @rip: when that page's translation is forgotten, keys change. */
 static inline void vp_jump_mark(struct vp *vp, u64 rip)
 {
-	vp->jump_pages[rip >> (PAGE_SHIFT + 6) & 15] |= 1ull << (rip >> PAGE_SHIFT & 63);
+	vp_mark(vp->jump_pages, rip);
+	vp_mark(vp->jump_large, vp_mark_2m(rip));
 }
 
 static inline void vp_jump_key_update(struct vp *vp)

@@ -162,6 +162,32 @@ static void cr3_pdptes(void **state)
 	}
 }
 
+/* Data and code in a page of 2 MiB that is two by turns; INVLPG of another address in it. */
+GUEST(by_turns, 64,
+      "1: mov 0x405000, %eax; add %rax, %rbx; call *%rsi; add %rax, %rbx; xorq $0x200000, 0x6010;"
+      "invlpg 0x5ff000; dec %ecx; jnz 1b; hlt");
+GUEST(gives_ten, 64, "mov $10, %eax; ret");
+GUEST(gives_thirty, 64, "mov $30, %eax; ret");
+
+static void invlpg_of_large_pages(void **state)
+{
+	BUILD_ASSERT(AT_PD + 16 == 0x6010);
+	sysfix_reset(f);
+	LOAD(f, AT_CODE, by_turns);
+	LOAD(f, 0x409000, gives_ten);
+	LOAD(f, 0x609000, gives_thirty);
+	sysfix_poke(f, 0x405000, 1, 4);
+	sysfix_poke(f, 0x605000, 3, 4);
+	sysfix_long(f, AT_CODE);
+	REGS.gpr[RSP] = STACK0;
+	REGS.gpr[RSI] = 0x409000;
+	REGS.gpr[RCX] = 5000;
+	REGS.gpr[RBX] = 0;
+	while (engine_run(&f->vp, ~0ull) != ENGINE_STOP_HALT)
+		;
+	assert_int_equal(REGS.gpr[RBX], 2500 * (1 + 10) + 2500 * (3 + 30));
+}
+
 static void cr4_every_bit(void **state)
 {
 	for (u32 bit = 0; bit < 64; bit++) {
@@ -601,6 +627,7 @@ int main(void)
 		T(cr3_reserved),
 		T(cr3_pdptes),
 		T(cr4_every_bit),
+		T(invlpg_of_large_pages),
 		T(cr8_and_numbers),
 		T(lmsw_smsw_clts),
 		T(level3_raises_gp),

@@ -87,7 +87,7 @@ struct ept_edit {
 struct soft {
 	bool valid;
 	u64 gpa;
-	u32 prot;
+	u32 prot, page_shift;
 };
 
 struct tvp {
@@ -569,13 +569,22 @@ static void flush_soft(void *arg)
 	memset(p->soft, 0, sizeof(p->soft));
 }
 
+static void forget_piece(struct soft *soft, u64 at, u64 gva)
+{
+	if (soft->valid && at >> soft->page_shift == gva >> soft->page_shift)
+		soft->valid = false;
+}
+
 static void flush_soft_page(void *arg, u64 gva)
 {
 	struct tvp *p = arg;
 
 	for (u32 g = 0; g < N_GVA; g++)
-		if (gvas[g] >> 12 == gva >> 12)
-			memset(p->soft[g], 0, sizeof(p->soft[g]));
+		for (u32 user = 0; user < 2; user++) {
+			forget_piece(&p->soft[g][user], gvas[g], gva);
+			for (u32 i = 0; i < ARRAY_SIZE(p->aside); i++)
+				forget_piece(&p->aside[i].soft[g][user], gvas[g], gva);
+		}
 }
 
 static u64 soft_mark(void *arg)
@@ -650,6 +659,7 @@ static void touch(struct tvp *p)
 	soft->valid = st == VTLB_OK;
 	soft->gpa = xl.gpa;
 	soft->prot = xl.prot;
+	soft->page_shift = xl.page_shift;
 }
 
 static void log_event(struct tvp *p, struct event ev)
