@@ -2,7 +2,7 @@
 # NAME.c or NAME.S with start32.S or start64.S and the kit; which, the two lists say.
 TG_OUT := $(B)/tests/guests
 TG_32 := real prot16 prot32 paging32 task v86
-TG_64 := long64 paging64 pku64 la57 compat irq64 stale64 spin_smp reset64 many_smp debug64 misuse_smp vkeep64 pmu64 mwait_smp stale_smp
+TG_64 := long64 paging64 pku64 la57 compat irq64 stale64 spin_smp reset64 many_smp hotplug_smp debug64 misuse_smp vkeep64 pmu64 mwait_smp stale_smp
 TG_CFLAGS := -std=gnu11 -O1 -g -ffreestanding -nostdlib -nostdinc \
 	-isystem $(shell $(CC) -print-file-name=include) -I. -Wall -Wextra -Werror \
 	-fno-pic -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
