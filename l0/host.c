@@ -321,6 +321,7 @@ static int start_gdb(struct host *h)
 			h->gdb_cpus[n].nv = &c->nv;
 			h->gdb_cpus[n].track = &c->track;
 			h->gdb_cpus[n].machine = h->machine[i]->desc->name;
+			h->gdb_cpus[n].hotplug = h->machine[i]->hotplug;
 			snprintf(h->gdb_cpus[n].name, sizeof(h->gdb_cpus[n].name), "%s processor %u",
 				 h->machine[i]->desc->name, v);
 		}

@@ -24,6 +24,7 @@ struct gdb_cpu {
 	struct nvmx *nv;
 	struct track_vp *track;
 	const char *machine;
+	struct cpu_hotplug *hotplug; /* of that machine, or NULL */
 	char name[64]; /* as "A processor 0" */
 };
 

@@ -1,6 +1,7 @@
 /*
  * gdb's "monitor" commands: stops at VMX events, the VMCS of a thread. Output is text for gdb's console.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <strings.h>
 
 #include "l0/arch/events.h"
+#include "l0/dev/cpu_hotplug.h"
 #include "l0/gdb/gdb_priv.h"
 #include "shadow-vmcs/explain.h"
 #include "shadow-vmcs/vmcs12.h"
@@ -44,7 +46,9 @@ static void help(struct gdb *g)
 		say(g, "    %-14s %s\n", catches[i].name, catches[i].help);
 	say(g, "monitor breaks        list what is set\n"
 	       "monitor delete [N]    remove number N, or all\n"
-	       "monitor vmcs [FIELD]  the VMCS of the thread: of a guest its own, of a processor the current one\n");
+	       "monitor vmcs [FIELD]  the VMCS of the thread: of a guest its own, of a processor the current one\n"
+	       "monitor unplug N      ask the thread's machine to do without its processor N (--cpu-hotplug)\n"
+	       "monitor plug N        put it in again\n");
 }
 
 static bool parse_reason(const char *word, u32 *reason)
@@ -145,6 +149,28 @@ static void print_vmcs(struct gdb *g, const char *want)
 		say(g, want ? "no field is called %s\n" : "all fields are 0\n", want);
 }
 
+/* "plug N" and "unplug N", of the machine of the selected thread. */
+static void change_cpu(struct gdb *g, bool plug, const char *word)
+{
+	u32 n = word ? (u32)strtoul(word, NULL, 0) : 0;
+	struct cpu_hotplug *h = NULL;
+	struct gdb_view view;
+
+	if (gdb_view(g, g->thread, &view))
+		for (u32 i = 0; i < g->ncpus; i++)
+			if (g->cpus[i].vp == view.vp)
+				h = g->cpus[i].hotplug;
+	if (!h) {
+		say(g, "the machine has no --cpu-hotplug\n");
+		return;
+	}
+	switch (plug ? cpu_hotplug_plug(h, n) : cpu_hotplug_unplug(h, n)) {
+	case 0: say(g, plug ? "processor %u is in\n" : "the guest is asked to let processor %u go\n", n); break;
+	case -EALREADY: say(g, plug ? "processor %u is there\n" : "processor %u is not there\n", n); break;
+	default: say(g, "processor %u cannot come or go\n", n);
+	}
+}
+
 void gdb_monitor(struct gdb *g, const char *hex)
 {
 	char line[256], *word[WORDS_MAX], *save = NULL;
@@ -160,6 +186,8 @@ void gdb_monitor(struct gdb *g, const char *hex)
 			print_catch(g, i);
 	else if (n && !strcmp(word[0], "delete"))
 		delete_catch(g, n > 1 ? word[1] : NULL);
+	else if (n && (!strcmp(word[0], "plug") || !strcmp(word[0], "unplug")))
+		change_cpu(g, word[0][0] == 'p', n > 1 ? word[1] : NULL);
 	else if (n && !strcmp(word[0], "vmcs"))
 		print_vmcs(g, n > 1 ? word[1] : NULL);
 	else

@@ -43,4 +43,25 @@ refused() { # TEXT OPTION...
 refused "'2s' is not TIME-N or TIME+N" --cpus 2 --cpu-hotplug 2s
 refused "'soon-1' is not TIME-N or TIME+N" --cpus 2 --cpu-hotplug soon-1
 refused 'processor 0 cannot come or go' --cpus 2 --cpu-hotplug 1s-0
+
+# by hand: gdb stops it where it waits to be asked, and where it waits to get the processor back
+if command -v gdb >/dev/null; then
+	for _ in $(seq 20); do
+		port=$((20000 + RANDOM % 20000))
+		timeout 60 "$NESTOR" run --memory 16M --slice 1ms --cpus 2 --cpu-hotplug on --clock virtual --gdb $port "$image" >out 2>err </dev/null &
+		pid=$!
+		until grep -q 'waiting for gdb' err || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
+		grep -q 'waiting for gdb' err && break
+	done
+	await=0x$(nm "$NESTOR_BUILD/tests/guests/hotplug_smp.elf" 2>/dev/null | awk '$3 == "await" {print $1}')
+	timeout 60 gdb -nx -q -batch -ex 'set architecture i386:x86-64' -ex "target remote 127.0.0.1:$port" -ex 'monitor plug 1' -ex 'monitor unplug 0' \
+		-ex 'monitor unplug 1' -ex 'monitor unplug 2' -ex "break *$await" -ex continue -ex continue -ex 'monitor unplug 1' -ex 'monitor plug 1' \
+		-ex delete -ex continue >gdb.out 2>&1
+	wait $pid
+	status=$?
+	for text in 'processor 1 is there' 'processor 0 cannot' 'asked to let processor 1 go' 'processor 2 cannot' 'processor 1 is not there' 'processor 1 is in'; do
+		grep -q "$text" gdb.out || { echo "gdb: no '$text'"; bad=1; }
+	done
+	[ $status = 1 ] || { echo "gdb: status $status"; cat gdb.out out err; bad=1; }
+fi
 exit $bad
