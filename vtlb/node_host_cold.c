@@ -21,15 +21,24 @@ static int host_number(u32 node)
 
 void node_bind_host(struct vtlb *t)
 {
-	if (t->cfg.nodes || t->n_nodes == 1)
+	if (t->cfg.nodes || numa_available() < 0)
 		return;
-	for (u32 i = 0; i < t->n_nodes; i++) {
+	struct bitmask *mask = numa_allocate_nodemask();
+
+	for (u32 i = 0; i < t->n_nodes && mask; i++) {
 		u64 first = (u64)i * t->spts_by_node;
 
 		t->node[i].host = host_number(i);
-		numa_tonode_memory(&t->spt[first], (t->node[i].end - first) * sizeof(struct spt),
-				   t->node[i].host);
+		numa_bitmask_clearall(mask);
+		numa_bitmask_setbit(mask, (unsigned int)t->node[i].host);
+		/* Preferred, not bound: a node that is full must not end the machine. Not numa_tonode_memory(),
+		 * which says nothing when the host forbids it, or says it to the user. */
+		if (!mbind(&t->spt[first], (t->node[i].end - first) * sizeof(struct spt), MPOL_PREFERRED, mask->maskp,
+			   mask->size + 1, 0))
+			t->stats.nodes_placed++;
 	}
+	if (mask)
+		numa_free_nodemask(mask);
 }
 
 u32 node_of_host(const struct vtlb *t, const void *host)

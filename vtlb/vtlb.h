@@ -163,6 +163,7 @@ struct vtlb_stats {
 	u64 infill_waits;      /* invalidations that waited for a fill, with odd_even */
 	bool odd_even;	       /* that is how this one works, asked for or built */
 	u64 nodes;	       /* memory nodes, each with a part of the SPTs */
+	u64 nodes_placed;      /* of these, whose part the host has put into its own memory */
 	u64 spt_local, spt_remote; /* SPTs from the node of their guest page table, and not; 0 with one node */
 	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
 	u64 audit_checks; /* hits compared with a walk */

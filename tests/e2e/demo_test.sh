@@ -32,7 +32,7 @@ for run in 1 2; do
 done
 # engine events are not compared
 for run in 1 2; do
-	grep -v -E '^nestor:(tlb_fill|tlb_flush|code_invalidate|tlb_stats|tlb_machine|tlb_share|spt_alloc|spt_evict|gpt_track|lost|exit_summary|time_summary):' "$work/$run.txt" \
+	grep -v -E '^nestor:(tlb_fill|tlb_flush|tlb_refresh|code_invalidate|tlb_stats|tlb_machine|tlb_share|spt_alloc|spt_evict|gpt_track|lost|exit_summary|time_summary):' "$work/$run.txt" \
 		>"$work/$run.arch"
 done
 cmp "$work/1.arch" "$work/2.arch" || {

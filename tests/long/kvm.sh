@@ -42,7 +42,7 @@ dpkg-deb -x "$deb" "$work/deb"
 kernel=$(echo "$work"/deb/boot/vmlinuz-*)
 
 mkdir "$work/l1" "$work/l2"
-${CC:-gcc} -O1 -static -s -o "$work/l2/init" tests/long/kvm_init.c || skip "no static C library"
+${CC:-gcc} -O1 -static -s -I tests/e2e/linux -o "$work/l2/init" tests/long/kvm_init.c tests/e2e/linux/vmm.c || skip "no static C library"
 for m in irqbypass kvm kvm-intel; do
 	f=$(find "$work/deb" -name "$m.ko*")
 	case $f in

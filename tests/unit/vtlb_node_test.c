@@ -8,11 +8,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <errno.h>
+#include <numa.h>
+#include <numaif.h>
+
 #include <cmocka.h>
 
 #include "l0/base/hash.h"
 #include "l0/mem/mem.h"
-#include "vtlb/vtlb.h"
+#include "vtlb/priv.h"
 
 #define RAM_BYTES (64 * MIB)
 #define NODES 4u
@@ -155,6 +159,39 @@ static void test_one(void **state)
 	end(&e);
 }
 
+/* The host's own nodes, be it one: the kernel has been told, and puts the pages there. */
+static void test_host(void **state)
+{
+	struct env e;
+	int policy = -1, node = -1;
+	void *page;
+
+	if (numa_available() < 0)
+		skip();
+	begin(&e, 0, MIB, false);
+	assert_int_equal(stats(&e).nodes, MIN(numa_num_configured_nodes(), (int)VTLB_NODES_MAX));
+	touch(&e, 1, 0, 16);
+	struct bitmask *mask = numa_allocate_nodemask();
+
+	page = &e.t->spt[1];
+	if (get_mempolicy(&policy, mask->maskp, mask->size + 1, page, MPOL_F_ADDR)) {
+		assert_true(errno == EPERM || errno == ENOSYS); /* a container's host may forbid it */
+		end(&e);
+		numa_free_nodemask(mask);
+		skip();
+	}
+	assert_int_equal(stats(&e).nodes_placed, stats(&e).nodes);
+	assert_int_equal(policy, MPOL_PREFERRED);
+	assert_true(numa_bitmask_isbitset(mask, (unsigned int)e.t->node[0].host));
+	assert_int_equal(numa_bitmask_weight(mask), 1);
+	numa_free_nodemask(mask);
+	/* The first SPT handed out is in use, so it is somewhere: where it was asked for. */
+	assert_int_equal(move_pages(0, 1, &page, NULL, &node, 0), 0);
+	assert_int_equal(node, e.t->node[0].host);
+	assert_int_equal(node_of_host(e.t, page), 0);
+	end(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +199,7 @@ int main(void)
 		cmocka_unit_test(test_remote),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_host),
 	};
 
 	return cmocka_run_group_tests_name("vtlb_node", tests, NULL, NULL);

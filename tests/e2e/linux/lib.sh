@@ -77,6 +77,20 @@ initrd() {
 	(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$work/$name.gz"
 }
 
+# initrd_l2 NAME: the same a level down: the kernel that NAME is for has its KVM boot the same kernel, with the
+# /init from standard input, which ends by "reboot -f"; its console is part of the one above, after "L2: "
+initrd_l2() {
+	[ -x "$work/boot_l2" ] || gcc -O1 -static -o "$work/boot_l2" "$here/boot_l2.c" "$here/vmm.c" || fail boot_l2.c
+	initrd "$1.l2"
+	cp "$vmlinuz" "$work/vmlinuz"
+	mv "$work/$1.l2.gz" "$work/l2.gz"
+	initrd "$1" "$work/boot_l2" "$work/vmlinuz" "$work/l2.gz" <<-'S'
+		load irqbypass kvm kvm-intel
+		boot_l2 /bin/vmlinuz /bin/l2.gz
+		poweroff -f
+	S
+}
+
 # boot NAME OPTIONS…: run with that initrd; $status, the console in $work/out.txt, the rest in $work/err
 boot() {
 	local name=$1
