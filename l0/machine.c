@@ -433,7 +433,8 @@ static void engines_differ(struct vp *vp, u64 rip, const char *text)
 static int attach_tier(const struct machine *m, struct vp *vp)
 {
 	enum run_engine engine = m->host->opts->engine;
-	struct jit_config cfg = {.off = m->host->opts->jit_off, .arena_bytes = m->host->opts->jit_memory};
+	struct jit_config cfg = {.off = m->host->opts->jit_off, .arena_bytes = m->host->opts->jit_memory,
+				 .with = vp == &m->vcpu[0].vp ? NULL : &m->vcpu[0].vp};
 
 	if (engine == RUN_ENGINE_CHECK) {
 		cfg.differs = engines_differ;

@@ -28,7 +28,7 @@ static void vtlb_source(struct machine *m, counter_fn *add, void *arg)
 static void engine_source(struct machine *m, counter_fn *add, void *arg)
 {
 	struct jit_checked checked = {0}, one;
-	u64 translated = 0, flushes = 0;
+	struct jit_stats jit = {0}, tier;
 	u64 decoded = 0, kills = 0, code_misses = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
 
 	for (u32 i = 0; i < m->nvcpus; i++) {
@@ -38,8 +38,11 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 		checked.stretches += one.stretches;
 		checked.insns += one.insns;
 		checked.alone += one.alone;
-		translated += jit_translated(vp);
-		flushes += jit_flushes(vp);
+		jit_get_stats(vp, &tier);
+		jit.translated += tier.translated;
+		jit.taken_over += tier.taken_over;
+		jit.retired += tier.retired;
+		jit.flushes += tier.flushes;
 		decoded += vp->n_blocks_decoded;
 		kills += vp->n_block_kills;
 		code_misses += vp->n_code_misses;
@@ -50,8 +53,10 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 	}
 	add(arg, "engine", "blocks_decoded", decoded, "blocks of guest code decoded");
 	add(arg, "engine", "block_kills", kills, "dropped because their code was written");
-	add(arg, "engine", "blocks_translated", translated, "blocks that became host code");
-	add(arg, "engine", "code_flushes", flushes, "all code of a processor was dropped: no room was left");
+	add(arg, "engine", "blocks_translated", jit.translated, "blocks that became host code");
+	add(arg, "engine", "blocks_taken_over", jit.taken_over, "that were host code already, of another processor or before");
+	add(arg, "engine", "code_retired", jit.retired, "parts of a processor's translations that made room for others");
+	add(arg, "engine", "code_flushes", jit.flushes, "all decoded blocks of a processor were dropped: no room was left");
 	if (checked.stretches) {
 		add(arg, "engine", "check_stretches", checked.stretches, "runs of translated code that were compared");
 		add(arg, "engine", "check_insns", checked.insns, "instructions in them");

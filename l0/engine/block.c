@@ -56,7 +56,6 @@ void code_cache_flush(struct vp *vp)
 	nm_zero(c->bucket, sizeof(c->bucket));
 	c->used = 0;
 	c->epoch++;
-	c->drop = false;
 	vp->link_from = NULL;
 	vp->cur_block = &block_unlinked;
 	if (vp->tier)
@@ -559,8 +558,6 @@ struct block *block_get(struct vp *vp, u32 mode)
 	u64 rip = vp->cpu.rip, lin = code_linear(vp, rip);
 	struct fetch f = {.hva = softtlb_exec(vp, lin)};
 
-	if (unlikely(vp->code->drop))
-		code_cache_flush(vp);
 	if (unlikely(!f.hva)) {
 		vp->n_code_misses++;
 		vp->cpu.rflags = vp_rflags(vp);

@@ -40,7 +40,7 @@ struct block {
 	u32 heat;	  /* vp->tier: entries until it is translated, */
 	op_fn first;	  /* and the handler of ops[0] itself */
 	u64 hot;	  /* host code that other translated blocks go to, or 0; */
-	void *in;	  /* which do; */
+	void *own;	  /* the tier's of it; */
 	struct block *same; /* the tier's list of blocks in this frame */
 	struct op ops[];
 };
@@ -49,7 +49,6 @@ struct code_cache {
 	u8 *arena;
 	u64 bytes, used;
 	u32 epoch; /* incremented when everything is dropped */
-	bool drop; /* the tier wants that before the next look-up */
 	struct block *bucket[BLOCK_BUCKETS];
 };
 

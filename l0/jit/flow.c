@@ -116,25 +116,24 @@ static void make_exit(struct emit *e, u64 fn)
 	emit_jump_abs(e, fn);
 }
 
-void jit_make_stubs(struct jit *j)
+void jit_make_stubs(struct jit *j, struct emit *e)
 {
-	struct emit e = {.base = j->write, .p = j->write, .end = j->write + JIT_STUBS};
 	u64 exec = (u64)j->exec;
 
-	j->stub.store = stub_begin(&e, exec);
-	make_store(&e);
-	j->stub.site = stub_begin(&e, exec);
-	emit_to(&e, 0xe8, j->stub.store, exec);
-	emit_rm(&e, 4, 0xff, 4, H_RDX, SITE_OFF(handler));
-	j->stub.bottom = stub_begin(&e, exec);
-	make_exit(&e, (u64)jit_returned);
-	j->stub.load = stub_begin(&e, exec);
-	make_load(&e, exec, j->stub.bottom);
-	j->stub.edge = stub_begin(&e, exec);
-	make_exit(&e, (u64)jit_edge_taken);
-	j->stub.refuse = stub_begin(&e, exec);
-	make_exit(&e, (u64)jit_refused);
-	jit_make_page_stubs(j, &e);
+	j->stub.store = stub_begin(e, exec);
+	make_store(e);
+	j->stub.site = stub_begin(e, exec);
+	emit_to(e, 0xe8, j->stub.store, exec);
+	emit_rm(e, 4, 0xff, 4, H_RDX, SITE_OFF(handler));
+	j->stub.bottom = stub_begin(e, exec);
+	make_exit(e, (u64)jit_returned);
+	j->stub.load = stub_begin(e, exec);
+	make_load(e, exec, j->stub.bottom);
+	j->stub.edge = stub_begin(e, exec);
+	make_exit(e, (u64)jit_edge_taken);
+	j->stub.refuse = stub_begin(e, exec);
+	make_exit(e, (u64)jit_refused);
+	jit_make_page_stubs(j, e);
 }
 
 /* ---- flags ---- */
@@ -181,15 +180,16 @@ void recipe_emit(struct emit *e, const struct recipe *r)
 
 /* ---- records ---- */
 
-void *new_record(struct translation *t, u32 bytes)
+void *new_record(struct translation *t, u32 bytes, u32 addresses)
 {
-	struct jit *j = t->tier;
-	void *p = j->data + t->data_end;
+	void *p = t->tier->data + t->data_end;
 
-	if (t->data_end + bytes > j->data_bytes) {
+	if (t->data_end + bytes > t->data_begin + JIT_BLOCK_MAX_DATA) {
 		t->e.full = true;
-		return j->data + j->data_used;
+		return t->tier->data + t->data_begin;
 	}
+	for (u32 i = 0; i < addresses; i++)
+		t->moved[t->n_moved++] = (u16)((t->data_end - t->data_begin) / 8 + i);
 	t->data_end += bytes;
 	return p;
 }
@@ -197,8 +197,8 @@ void *new_record(struct translation *t, u32 bytes)
 static u64 site_of(struct translation *t, u32 k)
 {
 	if (!t->site[k]) {
-		t->site[k] = new_record(t, sizeof(struct jit_site));
-		*t->site[k] = (struct jit_site){&t->b->ops[k], t->handler[k], t->b};
+		t->site[k] = new_record(t, sizeof(struct jit_site), SITE_ADDRESSES);
+		*t->site[k] = (struct jit_site){&t->b->ops[k], t->b, t->handler[k]};
 	}
 	return (u64)t->site[k];
 }
@@ -223,13 +223,11 @@ void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m)
 
 void add_trap(struct translation *t, u32 k)
 {
-	struct jit *j = t->tier;
-
-	if (t->n_traps == JIT_TRAPS) {
+	if (t->n_traps == t->max_traps) {
 		t->e.full = true;
 		return;
 	}
-	j->traps[t->n_traps].at = (u32)(t->exec - (u64)j->exec) + emit_pos(&t->e);
+	t->traps[t->n_traps].at = (u32)(t->exec - (u64)t->tier->exec) + emit_pos(&t->e);
 	add_cold(t, COLD_TRAP, k, 0, NULL);
 	if (!t->e.full)
 		t->cold[t->n_cold - 1].trap = t->n_traps++;
@@ -291,7 +289,7 @@ void flow_begin(struct translation *t)
 	emit_count(t, t->b->n_ops);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
 	if (n || has_far_edges(t)) {
-		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page));
+		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page), KEYS_ADDRESSES);
 		*t->keys = (struct jit_keys){.pages = n};
 		t->n_pages = n;
 		add_cold(t, COLD_KEYS, 0, emit_keys(t, CC_NE), NULL);
@@ -382,11 +380,12 @@ void flow_again(struct translation *t)
 
 struct jit_edge *flow_new_edge(struct translation *t, u32 k, u32 count, u64 target, u32 digit)
 {
-	struct jit_edge *edge = new_record(t, sizeof(*edge));
+	struct jit_edge *edge = new_record(t, sizeof(*edge), EDGE_ADDRESSES);
 	bool far = !is_same_page(t, target);
 
 	*edge = (struct jit_edge){
-		.op = &t->b->ops[k], .b = t->b, .count = count, .rip = target, .is_far = far};
+		.op = &t->b->ops[k], .b = t->b, .count = count, .rip = target, .is_far = far, .sibling = t->edges};
+	t->edges = edge;
 	if (far) {
 		edge->far = t->keys->far;
 		t->keys->far = edge;
@@ -497,7 +496,7 @@ static void emit_one_cold(struct translation *t, u32 i)
 	struct cold c = t->cold[i];
 
 	if (c.kind == COLD_TRAP)
-		t->tier->traps[c.trap].cold = (u32)(t->exec - (u64)t->tier->exec) + emit_pos(&t->e);
+		t->traps[c.trap].cold = (u32)(t->exec - (u64)t->tier->exec) + emit_pos(&t->e);
 	else if (c.at)
 		emit_patch(&t->e, c.at, emit_pos(&t->e));
 	else
@@ -562,7 +561,7 @@ static u32 emit_entry(struct translation *t, u32 k)
 	emit_patch(&t->e, emit_jmp(&t->e), t->label[k]);
 	if (parked) {
 		emit_patch(&t->e, parked, emit_pos(&t->e));
-		emit_mov_imm(&t->e, H_RSI, (u64)&t->b->ops[k]);
+		emit_rip(&t->e, 8, 0x8b, H_RSI, site_of(t, k) + (u64)SITE_OFF(op), t->exec, 0);
 		emit_rip(&t->e, 4, 0xff, 4, site_of(t, k) + (u64)SITE_OFF(handler), t->exec, 0);
 	}
 	return at;

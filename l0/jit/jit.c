@@ -1,15 +1,13 @@
-#include "l0/jit/jit_priv.h"
+#include "l0/jit/arena.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "l0/base/mem_ops.h"
 #include "l0/base/words.h"
 #include "l0/engine/exec.h"
 #include "l0/engine/vec.h"
+#include "l0/jit/emit.h"
 
 #define ARENA_BYTES_DEFAULT (32u * 1024 * 1024)
 #define HEAT_DEFAULT 1000u /* what a process runs once and a page fault interrupts does not pay for itself */
@@ -40,30 +38,52 @@ void jit_enter(struct vp *vp, const struct op *op)
 }
 #endif
 
+/* ---- blocks that become hot ---- */
+
+#define LOOK_ENTRIES 32u /* after so many: has another processor translated the block? A power of two. */
+
+/* Return: can the block be entered by its code? */
+static bool try_translate(struct vp *vp, struct block *b, bool only_take)
+{
+	struct jit *j = vp->tier_data;
+	enum jit_result is = JIT_BUSY;
+
+	if (only_take && !share_may_have(j, b))
+		return false;
+	if (arena_trylock(j->arena)) {
+		if (share_take(j, b))
+			is = JIT_DONE;
+		else if (!only_take)
+			is = jit_translate(vp, b);
+		arena_unlock(j->arena);
+	}
+	if (is == JIT_NEVER)
+		b->ops[0].fn = b->first;
+	else if (is == JIT_BUSY && !only_take)
+		b->heat = 2 * LOOK_ENTRIES;
+	return is == JIT_DONE;
+}
+
 /* First operation of a block that may become hot. */
 static void count_entry(struct vp *vp, const struct op *op)
 {
 	struct block *b = vp->cur_block;
 
-	if (unlikely(!--b->heat)) {
-		switch (jit_translate(vp, b)) {
-		case JIT_DONE: break;
-		case JIT_NEVER: b->ops[0].fn = b->first; break;
-		case JIT_FULL:
-			/* Everything is dropped before the next block is looked up. */
-			b->heat = 1;
-			vp->code->drop = true;
-			vp->cpu.rip = b->rip;
-			LEAVE(vp);
-		}
+	if (unlikely(!(--b->heat % LOOK_ENTRIES)) && try_translate(vp, b, b->heat))
 		RUN_OP(vp, op);
-	}
 	return b->first(vp, op);
+}
+
+void jit_cool(struct jit *j, struct block *b)
+{
+	if (b->own)
+		share_detach(j, b);
+	b->heat = j->heat;
+	b->ops[0].fn = count_entry;
 }
 
 static void block_made(struct vp *vp, struct block *b)
 {
-	struct jit *j = vp->tier_data;
 	u32 size = b->mode & VP_MODE_SIZE;
 
 	if (b->mode & (VP_MODE_ONE | VP_MODE_PLAIN) || !b->hva || b->frame2 || b->ops[0].fn == op_slow)
@@ -71,8 +91,8 @@ static void block_made(struct vp *vp, struct block *b)
 	if (size != VP_MODE_64 && (size != VP_MODE_32 || !(b->mode & VP_MODE_FLAT) || !(b->mode & VP_MODE_CSFLAT)))
 		return;
 	b->first = b->ops[0].fn;
-	b->heat = j->heat;
-	b->ops[0].fn = count_entry;
+	jit_cool(vp->tier_data, b);
+	try_translate(vp, b, true);
 }
 
 static void forget_jumps(struct vp *vp)
@@ -85,13 +105,8 @@ static void cache_flushed(struct vp *vp)
 {
 	struct jit *j = vp->tier_data;
 
-	if (j->used != JIT_STUBS)
-		j->reused = true;
-	j->used = JIT_STUBS;
-	j->data_used = 0;
-	j->n_traps = 0;
+	share_forget_blocks(j);
 	j->n_flushes++;
-	nm_zero(j->by_frame, sizeof(j->by_frame));
 	forget_jumps(vp);
 }
 
@@ -101,25 +116,22 @@ static void cache_flushed(struct vp *vp)
 static void unlink_block(struct vp *vp, struct block *b)
 {
 	struct jump_slot *s = &vp->jumps[jump_index(b->rip)];
+	struct jit_own *own = b->own;
 
-	for (struct jit_edge *e = b->in; e; e = e->next) {
-		e->target = e->cold;
-		e->to = NULL;
-	}
-	b->in = NULL;
+	while (own->in)
+		edge_cut(own->in);
 	if (s->hot == b->hot)
 		s->key = 0;
 }
 
-static void unlink_stale(struct vp *vp, struct block **list, const struct mem_frame *f)
+static void unlink_stale(struct vp *vp, struct block *b, const struct mem_frame *f)
 {
-	for (struct block *b; (b = *list);) {
-		if ((!f || b->frame == f) && !block_is_fresh(b) && !block_renew(vp, b))
-			unlink_block(vp, b);
+	for (struct block *next; b; b = next) {
+		next = b->same;
 		if (unlikely(b->dead))
-			*list = b->same;
-		else
-			list = &b->same;
+			share_detach(vp->tier_data, b);
+		else if ((!f || b->frame == f) && !block_is_fresh(b) && !block_renew(vp, b))
+			unlink_block(vp, b);
 	}
 }
 
@@ -128,12 +140,13 @@ static void code_changed(struct vp *vp)
 	struct jit *j = vp->tier_data;
 	struct mem_frame *f;
 
+	share_give_up(j);
 	while (mem_code_moves(vp->mem, &j->moves_seen, &f)) {
 		if (f)
-			unlink_stale(vp, &j->by_frame[jit_frame_hash(f)], f);
+			unlink_stale(vp, j->by_frame[jit_frame_hash(f)], f);
 		else
 			for (u32 i = 0; i < JIT_FRAMES; i++)
-				unlink_stale(vp, &j->by_frame[i], NULL);
+				unlink_stale(vp, j->by_frame[i], NULL);
 	}
 }
 
@@ -147,20 +160,19 @@ static u64 plain_count(u64 left)
 
 static void link_edge(struct jit_edge *e, struct block *b)
 {
-	struct jit_edge **at;
+	struct jit_own *own = b->own;
 
+	if (e->to != b) {
+		edge_cut(e);
+		e->to = b;
+		e->next = own->in;
+		e->prev = &own->in;
+		if (e->next)
+			e->next->prev = &e->next;
+		own->in = e;
+	}
 	e->target = b->hot;
 	e->hva = b->hva;
-	if (e->to == b)
-		return;
-	if (e->to) {
-		for (at = (struct jit_edge **)&e->to->in; *at != e; at = &(*at)->next)
-			;
-		*at = e->next;
-	}
-	e->to = b;
-	e->next = b->in;
-	b->in = e;
 }
 
 void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
@@ -215,17 +227,22 @@ static struct jit *_Atomic tiers[TIERS_MAX];
 
 static u64 recover_in(const struct jit *j, u32 at)
 {
-	u32 low = 0, high = j->n_traps;
+	const struct jit_arena *a = j->arena;
+	u32 r = (at - JIT_STUBS) / a->part, low = 0, high, n;
+	const struct jit_trap *traps = arena_traps(a, r);
 
+	if (at < JIT_STUBS || r >= a->n_regions)
+		return 0;
+	n = high = __atomic_load_n((const u32 *)&a->region[r].n_traps, __ATOMIC_ACQUIRE);
 	while (low < high) {
 		u32 mid = (low + high) / 2;
 
-		if (j->traps[mid].at < at)
+		if (traps[mid].at < at)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return low < j->n_traps && j->traps[low].at == at ? (u64)j->exec + j->traps[low].cold : 0;
+	return low < n && traps[low].at == at ? (u64)j->exec + traps[low].cold : 0;
 }
 
 static u64 recover(u64 host_rip)
@@ -233,7 +250,7 @@ static u64 recover(u64 host_rip)
 	for (u32 i = 0; i < TIERS_MAX; i++) {
 		const struct jit *j = __atomic_load_n(&tiers[i], __ATOMIC_ACQUIRE);
 
-		if (j && host_rip - (u64)j->exec < j->bytes)
+		if (j && host_rip - (u64)j->exec < j->arena->bytes)
 			return recover_in(j, (u32)(host_rip - (u64)j->exec));
 	}
 	return 0;
@@ -266,39 +283,57 @@ static const struct engine_tier check_tier = {.enter = check_enter, .block_made 
 					      .write_filled = check_write_filled,
 					      .may_write = check_may_write};
 
-/* Code, mapped twice, and the records right behind its executable mapping. */
-static int map_arena(struct jit *j)
-{
-	int fd = memfd_create("nestor-code", MFD_CLOEXEC), err = 0;
-	u8 *place;
+/* ---- attaching ---- */
 
-	if (fd < 0)
-		return -errno;
-	place = mmap(NULL, j->bytes + j->data_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		     -1, 0);
-	if (place == MAP_FAILED || ftruncate(fd, (off_t)j->bytes) < 0)
-		err = -errno;
-	j->write = err ? MAP_FAILED : mmap(NULL, j->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	j->exec = err ? MAP_FAILED : mmap(place, j->bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0);
-	if (!err && (j->write == MAP_FAILED || j->exec == MAP_FAILED))
-		err = -errno;
-	j->data = place + j->bytes;
-	if (err && j->write != MAP_FAILED)
-		munmap(j->write, j->bytes);
-	if (err && place != MAP_FAILED)
-		munmap(place, j->bytes + j->data_bytes);
-	close(fd);
-	return err;
+/* The shared code is the same in all of the arena's processors, but for where it is. */
+static void place_stubs(struct jit *j)
+{
+	struct jit_arena *a = j->arena;
+	u64 *from = (u64 *)&a->stub, *to = (u64 *)&j->stub;
+	struct emit e = {.base = a->write, .p = a->write, .end = a->write + JIT_STUBS};
+
+	if (a->users == 1)
+		jit_make_stubs(j, &e);
+	for (u32 i = 0; i < sizeof(a->stub) / sizeof(u64); i++) {
+		if (a->users == 1)
+			from[i] = to[i] - (u64)j->exec;
+		to[i] = from[i] + (u64)j->exec;
+	}
 }
 
-static void unmap_arena(struct jit *j)
+static void destroy(struct jit *j)
 {
 	tier_leave(j);
+	if (j->arena)
+		arena_leave(j);
 	check_destroy(j->check);
-	munmap(j->write, j->bytes);
-	munmap(j->exec, j->bytes + j->data_bytes);
-	free(j->traps);
 	free(j);
+}
+
+static int prepare(struct jit *j, const struct jit_config *cfg)
+{
+	const struct jit *with = cfg->with ? cfg->with->tier_data : NULL;
+	struct jit_arena *a;
+	int err = 0;
+
+	if (cfg->differs) {
+		j->check = check_create(cfg->differs);
+		if (!j->check)
+			return -ENOMEM;
+	}
+	a = with ? with->arena : arena_create(cfg->arena_bytes ? cfg->arena_bytes : ARENA_BYTES_DEFAULT, &err);
+	if (!a)
+		return err;
+	err = arena_join(a, j);
+	if (err) {
+		if (!with)
+			arena_destroy(a);
+		return err;
+	}
+	place_stubs(j);
+	if (!tier_enlist(j))
+		return -ENOSPC;
+	return mem_watch_code(j->vp->mem, &j->vp->attn, VP_ATTN_CODE);
 }
 
 int jit_attach(struct vp *vp, const struct jit_config *cfg)
@@ -311,29 +346,15 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 	j = calloc(1, sizeof(*j));
 	if (!j)
 		return -ENOMEM;
-	j->bytes = cfg->arena_bytes ? ALIGN_UP(cfg->arena_bytes, (u64)PAGE_SIZE) : ARENA_BYTES_DEFAULT;
-	j->bytes = MAX(j->bytes, (u64)2 * JIT_BLOCK_MAX_BYTES);
-	j->data_bytes = MAX(ALIGN_UP(j->bytes / 2, (u64)PAGE_SIZE), (u64)2 * JIT_BLOCK_MAX_DATA);
+	j->vp = vp;
 	j->heat = cfg->heat ? cfg->heat : HEAT_DEFAULT;
 	j->off = cfg->off;
 	j->lose = cfg->lose;
-	j->traps = calloc(JIT_TRAPS, sizeof(*j->traps));
-	if (cfg->differs)
-		j->check = check_create(cfg->differs);
-	err = j->traps && (j->check || !cfg->differs) ? map_arena(j) : -ENOMEM;
+	err = prepare(j, cfg);
 	if (err) {
-		check_destroy(j->check);
-		free(j->traps);
-		free(j);
+		destroy(j);
 		return err;
 	}
-	err = tier_enlist(j) ? mem_watch_code(vp->mem, &vp->attn, VP_ATTN_CODE) : -ENOSPC;
-	if (err) {
-		unmap_arena(j);
-		return err;
-	}
-	jit_make_stubs(j);
-	j->used = JIT_STUBS;
 	forget_jumps(vp);
 	code_cache_flush(vp);
 	vp->tier_data = j;
@@ -352,7 +373,7 @@ void jit_detach(struct vp *vp)
 	vp->tier = NULL;
 	vp->tier_data = NULL;
 	mem_unwatch_code(vp->mem, &vp->attn);
-	unmap_arena(j);
+	destroy(j);
 }
 
 const char *jit_parse_groups(const char *list, u32 *off)
@@ -366,16 +387,9 @@ const char *jit_parse_groups(const char *list, u32 *off)
 	return words_parse(list, names, JIT_GROUPS, off);
 }
 
-u64 jit_translated(const struct vp *vp)
+void jit_get_stats(const struct vp *vp, struct jit_stats *s)
 {
 	const struct jit *j = vp->tier_data;
 
-	return j ? j->n_translated : 0;
-}
-
-u64 jit_flushes(const struct vp *vp)
-{
-	const struct jit *j = vp->tier_data;
-
-	return j ? j->n_flushes : 0;
+	*s = j ? (struct jit_stats){j->n_translated, j->n_taken_over, j->n_retired, j->n_flushes} : (struct jit_stats){0};
 }

@@ -19,7 +19,10 @@ enum jit_group {
 };
 
 struct jit_config {
-	u64 arena_bytes; /* 0: default */
+	/* Another processor of the machine, with the same configuration: one's translations are the other's.
+	 * NULL: an arena of its own. */
+	const struct vp *with;
+	u64 arena_bytes; /* of translated code; 0: default */
 	u32 heat;	 /* entries before a block is translated; 0: default */
 	u32 off;	 /* bit n: group n goes to the interpreter */
 	/* Not NULL: whatever translated code does is undone, done again by the interpreter and compared.
@@ -54,8 +57,11 @@ void jit_detach(struct vp *vp);
  */
 const char *jit_parse_groups(const char *list, u32 *off);
 
-/* Blocks that were translated so far, and how often the arena was emptied. */
-u64 jit_translated(const struct vp *vp);
-u64 jit_flushes(const struct vp *vp);
+struct jit_stats {
+	u64 translated, taken_over; /* blocks, by this processor; and translations that were there already */
+	u64 retired;		    /* parts of the arena whose translations were given up for new ones */
+	u64 flushes;		    /* of the operation cache */
+};
+void jit_get_stats(const struct vp *vp, struct jit_stats *s); /* zeros without a tier */
 
 #endif

@@ -11,6 +11,7 @@
 #define JIT_BLOCK_MAX_BYTES (48u * 1024)
 #define JIT_BLOCK_MAX_DATA (16u * 1024)
 #define JIT_STUBS 2048u /* bytes of shared code at the arena's start */
+#define ARENA_REGIONS 16u
 #define JIT_FRAMES 1024u
 #define JIT_SLICE 4096 /* instructions without a look at attention, at most */
 
@@ -24,74 +25,102 @@ struct jit_page {
 	u64 more;   /* bytes of the access - 1 */
 };
 
+/*
+ * Records begin with addresses, of the block, its operations, code and other records; what follows is the same
+ * for every processor when a translation is new (share.c).
+ */
+
 /* In front of a block's pages: they, and jumps to other pages, are good while @key is vp->site_key. */
 struct jit_keys {
-	u64 key, pages;
 	struct jit_edge *far; /* jumps to other pages */
+	u64 key, pages;
 };
+#define KEYS_ADDRESSES 1u
 
 /* An operation that a handler runs. */
 struct jit_site {
 	const struct op *op;
-	op_fn handler;
 	struct block *b;
+	op_fn handler;
 };
+#define SITE_ADDRESSES 2u
 
 /* A direct jump to another block. */
 struct jit_edge {
 	u64 target; /* code of the other block, or @cold */
 	u64 cold;   /* code that comes to jit_edge_taken() */
-	struct block *to;      /* in whose list it is, or NULL */
-	struct jit_edge *next; /* to the same block */
-	struct jit_edge *far;  /* in this block, to other pages */
+	const struct op *op;	  /* whose link[0] it follows */
+	struct block *b;	  /* in which */
+	struct jit_edge *sibling; /* in this block; */
+	struct jit_edge *far;	  /* the same, to other pages */
+	/* none at first */
+	struct block *to;	/* in whose list it is, or NULL */
+	struct jit_edge *next;	/* to the same block, */
+	struct jit_edge **prev; /* and what points here */
+	u8 *hva;		/* of @to's first byte when it was linked */
 	bool is_far;
 	bool is_return; /* to behind the call @op, when its return has come back */
 	u64 rip;	/* of the other block */
-	u8 *hva; /* of @to's first byte when it was linked */
-	const struct op *op;   /* whose link[0] it follows */
-	struct block *b;       /* in which */
-	u64 count;	       /* instructions of @b before the target */
+	u64 count;	/* instructions of @b before the target */
 };
+#define EDGE_ADDRESSES 6u
+
+/* Last of a block's records: what the processor has of a translation that may be others', too. */
+struct jit_own {
+	struct block *b;      /* that it is entered by, or NULL */
+	struct jit_edge *out; /* edges from it, */
+	/* none at first */
+	struct jit_edge *in;  /* and to it */
+	struct jit_own *next; /* in the same region */
+	bool is_listed;
+	u64 n; /* struct jit_entry, which follow */
+};
+#define OWN_ADDRESSES 2u
+
+/* An entry of a translation. */
+struct jit_entry {
+	struct op *op;
+	u64 code;
+	op_fn fn; /* the handler in whose place it is */
+};
+#define ENTRY_ADDRESSES 2u
 
 struct check;
+struct jit_arena;
 
+/* What a virtual processor has of its own. */
 struct jit {
-	u8 *write; /* the code, writable, */
-	u8 *exec;  /* and executable; */
-	u8 *data;  /* records, right behind @exec */
-	u64 bytes, data_bytes, used, data_used;
+	struct vp *vp;
+	struct jit_arena *arena; /* the machine's */
+	struct jit *next;	 /* the other processors in it */
+	u8 *exec;		 /* its code, executable, */
+	u8 *data;		 /* and right behind it this processor's records */
+	struct jit_own *own[ARENA_REGIONS]; /* by the region that they are in, */
+	u32 data_end[ARENA_REGIONS];	    /* and the end of this processor's records there */
+	_Atomic u64 retired;		    /* regions that it knows to be */
 	u32 heat, off;
-	bool reused; /* places hold older code: new code needs a serialising instruction */
-	u64 n_translated, n_flushes;
-	struct jit_trap *traps; /* [JIT_TRAPS], by @at */
-	_Atomic u32 n_traps;
+	u64 n_translated, n_taken_over, n_retired, n_flushes;
 	u64 moves_seen;			    /* mem_code_moves() */
 	struct check *check;		    /* or NULL */
 	u32 lose;			    /* enum jit_lose */
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
-	struct {
+	struct jit_stubs {
 		u64 site, store, load, edge, edge_far, refuse, bottom; /* shared code, see flow.c */
 		u64 page_read, page_write, keys, find; /* and operand.c */
 	} stub;
 };
 
-/* A vector instruction in translated code, and where its handler is called instead. */
-struct jit_trap {
-	u32 at, cold;
-};
-#define JIT_TRAPS 65536u
+enum jit_result { JIT_DONE, JIT_BUSY, JIT_NEVER };
 
-enum jit_result { JIT_DONE, JIT_FULL, JIT_NEVER };
-
-/* Translate @b, whose first operation's handler is b->first, and enter the code in b->ops[].fn.
- * JIT_FULL: the arena has no room; JIT_NEVER: nothing to gain. */
+/* Translate @b, whose first operation's handler is b->first. The arena is locked. JIT_BUSY: it has no room now;
+ * JIT_NEVER: nothing to gain. */
 enum jit_result jit_translate(struct vp *vp, struct block *b);
 
 struct emit;
 /* The shared code of operand.c. */
 void jit_make_page_stubs(struct jit *j, struct emit *e);
-/* The shared code, at the start of an empty arena. */
-void jit_make_stubs(struct jit *j);
+/* The shared code, at the start of an arena; @e: where. */
+void jit_make_stubs(struct jit *j, struct emit *e);
 
 /* From translated code: remember where the access of @p at @gva went, which the soft TLB knows.
  * Return: the addend. */
@@ -125,6 +154,21 @@ void check_enter(struct vp *vp, const struct op *op);
 void check_before_effect(struct vp *vp, const struct op *op);
 void check_write_filled(struct vp *vp, u8 *hva);
 bool check_may_write(struct vp *vp, u8 *hva);
+
+/* @b is interpreted, and counted, from now on. */
+void jit_cool(struct jit *j, struct block *b);
+
+/* Nothing goes by @e until it is linked again. */
+static inline void edge_cut(struct jit_edge *e)
+{
+	e->target = e->cold;
+	if (!e->to)
+		return;
+	e->to = NULL;
+	*e->prev = e->next;
+	if (e->next)
+		e->next->prev = e->prev;
+}
 
 static inline u32 jit_frame_hash(const struct mem_frame *f)
 {

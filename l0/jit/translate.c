@@ -627,52 +627,29 @@ static void emit_block(struct translation *t)
 	}
 }
 
-static void serialize(void)
-{
-	u32 eax = 0, ebx, ecx = 0, edx;
-
-	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx) : : "memory");
-}
-
-static void publish(struct translation *t, const u32 *entries)
-{
-	struct jit *j = t->tier;
-	struct block *b = t->b, **list = &j->by_frame[jit_frame_hash(b->frame)];
-
-	if (j->reused)
-		serialize();
-	b->ops[0].fn = b->first;
-	for (u32 k = 0; k < b->n_ops; k++)
-		if (entries[k])
-			b->ops[k].fn = (op_fn)(t->exec + entries[k]);
-	b->hot = t->exec;
-	b->in = NULL;
-	b->same = *list;
-	*list = b;
-	j->used += ALIGN_UP(emit_pos(&t->e), 64u);
-	j->data_used = t->data_end;
-	__atomic_store_n(&j->n_traps, t->n_traps, __ATOMIC_RELEASE);
-	j->n_translated++;
-}
-
 enum jit_result jit_translate(struct vp *vp, struct block *b)
 {
 	struct jit *j = vp->tier_data;
+	struct jit_arena *a = j->arena;
+	struct jit_region *r = arena_room(j);
 	struct translation t;
-	u32 entries[BLOCK_MAX_OPS] = {0};
+	u32 entries[BLOCK_MAX_OPS] = {0}, room;
 
-	if (j->used + JIT_BLOCK_MAX_BYTES > j->bytes || j->data_used + JIT_BLOCK_MAX_DATA > j->data_bytes)
-		return JIT_FULL;
+	if (!r)
+		return JIT_BUSY;
 	nm_zero(&t, sizeof(t));
 	t.vp = vp;
 	t.tier = j;
 	t.b = b;
-	t.e.base = t.e.p = j->write + j->used;
-	t.e.end = t.e.base + JIT_BLOCK_MAX_BYTES;
-	t.exec = (u64)j->exec + j->used;
-	t.data_end = (u32)j->data_used;
+	room = MIN(a->part - r->code, JIT_BLOCK_MAX_BYTES);
+	t.e.base = t.e.p = a->write + arena_code_at(a, a->now) + r->code;
+	t.e.end = t.e.base + room;
+	t.exec = (u64)j->exec + (u64)(t.e.base - a->write);
+	t.data_begin = t.data_end = arena_data_at(a, a->now) + r->data;
 	t.in_eax = true;
-	t.n_traps = j->n_traps;
+	t.traps = arena_traps(a, a->now);
+	t.n_traps = r->n_traps;
+	t.max_traps = ARENA_TRAPS / ARENA_REGIONS;
 	for (u32 k = 0; k <= b->n_ops; k++)
 		t.handler[k] = k ? b->ops[k].fn : b->first;
 	vp_vec_park(vp); /* Zydis */
@@ -680,8 +657,13 @@ enum jit_result jit_translate(struct vp *vp, struct block *b)
 		return JIT_NEVER;
 	emit_block(&t);
 	flow_finish(&t, entries);
-	if (t.e.full)
+	if (!t.e.full && share_publish(&t, r, entries)) {
+		j->n_translated++;
+		return JIT_DONE;
+	}
+	nm_zero(j->data + t.data_begin, t.data_end - t.data_begin);
+	if (room == JIT_BLOCK_MAX_BYTES)
 		return JIT_NEVER;
-	publish(&t, entries);
-	return JIT_DONE;
+	arena_is_full(a);
+	return JIT_BUSY;
 }

@@ -11,8 +11,8 @@
 #define L0_JIT_TRANSLATION_H
 
 #include "l0/engine/exec.h"
+#include "l0/jit/arena.h"
 #include "l0/jit/emit.h"
-#include "l0/jit/jit_priv.h"
 #include "l0/jit/select.h"
 
 #define VP_OFF(m) ((s32)__builtin_offsetof(struct vp, m))
@@ -78,7 +78,10 @@ struct translation {
 	struct jit *tier;
 	struct block *b;
 	u64 exec; /* address of e.base in the executable mapping */
-	u32 data_end;
+	u32 data_begin, data_end; /* its records */
+	struct jit_edge *edges;
+	u32 n_moved;
+	u16 moved[JIT_BLOCK_MAX_DATA / 8]; /* words of the records that hold addresses */
 	struct jit_keys *keys; /* or NULL: no memory operands */
 	u32 n_pages;
 	struct jit_op j[BLOCK_MAX_OPS];
@@ -99,7 +102,8 @@ struct translation {
 	u8 loop_vec;
 	u32 again_top;
 	u8 vec_ok, entry_vec[BLOCK_MAX_OPS];
-	u32 n_traps;
+	struct jit_trap *traps; /* of the region */
+	u32 n_traps, max_traps;
 	u32 n_cold;
 	struct cold cold[COLD_MAX];
 	u32 n_miss, n_access;
@@ -221,8 +225,12 @@ static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, 
 
 /* ---- flow.c ---- */
 
-/* A record of translated code behind the others. */
-void *new_record(struct translation *t, u32 bytes);
+/*
+ * A record of translated code behind the others; its first @addresses words are addresses of the block, its
+ * operations, code or other records, or NULL. What it holds when the translation ends is what it begins as for every processor,
+ * with these made the processor's own (share.c): so it holds nothing else that belongs to one processor.
+ */
+void *new_record(struct translation *t, u32 bytes, u32 addresses);
 
 void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *edge);
 /* The instruction that follows may trap; its handler does it then. */
