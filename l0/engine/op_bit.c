@@ -10,18 +10,6 @@ static u64 source(struct vp *vp, const struct op *op)
 				  : reg_get(vp, op->src, op->size);
 }
 
-/* SF ZF PF of @v at @size, CF as given, OF and AF clear. */
-static void result_flags(struct vp *vp, u64 v, u32 size, bool cf)
-{
-	u32 a = 0x200;
-
-	v &= size_mask(size);
-	a |= v ? 0 : ARITH_ZF;
-	a |= v >> (size * 8 - 1) ? ARITH_SF : 0;
-	a |= __builtin_parity((u32)(v & 0xff)) ? 0 : ARITH_PF;
-	vp->arith = a | (cf ? ARITH_CF : 0);
-}
-
 /* ---- single bits: aux 0 BT, 1 BTS, 2 BTR, 3 BTC ---- */
 
 static void set_cf(struct vp *vp, bool cf)
@@ -127,152 +115,51 @@ static bool pick_bt(struct decode *d, u32 what)
 	return true;
 }
 
-/* ---- scans: the host's own instruction, which leaves the destination alone when there is no bit
- * ---- */
+/* ---- the host's own instructions: a model announces only what the host has. Undefined flags, and the
+ * destination of a scan that finds nothing, are as the host leaves them ---- */
 
-#define SCAN_EXEC(name, sfx, reg) \
+#define HOST_EXEC(insn) \
 	do { \
 		u32 ax_ = vp->arith; \
-		__asm__ volatile(FLAGS_IN name sfx " %" reg "[s], %" reg "[d]" FLAGS_OUT \
-				 : [d] "+r"(d), "+a"(ax_) \
-				 : [s] "r"(s) \
-				 : "cc"); \
+		__asm__ volatile(FLAGS_IN insn FLAGS_OUT : [d] "+r"(d), "+a"(ax_) : [s] "r"(s), [v] "r"(v) : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 
-static void bsf(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), d = vp->cpu.gpr[op->dst];
+/* @q and @k: operands of 64 and 32 bits. aux is the register encoded in VEX.vvvv. */
+#define DEF_HOST(name, q, k) \
+	static void name(struct vp *vp, const struct op *op) \
+	{ \
+		u64 s = source(vp, op), d = vp->cpu.gpr[op->dst], v = vp->cpu.gpr[op->aux]; \
+\
+		if (op->size == 8) \
+			HOST_EXEC(#name "q " q); \
+		else if (op->size == 4) \
+			HOST_EXEC(#name "l " k); \
+		else \
+			HOST_EXEC_WORD(name); \
+		vp->cpu.gpr[op->dst] = d; \
+	}
 
-	if (op->size == 8)
-		SCAN_EXEC("bsf", "q", "q");
-	else if (op->size == 4)
-		SCAN_EXEC("bsf", "l", "k");
-	else
-		SCAN_EXEC("bsf", "w", "w");
-	vp->cpu.gpr[op->dst] = d;
-	NEXT(vp, op);
-}
+#define HOST_EXEC_WORD(name) HOST_EXEC(#name "w %w[s], %w[d]")
+#define DEF_SCAN(name) DEF_HOST(name, "%q[s], %q[d]", "%k[s], %k[d]")
+DEF_SCAN(bsf)
+DEF_SCAN(bsr)
+DEF_SCAN(tzcnt)
+DEF_SCAN(lzcnt)
+DEF_SCAN(popcnt)
+#undef HOST_EXEC_WORD
 
-static void bsr(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), d = vp->cpu.gpr[op->dst];
-
-	if (op->size == 8)
-		SCAN_EXEC("bsr", "q", "q");
-	else if (op->size == 4)
-		SCAN_EXEC("bsr", "l", "k");
-	else
-		SCAN_EXEC("bsr", "w", "w");
-	vp->cpu.gpr[op->dst] = d;
-	NEXT(vp, op);
-}
-
-/* CF: the source is 0; ZF: the count is 0; the rest is undefined and stays. */
-static void count_flags(struct vp *vp, bool cf, bool zf)
-{
-	vp->arith =
-		(vp->arith & ~(ARITH_CF | ARITH_ZF)) | (cf ? ARITH_CF : 0) | (zf ? ARITH_ZF : 0);
-}
-
-static void tzcnt(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), n = s ? (u64)__builtin_ctzll(s) : op->size * 8u;
-
-	reg_set(vp, op->dst, n, op->size);
-	count_flags(vp, !s, !n);
-}
-
-static void lzcnt(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op),
-	    n = s ? (u64)__builtin_clzll(s) - (64 - op->size * 8u) : op->size * 8u;
-
-	reg_set(vp, op->dst, n, op->size);
-	count_flags(vp, !s, !n);
-}
-
-static void popcnt(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op);
-
-	reg_set(vp, op->dst, (u64)__builtin_popcountll(s), op->size);
-	vp->arith = 0x200 | (s ? 0 : ARITH_ZF);
-}
-
-/* ---- BMI: aux is the register encoded in VEX.vvvv ---- */
-
-static void andn(struct vp *vp, const struct op *op)
-{
-	u64 v = ~vp->cpu.gpr[op->aux] & source(vp, op);
-
-	reg_set(vp, op->dst, v, op->size);
-	result_flags(vp, v, op->size, false);
-}
-
-static void bextr(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), ctl = vp->cpu.gpr[op->aux];
-	u32 start = ctl & 0xff, len = ctl >> 8 & 0xff;
-	u64 v = start < 64 ? s >> start : 0;
-
-	v &= len < 64 ? (1ull << len) - 1 : ~0ull;
-	reg_set(vp, op->dst, v, op->size);
-	result_flags(vp, v, op->size, false);
-}
-
-static void bzhi(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op);
-	u32 n = vp->cpu.gpr[op->aux] & 0xff, bits = op->size * 8;
-
-	if (n < bits)
-		s &= (1ull << n) - 1;
-	reg_set(vp, op->dst, s, op->size);
-	result_flags(vp, s, op->size, n >= bits);
-}
-
-static void blsi(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), v = s & -s;
-
-	reg_set(vp, op->dst, v, op->size);
-	result_flags(vp, v, op->size, s != 0);
-}
-
-static void blsr(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), v = s & (s - 1);
-
-	reg_set(vp, op->dst, v, op->size);
-	result_flags(vp, v, op->size, s == 0);
-}
-
-static void blsmsk(struct vp *vp, const struct op *op)
-{
-	u64 s = source(vp, op), v = s ^ (s - 1);
-
-	reg_set(vp, op->dst, v, op->size);
-	result_flags(vp, v, op->size, s == 0);
-}
-
-static void pdep(struct vp *vp, const struct op *op)
-{
-	u64 s = vp->cpu.gpr[op->aux], mask = source(vp, op), v = 0;
-
-	for (; mask; mask &= mask - 1, s >>= 1)
-		v |= s & 1 ? mask & -mask : 0;
-	reg_set(vp, op->dst, v, op->size);
-}
-
-static void pext(struct vp *vp, const struct op *op)
-{
-	u64 s = vp->cpu.gpr[op->aux], mask = source(vp, op), v = 0;
-
-	for (u32 i = 0; mask; mask &= mask - 1, i++)
-		v |= s & mask & -mask ? 1ull << i : 0;
-	reg_set(vp, op->dst, v, op->size);
-}
+/* These have no 16-bit form. */
+#define HOST_EXEC_WORD(name) (void)0
+DEF_SCAN(blsi)
+DEF_SCAN(blsr)
+DEF_SCAN(blsmsk)
+DEF_HOST(andn, "%q[s], %q[v], %q[d]", "%k[s], %k[v], %k[d]")
+DEF_HOST(pdep, "%q[s], %q[v], %q[d]", "%k[s], %k[v], %k[d]")
+DEF_HOST(pext, "%q[s], %q[v], %q[d]", "%k[s], %k[v], %k[d]")
+DEF_HOST(bextr, "%q[v], %q[s], %q[d]", "%k[v], %k[s], %k[d]")
+DEF_HOST(bzhi, "%q[v], %q[s], %q[d]", "%k[v], %k[s], %k[d]")
+#undef HOST_EXEC_WORD
 
 static void adx(struct vp *vp, const struct op *op, u32 flag)
 {
@@ -307,13 +194,6 @@ static void crc32(struct vp *vp, const struct op *op)
 	vp->cpu.gpr[op->dst] = c;
 }
 
-static bool pick_scan(struct decode *d, op_fn fn)
-{
-	d->op->fn = fn;
-	d->may_leave = d->op->flags & OP_MEM;
-	return true;
-}
-
 /* VEX forms: opr[1] and opr[2] are vvvv and r/m, in the order that @rm (their index) tells. */
 static bool pick_vex(struct decode *d, bool has, op_fn fn, u32 rm)
 {
@@ -344,8 +224,8 @@ bool op_bit_pick(struct decode *d)
 	case ZYDIS_MNEMONIC_BTS: return pick_bt(d, 1);
 	case ZYDIS_MNEMONIC_BTR: return pick_bt(d, 2);
 	case ZYDIS_MNEMONIC_BTC: return pick_bt(d, 3);
-	case ZYDIS_MNEMONIC_BSF: return pick_scan(d, bsf);
-	case ZYDIS_MNEMONIC_BSR: return pick_scan(d, bsr);
+	case ZYDIS_MNEMONIC_BSF: return decode_plain(d, bsf);
+	case ZYDIS_MNEMONIC_BSR: return decode_plain(d, bsr);
 	case ZYDIS_MNEMONIC_TZCNT: return f->has_bmi1 && decode_plain(d, tzcnt);
 	case ZYDIS_MNEMONIC_LZCNT: return f->has_lzcnt && decode_plain(d, lzcnt);
 	case ZYDIS_MNEMONIC_POPCNT: return f->has_popcnt && decode_plain(d, popcnt);

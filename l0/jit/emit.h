@@ -35,7 +35,7 @@ static inline u32 emit_pos(const struct emit *e)
 	return (u32)(e->p - e->base);
 }
 
-/* Prefixes, REX and opcode; @opc may be 0f xx. Byte operations always get REX: spl … dil, no high bytes. */
+/* Prefixes, REX and opcode; @opc may be 0f xx or 0f 38 xx. Byte operations always get REX: spl … dil, no high bytes. */
 static inline void emit_op(struct emit *e, u32 size, u32 opc, u32 reg, u32 index, u32 rm)
 {
 	u32 rex = 0x40 | (size == 8) << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1);
@@ -44,8 +44,21 @@ static inline void emit_op(struct emit *e, u32 size, u32 opc, u32 reg, u32 index
 		emit1(e, 0x66);
 	if (rex != 0x40 || size == 1)
 		emit1(e, rex);
+	if (opc > 0xffff)
+		emit1(e, opc >> 16);
 	if (opc > 0xff)
 		emit1(e, opc >> 8);
+	emit1(e, opc);
+}
+
+/* VEX of three bytes and opcode; @map: 1 0f, 2 0f 38, 3 0f 3a; @pp: the prefix it stands for, or 0. */
+static inline void emit_vex(struct emit *e, u32 size, u32 pp, u32 map, u32 opc, u32 reg, u32 v, u32 index, u32 rm)
+{
+	u32 p = pp == 0x66 ? 1 : pp == 0xf3 ? 2 : pp == 0xf2 ? 3 : 0;
+
+	emit1(e, 0xc4);
+	emit1(e, ((reg & 8) << 4 | (index & 8) << 3 | (rm & 8) << 2 | map) ^ 0xe0);
+	emit1(e, (size == 8) << 7 | (~v & 15) << 3 | p);
 	emit1(e, opc);
 }
 
@@ -55,16 +68,22 @@ static inline void emit_rr(struct emit *e, u32 size, u32 opc, u32 reg, u32 rm)
 	emit1(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
+/* ModRM for [base + index + disp]; index < 0: none. */
+static inline void emit_modrm(struct emit *e, u32 reg, u32 base, int index, s32 disp)
+{
+	bool small = disp == (s8)disp, sib = index >= 0 || (base & 7) == H_RSP;
+
+	emit1(e, (small ? 0x40u : 0x80u) | (reg & 7) << 3 | (sib ? 4 : base & 7));
+	if (sib)
+		emit1(e, ((u32)(index < 0 ? H_RSP : index) & 7) << 3 | (base & 7));
+	emit_n(e, (u32)disp, small ? 1 : 4);
+}
+
 /* [base + disp] */
 static inline void emit_rm(struct emit *e, u32 size, u32 opc, u32 reg, u32 base, s32 disp)
 {
-	bool small = disp == (s8)disp;
-
 	emit_op(e, size, opc, reg, 0, base);
-	emit1(e, (small ? 0x40u : 0x80u) | (reg & 7) << 3 | (base & 7));
-	if ((base & 7) == H_RSP)
-		emit1(e, 0x24);
-	emit_n(e, (u32)disp, small ? 1 : 4);
+	emit_modrm(e, reg, base, -1, disp);
 }
 
 /* lea reg, [base + index * scale + disp]; base or index < 0: none. @size 4 truncates. */
@@ -86,16 +105,8 @@ static inline void emit_lea(struct emit *e, u32 size, u32 reg, int base, int ind
 /* [base + index + disp]; index < 0: none. */
 static inline void emit_mem(struct emit *e, u32 size, u32 opc, u32 reg, u32 base, int index, s32 disp)
 {
-	bool small = disp == (s8)disp;
-
-	if (index < 0) {
-		emit_rm(e, size, opc, reg, base, disp);
-		return;
-	}
-	emit_op(e, size, opc, reg, (u32)index, base);
-	emit1(e, (small ? 0x40u : 0x80u) | (reg & 7) << 3 | 4);
-	emit1(e, ((u32)index & 7) << 3 | (base & 7));
-	emit_n(e, (u32)disp, small ? 1 : 4);
+	emit_op(e, size, opc, reg, index < 0 ? 0 : (u32)index, base);
+	emit_modrm(e, reg, base, index, disp);
 }
 
 /* [rip + …] for the absolute address @to; @from: the address of e->base where it runs; @after: bytes

@@ -12,6 +12,21 @@ static bool has_seg(const struct address *a)
 	return a->seg == SEG_FS || a->seg == SEG_GS;
 }
 
+static void emit_bit_offset(struct translation *t, const struct address *a, bool keep_rcx)
+{
+	struct emit *e = &t->e;
+	bool large = a->bit_size == 8;
+
+	if (keep_rcx)
+		emit1(e, 0x51); /* push rcx */
+	emit_from(t, 8, large ? 0x8b : 0x63, H_RCX, a->bit_reg);
+	emit_rr(e, 8, 0xc1, 7, H_RCX); /* sar rcx, … */
+	emit1(e, large ? 6 : 5);
+	emit_lea(e, 8, H_RDX, H_RDX, H_RCX, a->bit_size, 0);
+	if (keep_rcx)
+		emit1(e, 0x59);
+}
+
 /* rdx := linear address; rcx is used unless @keep_rcx. */
 static void emit_address(struct translation *t, const struct address *a, bool keep_rcx)
 {
@@ -35,6 +50,8 @@ static void emit_address(struct translation *t, const struct address *a, bool ke
 	}
 	if (has_seg(a))
 		emit_rm(e, 8, 0x03, H_RDX, H_RDI, VP_OFF(ea_base) + 8 * (s32)a->seg);
+	if (a->bit_size)
+		emit_bit_offset(t, a, keep_rcx);
 }
 
 /* ---- shared code ---- */
@@ -210,7 +227,7 @@ static struct operand find(struct translation *t, u32 k, const struct address *a
 
 	lose_host(t);
 	m = new_miss(t, a, size, write);
-	if (a->asize == 8 && !has_seg(a) && a->index == OP_NO_REG && fits && (a->base == OP_NO_REG || is_pinned(a->base))) {
+	if (a->asize == 8 && !has_seg(a) && !a->bit_size && a->index == OP_NO_REG && fits && (a->base == OP_NO_REG || is_pinned(a->base))) {
 		int base = a->base == OP_NO_REG ? -1 : jit_host[a->base];
 
 		if (base >= 0)
@@ -259,6 +276,10 @@ struct operand operand_find(struct translation *t, u32 k, u32 size, bool write)
 	struct address a = {.base = op->base, .index = op->index, .scale = op->scale, .asize = op->asize,
 			    .disp = (u64)op->disp, .seg = op->seg};
 
+	if (t->j[k].kind == J_BIT && !t->j[k].has_imm) {
+		a.bit_reg = op->src;
+		a.bit_size = size;
+	}
 	return find(t, k, &a, size, write);
 }
 

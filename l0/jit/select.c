@@ -2,20 +2,15 @@
 
 #define RUN_MIN 3u /* shorter runs between handlers do not pay for loading registers */
 
-static u32 bit(u32 r)
+static bool is_high_byte(u32 size, u32 r)
 {
-	return r < GPR_COUNT ? 1u << r : 0;
-}
-
-static bool is_high_byte(const struct op *op, u32 size, u32 r)
-{
-	(void)op;
 	return size == 1 && r & 0x80;
 }
 
+/* What is never translated: system instructions, and what is none. */
 static bool is_system(op_fn fn)
 {
-	return fn == op_slow || fn == op_inline;
+	return fn == op_slow || fn == op_inline || fn == op_ud || fn == op_gp;
 }
 
 static bool is_jcc(u32 m)
@@ -31,79 +26,50 @@ static bool is_jcc(u32 m)
 	}
 }
 
-/* Only these are decoded again: no vector instruction, whose decoding would make a stub. */
-static bool is_candidate(u32 m)
-{
-	switch (m) {
-	case ZYDIS_MNEMONIC_MOV: case ZYDIS_MNEMONIC_XCHG: case ZYDIS_MNEMONIC_BSWAP: case ZYDIS_MNEMONIC_NOP:
-	case ZYDIS_MNEMONIC_CBW: case ZYDIS_MNEMONIC_CWDE: case ZYDIS_MNEMONIC_CDQE: case ZYDIS_MNEMONIC_MOVZX:
-	case ZYDIS_MNEMONIC_MOVSX: case ZYDIS_MNEMONIC_MOVSXD: case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_ADD:
-	case ZYDIS_MNEMONIC_OR: case ZYDIS_MNEMONIC_ADC: case ZYDIS_MNEMONIC_SBB: case ZYDIS_MNEMONIC_AND:
-	case ZYDIS_MNEMONIC_SUB: case ZYDIS_MNEMONIC_XOR: case ZYDIS_MNEMONIC_CMP: case ZYDIS_MNEMONIC_TEST:
-	case ZYDIS_MNEMONIC_INC: case ZYDIS_MNEMONIC_DEC: case ZYDIS_MNEMONIC_NEG: case ZYDIS_MNEMONIC_NOT:
-	case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR: case ZYDIS_MNEMONIC_ROL:
-	case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_IMUL:
-	case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEAVE: case ZYDIS_MNEMONIC_JMP:
-	case ZYDIS_MNEMONIC_CALL: case ZYDIS_MNEMONIC_RET:
-	case ZYDIS_MNEMONIC_CMOVB: case ZYDIS_MNEMONIC_CMOVBE: case ZYDIS_MNEMONIC_CMOVL: case ZYDIS_MNEMONIC_CMOVLE:
-	case ZYDIS_MNEMONIC_CMOVNB: case ZYDIS_MNEMONIC_CMOVNBE: case ZYDIS_MNEMONIC_CMOVNL:
-	case ZYDIS_MNEMONIC_CMOVNLE: case ZYDIS_MNEMONIC_CMOVNO: case ZYDIS_MNEMONIC_CMOVNP:
-	case ZYDIS_MNEMONIC_CMOVNS: case ZYDIS_MNEMONIC_CMOVNZ: case ZYDIS_MNEMONIC_CMOVO: case ZYDIS_MNEMONIC_CMOVP:
-	case ZYDIS_MNEMONIC_CMOVS: case ZYDIS_MNEMONIC_CMOVZ:
-	case ZYDIS_MNEMONIC_SETB: case ZYDIS_MNEMONIC_SETBE: case ZYDIS_MNEMONIC_SETL: case ZYDIS_MNEMONIC_SETLE:
-	case ZYDIS_MNEMONIC_SETNB: case ZYDIS_MNEMONIC_SETNBE: case ZYDIS_MNEMONIC_SETNL: case ZYDIS_MNEMONIC_SETNLE:
-	case ZYDIS_MNEMONIC_SETNO: case ZYDIS_MNEMONIC_SETNP: case ZYDIS_MNEMONIC_SETNS: case ZYDIS_MNEMONIC_SETNZ:
-	case ZYDIS_MNEMONIC_SETO: case ZYDIS_MNEMONIC_SETP: case ZYDIS_MNEMONIC_SETS: case ZYDIS_MNEMONIC_SETZ:
-		return true;
-	default:
-		return is_jcc(m);
-	}
-}
-
 /* Handlers count these under VP_MODE_BRANCHES. */
 static bool is_branch(u32 m)
 {
 	return m == ZYDIS_MNEMONIC_JMP || m == ZYDIS_MNEMONIC_CALL || m == ZYDIS_MNEMONIC_RET || is_jcc(m);
 }
 
-/* Memory operand that the inline look-up serves; notes the address registers. */
-static bool take_mem(const struct decode *d, struct jit_op *j)
+bool select_mem(const struct decode *d, struct jit_op *j)
 {
 	const struct op *op = d->op;
 	bool code64 = (d->mode & VP_MODE_SIZE) == VP_MODE_64;
 
-	if (op->flags & (OP_SEGCHECK | OP_LOCK) || op->asize < 4 || (code64 ? op->seg > SEG_GS : op->seg >= SEG_FS))
+	if (op->flags & OP_SEGCHECK || (op->flags & OP_LOCK && !j->lock) || op->asize < 4 ||
+	    (code64 ? op->seg > SEG_GS : op->seg >= SEG_FS))
 		return false;
 	if (op->asize == 8 && (s64)(s32)op->disp != op->disp && (op->base != OP_NO_REG || op->index != OP_NO_REG))
 		return false;
-	j->use |= bit(op->base) | bit(op->index);
+	j->use |= reg_bit(op->base) | reg_bit(op->index);
 	j->mem = true;
+	if (j->lock) /* across cache lines and where pages end: the handler */
+		j->vec.align = op->size > 1 ? op->size : 0;
 	return true;
 }
 
-/* Explicit operands by form. */
-static bool take_operands(const struct decode *d, struct jit_op *j, bool dst_read, bool dst_written)
+bool select_operands(const struct decode *d, struct jit_op *j, bool written)
 {
 	const struct op *op = d->op;
 	bool reg_dst = d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RI || d->form == FORM_RM;
 	bool reg_src = d->form == FORM_RR || d->form == FORM_MR;
 
-	(void)dst_read;
-	if (d->form == FORM_NONE || d->form == FORM_I || d->form == FORM_OTHER || op->flags & OP_LOCK)
+	if (d->form == FORM_NONE || d->form == FORM_I || d->form == FORM_OTHER)
 		return false;
-	if ((reg_dst && is_high_byte(op, op->size, op->dst)) ||
-	    (reg_src && is_high_byte(op, j->src_size ? j->src_size : op->size, op->src)))
+	if ((reg_dst && is_high_byte(op->size, op->dst)) ||
+	    (reg_src && is_high_byte(j->src_size ? j->src_size : op->size, op->src)))
 		return false;
 	if ((reg_dst && op->dst > 0x8f) || (reg_src && op->src > 0x8f))
 		return false;
 	if (reg_dst) {
-		j->use |= bit(op->dst);
-		j->wr |= dst_written ? bit(op->dst) : 0;
+		j->use |= reg_bit(op->dst);
+		j->wr |= written ? reg_bit(op->dst) : 0;
 	}
 	if (reg_src)
-		j->use |= bit(op->src);
+		j->use |= reg_bit(op->src);
 	j->form = (u8)d->form;
-	return !(op->flags & OP_MEM) || take_mem(d, j);
+	return !(op->flags & OP_MEM) || select_mem(d, j);
 }
 
 static bool take_alu(const struct decode *d, struct jit_op *j, u32 digit, bool writes)
@@ -112,7 +78,8 @@ static bool take_alu(const struct decode *d, struct jit_op *j, u32 digit, bool w
 	j->sub = (u8)digit;
 	j->written = j->killed = RFLAGS_ARITH;
 	j->read = digit == 2 || digit == 3 ? RFLAGS_CF : 0;
-	return take_operands(d, j, true, writes);
+	j->lock = d->op->flags & OP_LOCK;
+	return select_operands(d, j, writes);
 }
 
 static bool take_unary(const struct decode *d, struct jit_op *j, u32 digit, bool step)
@@ -122,7 +89,8 @@ static bool take_unary(const struct decode *d, struct jit_op *j, u32 digit, bool
 	j->by_cl = step;
 	if (digit != 2 || step)
 		j->written = j->killed = step ? RFLAGS_ARITH & ~RFLAGS_CF : RFLAGS_ARITH;
-	return (d->form == FORM_R || d->form == FORM_M) && take_operands(d, j, true, true);
+	j->lock = d->op->flags & OP_LOCK;
+	return (d->form == FORM_R || d->form == FORM_M) && select_operands(d, j, true);
 }
 
 /* Undefined flags and counts of 0 leave older flags: nothing is killed. */
@@ -139,16 +107,16 @@ static bool take_shift(const struct decode *d, struct jit_op *j, u32 digit)
 		return false;
 	if (op->flags & OP_MEM) {
 		j->form = FORM_MI;
-		if (!take_mem(d, j))
+		if (!select_mem(d, j))
 			return false;
 	} else {
 		j->form = FORM_RI;
 		if (op->dst > 15)
 			return false;
-		j->use |= bit(op->dst);
-		j->wr |= bit(op->dst);
+		j->use |= reg_bit(op->dst);
+		j->wr |= reg_bit(op->dst);
 	}
-	j->use |= j->by_cl ? bit(RCX) : 0;
+	j->use |= j->by_cl ? reg_bit(RCX) : 0;
 	return true;
 }
 
@@ -157,7 +125,7 @@ static bool take_extend(const struct decode *d, struct jit_op *j, u32 opc8)
 	j->kind = J_EXTEND;
 	j->src_size = (u8)(d->opr[1].size / 8);
 	j->opc = (u16)(j->src_size == 4 ? 0x63 : j->src_size == 2 ? opc8 + 1 : opc8);
-	return (d->form == FORM_RR || d->form == FORM_RM) && take_operands(d, j, false, true);
+	return (d->form == FORM_RR || d->form == FORM_RM) && select_operands(d, j, true);
 }
 
 static bool take_imul(const struct decode *d, struct jit_op *j)
@@ -166,7 +134,7 @@ static bool take_imul(const struct decode *d, struct jit_op *j)
 	j->written = RFLAGS_ARITH;
 	j->has_imm = d->insn.operand_count_visible == 3;
 	return d->insn.operand_count_visible > 1 && (d->form == FORM_RR || d->form == FORM_RM) &&
-	       take_operands(d, j, true, true);
+	       select_operands(d, j, true);
 }
 
 /* PUSH, POP, LEAVE, CALL, RET on a flat stack. */
@@ -177,19 +145,19 @@ static bool take_stack(const struct decode *d, struct jit_op *j, u32 kind)
 	j->kind = (u8)kind;
 	j->form = (u8)d->form;
 	j->mem = true;
-	j->use = j->wr = bit(RSP);
+	j->use = j->wr = reg_bit(RSP);
 	if (!decode_flat_stack(d))
 		return false;
 	switch (kind) {
 	case J_PUSH:
-		j->use |= d->form == FORM_R ? bit(op->src) : 0;
+		j->use |= d->form == FORM_R ? reg_bit(op->src) : 0;
 		return (d->form == FORM_R && op->src < 16) || d->form == FORM_I;
 	case J_POP:
-		j->use |= bit(op->dst);
-		j->wr |= bit(op->dst);
+		j->use |= reg_bit(op->dst);
+		j->wr |= reg_bit(op->dst);
 		return d->form == FORM_R && op->dst < 16;
 	case J_LEAVE:
-		j->use = j->wr = bit(RSP) | bit(RBP);
+		j->use = j->wr = reg_bit(RSP) | reg_bit(RBP);
 		return true;
 	case J_CALL: return d->insn.opcode == 0xe8 && (u64)((s64)(op->imm << 16) >> 16) == op->imm;
 	case J_RET: return d->insn.opcode == 0xc2 || d->insn.opcode == 0xc3;
@@ -207,7 +175,7 @@ static bool take_indirect(const struct decode *d, struct jit_op *j, u32 kind)
 	if (!decode_flat_stack(d) || d->insn.opcode != 0xff || (op->modrm >> 3 & 7) != (kind == J_CALL_IND ? 2 : 4))
 		return false;
 	j->mem = kind == J_CALL_IND;
-	return !(op->flags & OP_MEM) ? op->src < 16 : take_mem(d, j);
+	return !(op->flags & OP_MEM) ? op->src < 16 : select_mem(d, j);
 }
 
 static bool take_branch(const struct decode *d, struct jit_op *j)
@@ -216,7 +184,7 @@ static bool take_branch(const struct decode *d, struct jit_op *j)
 	bool jcc = (d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (opcode & 0xf0) == 0x70) ||
 		   (d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (opcode & 0xf0) == 0x80);
 
-	if (!jcc && (opcode != 0xe9 && opcode != 0xeb))
+	if (!is_jcc(d->insn.mnemonic) && d->insn.mnemonic != ZYDIS_MNEMONIC_JMP)
 		return false;
 	if (!jcc && (d->mode & VP_MODE_SIZE) == VP_MODE_64 && (u64)((s64)(d->op->imm << 16) >> 16) != d->op->imm)
 		return false;
@@ -236,55 +204,90 @@ static bool take_condition(const struct decode *d, struct jit_op *j)
 	j->read = RFLAGS_ARITH;
 	if ((opcode & 0xf0) == 0x40) {
 		j->kind = J_CMOV;
-		return (d->form == FORM_RR || d->form == FORM_RM) && take_operands(d, j, true, true);
+		return (d->form == FORM_RR || d->form == FORM_RM) && select_operands(d, j, true);
 	}
 	j->kind = J_SETCC;
 	return (opcode & 0xf0) == 0x90 && d->op->size == 1 && (d->form == FORM_R || d->form == FORM_M) &&
-	       take_operands(d, j, true, true);
+	       select_operands(d, j, true);
 }
 
 static bool take_mov(const struct decode *d, struct jit_op *j)
 {
 	j->kind = J_MOV;
-	return d->form != FORM_R && d->form != FORM_M && take_operands(d, j, false, true);
+	return d->form != FORM_R && d->form != FORM_M && select_operands(d, j, true);
+}
+
+static bool take_convert(const struct decode *d, struct jit_op *j)
+{
+	j->kind = J_CONVERT;
+	j->use = reg_bit(RAX) | reg_bit(RDX);
+	j->wr = reg_bit(RDX);
+	return true;
+}
+
+/* Groups with a file of their own. */
+static bool take_special(const struct decode *d, struct jit_op *j, u32 *group)
+{
+	static const struct {
+		u32 group;
+		bool (*take)(const struct decode *d, struct jit_op *j);
+	} t[] = {{JIT_GROUP_MULDIV, muldiv_take}, {JIT_GROUP_BITS, bits_take}, {JIT_GROUP_ATOMIC, atomic_take}};
+
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
+		*j = (struct jit_op){0};
+		*group = t[i].group;
+		if (t[i].take(d, j)) {
+			*group = j->lock ? JIT_GROUP_ATOMIC : *group;
+			return true;
+		}
+	}
+	*j = (struct jit_op){0};
+	return false;
 }
 
 /* Return: is it native; @group its group. */
 static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 {
+	if (take_special(d, j, group))
+		return true;
 	*group = JIT_GROUP_MOV;
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_MOV: return take_mov(d, j);
-	case ZYDIS_MNEMONIC_NOP: j->kind = J_NOP; return !(d->op->flags & (OP_LOCK | OP_REP));
+	case ZYDIS_MNEMONIC_NOP:
+	case ZYDIS_MNEMONIC_ENDBR32: case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_PREFETCH: case ZYDIS_MNEMONIC_PREFETCHW: case ZYDIS_MNEMONIC_PREFETCHWT1:
+	case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1:
+	case ZYDIS_MNEMONIC_PREFETCHT2: j->kind = J_NOP; return !(d->op->flags & (OP_LOCK | OP_REP));
 	case ZYDIS_MNEMONIC_XCHG:
 		j->kind = J_XCHG;
-		j->wr = bit(d->op->src);
-		return d->form == FORM_RR && take_operands(d, j, true, true);
+		j->wr = reg_bit(d->op->src);
+		return d->form == FORM_RR && select_operands(d, j, true);
 	case ZYDIS_MNEMONIC_BSWAP:
 		j->kind = J_BSWAP;
-		return d->op->size >= 4 && d->form == FORM_R && take_operands(d, j, true, true);
+		return d->op->size >= 4 && d->form == FORM_R && select_operands(d, j, true);
 	case ZYDIS_MNEMONIC_CBW:
 	case ZYDIS_MNEMONIC_CWDE:
 	case ZYDIS_MNEMONIC_CDQE:
 		j->kind = J_SIGN_RAX;
 		j->sub = d->insn.mnemonic == ZYDIS_MNEMONIC_CBW ? 2 : d->insn.mnemonic == ZYDIS_MNEMONIC_CWDE ? 4 : 8;
-		j->use = j->wr = bit(RAX);
+		j->use = j->wr = reg_bit(RAX);
 		return true;
+	case ZYDIS_MNEMONIC_CWD: case ZYDIS_MNEMONIC_CDQ: case ZYDIS_MNEMONIC_CQO: return take_convert(d, j);
 	case ZYDIS_MNEMONIC_MOVZX: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fb6);
 	case ZYDIS_MNEMONIC_MOVSX:
 	case ZYDIS_MNEMONIC_MOVSXD: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fbe);
 	case ZYDIS_MNEMONIC_LEA:
 		*group = JIT_GROUP_LEA;
 		j->kind = J_LEA;
-		j->use = bit(d->op->base) | bit(d->op->index) | bit(d->op->dst);
-		j->wr = bit(d->op->dst);
+		j->use = reg_bit(d->op->base) | reg_bit(d->op->index) | reg_bit(d->op->dst);
+		j->wr = reg_bit(d->op->dst);
 		return (d->op->size == 8 ? d->op->asize == 8 : d->op->size == 4 && d->op->asize >= 4) &&
 		       d->op->dst < 16 &&
 		       ((s64)(s32)d->op->disp == d->op->disp || d->op->size == 4 ||
 			(d->op->base == OP_NO_REG && d->op->index == OP_NO_REG));
 	default: break;
 	}
-	*group = JIT_GROUP_ALU;
+	*group = d->op->flags & OP_LOCK ? JIT_GROUP_ATOMIC : JIT_GROUP_ALU;
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_ADD: return take_alu(d, j, 0, true);
 	case ZYDIS_MNEMONIC_OR: return take_alu(d, j, 1, true);
@@ -297,7 +300,7 @@ static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 	case ZYDIS_MNEMONIC_TEST:
 		j->kind = J_TEST;
 		j->written = j->killed = RFLAGS_ARITH;
-		return d->form != FORM_RM && take_operands(d, j, true, false);
+		return d->form != FORM_RM && select_operands(d, j, false);
 	case ZYDIS_MNEMONIC_INC: return take_unary(d, j, 0, true);
 	case ZYDIS_MNEMONIC_DEC: return take_unary(d, j, 1, true);
 	case ZYDIS_MNEMONIC_NOT: return take_unary(d, j, 2, false);
@@ -362,7 +365,7 @@ static void find_live(struct jit_op *j, u32 n)
 		struct jit_op *o = &j[i];
 
 		o->after = live;
-		if (o->kind == J_SLOW || o->mem || o->kind == J_JCC || o->kind >= J_JMP)
+		if (o->kind == J_SLOW || o->mem || o->leaves || o->kind == J_JCC || o->kind >= J_JMP)
 			live = RFLAGS_ARITH;
 		else
 			live = (live & ~o->killed) | o->read;
@@ -384,11 +387,12 @@ static bool take_vec(struct vp *vp, struct block *b, const struct op *op, op_fn 
 	if (!vec_native(op, fn, &j->vec))
 		return false;
 	j->kind = J_VEC;
+	j->leaves = true;
 	if (j->vec.gpr_out)
-		j->wr = bit(op->dst);
+		j->wr = reg_bit(op->dst);
 	if (j->vec.flags)
 		j->written = j->killed = RFLAGS_ARITH;
-	return !(op->flags & OP_MEM) || (is_size(op->size) && take_mem(&d, j));
+	return !(op->flags & OP_MEM) || (is_size(op->size) && select_mem(&d, j));
 }
 
 u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct jit_op *j)
@@ -410,7 +414,7 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 		make_slow(&j[i]);
 		if (b->mode & VP_MODE_BRANCHES && is_branch(op->mnemonic))
 			continue;
-		if (!is_candidate(op->mnemonic) || is_system(i ? op->fn : b->first))
+		if (is_system(i ? op->fn : b->first))
 			continue;
 		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||
 		    !take(&d, &j[i], &group) || off & 1u << group ||

@@ -4,24 +4,13 @@
  */
 #include "l0/jit/translation.h"
 
-static u32 wide(u32 size)
-{
-	return size > 1;
-}
-
-static u32 imm_bytes(u32 size)
-{
-	return size > 4 ? 4 : size;
-}
-
-/* Before an instruction that works on flags, and after it. */
-static void flags_before(struct translation *t, const struct jit_op *o)
+void flags_before(struct translation *t, const struct jit_op *o)
 {
 	if (o->read || (o->written & o->after && o->after & ~o->killed))
 		want_host(t);
 }
 
-static void flags_after(struct translation *t, const struct jit_op *o)
+void flags_after(struct translation *t, const struct jit_op *o)
 {
 	if (!o->written)
 		return;
@@ -65,7 +54,7 @@ static void note_recipe(struct translation *t, u32 k)
 static bool keep_flags(struct translation *t, u32 k)
 {
 	const struct jit_op *o = &t->j[k];
-	bool leaves = o->mem || o->kind == J_VEC;
+	bool leaves = o->mem || o->leaves;
 	bool kills = o->killed == RFLAGS_ARITH && !o->read;
 
 	if (!t->recipe.kind)
@@ -81,8 +70,7 @@ static bool keep_flags(struct translation *t, u32 k)
 	return true;
 }
 
-/* op reg, guest register @r: from its host register or from memory. */
-static void emit_from(struct translation *t, u32 size, u32 opc, u32 reg, u32 r)
+void emit_from(struct translation *t, u32 size, u32 opc, u32 reg, u32 r)
 {
 	if (is_pinned(r))
 		emit_rr(&t->e, size, opc, reg, (u32)jit_host[r]);
@@ -163,8 +151,13 @@ static void emit_alu(struct translation *t, u32 k)
 		h = reg_in(t, op->dst, H_RCX);
 		emit_opnd(t, s, opc | 2 | w, h, &m);
 		break;
-	case FORM_MR: emit_opnd(t, s, opc | w, reg_in(t, op->src, H_RCX), &m); break;
+	case FORM_MR:
+		h = reg_in(t, op->src, H_RCX);
+		emit_lock(t, o);
+		emit_opnd(t, s, opc | w, h, &m);
+		break;
 	case FORM_MI:
+		emit_lock(t, o);
 		emit_opnd(t, s, (test ? 0xf6 : 0x80) | w, test ? 0 : o->sub, &m);
 		emit_n(&t->e, op->imm, imm_bytes(s));
 		break;
@@ -189,6 +182,7 @@ static void emit_unary(struct translation *t, u32 k)
 	if (o->mem) {
 		m = operand_find(t, k, op->size, true);
 		flags_before(t, o);
+		emit_lock(t, o);
 		emit_opnd(t, op->size, opc, o->sub, &m);
 	} else {
 		flags_before(t, o);
@@ -564,6 +558,17 @@ static void emit_one(struct translation *t, u32 k)
 	case J_POP: emit_pop(t, k); break;
 	case J_LEAVE: emit_leave(t, k); break;
 	case J_VEC: emit_vec(t, k); break;
+	case J_CONVERT:
+	case J_MULDIV:
+	case J_MULX: muldiv_emit(t, k); break;
+	case J_BIT:
+	case J_HOST:
+	case J_SHIFT2:
+	case J_MOVBE: bits_emit(t, k); break;
+	case J_XCHG_MEM:
+	case J_XADD:
+	case J_CMPXCHG:
+	case J_CMPXCHG_WIDE: atomic_emit(t, k); break;
 	case J_JCC: flow_jcc(t, k, t->j[k].sub); break;
 	case J_JMP: flow_jmp(t, k); break;
 	case J_JMP_IND:
@@ -610,7 +615,7 @@ static void emit_body(struct translation *t)
 			t->recipe.kind = RECIPE_NONE;
 		if (kind == J_SLOW)
 			t->vec_ok = 0; /* whatever it is */
-		if (kind == J_SLOW || t->j[k].mem || kind == J_VEC)
+		if (kind == J_SLOW || t->j[k].mem || t->j[k].leaves)
 			t->entry[k + 1] = t->entry[k + 2] = true; /* + 2: the handler may be a fused pair's */
 	}
 	if (t->j[n - 1].kind != J_SLOW && t->j[n - 1].kind < J_JMP)

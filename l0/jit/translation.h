@@ -22,6 +22,7 @@
 #define CC_AE 3u
 #define CC_E 4u
 #define CC_NE 5u
+#define CC_BE 6u
 #define CC_A 7u
 #define CC_S 8u
 #define CC_L 12u
@@ -66,6 +67,8 @@ struct page_miss {
 		u32 scale, asize;
 		u64 disp;
 		u32 seg; /* SEG_FS, SEG_GS: its base is added */
+		/* BT m, r: what bit number @bit_reg reaches is added, in operands of @bit_size bytes; 0: no */
+		u32 bit_reg, bit_size;
 	} a;
 	struct jit_page *page;
 	bool write, add; /* rdx is the address, or gets the addend alone */
@@ -206,6 +209,36 @@ static inline void lose_host(struct translation *t)
 		want_eax(t);
 	t->in_host = false;
 }
+
+/* ---- translate.c ---- */
+
+static inline u32 wide(u32 size)
+{
+	return size > 1;
+}
+
+static inline u32 imm_bytes(u32 size)
+{
+	return size > 4 ? 4 : size;
+}
+
+/* Before an instruction that works on flags, and after it. */
+void flags_before(struct translation *t, const struct jit_op *o);
+void flags_after(struct translation *t, const struct jit_op *o);
+/* op reg, guest register @r: from its host register or from memory. */
+void emit_from(struct translation *t, u32 size, u32 opc, u32 reg, u32 r);
+
+/* In front of an instruction with a memory operand. */
+static inline void emit_lock(struct translation *t, const struct jit_op *o)
+{
+	if (o->lock)
+		emit1(&t->e, 0xf0);
+}
+
+/* The groups that have a file each. */
+void muldiv_emit(struct translation *t, u32 k);
+void bits_emit(struct translation *t, u32 k);
+void atomic_emit(struct translation *t, u32 k);
 
 /* ---- operand.c ---- */
 

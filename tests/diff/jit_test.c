@@ -274,11 +274,110 @@ static void random_call(struct program *p)
 	p->code[over] = (u8)(p->len - over - 1);
 }
 
+/* ---- the groups that have a file each ---- */
+
+/* Products, and quotients of what mostly fits. */
+static void multiply(struct program *p)
+{
+	u32 digit = 4 + rnd(4);
+
+	if (rnd(4) && p->code64 && digit >= 6)
+		put(p, 0x48, 1);
+	if (rnd(8) && digit >= 6)
+		put(p, digit == 6 ? 0xd231 : 0x99, digit == 6 ? 2 : 1); /* xor edx, edx; cdq or cqo */
+	operation(p, rnd(5) ? 0xf7 : 0xf6, digit, rnd(2), true);
+}
+
+/* VEX of three bytes, and a register or memory operand. */
+static void vex(struct program *p, u32 pp, u32 map, u32 opc, u32 reg, u32 v)
+{
+	static const u8 bases[] = {3, 5, 6, 7};
+	bool mem = rnd(2), w = p->code64 && rnd(2);
+	u32 rm = mem ? bases[rnd(4)] : value_reg(p);
+
+	put(p, 0xc4, 1);
+	put(p, (reg & 8 ? 0 : 0x80) | 0x40 | (rm & 8 ? 0 : 0x20) | map, 1);
+	put(p, w << 7 | (~v & 15) << 3 | pp, 1);
+	put(p, opc, 1);
+	put(p, (mem ? 0x40u : 0xc0u) | (reg & 7) << 3 | (rm & 7), 1);
+	if (mem)
+		put(p, rnd(256), 1);
+}
+
+static void vex_insn(struct program *p)
+{
+	u32 r = value_reg(p), v = value_reg(p);
+
+	switch (rnd(12)) {
+	case 0: vex(p, 0, 2, 0xf2, r, v); break; /* andn */
+	case 1: vex(p, 0, 2, 0xf7, r, v); break; /* bextr */
+	case 2: vex(p, 0, 2, 0xf5, r, v); break; /* bzhi */
+	case 3: case 4: vex(p, 0, 2, 0xf3, 1 + rnd(3), v); break; /* blsr, blsmsk, blsi */
+	case 5: vex(p, 2 + rnd(2), 2, 0xf5, r, v); break;	   /* pext, pdep */
+	case 6: case 7: vex(p, 1 + rnd(3), 2, 0xf7, r, v); break; /* shlx, sarx, shrx */
+	case 8: vex(p, 3, 2, 0xf6, r, v); break;		   /* mulx */
+	case 9: case 10: vex(p, 3, 3, 0xf0, r, 0); put(p, rnd(256), 1); break; /* rorx */
+	default:
+		if (p->code64)
+			put(p, 0x48 | rnd(2), 1);
+		put(p, 0xc80f | (rnd(2) ? 0x200 : 0), 2); /* bswap */
+	}
+}
+
+static void bit_insn(struct program *p)
+{
+	bool mem = rnd(2);
+
+	switch (rnd(8)) {
+	case 0: /* by register: RCX is small */
+		operation(p, 0x0fa3 + 8 * rnd(4), mem ? RCX : value_reg(p), mem, true);
+		break;
+	case 1: case 2:
+		operation(p, 0x0fba, 4 + rnd(4), mem, true);
+		put(p, rnd(256), 1);
+		break;
+	case 3: operation(p, 0x0fbc + rnd(2), value_reg(p), mem, true); break;
+	case 4: case 5: /* tzcnt, lzcnt, popcnt */
+		put(p, 0xf3, 1);
+		operation(p, rnd(3) ? 0x0fbc + rnd(2) : 0x0fb8, value_reg(p), mem, true);
+		break;
+	case 6:
+		operation(p, rnd(2) ? 0x0fa4 : 0x0fac, value_reg(p), mem, true);
+		put(p, rnd(256), 1);
+		break;
+	default: operation(p, rnd(2) ? 0x0fa5 : 0x0fad, value_reg(p), mem, true);
+	}
+}
+
+static void atomic_insn(struct program *p)
+{
+	u32 r = value_reg(p), how = rnd(12);
+
+	if (how > 1 && rnd(2))
+		put(p, 0xf0, 1);
+	switch (how) {
+	case 0: operation(p, 0x86 + rnd(2), p->code64 ? r : 0, true, false); break;
+	case 1: operation(p, 0x87, r, true, true); break;
+	case 2: case 3: operation(p, 0x0fc1, r, true, true); break;
+	case 4: case 5: operation(p, 0x0fb1, r, true, true); break;
+	case 6: operation(p, 0x0fc7, 1, true, false); break;
+	case 7: operation(p, 0xff, rnd(2), true, true); break;
+	case 8: operation(p, 0xf7, 2 + rnd(2), true, true); break;
+	case 9: operation(p, 0x0fba, 5 + rnd(3), true, true); put(p, rnd(256), 1); break;
+	case 10: operation(p, 0x0fab + 8 * rnd(3), RCX, true, true); break;
+	default: operation(p, rnd(7) * 8 + 1, r, true, true);
+	}
+}
+
 static void random_insn(struct program *p)
 {
 	u32 r = value_reg(p);
 
-	switch (rnd(27)) {
+	switch (rnd(37)) {
+	case 27: case 28: multiply(p); break;
+	case 29: vex_insn(p); break;
+	case 30: case 31: case 32: bit_insn(p); break;
+	case 33: case 34: atomic_insn(p); break;
 	case 0: case 1: case 2: case 3: operation(p, rnd(8) * 8 + (rnd(2) ? 1 : 3), r, rnd(2), true); break;
 	case 4: operation(p, rnd(8) * 8 + (rnd(2) ? 0 : 2), r, rnd(2), false); break;
 	case 5: case 6: operation(p, rnd(2) ? 0x89 : 0x8b, r, rnd(4), true); break;
@@ -444,6 +543,15 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 		}
 	}
 	return true;
+}
+
+/* What this host has. */
+static void set_features(void)
+{
+	__builtin_cpu_init();
+	features.has_popcnt = __builtin_cpu_supports("popcnt");
+	features.has_bmi1 = features.has_lzcnt = __builtin_cpu_supports("bmi");
+	features.has_bmi2 = __builtin_cpu_supports("bmi2");
 }
 
 static struct side interp, jit;
@@ -651,6 +759,7 @@ int main(void)
 
 	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261121;
 	printf("seed %llu\n", (unsigned long long)seed);
+	set_features();
 	create(&interp, false);
 	create(&jit, false);
 	int failed = cmocka_run_group_tests_name("jit", tests, NULL, NULL);
