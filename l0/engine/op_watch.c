@@ -1,10 +1,11 @@
 /*
  * Threads of the guest's kernels (mechanism A3): loads of the stack pointer at CPL 0, which real
  * processors cannot trap, told to the machine. While a virtual processor watches stacks its mode has
- * VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and MOV, XCHG, LEA and POP to RSP get
- * the handlers below; they are slow operations, which the translator leaves alone. The other ways
- * to a stack (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they end. LEAVE, ADD and the
- * like move within a stack and are not looked at. Source: SDM 1 "Stack Management".
+ * VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and MOV, CMOVcc, XCHG, LEA, LEAVE and
+ * POP to RSP get the handlers below; they are slow operations, which the translator leaves alone. The
+ * other ways to a stack (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they end. Arithmetic
+ * (ADD, AND, XADD and the like) moves within a stack and is not looked at.
+ * Source: SDM 1 "Stack Management".
  */
 #include "l0/arch/events.h"
 #include "l0/arch/msr.h"
@@ -59,6 +60,45 @@ static void xchg_with_stack(struct vp *vp, const struct op *op)
 	stack_watch(vp, THREAD_BY_REGISTER, prev);
 }
 
+/* Always locked. */
+static void xchg_stack_with_memory(struct vp *vp, const struct op *op)
+{
+	u8 *p = rmw_begin_locked(vp, op, op_linear(vp, op, op->size, true), op->size);
+	u64 prev = vp->cpu.gpr[RSP], v = prev;
+
+	if (op->size == 8)
+		__asm__ volatile("xchgq %0, (%1)" : "+r"(v) : "r"(p) : "memory");
+	else
+		__asm__ volatile("xchgl %k0, (%1)" : "+r"(v) : "r"(p) : "memory");
+	rmw_end(vp, op);
+	reg_set(vp, RSP, v, op->size);
+	stack_watch(vp, THREAD_BY_LOAD, prev);
+}
+
+/* The load happens whatever the condition; a 32-bit destination is zero-extended always. */
+static void cmov_to_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+	u64 v = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), op->size)
+				   : reg_get(vp, op->src, op->size);
+	bool moves = flags_cond(arith_from_rflags(vp->cpu.rflags), op->aux & 15);
+
+	reg_set(vp, RSP, moves ? v : prev, op->size);
+	if (moves)
+		stack_watch(vp, op->flags & OP_MEM ? THREAD_BY_LOAD : THREAD_BY_REGISTER, prev);
+}
+
+/* RBP may have been loaded with another stack's frame. */
+static void leave_to_frame(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP], frame = vp->cpu.gpr[RBP] & opstack_mask(vp);
+	u64 v = seg_read(vp, op, SEG_SS, frame, op->size);
+
+	opstack_set_sp(vp, frame + op->size);
+	reg_set(vp, RBP, v, op->size);
+	stack_watch(vp, THREAD_BY_REGISTER, prev);
+}
+
 static void lea_to_stack(struct vp *vp, const struct op *op)
 {
 	u64 prev = vp->cpu.gpr[RSP];
@@ -95,13 +135,19 @@ bool op_watch_pick(struct decode *d)
 	case ZYDIS_MNEMONIC_MOV:
 		return to_rsp && pick(d, d->form == FORM_RI ? mov_imm_to_stack : mov_to_stack);
 	case ZYDIS_MNEMONIC_XCHG:
-		return d->form == FORM_RR && (op->dst == RSP || op->src == RSP) && pick(d, xchg_with_stack);
+		if (d->form == FORM_RR)
+			return (op->dst == RSP || op->src == RSP) && pick(d, xchg_with_stack);
+		return (d->form == FORM_RM ? op->dst : op->src) == RSP && pick(d, xchg_stack_with_memory);
+	case ZYDIS_MNEMONIC_LEAVE: return pick(d, leave_to_frame);
 	case ZYDIS_MNEMONIC_LEA:
 		return to_rsp && op->base != RSP && pick(d, lea_to_stack);
 	case ZYDIS_MNEMONIC_POP:
 		return to_rsp && pick(d, pop_stack);
 	default:
-		return false;
+		/* CMOVcc */
+		op->aux = d->insn.opcode & 15;
+		return to_rsp && d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (d->insn.opcode & 0xf0) == 0x40 &&
+		       d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && pick(d, cmov_to_stack);
 	}
 }
 
