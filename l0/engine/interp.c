@@ -12,7 +12,7 @@
 #include "l0/engine/sys.h"
 
 /* glibc's longjmp unmangles pointers and looks for cancellation: three times the cost. The
- * sanitizers know only that one. */
+ * sanitizers know only that one, ThreadSanitizer only under this name. */
 #if ENGINE_SIBLING_CALLS
 typedef void *escape_buf[5];
 #define ESCAPE_SET(buf) __builtin_setjmp(buf)
@@ -20,7 +20,7 @@ typedef void *escape_buf[5];
 #else
 typedef jmp_buf escape_buf;
 #define ESCAPE_SET(buf) _setjmp(buf)
-#define ESCAPE_JUMP(buf) _longjmp(*(jmp_buf *)(buf), 1)
+#define ESCAPE_JUMP(buf) longjmp(*(jmp_buf *)(buf), 1)
 #endif
 
 #define UNTIL_MAX (1ull << 61) /* translated code marks counts above it */

@@ -157,6 +157,7 @@ static void vec_reg(struct vp *vp, const struct op *op)
 	vec_live(vp);
 	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, NULL);
+	vec_done(vp);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
 	NEXT(vp, op);
@@ -167,6 +168,7 @@ static void vec_x87_reg(struct vp *vp, const struct op *op)
 	vec_gate(vp, op);
 	vec_live(vp);
 	u32 trap = stub_run((const void *)op->slow, NULL);
+	vec_done(vp);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
 	note_x87(vp, op);
@@ -183,6 +185,7 @@ static void vec_load(struct vp *vp, const struct op *op)
 	vec_live(vp);
 	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, p);
+	vec_done(vp);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
 	note_x87(vp, op);
@@ -200,6 +203,7 @@ static void vec_store(struct vp *vp, const struct op *op)
 	vec_live(vp);
 	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, p);
+	vec_done(vp);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
 	if (unlikely(slow))
@@ -250,6 +254,7 @@ static __always_inline void run_general(struct vp *vp, const struct op *op, bool
 	vec_live(vp);
 	vec_passed(vp, op);
 	u32 trap = stub_run_general(vp, op, mem, flags_out);
+	vec_done(vp);
 	if (unlikely(trap))
 		stub_trapped(vp, op, trap);
 	if (store && slow)
@@ -281,6 +286,7 @@ static void vec_fcmov(struct vp *vp, const struct op *op)
 			 : "=&r"(trap), "+a"(a)
 			 : [stub] "r"((const void *)op->slow)
 			 : "memory", "cc");
+	vec_done(vp);
 	if (unlikely(trap))
 		stub_trapped(vp, op, (u32)trap);
 	note_x87(vp, op);
@@ -292,6 +298,7 @@ static void vec_fninit(struct vp *vp, const struct op *op)
 	vec_gate(vp, op);
 	vec_live(vp);
 	__asm__ volatile("fninit" : : : "memory");
+	vec_done(vp);
 	vp->fpu_ip = vp->fpu_dp = 0;
 	vp->fpu_op = 0;
 	NEXT(vp, op);
@@ -312,6 +319,7 @@ static void vec_ldmxcsr(struct vp *vp, const struct op *op)
 		op_gp(vp, op);
 	vec_live(vp);
 	load_mxcsr(value);
+	vec_done(vp);
 	NEXT(vp, op);
 }
 
@@ -347,6 +355,7 @@ static void vec_maskmov(struct vp *vp, const struct op *op)
 		u32 ignored;
 		vec_live(vp);
 		__asm__ volatile("movd %%mm0, %0" : "=r"(ignored) : : "memory");
+		vec_done(vp);
 	}
 	NEXT(vp, op);
 }

@@ -38,6 +38,17 @@ static __always_inline void vec_live(struct vp *vp)
 		vec_unpark(vp);
 }
 
+/*
+ * After what needed the state. ThreadSanitizer's run-time library, called at every access, uses vector
+ * registers: in its build (Makefile) the state does not stay there, and these files are not instrumented.
+ */
+static __always_inline void vec_done(struct vp *vp)
+{
+#ifdef VEC_PARKS
+	vp_vec_park(vp);
+#endif
+}
+
 /* After vec_gate() and vec_live(): others of the kind need neither until something slow happens. */
 static __always_inline void vec_passed(struct vp *vp, const struct op *op)
 {
