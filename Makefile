@@ -88,7 +88,7 @@ images: $(GUEST_IMAGES)
 
 help:
 	@echo 'make [MODE=rel|dbg|asan|ubsan|tsan|cov]  build; the default mode leaves ./nestor'
-	@echo 'make demo         two child hypervisors, recorded and reported'
+	@echo 'make demo         two child hypervisors, recorded, reported and compared'
 	@echo 'make test         every test; one line each, then a line with the totals'
 	@echo 'make test-long    the same with longer random runs'
 	@echo 'make test-linux   those of make test that boot Debian'"'"'s kernel'
