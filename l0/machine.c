@@ -21,7 +21,6 @@
 #include "shadow-vmcs/explain_record.h"
 
 #define CODE_CACHE_BYTES (16 * MIB)
-#define CHECK_HEAT 2u /* --engine check: nearly everything is translated */
 #define VTLB_BYTES (16 * MIB)
 #define UNCLAIMED_REPORTS_MAX 64u
 #define DEVICE_REPORTS_MAX 64u
@@ -417,38 +416,6 @@ static u64 vcpu_trace_now(struct trace_ctx *ctx)
 	return worker_now(container_of(ctx->worker, struct worker, trace));
 }
 
-/* --engine check found a difference. */
-static void engines_differ(struct vp *vp, u64 rip, const char *text)
-{
-	struct vcpu *c = container_of(vp, struct vcpu, vp);
-	struct machine *m = c->machine;
-	char name[SYMBOLS_NAME_BYTES];
-	const char *symbol = vp->in_l2 ? NULL : machine_symbol(m, rip, name);
-
-	fprintf(stderr, "nestor: %s: translated code and the interpreter differ in the block at %#llx%s%s%s:\n%s",
-		m->desc->name, (unsigned long long)rip, symbol ? " (" : "", symbol ? symbol : "", symbol ? ")" : "", text);
-	machine_stop(m, STOP_ERROR, 0);
-}
-
-static int attach_tier(const struct machine *m, struct vp *vp)
-{
-	enum run_engine engine = m->host->opts->engine;
-	struct jit_config cfg = {.off = m->host->opts->jit_off, .arena_bytes = m->host->opts->jit_memory,
-				 .with = vp == &m->vcpu[0].vp ? NULL : &m->vcpu[0].vp};
-
-	if (engine == RUN_ENGINE_CHECK) {
-		cfg.differs = engines_differ;
-		cfg.heat = CHECK_HEAT;
-	}
-	int err = engine == RUN_ENGINE_INTERP ? 0 : jit_attach(vp, &cfg);
-
-	if (!err || engine >= RUN_ENGINE_JIT)
-		return err;
-	if (err != -ENOTSUP) /* a build without translator */
-		log_once(LOG_ENGINE, "no translator on this host (%s): interpreted", strerror(-err));
-	return 0;
-}
-
 static int create_vcpu(struct machine *m, u32 i)
 {
 	struct vcpu *c = &m->vcpu[i];
@@ -479,7 +446,7 @@ static int create_vcpu(struct machine *m, u32 i)
 	err = engine_vp_init(vp, CODE_CACHE_BYTES);
 	if (err)
 		return err;
-	err = attach_tier(m, vp);
+	err = machine_attach_tier(m, vp);
 	if (err)
 		return err;
 	exit_vp_init(&c->nv, vp, &m->profile, &exit_hooks, &c->track, i);
@@ -640,8 +607,7 @@ struct machine *machine_create(struct host *host, u32 id, const struct machine_d
 	int err = create_parts(m, status);
 	if (err) {
 		if (*status == EXIT_CODE_HOST)
-			fprintf(stderr, "nestor: %s: cannot build the machine (memory %llu MiB, %u processors): %s\n",
-				desc->name, (unsigned long long)(desc->memory_bytes / MIB), desc->cpus, strerror(-err));
+			machine_report_not_built(m, err);
 		machine_destroy(m);
 		return NULL;
 	}

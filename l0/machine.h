@@ -102,6 +102,12 @@ void machine_list_symbols(struct machine *m, FILE *out);
 
 /* For a new processor, whose vp and track exist. Return: 0, -ENOMEM. */
 int machine_create_counts(struct machine *m, struct vcpu *c) __must_check;
+
+/* --- machine_tier.c --- */
+/* The tier that --engine asks for; the first processor's code is all processors'. Return: 0, -errno. */
+int machine_attach_tier(const struct machine *m, struct vp *vp) __must_check;
+/* In one line, why there is no machine: @err of its processors or memory. */
+void machine_report_not_built(const struct machine *m, int err);
 void machine_free_counts(struct machine *m);
 
 /* All counters as they are, as events; and as lines. */

@@ -742,6 +742,10 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 	op_fn fn = special(insn->mnemonic, op);
 	if (fn)
 		return fn;
+	if (unlikely(!vp->stubs)) {
+		log_once(LOG_ENGINE, "the host forbids executable memory: without vector instructions (#UD)");
+		return op_ud;
+	}
 	u32 n = rewrite(insn, bytes, &u.gpr, u.mem != NULL, code);
 	op->slow = (op_fn)vec_stub_get(vp->stubs, code, n);
 	if (!op->slow)

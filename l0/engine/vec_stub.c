@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "l0/base/code_mem.h"
 #include "l0/base/mem_ops.h"
 
 #define SLOT_BYTES 32u
@@ -66,10 +67,10 @@ struct vec_stubs *vec_stubs_create(int *err)
 {
 	struct vec_stubs *a = calloc(1, sizeof(*a));
 	u8 *range = range_get();
-	int fd = memfd_create("nestor-stubs", MFD_CLOEXEC);
+	int fd = code_mem_create(ARENA_BYTES);
 
-	*err = -ENOMEM;
-	if (!a || !range || fd < 0 || ftruncate(fd, ARENA_BYTES) < 0)
+	*err = fd < 0 ? fd : -ENOMEM;
+	if (!a || !range || fd < 0)
 		goto fail;
 	u8 *place = place_claim(range);
 	if (!place)

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "l0/base/code_mem.h"
 #include "l0/base/mem_ops.h"
 
 #define REGION_BYTES_MIN (64u * 1024) /* with less there are fewer regions */
@@ -44,9 +45,9 @@ struct jit_arena *arena_create(u64 bytes, int *err)
 	a->part = (u32)((a->bytes - JIT_STUBS) / a->n_regions) & ~63u;
 	a->write = a->info = MAP_FAILED;
 	a->traps = calloc(ARENA_TRAPS, sizeof(*a->traps));
-	a->fd = memfd_create("nestor-code", MFD_CLOEXEC);
-	if (a->fd < 0 || ftruncate(a->fd, (off_t)a->bytes) < 0) {
-		*err = -errno;
+	a->fd = code_mem_create(a->bytes);
+	if (a->fd < 0) {
+		*err = a->fd;
 	} else if (a->traps) {
 		a->write = mmap(NULL, a->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
 		a->info = map_private(records_bytes(a));
