@@ -533,7 +533,7 @@ static void step(struct worker *w, u64 limit_ns, bool *blocked)
 
 	*blocked = false;
 	expire(h, now);
-	if (unlikely(h->sched.notes_in != h->sched.notes_out))
+	if (unlikely(sched_has_notes(&h->sched)))
 		emit_notes(w);
 	if (w->vcpu && !still_runs(w, now))
 		return;

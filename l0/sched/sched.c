@@ -314,16 +314,19 @@ bool sched_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_n
 void sched_tell(struct sched *s, const struct sched_note *note)
 {
 	if (s->notes_in - s->notes_out == SCHED_NOTES)
-		s->notes_out++;
-	s->note[s->notes_in++ % SCHED_NOTES] = *note;
+		__atomic_store_n(&s->notes_out, s->notes_out + 1, __ATOMIC_RELAXED);
+	s->note[s->notes_in % SCHED_NOTES] = *note;
+	__atomic_store_n(&s->notes_in, s->notes_in + 1, __ATOMIC_RELAXED);
 }
 
 bool sched_take_note(struct sched *s, struct sched_note *note)
 {
 	pthread_mutex_lock(&s->lock);
 	bool any = s->notes_in != s->notes_out;
-	if (any)
-		*note = s->note[s->notes_out++ % SCHED_NOTES];
+	if (any) {
+		*note = s->note[s->notes_out % SCHED_NOTES];
+		__atomic_store_n(&s->notes_out, s->notes_out + 1, __ATOMIC_RELAXED);
+	}
 	pthread_mutex_unlock(&s->lock);
 	return any;
 }

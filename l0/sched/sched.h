@@ -168,7 +168,7 @@ struct sched {
 	/* decisions not yet in the trace; beyond SCHED_NOTES the oldest is overwritten */
 	bool wants_samples; /* somebody compares with the truth: a note for each job */
 	struct sched_note note[SCHED_NOTES];
-	u32 notes_in, notes_out;
+	u32 notes_in, notes_out; /* changed under the lock, looked at without it */
 };
 
 extern const struct sched_policy sched_policy_rr, sched_policy_credit, sched_policy_qos, sched_policy_qos_state;
@@ -242,6 +242,12 @@ bool sched_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_n
 
 /* A decision that is not in the trace yet: *@note is the oldest. Return: whether there is one. */
 bool sched_take_note(struct sched *s, struct sched_note *note);
+
+/* Is there one, or was there a moment ago? Without the lock. */
+static inline bool sched_has_notes(const struct sched *s)
+{
+	return __atomic_load_n(&s->notes_in, __ATOMIC_RELAXED) != __atomic_load_n(&s->notes_out, __ATOMIC_RELAXED);
+}
 
 /* For policies, with the lock held: remember a decision ... */
 void sched_tell(struct sched *s, const struct sched_note *note);
