@@ -40,6 +40,7 @@ void jit_enter(struct vp *vp, const struct op *op)
 
 /* ---- blocks that become hot ---- */
 
+#define BUSY_ENTRIES 8u /* before another attempt */
 #define LOOK_ENTRIES 32u /* after so many: has another processor translated the block? A power of two. */
 
 /* Return: can the block be entered by its code? */
@@ -60,7 +61,7 @@ static bool try_translate(struct vp *vp, struct block *b, bool only_take)
 	if (is == JIT_NEVER)
 		b->ops[0].fn = b->first;
 	else if (is == JIT_BUSY && !only_take)
-		b->heat = 2 * LOOK_ENTRIES;
+		b->heat = BUSY_ENTRIES;
 	return is == JIT_DONE;
 }
 
