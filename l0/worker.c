@@ -603,6 +603,8 @@ static void advance(struct worker *w, u64 end, bool alone)
 		else
 			clock_lane_skip_to(&w->lane, end);
 	}
+	if (!alone && w->vcpu) /* the next worker's runs on this thread, too */
+		vp_vec_park(&w->vcpu->vp);
 }
 
 void worker_loop_virtual(struct host *h)
