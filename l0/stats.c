@@ -29,7 +29,7 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 {
 	struct jit_checked checked = {0}, one;
 	struct jit_stats jit = {0}, tier;
-	u64 decoded = 0, kills = 0, code_misses = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
+	u64 decoded = 0, retired = 0, kills = 0, code_misses = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
 
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		const struct vp *vp = &m->vcpu[i].vp;
@@ -44,6 +44,7 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 		jit.retired += tier.retired;
 		jit.flushes += tier.flushes;
 		decoded += vp->n_blocks_decoded;
+		retired += vp->n_blocks_retired;
 		kills += vp->n_block_kills;
 		code_misses += vp->n_code_misses;
 		misses += vp->n_softtlb_miss;
@@ -52,11 +53,12 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 		exits += vp->n_exits;
 	}
 	add(arg, "engine", "blocks_decoded", decoded, "blocks of guest code decoded");
+	add(arg, "engine", "blocks_retired", retired, "the oldest, that made room for others");
 	add(arg, "engine", "block_kills", kills, "dropped because their code was written");
 	add(arg, "engine", "blocks_translated", jit.translated, "blocks that became host code");
 	add(arg, "engine", "blocks_taken_over", jit.taken_over, "that were host code already, of another processor or before");
 	add(arg, "engine", "code_retired", jit.retired, "parts of a processor's translations that made room for others");
-	add(arg, "engine", "code_flushes", jit.flushes, "all decoded blocks of a processor were dropped: no room was left");
+	add(arg, "engine", "code_flushes", jit.flushes, "all blocks of a processor were dropped at once");
 	if (checked.stretches) {
 		add(arg, "engine", "check_stretches", checked.stretches, "runs of translated code that were compared");
 		add(arg, "engine", "check_insns", checked.insns, "instructions in them");

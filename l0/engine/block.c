@@ -8,59 +8,17 @@
  */
 #include "l0/engine/block.h"
 
-#include <stdlib.h>
-#include <sys/mman.h>
 #include "l0/arch/vmx.h"
 #include "l0/base/assert.h"
 #include "l0/engine/decode.h"
 #include "l0/engine/vapic.h"
 
 #define CODE_LINE_BYTES (1u << MEM_CODE_LINE_SHIFT)
-#define BLOCK_MAX_CODE 256u  /* bytes of instructions */
 #define PATCHED_HEAT 100u    /* entries without another change until the tier may translate it */
-#define BLOCK_MAX_BYTES \
-	(sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
 
 static struct mem_frame
 	no_frame; /* of code that lies in no RAM: such blocks are never found again */
 struct block block_unlinked = {.n = 1ull << 63, .frame = &no_frame};
-
-struct code_cache *code_cache_create(u64 bytes)
-{
-	struct code_cache *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return NULL;
-	c->bytes = MAX(bytes, 16 * BLOCK_MAX_BYTES);
-	c->arena = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (c->arena == MAP_FAILED) {
-		free(c);
-		return NULL;
-	}
-	return c;
-}
-
-void code_cache_destroy(struct code_cache *c)
-{
-	if (!c)
-		return;
-	munmap(c->arena, c->bytes);
-	free(c);
-}
-
-void code_cache_flush(struct vp *vp)
-{
-	struct code_cache *c = vp->code;
-
-	nm_zero(c->bucket, sizeof(c->bucket));
-	c->used = 0;
-	c->epoch++;
-	vp->link_from = NULL;
-	vp->cur_block = &block_unlinked;
-	if (vp->tier)
-		vp->tier->cache_flushed(vp);
-}
 
 /* ---- code fetch ---- */
 
@@ -222,15 +180,6 @@ static void take_note(struct note *n, const struct decode *d)
 		n->killed = killed_flags(d);
 }
 
-static struct block *alloc_block(struct vp *vp)
-{
-	struct code_cache *c = vp->code;
-
-	if (c->used + BLOCK_MAX_BYTES > c->bytes)
-		code_cache_flush(vp);
-	return (struct block *)(c->arena + c->used);
-}
-
 static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, const u8 *code)
 {
 	struct op *end = &b->ops[n_ops];
@@ -246,7 +195,7 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, co
 	b->lines = mem_line_mask(b->gpa % PAGE_SIZE, MIN((u64)bytes, PAGE_SIZE - b->gpa % PAGE_SIZE));
 	b->code = (u8 *)(end + 1);
 	nm_copy(b->code, code, bytes);
-	vp->code->used += sizeof(*b) + (n_ops + 1) * sizeof(struct op) + ALIGN_UP(bytes, 8u);
+	code_cache_take(vp->code, b);
 	vp->n_blocks_decoded++;
 }
 
@@ -349,7 +298,7 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 	if (!left)
 		vp_fault(vp, NULL, VECTOR_GP, 0);
 	vp_vec_park(vp);
-	b = alloc_block(vp);
+	b = code_cache_room(vp);
 	*b = (struct block){
 		.rip = vp->cpu.rip, .hva = f->hva, .gpa = f->gpa, .mode = mode, .frame = &no_frame};
 	if (f->hva)

@@ -1,7 +1,7 @@
 /*
  * The operation cache of one virtual processor: blocks of decoded operations, found by the host
  * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is
- * one bounded arena, emptied as a whole when it is full. A block is stale when the code generation
+ * one bounded arena, filled in parts in turn: the oldest is emptied when it is full (code_cache.c). A block is stale when the code generation
  * of its frame moved on (struct mem_frame): it is not entered. When it is looked up again it is good if
  * the write was for other lines (mem_code_is_intact()), else its bytes are compared: it lives on when they
  * are the same, since the write was for its neighbours.
@@ -18,6 +18,8 @@
 #include "l0/mem/mem.h"
 
 #define BLOCK_MAX_OPS 48u
+#define BLOCK_MAX_CODE 256u /* bytes of instructions */
+#define BLOCK_MAX_BYTES (sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
 #define BLOCK_BUCKETS 65536u
 
 struct block {
@@ -45,15 +47,30 @@ struct block {
 	struct op ops[];
 };
 
+#define CODE_PARTS 16u
+#define CODE_LINKS 8192u /* from other parts to one; beyond that nothing is chained */
+
 struct code_cache {
 	u8 *arena;
-	u64 bytes, used;
-	u32 epoch; /* incremented when everything is dropped */
+	u64 bytes, part_bytes;
+	u32 n_parts, now; /* which is filled */
+	u32 epoch; /* incremented when blocks are dropped */
+	struct code_part {
+		u64 used;
+		u32 n_from;
+		struct op *from[CODE_LINKS]; /* in other parts, that may be chained to its blocks */
+	} part[CODE_PARTS];
 	struct block *bucket[BLOCK_BUCKETS];
 };
 
 /* Where branches point that have not been chained: never entered, its count exceeds every limit. */
 extern struct block block_unlinked;
+
+/* All of it, in the arena. */
+static inline u64 block_bytes(const struct block *b)
+{
+	return sizeof(*b) + (b->n_ops + 1u) * sizeof(struct op) + ALIGN_UP((u64)b->bytes, 8u);
+}
 
 static __always_inline u32 block_hash(const u8 *hva)
 {
@@ -101,5 +118,11 @@ void block_stop_if_stale(struct vp *vp);
 struct code_cache *code_cache_create(u64 bytes);
 void code_cache_destroy(struct code_cache *c);
 void code_cache_flush(struct vp *vp);
+/* Room for a block of BLOCK_MAX_BYTES. The oldest blocks may be dropped for it. */
+struct block *code_cache_room(struct vp *vp);
+/* @b was made there. */
+void code_cache_take(struct code_cache *c, const struct block *b);
+/* Chain @from to @to, unless too many are. */
+void code_cache_link(struct code_cache *c, struct op *from, struct block *to);
 
 #endif

@@ -279,7 +279,7 @@ static void link_blocks(struct vp *vp, struct op *from, struct block *b)
 	 */
 	if (!is_code64(vp) && vp->cpu.seg[SEG_CS].base % PAGE_SIZE)
 		return;
-	from->link[0] = b;
+	code_cache_link(vp->code, from, b);
 }
 
 static struct block *find_block(struct vp *vp, u32 attn)

@@ -82,6 +82,7 @@ struct engine_tier {
 	void (*enter)(struct vp *vp, const struct op *op);
 	void (*block_made)(struct vp *vp, struct block *b);
 	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
+	void (*block_gone)(struct vp *vp, struct block *b); /* the same of one that has block.own */
 	void (*code_changed)(struct vp *vp);  /* VP_ATTN_CODE; between blocks */
 	/* While vp->compared: @op is about to do what cannot be undone (system instructions, whatever the
 	 * soft TLB does not serve, repeated strings). Nothing of it is done. May leave by ESCAPE_CUT. */
@@ -246,7 +247,7 @@ struct vp {
 	bool counts_branches; /* at every level; the PMU's counters may want them at one level only */
 
 	/* engine counters (engine.def prints them) */
-	u64 n_blocks_decoded, n_block_kills, n_code_misses, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
+	u64 n_blocks_decoded, n_blocks_retired, n_block_kills, n_code_misses, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
 
 	struct softtlb tlb_soft;
 

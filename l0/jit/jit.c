@@ -102,6 +102,11 @@ static void forget_jumps(struct vp *vp)
 		vp->jumps[i].key = 0;
 }
 
+static void block_gone(struct vp *vp, struct block *b)
+{
+	share_detach(vp->tier_data, b);
+}
+
 static void cache_flushed(struct vp *vp)
 {
 	struct jit *j = vp->tier_data;
@@ -277,9 +282,9 @@ static void tier_leave(struct jit *j)
 }
 
 static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
-					    .cache_flushed = cache_flushed, .code_changed = code_changed};
+					    .cache_flushed = cache_flushed, .block_gone = block_gone, .code_changed = code_changed};
 static const struct engine_tier check_tier = {.enter = check_enter, .block_made = block_made,
-					      .cache_flushed = cache_flushed, .code_changed = code_changed,
+					      .cache_flushed = cache_flushed, .block_gone = block_gone, .code_changed = code_changed,
 					      .before_effect = check_before_effect,
 					      .write_filled = check_write_filled,
 					      .may_write = check_may_write};

@@ -599,6 +599,8 @@ static void both_agree(void **state)
 	(void)state;
 	run_cases(&(struct jit_config){.heat = 1}, cases(), "all translated");
 	run_cases(&(struct jit_config){.heat = 4}, cases(), "when warm");
+	/* the operation caches were filled more than once */
+	assert_true(cases() < 1000 || (interp.vp->n_blocks_retired && jit.vp->n_blocks_retired));
 }
 
 static void tiny_arena_is_emptied(void **state)
