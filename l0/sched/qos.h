@@ -72,7 +72,8 @@ struct qos_entity {
 	bool active, extended, used_up;
 	bool was_trial;
 	bool awaited; /* activated, its arrival not claimed yet */
-	u64 end_cpu_ns, deadline_ns;
+	u64 end_cpu_ns, deadline_ns; /* of what runs now: to the end of the reservation or of the entitlement */
+	u64 r_end_cpu_ns, quota_end_cpu_ns, quota_left_ns;
 	u64 told_r_ns;
 	u32 told_why;
 };
@@ -181,6 +182,9 @@ struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns);
 
 /* An arrival of @x is due: its reservation is full again. */
 void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns);
+
+/* The job is over, or the reservation used up. */
+void qos_deactivate(struct qos_entity *x, u64 cpu_ns);
 
 /* An interrupt is due while @v does not run: its VMM gets a moment to take it before the next arrival
  * of a real-time guest, and is not interrupted in that: between its look at the clock and its write to

@@ -92,6 +92,9 @@ static s32 arrival_due(struct sched *s, struct qos_vp *v, u64 due_ns, u64 now_ns
 	}
 	if (activated)
 		qos_count_tokens(v, now_ns, cpu_ns);
+	/* Its slice is another one's: this may end sooner, and others come between then. */
+	if (activated && v->e->state == SCHED_RUNNING)
+		return v->e->worker;
 	if (!activated || v->e->state != SCHED_READY)
 		return -1;
 	qos_requeue(s, v->e, now_ns);
@@ -222,7 +225,8 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 	if (!x->job_open)
 		return -1;
 	x->job_open = false;
-	x->active = false;
+	if (had_server)
+		qos_deactivate(x, qos_cpu(v->e, now_ns));
 	qos_judge_job(s, v, x, true);
 	share_job(v, x, qos_cpu(v->e, now_ns));
 	if (!x->job_late) {

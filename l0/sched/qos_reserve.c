@@ -10,6 +10,9 @@
  * period's part. */
 #define TOKENS_FOR_NS (100 * NS_PER_MS)
 #define SERVICE_NS (50 * NS_PER_US)
+#define LEAST_QUOTA_NS (50 * NS_PER_US)
+/* An arrival is taken as that of the next period when it comes before the deadline by up to this part of one. */
+#define EARLY_PART 8
 /* One that has a reservation loses it when it lacks more than this part of the median, not at once. */
 #define KEEP_PART 6
 
@@ -63,14 +66,62 @@ static u64 tokens_left(const struct qos_vp *v)
 	return v->tokens_ns > 0 ? (u64)v->tokens_ns : 0;
 }
 
+/* What @o's reservation takes that is not in a sibling's. */
+static u64 added_ns(const struct qos_entity *o)
+{
+	return o->budget.n ? MIN(o->r_ns, o->alone_ns) : o->r_ns;
+}
+
+/* What the reservations of @v's other entities leave of its share, for @x's period. */
+static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
+{
+	u64 left = MIN(v->share_ppm, MAX_USE_PPM);
+
+	for (u32 i = 0; i < v->n_entities; i++) {
+		const struct qos_entity *o = &v->entity[i];
+		if (o == x || !o->r_ns || !o->period.y_ns)
+			continue;
+		u64 use = added_ns(o) * PPM / o->period.y_ns;
+		left = left > use ? left - use : 0;
+	}
+	return x->period.y_ns * left / PPM;
+}
+
+/*
+ * A reservation runs as a constant-bandwidth server does: what it takes within its entitlement for a period has
+ * the deadline of that period, what is beyond it the next one's, of which it is taken off. So however bursty a
+ * guest is, it takes no time from others before their deadlines, as long as these stay within their shares.
+ */
+static void next_quota(const struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
+{
+	x->quota_end_cpu_ns = cpu_ns + MAX(limit_of(v, x), LEAST_QUOTA_NS);
+	x->end_cpu_ns = MIN(x->quota_end_cpu_ns, x->r_end_cpu_ns);
+}
+
 void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns)
 {
+	u64 y_ns = x->period.y_ns;
+
+	if (x->active)
+		qos_deactivate(x, cpu_ns);
 	x->active = true;
 	x->extended = false;
 	x->used_up = false;
 	x->awaited = true;
-	x->end_cpu_ns = cpu_ns + MIN(x->r_ns, tokens_left(v));
-	x->deadline_ns = due_ns + x->period.y_ns;
+	x->r_end_cpu_ns = cpu_ns + MIN(x->r_ns, tokens_left(v));
+	if (due_ns + y_ns / EARLY_PART >= x->deadline_ns || x->deadline_ns > due_ns + 2 * y_ns) {
+		x->deadline_ns = due_ns + y_ns;
+		next_quota(v, x, cpu_ns);
+	} else {
+		x->quota_end_cpu_ns = cpu_ns + x->quota_left_ns;
+		x->end_cpu_ns = MIN(x->quota_end_cpu_ns, x->r_end_cpu_ns);
+	}
+}
+
+void qos_deactivate(struct qos_entity *x, u64 cpu_ns)
+{
+	x->quota_left_ns = x->quota_end_cpu_ns > cpu_ns ? x->quota_end_cpu_ns - cpu_ns : 0;
+	x->active = false;
 }
 
 void qos_fill(struct sched *s, u64 now_ns)
@@ -115,27 +166,6 @@ bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns)
 	return true;
 }
 
-/* What @o's reservation takes that is not in a sibling's. */
-static u64 added_ns(const struct qos_entity *o)
-{
-	return o->budget.n ? MIN(o->r_ns, o->alone_ns) : o->r_ns;
-}
-
-/* What the reservations of @v's other entities leave of its share, for @x's period. */
-static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
-{
-	u64 left = MIN(v->share_ppm, MAX_USE_PPM);
-
-	for (u32 i = 0; i < v->n_entities; i++) {
-		const struct qos_entity *o = &v->entity[i];
-		if (o == x || !o->r_ns || !o->period.y_ns)
-			continue;
-		u64 use = added_ns(o) * PPM / o->period.y_ns;
-		left = left > use ? left - use : 0;
-	}
-	return x->period.y_ns * left / PPM;
-}
-
 void qos_settle(struct qos_vp *v, u64 cpu_ns)
 {
 	v->service.active &= cpu_ns < v->service.end_cpu_ns;
@@ -144,13 +174,18 @@ void qos_settle(struct qos_vp *v, u64 cpu_ns)
 		struct qos_entity *x = &v->entity[i];
 		if (!x->active || cpu_ns < x->end_cpu_ns)
 			continue;
-		if ((x->job_open || x->awaited) && !x->extended) {
-			x->end_cpu_ns += MIN(x->r_ns / 2, tokens_left(v));
+		if (cpu_ns >= x->r_end_cpu_ns && (x->job_open || x->awaited) && !x->extended) {
+			x->r_end_cpu_ns += MIN(x->r_ns / 2, tokens_left(v));
 			x->extended = true;
 		}
-		if (cpu_ns >= x->end_cpu_ns) {
-			x->active = false;
+		if (cpu_ns >= x->r_end_cpu_ns) {
+			qos_deactivate(x, cpu_ns);
 			x->used_up = true;
+		} else if (cpu_ns >= x->quota_end_cpu_ns) {
+			x->deadline_ns += x->period.y_ns;
+			next_quota(v, x, cpu_ns);
+		} else {
+			x->end_cpu_ns = MIN(x->quota_end_cpu_ns, x->r_end_cpu_ns);
 		}
 	}
 }

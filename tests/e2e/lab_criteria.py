@@ -3,8 +3,7 @@
 Each check gets what `nestor sched-compare --json` gave under each policy and the policy that it is to judge
 ("qos" or "qos+state"), raises Wrong, or returns the figures that were reached in a line of text.
 
-"Left" is time minus the CPU time that real-time jobs need, from arrival to completion. What batch guests get
-of it is by their own counts, at the rate that one has when it is alone.
+"Left" is time minus the CPU time that real-time jobs need, from arrival to completion.
 """
 
 SETTLED_NS = 1e9  # misses are counted after that
@@ -60,20 +59,22 @@ def missed(machines):
     return text
 
 
-def all_the_rest(run, nbatch):
-    """@nbatch batch guests got all that real-time work left."""
+def all_the_rest(run, nbatch, by_counts=True):
+    """The processors' time that real-time jobs left went to @nbatch batch guests. @by_counts: and what these did is
+    98 % of what they do in that time when they are alone; else that is only told, since at many switches a second
+    what switches cost (5 us each, and the exits of the VMM) is more than that."""
     machines = run["machines"]
     whole = run["ran_for_ns"] * run["workers"]
-    used = sum(m["cpu_percent"] for m in machines)
-    real_time = sum(g["jobs"] * (p["need_ns"] or p["true_work_ns"]) for m in machines for g in m["guests"] for p in g["parts"][:1])
+    idle = 100 - sum(m["cpu_percent"] for m in machines)
+    real_time = sum(p["need_ns"] * run["ran_for_ns"] / p["true_y_ns"] for m in machines for g in m["guests"] for p in g["parts"][:1])
     left = whole - real_time
-    need(whole * (100 - used) / 100 <= 0.02 * left, f"{100 - used:.2f} % of the processors was idle")
+    need(whole * idle / 100 <= 0.02 * left, f"{idle:.2f} % of the processors was idle")
     if not Setting.batch_rate:
         return "no processor idle"
     done = sum(g["work"] for m in machines for g in m["guests"]) + STEP / 2 * nbatch * Setting.phases
     kept = percent(done / Setting.batch_rate * 1e9, left)
-    need(kept >= 98, f"batch guests got {kept:.1f} % of what was left")
-    return f"batch {kept:.1f} % of the rest"
+    need(kept >= 98 or not by_counts, f"batch guests got {kept:.1f} % of what was left")
+    return f"the rest used to {100 - percent(whole * idle / 100, left):.2f} %, {kept:.1f} % by batch guests' counts"
 
 
 def rr_misses_a_third(runs):
@@ -108,14 +109,14 @@ def all_meet(runs, policy):
     for m in machines:
         if m["jobs"]:
             meets(m)
-    return [missed(machines), all_the_rest(runs[policy], 2)]
+    return [missed(machines), all_the_rest(runs[policy], 2, by_counts=False)]
 
 
 def lab3a(runs, policy):
     machines = runs[policy]["machines"]
     for m in machines[:2]:
         meets(m)
-    return [missed(machines), all_the_rest(runs[policy], 6), fair(machines)]
+    return [missed(machines), all_the_rest(runs[policy], 6, by_counts=False), fair(machines)]
 
 
 def lab2(runs, policy):
@@ -239,7 +240,7 @@ CHECKS = {
     "lab5": lab1, "lab5-rr": lab5_rr, "lab5-rr-vary": lab5_rr,
     "lab6": lab6, "lab6-four": lab6,
     "lab7-spin": lab7, "lab7-tick": lab7, "lab7-flood": lab7, "lab7-mimic4": lab7, "lab7-mimic6": lab7,
-    "lab7-bait": lab7, "lab7-halt": lab7, "lab7-yield": lab7,
+    "lab7-bait": lab7, "lab7-procs": lab7, "lab7-halt": lab7, "lab7-yield": lab7,
     "lab9": lab9, "topology": topology, "lab1+stops": stops,
 }
 for text in ("500us", "1ms", "2ms", "5ms", "20ms"):
