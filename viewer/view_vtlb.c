@@ -1,4 +1,4 @@
-/* The virtual TLB's counters: of each machine, then by processor. */
+/* The virtual TLB's counters, by processor, and with its first one each machine's. */
 #include <stdio.h>
 
 #include "viewer/rows.h"
@@ -20,8 +20,7 @@ static void make_line(void *arg, u32 i, struct list_line *line)
 	const struct model_vcpu *v = model_vcpu(st->model, r->vcpu);
 	const struct event_info *info = &event_infos[r->kind];
 	bool machine = r->kind == TRANSITION_tlb_machine;
-	const u64 *words = machine ? (const u64 *)(const void *)&v->tlb_machine
-				   : (const u64 *)(const void *)&v->tlb;
+	const u64 *words = machine ? v->tlb_machine : (const u64 *)(const void *)&v->tlb;
 	char name[96], count[TEXT_BYTES], rate[TEXT_BYTES];
 
 	if (r->field == EVENT_NO_ID) {
@@ -35,15 +34,15 @@ static void make_line(void *arg, u32 i, struct list_line *line)
 			 name, rows_percent(v->tlb.hits, v->tlb.translates));
 		return;
 	}
-	snprintf(line->text, sizeof(line->text), "   %-14s %16s %9s/s  %s",
-		 info->fields[r->field].name, text_count(words[r->field], count),
+	snprintf(line->text, sizeof(line->text), "   %-17s %16s %9s/s  %s",
+		 machine ? vtlb_counter_infos[r->field].name : info->fields[r->field].name, text_count(words[r->field], count),
 		 text_rate(rows_rate(words[r->field], model_totals(st->model)->last_ns), rate),
-		 info->fields[r->field].doc);
+		 machine ? vtlb_counter_infos[r->field].doc : info->fields[r->field].doc);
 }
 
 static void add_rows(u32 vcpu, u32 kind)
 {
-	u32 n = event_infos[kind].nfields;
+	u32 n = kind == TRANSITION_tlb_machine ? VTLB_COUNTERS : event_infos[kind].nfields;
 
 	if (nrows + n + 1 > ROWS_MAX)
 		return;
@@ -63,10 +62,10 @@ static void collect(const struct view_state *st)
 	for (u32 i = 0; i < n; i++, v++) {
 		if (!list_holds(model_vcpu_name(st->model, v->id, name, sizeof(name)), st->filter))
 			continue;
-		if (v->has_tlb_machine)
-			add_rows(v->id, TRANSITION_tlb_machine);
 		if (v->has_tlb_stats)
 			add_rows(v->id, TRANSITION_tlb_stats);
+		if (v->has_tlb_machine)
+			add_rows(v->id, TRANSITION_tlb_machine);
 	}
 }
 
@@ -74,7 +73,7 @@ static void draw(struct view_state *st, int row, int rows)
 {
 	collect(st);
 	screen_text(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD),
-		    " counter                   since start    mean");
+		    " counter                      since start    mean");
 	if (!nrows)
 		screen_text(row + 1, 0, -1, LOOK(INK_FAINT), " no counters yet");
 	list_draw(&st->vtlb, row + 1, rows - 1, nrows, make_line, st);

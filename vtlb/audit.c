@@ -216,5 +216,5 @@ void audit_hit(struct vtlb_vp *v, u64 gva, u32 access, const struct vtlb_xl *xl)
 			log_once(LOG_VTLB, "audit: this does not hold: %s", broken);
 	}
 	if (st > VTLB_MMIO || fresh.gpa != xl->gpa || fresh.hva != xl->hva || more)
-		__atomic_fetch_add(&t->stats.audit_stale, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&t->stats.audit_stale);
 }

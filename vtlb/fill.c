@@ -234,9 +234,9 @@ static u64 make_shared(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen
 		return 0; /* another VP fills through it: the next access finds out what */
 	VTLB_EVENT(v, tlb_share, .gva = gva, .table = w->table[SHARE_LEVEL],
 		   .coalesced = slot_is_link(s) && !(s & SLOT_SHARED));
-	__atomic_fetch_add(&t->stats.top_links, 1, __ATOMIC_RELAXED);
+	vtlb_count_shared(&t->stats.shared_links);
 	if (slot_is_link(s) && !(s & SLOT_SHARED)) {
-		__atomic_fetch_add(&t->stats.coalesced, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&t->stats.coalesced);
 		spt_retire(t, v, spt_index(s));
 	}
 	return link;
@@ -301,7 +301,7 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 				continue;
 			}
 			if (slot_is_leaf(s))
-				__atomic_fetch_add(&t->stats.large_splits, 1, __ATOMIC_RELAXED);
+				vtlb_count_shared(&t->stats.large_splits);
 			if (slot != &sas->root)
 				spt_linked(t, v, path->owner, child, slot);
 			s = spt_link(child);
@@ -340,7 +340,7 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 		/* Its stamps are used up: a fresh one in its place. */
 		if (cas_slot(path.parent, spt_link(path.node[level]), t->gpt ? slot_empty(gen) : 0))
 			spt_retire(t, v, path.node[level]);
-		__atomic_fetch_add(&t->stats.spt_rebases, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&t->stats.spt_rebases);
 		slot = make_path(v, gva, w, level, gen, &path);
 		if (!slot || t->meta[path.node[level]].base != gen)
 			goto no_room;
@@ -355,25 +355,31 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 			leaf |= LEAF_T;
 	}
 	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
+	u64 old = load_slot(slot);
+
+	if (slot_is_leaf(old) && base + (old >> LEAF_STAMP_SHIFT) < gen)
+		vtlb_count(&v->n_refill);
 	if (level == 1 && !t->gpt) {
 		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
 		return;
 	}
-	u64 old = load_slot(slot);
-
-	if (unlikely(knows_newer(t, &path, level, old, gen)))
+	if (unlikely(knows_newer(t, &path, level, old, gen))) {
+		vtlb_count_shared(&t->stats.fills_lost);
 		return;
-	if (!t->is_mp) /* nobody else writes there */
+	}
+	if (!t->is_mp) { /* nobody else writes there */
 		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
-	else if (!cas_slot(slot, old, leaf))
+	} else if (!cas_slot(slot, old, leaf)) {
+		vtlb_count_shared(&t->stats.fills_lost);
 		return;
+	}
 	if (slot_is_link(old)) {
-		__atomic_fetch_add(&t->stats.large_forms, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&t->stats.large_forms);
 		spt_retire(t, v, spt_index(old));
 	}
 	return;
 no_room:
-	__atomic_fetch_add(&t->stats.uninstalled, 1, __ATOMIC_RELAXED);
+	vtlb_count_shared(&t->stats.uninstalled);
 }
 
 /* Is its address one that a leaf can hold? */
@@ -493,7 +499,7 @@ static __noinline enum vtlb_status translate_special(struct vtlb_vp *v, u64 gva,
 	if (!p->sas)
 		return untranslated(v, gva, access, xl);
 	if (p->held && held_find(v, gva, access, &h))
-		__atomic_fetch_add(&t->stats.held_hits, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&t->stats.held_hits);
 	else if (!look_up(p, gva, &h))
 		return fill(v, gva, access, xl, f);
 	else if (p->held)
@@ -539,7 +545,7 @@ enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct v
 
 	if (likely(!t->one_lock))
 		return translate(v, gva, access, xl, f);
-	vtlb_spin_lock(&t->fill_lock);
+	vtlb_spin_lock(t, &t->fill_lock);
 	enum vtlb_status st = translate(v, gva, access, xl, f);
 
 	vtlb_spin_unlock(&t->fill_lock);

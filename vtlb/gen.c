@@ -15,18 +15,21 @@
 #ifndef VTLB_ODD_EVEN
 #define VTLB_ODD_EVEN 0 /* see infill.c */
 #endif
-#define SPINS_BEFORE_YIELD 16u /* well under 1 us */
 
-void vtlb_spin_lock(_Atomic u32 *lock)
+void vtlb_spin_wait(struct vtlb *t, _Atomic u32 *lock)
 {
 	u32 spins = 0;
 
-	while (__atomic_exchange_n((u32 *)lock, 1, __ATOMIC_ACQUIRE))
+	vtlb_count_shared(&t->stats.lock_waits);
+	do
 		while (__atomic_load_n((u32 *)lock, __ATOMIC_RELAXED)) {
-			if (++spins % SPINS_BEFORE_YIELD == 0)
+			if (++spins % VTLB_SPINS == 0) {
+				vtlb_count_shared(&t->stats.lock_yields);
 				sched_yield(); /* its holder may wait for this CPU */
+			}
 			__builtin_ia32_pause();
 		}
+	while (__atomic_exchange_n((u32 *)lock, 1, __ATOMIC_ACQUIRE));
 }
 
 /* ---- grace ---- */
@@ -115,6 +118,7 @@ void vtlb_safe_point(struct vtlb_vp *v)
 	view_forget_soft(v->priv);
 	fill_forget_regions(v->priv);
 	vtlb_write_done(v);
+	vtlb_count(&v->n_pass);
 	if (all > v->floor) {
 		__atomic_store_n(&v->floor, all, __ATOMIC_RELAXED);
 		inval_update_floors(v);
@@ -158,11 +162,13 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	if (!f || !(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
 		return true;
 	gen_drop_writes(self, gpa);
+	vtlb_count_shared(&t->stats.protects);
 	if (!t->is_mp) {
 		for (u32 i = 0; i < t->cfg.max_vps; i++)
 			if (t->vp[i] && t->vp[i] != self)
 				gen_drop_writes(t->vp[i], gpa);
 		__atomic_fetch_and((u8 *)&f->flags, (u8)~MEM_FRAME_WRITABLE, __ATOMIC_RELAXED);
+		VTLB_EVENT(self, tlb_protect, .gpa = gpa, .deferred = false);
 		return true;
 	}
 	vtlb_lock(t);
@@ -170,18 +176,22 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 		complete_protects(t);
 	u64 ticket = gen_request(t, self);
 
-	if (gen_passed(t, self, ticket))
-		; /* nobody else runs: done */
-	else if (t->protect_count < PROTECT_RING)
+	bool deferred = !gen_passed(t, self, ticket);
+
+	if (deferred)
+		vtlb_count_shared(&t->stats.protects_deferred);
+	if (deferred && t->protect_count < PROTECT_RING)
 		add_protect(t, ticket, f);
 	else
-		ok = false;
+		ok = !deferred;
 	vtlb_unlock(t);
+	VTLB_EVENT(self, tlb_protect, .gpa = gpa, .deferred = deferred);
 	return ok;
 }
 
 void vtlb_memory_changed(struct vtlb *t)
 {
+	vtlb_count_shared(&t->stats.memory_changes);
 	__atomic_store_n((u64 *)&t->all_floor, gen_invalidate(t), __ATOMIC_SEQ_CST);
 	gen_request(t, NULL);
 }
@@ -234,6 +244,7 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 	if (cfg->mode == VTLB_NORMAL && !cfg->detect_stale)
 		t->refresh_walks = cfg->refresh_walks;
 	t->odd_even = t->is_mp && (cfg->odd_even || VTLB_ODD_EVEN);
+	t->stats.odd_even = t->odd_even;
 	if (t->odd_even) /* who invalidates would wait for it */
 		t->refresh_walks = 0;
 	t->gen = t->req = 1;
@@ -342,7 +353,6 @@ void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s)
 	for (u32 i = 0; i < sizeof(*s) / sizeof(u64); i++) /* some change without the lock */
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 	s->spts_limbo = t->limbo_count;
-	s->odd_even = t->odd_even;
 	vtlb_unlock(t);
 }
 
@@ -357,8 +367,8 @@ void vtlb_each_counter(struct vtlb *t, counter_fn *add, void *arg)
 	for (u32 i = 0; i < t->cfg.max_vps; i++) \
 		sum += t->vp[i] ? t->vp[i]->member : 0; \
 	add(arg, "vtlb", #name, sum, text);
-#define T(name, member, text) add(arg, "vtlb", #name, s.member, text);
-#include "vtlb/counters.def"
+#define T(name, text) add(arg, "vtlb", #name, s.name, text);
+#include "l0/arch/vtlb_counters.def"
 #undef VP
 #undef T
 }

@@ -54,5 +54,5 @@ void infill_wait(struct vtlb *t)
 		if (t->vp[i])
 			waited |= wait_for((const u64 *)&t->vp[i]->priv->infill);
 	if (waited)
-		__atomic_fetch_add(&t->stats.infill_waits, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&t->stats.infill_waits);
 }

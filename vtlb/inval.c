@@ -109,7 +109,7 @@ static void raise_pcid(struct vtlb_vp *v, u16 pcid)
 		return;
 	vtlb_write_done(v);
 	if (unlikely(gpt_write_is_under_way(p->t, v))) {
-		__atomic_fetch_add(&p->t->stats.gpt_unsettled, 1, __ATOMIC_RELAXED);
+		vtlb_count_shared(&p->t->stats.gpt_unsettled);
 		raise(v, floor_vpid_ng(p, v->ctx.vpid));
 	}
 	fill_forget_regions(p);

@@ -279,7 +279,13 @@ struct vtlb_vp_priv {
 	} while (0)
 
 /* ---- locks ---- */
-void vtlb_spin_lock(_Atomic u32 *lock);
+#define VTLB_SPINS 16u /* looks at a taken lock before the CPU is given up: well under 1 us */
+void vtlb_spin_wait(struct vtlb *t, _Atomic u32 *lock);
+static inline void vtlb_spin_lock(struct vtlb *t, _Atomic u32 *lock)
+{
+	if (unlikely(__atomic_exchange_n((u32 *)lock, 1, __ATOMIC_ACQUIRE)))
+		vtlb_spin_wait(t, lock);
+}
 static inline void vtlb_spin_unlock(_Atomic u32 *lock)
 {
 	__atomic_store_n((u32 *)lock, 0, __ATOMIC_RELEASE);
@@ -287,7 +293,7 @@ static inline void vtlb_spin_unlock(_Atomic u32 *lock)
 static inline void vtlb_lock(struct vtlb *t)
 {
 	if (t->is_mp)
-		vtlb_spin_lock(&t->lock);
+		vtlb_spin_lock(t, &t->lock);
 }
 static inline void vtlb_unlock(struct vtlb *t)
 {
@@ -299,6 +305,12 @@ static inline void vtlb_unlock(struct vtlb *t)
 static inline void vtlb_count(u64 *counter)
 {
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+/* Those of the machine, where no lock guards them. */
+static inline void vtlb_count_shared(u64 *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
 /* ---- infill.c ---- */

@@ -94,7 +94,7 @@ void refresh_step(struct vtlb_vp *v)
 		p.at = ((p.at | mask_low(f.shift)) + 1) & mask_low(bits);
 	}
 	__atomic_store_n(&s->refresh_at, p.at, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&t->stats.refresh_steps, 1, __ATOMIC_RELAXED);
+	vtlb_count_shared(&t->stats.refresh_steps);
 	__atomic_fetch_add(&t->stats.refreshed, p.renewed, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&t->stats.refresh_pruned, p.pruned, __ATOMIC_RELAXED);
 	VTLB_EVENT(v, tlb_refresh, .gva = p.at, .looked = p.looks, .renewed = p.renewed, .pruned = p.pruned);

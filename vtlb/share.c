@@ -152,7 +152,7 @@ void share_unlink(struct vtlb *t, u32 index)
 	*at = top->hash_next;
 	__atomic_store_n((u64 *)&top->use, ((use_of(t, number) >> 32) + 1) << 32, __ATOMIC_SEQ_CST);
 	t->meta[index].top = 0;
-	t->stats.tops--;
+	t->stats.shared_tops--;
 }
 
 u64 share_link(struct vtlb_vp *v, const struct walk *w, u64 gen)
@@ -183,7 +183,7 @@ u64 share_link(struct vtlb_vp *v, const struct walk *w, u64 gen)
 		*head = (u32)n + 1;
 		__atomic_store_n((u64 *)&top->use, use, __ATOMIC_RELEASE);
 		t->meta[spare].top = (u32)n + 1;
-		t->stats.tops++;
+		t->stats.shared_tops++;
 		spt_list_shared(t, spare);
 		link = make_link((u32)n, use);
 		spare = SPT_NONE;

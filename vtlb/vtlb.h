@@ -68,7 +68,7 @@ struct vtlb_vp {
 	void *owner;
 	struct trace_ctx *trace;
 	struct vtlb_vp_priv *priv;
-	u64 n_translate, n_hit, n_fill, n_walk, n_fault, n_inval, n_flush;
+	u64 n_translate, n_hit, n_fill, n_refill, n_walk, n_fault, n_inval, n_flush, n_pass;
 };
 
 enum vtlb_status {
@@ -149,30 +149,13 @@ enum vtlb_mode {
 	VTLB_STRICT,	  /* none is used, here or in the soft TLB */
 };
 
-/* Counters of the machine; those of a VP are in struct vtlb_vp. */
+/* Counters of the machine, by vtlb_counters.def; those of a VP are in struct vtlb_vp. */
 struct vtlb_stats {
-	u64 spts_limit, spts_used, spts_limbo; /* in use includes limbo */
-	u64 spt_allocs, spt_evictions, spt_rebases, sas_evictions, sas_misses;
-	u64 gpts_tracked, gpt_writes, gpt_releases; /* guest page tables under guard */
-	u64 gpt_purged, gpt_unsettled;
-	u64 refresh_steps, refreshed, refresh_pruned; /* of the periodic pass: leaves made anew, taken out */
-	u64 tops;			       /* SPTs that address spaces share */
-	u64 top_links;			       /* links made to them */
-	u64 coalesced;			       /* SPTs given up for them */
-	u64 large_splits, large_forms; /* a 2 MiB leaf gave way to a table of small ones, and back */
-	u64 infill_waits;      /* invalidations that waited for a fill, with odd_even */
-	bool odd_even;	       /* that is how this one works, asked for or built */
-	u64 nodes;	       /* memory nodes, each with a part of the SPTs */
-	u64 nodes_placed;      /* of these, whose part the host has put into its own memory */
-	u64 spt_local, spt_remote; /* SPTs from the node of their guest page table, and not; 0 with one node */
-	u64 uninstalled;  /* fills that found no room, or an address too high for a leaf */
-	u64 audit_checks; /* hits compared with a walk */
-	u64 audit_stale;  /* and found to differ: legal until the guest invalidates */
-	u64 held_hits;	  /* translations from what a VP holds of its own */
-	u64 stale_suspects, stale_cleared, stale_reports; /* the detector's */
-	u64 stale_lost; /* suspects that found no room */
-	u64 watched, watched_writes; /* frames whose entries are watched, writes to them */
-	u64 watch_flushes;	     /* of soft TLBs, because a watched entry changed */
+#define VP(name, member, text)
+#define T(name, text) u64 name;
+#include "l0/arch/vtlb_counters.def"
+#undef VP
+#undef T
 };
 
 struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *err);
@@ -261,7 +244,7 @@ const char *vtlb_audit(struct vtlb *t);
 
 void vtlb_get_stats(struct vtlb *t, struct vtlb_stats *s);
 
-/* Hand every counter of vtlb/counters.def to @add, those of VPs as sums. The VPs stand still. */
+/* Hand every counter of vtlb_counters.def to @add, those of VPs as sums. The VPs stand still. */
 void vtlb_each_counter(struct vtlb *t, counter_fn *add, void *arg);
 
 /* Emit the counters as events, for @ctx: of one VP, and of its machine. Any thread. */

@@ -104,7 +104,7 @@ void watch_fini(struct vtlb *t)
 void watch_lock(struct vtlb *t)
 {
 	if (t->is_mp)
-		vtlb_spin_lock(&t->watch->lock);
+		vtlb_spin_lock(t, &t->watch->lock);
 }
 
 void watch_unlock(struct vtlb *t)
@@ -146,7 +146,7 @@ static void flush_soft(struct vtlb *t, struct vtlb_vp *self)
 {
 	if (!__atomic_exchange_n(&t->watch->is_granted, false, __ATOMIC_SEQ_CST))
 		return;
-	__atomic_fetch_add(&t->stats.watch_flushes, 1, __ATOMIC_RELAXED);
+	vtlb_count_shared(&t->stats.watch_flushes);
 	if (t->is_mp)
 		gen_request(t, self);
 	for (u32 i = 0; i < t->cfg.max_vps; i++) {
@@ -229,7 +229,7 @@ static u32 begin(struct vtlb *t, struct vtlb_vp *self, struct mem_frame *f, u64 
 	}
 	w->frame[i] = (struct watched){.page = page, .hash_next = *head, .is_used = true};
 	*head = i;
-	__atomic_fetch_add(&t->stats.watched, 1, __ATOMIC_RELAXED);
+	vtlb_count_shared(&t->stats.watched);
 	__atomic_fetch_or((u8 *)&f->flags, MEM_FRAME_TRACKED, __ATOMIC_SEQ_CST);
 	w->frame[i].ticket = drop_writes(t, self, f, page);
 	if (!w->frame[i].ticket)
@@ -373,7 +373,7 @@ void watch_written(void *arg, u64 gpa, u64 len)
 
 	if (!i)
 		goto out;
-	__atomic_fetch_add(&t->stats.watched_writes, 1, __ATOMIC_RELAXED);
+	vtlb_count_shared(&t->stats.watched_writes);
 	for (u64 at = gpa & ~7ull; f->is_live && at < gpa + len; at += 8) {
 		u64 *copy = &w->copy[i][at % PAGE_SIZE / 8], old = *copy;
 

@@ -79,6 +79,14 @@ const struct event_info event_infos[TRANSITION_COUNT] = {
 };
 #undef EVENT
 
+const struct vtlb_counter_info vtlb_counter_infos[VTLB_COUNTERS] = {
+#define VP(name, member, text)
+#define T(name, text) {#name, text},
+#include "l0/arch/vtlb_counters.def"
+#undef VP
+#undef T
+};
+
 /* --- masks --- */
 #define KIND_IF(name, cond) ((u64)(cond) << TRANSITION_##name)
 #define EVENT(name, sort, detail, ...) \

@@ -126,6 +126,20 @@ extern const u64 event_mask_decision, event_mask_exit, event_mask_summary, event
 extern const struct event_enum *const event_enums[];
 extern const u32 event_enum_count;
 
+/* Counters of the virtual TLB of a machine, the numbers of event tlb_machine. */
+enum vtlb_counter {
+#define VP(name, member, text)
+#define T(name, text) VTLB_COUNTER_##name,
+#include "l0/arch/vtlb_counters.def"
+#undef VP
+#undef T
+	VTLB_COUNTERS
+};
+struct vtlb_counter_info {
+	const char *name, *doc;
+};
+extern const struct vtlb_counter_info vtlb_counter_infos[VTLB_COUNTERS];
+
 /* Name of value @number of @e, or NULL when it has none. */
 const char *event_enum_text(const struct event_enum *e, u64 number);
 

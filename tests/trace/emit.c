@@ -108,8 +108,7 @@ static void emit_rest(struct emitter *e)
 	TRANSITION(&e->vp, entry_failure, .check = 1, .field = 0x4000, .value = 0);
 	TRANSITION(&e->vp, tlb_stats, .translates = 4000, .hits = 3000, .fills = 900, .walks = 1000,
 		   .faults = 100, .invals = 5, .flushes = 2);
-	TRANSITION(&e->vp, tlb_machine, .tables = 77, .coalesced = 3, .shared = 2, .share_links = 9,
-		   .tracked = 12, .tracked_writes = 34, .purged = 56);
+	TRANSITION(&e->vp, tlb_machine, .counter = VTLB_COUNTER_coalesced, .name = event_text("coalesced"), .value = 3);
 }
 
 static void *emitter_main(void *arg)

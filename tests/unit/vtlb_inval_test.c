@@ -844,7 +844,7 @@ static void end(void)
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.sas_evictions,
 	       (unsigned long long)st.uninstalled, (unsigned long long)st.audit_stale,
 	       (unsigned long long)st.audit_checks,
-	       (unsigned long long)st.tops, (unsigned long long)st.top_links,
+	       (unsigned long long)st.shared_tops, (unsigned long long)st.shared_links,
 	       (unsigned long long)st.coalesced);
 	assert_true(st.spts_used <= st.spts_limit);
 	vtlb_destroy(s.t);

@@ -132,8 +132,8 @@ static void test_found(void **state)
 		assert_int_equal(e.v[0].n_walk - walks, 1);
 	}
 	assert_int_equal(stats().spts_used, used + 7); /* a root each */
-	assert_int_equal(stats().tops, 1);
-	assert_int_equal(stats().top_links, 8);
+	assert_int_equal(stats().shared_tops, 1);
+	assert_int_equal(stats().shared_links, 8);
 	end();
 }
 
@@ -145,7 +145,7 @@ static void test_pcids(void **state)
 	get(0, 0, VTLB_READ);
 	enter_pcid(0, 1, 5);
 	get(0, 0, VTLB_READ);
-	assert_int_equal(stats().tops, 2);
+	assert_int_equal(stats().shared_tops, 2);
 	end();
 }
 
@@ -197,7 +197,7 @@ static void test_rights(void **state)
 	enter(0, 2);
 	assert_int_equal(get(0, 0, VTLB_WRITE), DATA(0));
 	assert_int_equal(get(0, 0, VTLB_READ | VTLB_USER), ~0ull);
-	assert_int_equal(stats().tops, 3);
+	assert_int_equal(stats().shared_tops, 3);
 	end();
 }
 
@@ -211,13 +211,13 @@ static void test_coalesced(void **state)
 		enter(0, as);
 		assert_int_equal(get(0, 0, VTLB_READ), DATA(0));
 	}
-	assert_int_equal(stats().tops, 0);
+	assert_int_equal(stats().shared_tops, 0);
 	for (u32 as = 0; as < 3; as++) {
 		enter(0, as);
 		assert_int_equal(get(0, 1, VTLB_READ), DATA(0) + 4096);
 		assert_int_equal(get(0, 0, VTLB_READ), DATA(0));
 	}
-	assert_int_equal(stats().tops, 1);
+	assert_int_equal(stats().shared_tops, 1);
 	assert_int_equal(stats().coalesced, 3);
 	end();
 }
@@ -246,7 +246,7 @@ static void test_memory(void **state)
 		vtlb_safe_point(&e.v[1]);
 	}
 	assert_true(stats().spts_used <= stats().spts_limit);
-	assert_true(stats().tops > 0);
+	assert_true(stats().shared_tops > 0);
 	end();
 }
 

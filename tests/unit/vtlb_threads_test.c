@@ -284,9 +284,9 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, const st
 	       n_threads, (unsigned long long)checked, (unsigned long long)hits,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo,
-	       (unsigned long long)st.tops, (unsigned long long)st.top_links,
+	       (unsigned long long)st.shared_tops, (unsigned long long)st.shared_links,
 	       (unsigned long long)st.infill_waits);
-	assert_true(!half == !st.top_links);
+	assert_true(!half == !st.shared_links);
 	assert_true(st.odd_even || !st.infill_waits);
 	retain &= !st.odd_even;
 	if (retain) {

@@ -451,14 +451,18 @@ static void print_tree(FILE *out, const struct model *m)
 }
 
 /* --- the virtual TLB --- */
+static void print_counter(FILE *out, const char *name, u64 value, const char *doc)
+{
+	fprintf(out, "    %-17s %14s  %s\n", name, grouped(value).s, doc);
+}
+
 static void print_counters(FILE *out, u32 kind, const void *payload)
 {
 	const struct event_info *info = &event_infos[kind];
 	const u64 *words = payload;
 
 	for (u32 f = 0; f < info->nfields; f++)
-		fprintf(out, "    %-14s %14s  %s\n", info->fields[f].name, grouped(words[f]).s,
-			info->fields[f].doc);
+		print_counter(out, info->fields[f].name, words[f], info->fields[f].doc);
 }
 
 static void print_vtlb(FILE *out, const struct model *m)
@@ -478,7 +482,9 @@ static void print_vtlb(FILE *out, const struct model *m)
 		model_vcpu_name(m, v->id, name, sizeof(name));
 		if (v->has_tlb_machine) {
 			fprintf(out, "  the machine of %s\n", name);
-			print_counters(out, TRANSITION_tlb_machine, &v->tlb_machine);
+			for (u32 c = 0; c < VTLB_COUNTERS; c++)
+				print_counter(out, vtlb_counter_infos[c].name, v->tlb_machine[c],
+					      vtlb_counter_infos[c].doc);
 		}
 		if (v->has_tlb_stats) {
 			fprintf(out, "  %s\n", name);

@@ -100,12 +100,20 @@ static void write_counters(struct json *j, const char *key, u32 kind, const void
 	json_close(j, '}');
 }
 
+static void write_tlb_machine(struct json *j, const struct model_vcpu *v)
+{
+	json_open(j, "tlb_machine", '{');
+	for (u32 c = 0; c < VTLB_COUNTERS; c++)
+		json_number(j, vtlb_counter_infos[c].name, v->tlb_machine[c]);
+	json_close(j, '}');
+}
+
 static void write_tlb(struct json *j, const struct model_vcpu *v)
 {
 	if (v->has_tlb_stats)
 		write_counters(j, "tlb", TRANSITION_tlb_stats, &v->tlb);
 	if (v->has_tlb_machine)
-		write_counters(j, "tlb_machine", TRANSITION_tlb_machine, &v->tlb_machine);
+		write_tlb_machine(j, v);
 }
 
 static void write_vms(struct json *j, const struct model *m)

@@ -537,10 +537,12 @@ static void feed_tlb_machine(struct model *m, const struct transition *t)
 {
 	struct model_vcpu *v = model_get_vcpu(m, t->vcpu_id);
 
-	if (!v)
+	const struct ev_tlb_machine *e = transition_payload(t, tlb_machine);
+
+	if (!v || e->counter >= VTLB_COUNTERS)
 		return;
 	v->has_tlb_machine = true;
-	v->tlb_machine = *transition_payload(t, tlb_machine);
+	v->tlb_machine[e->counter] = e->value;
 }
 
 static void feed_exit_summary(struct model *m, const struct transition *t)

@@ -155,7 +155,7 @@ struct model_vcpu {
 	bool has_tlb_stats;
 	struct ev_tlb_stats tlb; /* the newest, when it has them */
 	bool has_tlb_machine;	 /* processor 0 of a machine: the machine's */
-	struct ev_tlb_machine tlb_machine;
+	u64 tlb_machine[VTLB_COUNTERS];
 	const struct model_exit *exits; /* by reason, in the order of appearance */
 	u32 nexits;
 	const struct model_history *history;
