@@ -67,8 +67,7 @@ struct watch {
 
 int watch_init(struct vtlb *t)
 {
-	/* On threads a store to a table is known too late for strict mode. */
-	if (!t->cfg.detect_stale && (t->cfg.mode != VTLB_STRICT || t->is_mp))
+	if (!t->cfg.detect_stale && t->cfg.mode != VTLB_STRICT)
 		return 0;
 	t->watch = calloc(1, sizeof(*t->watch)); /* its pages come as they are used */
 	if (!t->watch)

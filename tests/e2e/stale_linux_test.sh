@@ -11,8 +11,12 @@ kvm_one
 poweroff -f
 S
 
-for how in '--detect-stale --cpus 2' '--tlb=strict --cpus 1' '--tlb=adversarial --vtlb-memory 256K --cpus 2'; do
-	boot kvm --clock virtual $how --stats </dev/null
+ways=('--clock virtual --detect-stale --cpus 2' '--clock virtual --tlb=strict --cpus 1'
+	'--clock virtual --tlb=adversarial --vtlb-memory 256K --cpus 2' '--clock host --workers 2 --tlb=strict --cpus 2')
+[ -z "${NESTOR_LONG:-}" ] || ways+=('--clock host --workers 2 --detect-stale --cpus 2' '--clock host --workers 2 --tlb=adversarial --cpus 2'
+	'--clock virtual --tlb=strict --cpus 2' '--clock virtual --detect-stale --cpus 2 --engine interp')
+for how in "${ways[@]}"; do
+	boot kvm $how --stats </dev/null
 	expect "$how" '^4$' 'the guest of the guest halted'
 	grep -q 'stale translation used' "$work/err" && { cat "$work/err"; fail "$how: a correct kernel is accused"; }
 done

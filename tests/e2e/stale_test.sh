@@ -151,5 +151,5 @@ run --vtlb-memory 256K --stats --for 60ms "$NESTOR_BUILD/l1-child/child64.elf" -
 grep -qE 'vtlb\.spts_limit +[1-9][0-9]? ' out || fail "the limit is not kept"
 run --vtlb-memory 1K "$NESTOR_BUILD/l1-child/child64.elf"
 [ $status = 1 ] && fail "--vtlb-memory 1K was accepted"
-grep -q 'from 256K to 4G' out || fail 'no clear message'
+grep -q 'from 64K to 4G' out || fail 'no clear message'
 exit $bad

@@ -126,6 +126,7 @@ static struct {
 	u32 n_ept, cap_ept;
 	u32 by_turns;	/* the sum of two contexts that take turns, or 0: any */
 	bool no_share, no_refresh;
+	bool is_prompt; /* each VP passes a request before anything else */
 	bool processes; /* address spaces of one machine, switched by MOV CR3 with flush */
 } s;
 
@@ -753,7 +754,7 @@ static void step(void)
 		if (p->is_offline)
 			return;
 	}
-	if (p->requested && chance(50)) {
+	if (p->requested && (s.is_prompt || chance(50))) {
 		p->requested = false;
 		vtlb_safe_point(&p->v);
 	}
@@ -1014,10 +1015,15 @@ static void test_eight_vps(void **state)
 }
 static void test_strict(void **state)
 {
+	struct vtlb_stats st;
+
 	begin(2, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT});
-	for (u32 i = 0; i < n_steps() / 4; i++)
+	s.is_prompt = true;
+	for (u32 i = 0; i < n_steps(); i++)
 		step();
+	vtlb_get_stats(s.t, &st);
 	assert_int_equal(s.used_stale, 0);
+	assert_true(st.watched > 10 && st.watch_flushes > 100);
 	end();
 }
 
