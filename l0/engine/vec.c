@@ -167,6 +167,7 @@ static void vec_x87_reg(struct vp *vp, const struct op *op)
 {
 	vec_gate(vp, op);
 	vec_live(vp);
+	vec_passed(vp, op);
 	u32 trap = stub_run((const void *)op->slow, NULL);
 	vec_done(vp);
 	if (unlikely(trap))
@@ -282,6 +283,7 @@ static void vec_fcmov(struct vp *vp, const struct op *op)
 
 	vec_gate(vp, op);
 	vec_live(vp);
+	vec_passed(vp, op);
 	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\txorl %%r11d, %%r11d\n\tsahf\n\tcall *%[stub]\n\tleaq 128(%%rsp), %%rsp"
 			 : "=&r"(trap), "+a"(a)
 			 : [stub] "r"((const void *)op->slow)
@@ -658,22 +660,37 @@ static op_fn choose(const ZydisDecodedInstruction *insn, struct op *op, const st
 	return u->mem_write ? vec_store : vec_load;
 }
 
+/* PCMPISTRx has fixed registers for results alone. */
+static bool is_string_implicit(u16 m)
+{
+	return m == ZYDIS_MNEMONIC_PCMPISTRI || m == ZYDIS_MNEMONIC_PCMPISTRM || m == ZYDIS_MNEMONIC_VPCMPISTRI ||
+	       m == ZYDIS_MNEMONIC_VPCMPISTRM;
+}
+
 bool vec_native(const struct op *op, op_fn fn, struct vec_native *n)
 {
-	bool general = fn == vec_general || fn == vec_general_flags;
+	bool general = fn == vec_general || fn == vec_general_flags, string = op->aux & VEC_STRING;
 
-	if ((fn != vec_reg && fn != vec_load && fn != vec_store && !general) ||
-	    !(op->aux & (VEC_SSE | VEC_AVX)) || (op->aux & (VEC_X87 | VEC_MMX | VEC_STRING | VEC_POINTER)))
+	if (fn != vec_reg && fn != vec_x87_reg && fn != vec_load && fn != vec_store && fn != vec_fcmov && !general)
+		return false;
+	if (string && !is_string_implicit(op->mnemonic))
 		return false;
 	*n = (struct vec_native){.code = (const u8 *)op->slow,
 				 .len = vec_stub_len((const void *)op->slow),
-				 .need = (u8)(op->aux & (VEC_SSE | VEC_AVX)),
+				 .need = (u8)(op->aux & VEC_WAIT ? VEC_X87 : op->aux & VEC_SETS),
 				 .store = fn == vec_store || (general && op->link[0]),
 				 .flags = fn == vec_general_flags,
+				 .flags_in = fn == vec_fcmov,
 				 .gpr_in = op->aux & VEC_GPR_IN,
 				 .gpr_out = op->aux & VEC_GPR_OUT,
 				 .gpr_rm = op->aux & VEC_GPR_RM,
+				 .pointers = op->aux & VEC_POINTER,
 				 .align = op->sel};
+	if (op->mnemonic == ZYDIS_MNEMONIC_FNSTSW && n->gpr_out) {
+		n->ax_out = true;
+		n->gpr_out = false;
+	}
+	n->rcx_out = op->mnemonic == ZYDIS_MNEMONIC_PCMPISTRI || op->mnemonic == ZYDIS_MNEMONIC_VPCMPISTRI;
 	return !(n->gpr_in && n->gpr_out);
 }
 

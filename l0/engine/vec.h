@@ -35,9 +35,18 @@ struct vec_native {
 	u32 len;
 	u8 need;
 	bool store, flags, gpr_in, gpr_out;
+	bool flags_in; /* CF, ZF, PF */
+	bool ax_out;   /* writes AX itself, */
+	bool rcx_out;  /* ECX */
+	bool pointers; /* x87: it is the last instruction that the pointers tell of, op->imm its opcode */
 	bool gpr_rm; /* the general register is in ModRM.rm, else in ModRM.reg */
 	u16 align;   /* of the memory operand, else #GP; 0, 16, 32 */
 };
+/* The sets whose gates are open when those of @need are: SSE's gate has all that x87's and MMX's have. */
+static inline u8 vec_passes(u32 need)
+{
+	return (u8)(need & 7 ? need | 3 : need);
+}
 bool vec_native(const struct op *op, op_fn fn, struct vec_native *n);
 
 /* Where to go on when the host's processor raises a floating-point exception at @host_rip, 0: not the

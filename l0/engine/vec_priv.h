@@ -12,6 +12,8 @@
 #define VEC_MMX 0x0002u
 #define VEC_SSE 0x0004u
 #define VEC_AVX 0x0008u
+_Static_assert(VEC_X87 == 1 && VEC_MMX == 2 && VEC_SSE == 4, "see vec_passes()");
+#define VEC_SETS (VEC_X87 | VEC_MMX | VEC_SSE | VEC_AVX)
 #define VEC_FXSR 0x0010u      /* FXSAVE, FXRSTOR: EM gives #NM */
 #define VEC_WAIT 0x0020u      /* FWAIT: gated by MP and TS */
 #define VEC_GPR_IN 0x0040u    /* op->src goes to the stub in rax */
@@ -52,7 +54,7 @@ static __always_inline void vec_done(struct vp *vp)
 /* After vec_gate() and vec_live(): others of the kind need neither until something slow happens. */
 static __always_inline void vec_passed(struct vp *vp, const struct op *op)
 {
-	vp->vec_ok |= (u8)(op->aux & (VEC_SSE | VEC_AVX));
+	vp->vec_ok |= vec_passes(op->aux & VEC_SETS);
 }
 
 /* Bits of MXCSR that may be 1 (of the host, as FXSAVE tells it). */

@@ -181,7 +181,7 @@ struct vp {
 	bool watch_stacks; /* tell ops->stack_load; engine_watch_stacks() */
 	bool vec_live;	 /* the guest's vector state is in the host's registers */
 	bool compared;	 /* what runs now will be undone and done again, see l0/jit/check.c */
-	u8 vec_ok; /* what may run natively: VEC_SSE, VEC_AVX passed their gates, and it is live */
+	u8 vec_ok; /* what may run natively: VEC_SETS that passed their gates, and it is live */
 	bool delivering; /* an event is being delivered: faults become double faults */
 
 	/* --- results --- */

@@ -127,7 +127,7 @@ static void retire(struct jit_arena *a, const struct jit *self)
 	struct jit_region *r = &a->region[a->n_retired % a->n_regions];
 
 	for (struct jit_code *c = r->first; c; c = c->next_in) {
-		struct jit_code **at = &a->bucket[arena_bucket(c->rip, c->mode)];
+		struct jit_code **at = &a->bucket[arena_bucket(c->rip, c->mode, c->code, c->bytes)];
 
 		while (*at != c)
 			at = &(*at)->next;

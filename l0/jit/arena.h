@@ -18,6 +18,7 @@
 #ifndef L0_JIT_ARENA_H
 #define L0_JIT_ARENA_H
 
+#include "l0/base/hash.h"
 #include "l0/jit/jit_priv.h"
 
 #define ARENA_BUCKETS 16384u
@@ -91,9 +92,10 @@ void arena_is_full(struct jit_arena *a);
 /* @n bytes of the region for a struct jit_code and what belongs to it, or NULL. */
 void *arena_info(struct jit_arena *a, u32 bytes);
 
-static inline u32 arena_bucket(u64 rip, u32 mode)
+/* By the bytes, too: code that changes in place makes many of one address. */
+static inline u32 arena_bucket(u64 rip, u32 mode, const u8 *code, u32 bytes)
 {
-	return (u32)(rip ^ rip >> 14 ^ mode) % ARENA_BUCKETS;
+	return (u32)(rip ^ rip >> 14 ^ mode ^ hash_bytes(code, bytes)) % ARENA_BUCKETS;
 }
 
 /* Where region @r begins in the code, and in records and info. */

@@ -544,9 +544,11 @@ static u32 emit_entry(struct translation *t, u32 k)
 	u32 at = emit_pos(&t->e), parked = 0;
 
 	if (t->entry_vec[k]) { /* the straight path has looked already */
-		emit_rm(&t->e, 1, 0xf6, 0, H_RDI, VP_OFF(vec_ok));
+		emit_rm(&t->e, 4, 0x0fb6, H_RCX, H_RDI, VP_OFF(vec_ok));
+		emit_rr(&t->e, 4, 0xf7, 2, H_RCX); /* not ecx */
+		emit_rr(&t->e, 1, 0xf6, 0, H_RCX);
 		emit1(&t->e, t->entry_vec[k]);
-		parked = emit_jcc(&t->e, CC_E);
+		parked = emit_jcc(&t->e, CC_NE);
 	}
 	emit_mov_imm(&t->e, H_RCX, t->b->n_ops);
 	emit_to(&t->e, 0xe8, t->tier->stub.load, t->exec);

@@ -270,11 +270,24 @@ void operand_miss(struct translation *t, u32 k, const struct page_miss *m)
 	emit_patch(e, emit_jmp(e), m->back);
 }
 
+static struct address address_of(const struct op *op)
+{
+	return (struct address){.base = op->base, .index = op->index, .scale = op->scale, .asize = op->asize,
+				.disp = (u64)op->disp, .seg = op->seg};
+}
+
+void operand_offset(struct translation *t, u32 k)
+{
+	struct address a = address_of(&t->b->ops[k]);
+
+	a.seg = SEG_DS; /* whose base is none */
+	emit_address(t, &a, false);
+}
+
 struct operand operand_find(struct translation *t, u32 k, u32 size, bool write)
 {
 	const struct op *op = &t->b->ops[k];
-	struct address a = {.base = op->base, .index = op->index, .scale = op->scale, .asize = op->asize,
-			    .disp = (u64)op->disp, .seg = op->seg};
+	struct address a = address_of(op);
 
 	if (t->j[k].kind == J_BIT && !t->j[k].has_imm) {
 		a.bit_reg = op->src;

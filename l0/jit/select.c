@@ -373,28 +373,6 @@ static void find_live(struct jit_op *j, u32 n)
 	}
 }
 
-static bool is_size(u32 n)
-{
-	return n && n <= 32 && !(n & (n - 1));
-}
-
-/* Vector operations were decoded once and for all. */
-static bool take_vec(struct vp *vp, struct block *b, const struct op *op, op_fn fn, struct jit_op *j)
-{
-	struct op copy = *op;
-	struct decode d = {.vp = vp, .mode = b->mode, .op = &copy};
-
-	if (!vec_native(op, fn, &j->vec))
-		return false;
-	j->kind = J_VEC;
-	j->leaves = true;
-	if (j->vec.gpr_out)
-		j->wr = reg_bit(op->dst);
-	if (j->vec.flags)
-		j->written = j->killed = RFLAGS_ARITH;
-	return !(op->flags & OP_MEM) || (is_size(op->size) && select_mem(&d, j));
-}
-
 u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct jit_op *j)
 {
 	struct op scratch;
@@ -406,7 +384,7 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 		u32 group;
 
 		make_slow(&j[i]);
-		if (take_vec(vp, b, op, i ? op->fn : b->first, &j[i])) {
+		if (vector_take(vp, b, op, i ? op->fn : b->first, &j[i])) {
 			if (off & 1u << JIT_GROUP_VEC || (j[i].mem && off & 1u << JIT_GROUP_MEM))
 				make_slow(&j[i]);
 			continue;

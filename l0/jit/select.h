@@ -54,6 +54,7 @@ bool select_operands(const struct decode *d, struct jit_op *j, bool written);
 bool muldiv_take(const struct decode *d, struct jit_op *j);
 bool bits_take(const struct decode *d, struct jit_op *j);
 bool atomic_take(const struct decode *d, struct jit_op *j);
+bool vector_take(struct vp *vp, const struct block *b, const struct op *op, op_fn fn, struct jit_op *j);
 
 /* Fill @j[b->n_ops]. Return: the number of operations to translate. */
 u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct jit_op *j);

@@ -11,7 +11,7 @@
 
 static struct jit_code *find(const struct jit_arena *a, const struct block *b)
 {
-	struct jit_code *c = a->bucket[arena_bucket(b->rip, b->mode)];
+	struct jit_code *c = a->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)];
 
 	while (c && (c->rip != b->rip || c->mode != b->mode || c->hva != b->hva || c->bytes != b->bytes ||
 		     c->n_ops != b->n_ops || !nm_equal(c->code, b->code, b->bytes)))
@@ -21,7 +21,7 @@ static struct jit_code *find(const struct jit_arena *a, const struct block *b)
 
 bool share_may_have(const struct jit *j, const struct block *b)
 {
-	return __atomic_load_n(&j->arena->bucket[arena_bucket(b->rip, b->mode)], __ATOMIC_RELAXED);
+	return __atomic_load_n(&j->arena->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)], __ATOMIC_RELAXED);
 }
 
 /* ---- what a processor has ---- */
@@ -194,7 +194,7 @@ bool share_publish(struct translation *t, struct jit_region *r, const u32 *entri
 	struct jit_own *own = make_own(t, entries);
 	u32 bytes = t->data_end - t->data_begin;
 	struct jit_code *c = own ? arena_info(a, (u32)sizeof(*c) + bytes + ALIGN_UP(b->bytes, 8u) + t->n_moved * 2) : NULL;
-	struct jit_code **head = &a->bucket[arena_bucket(b->rip, b->mode)];
+	struct jit_code **head = &a->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)];
 
 	if (!c)
 		return false;

@@ -476,64 +476,6 @@ static void emit_ret(struct translation *t, u32 k)
 	call_return(t, k);
 }
 
-/* ---- vector operations ---- */
-
-/* Where ModRM is in the code of vec_native(). */
-static u32 modrm_at(const u8 *c)
-{
-	u32 i = 0;
-
-	while (c[i] == 0x66 || c[i] == 0xf2 || c[i] == 0xf3)
-		i++;
-	if (c[i] == 0xc4)
-		return i + 4;
-	if ((c[i] & 0xf0) == 0x40)
-		i++;
-	return c[i + 1] == 0x38 || c[i + 1] == 0x3a ? i + 3 : i + 2;
-}
-
-static void emit_vec(struct translation *t, u32 k)
-{
-	const struct op *op = &t->b->ops[k];
-	const struct jit_op *o = &t->j[k];
-	const struct vec_native *v = &o->vec;
-	struct emit *e = &t->e;
-	u32 at = modrm_at(v->code);
-	struct operand m;
-
-	if (!(t->vec_ok & v->need)) {
-		lose_host(t);
-		emit_rm(e, 1, 0xf6, 0, H_RDI, VP_OFF(vec_ok));
-		emit1(e, v->need);
-		add_cold(t, COLD_SITE, k, emit_jcc(e, CC_E), NULL);
-		t->vec_ok |= v->need;
-	}
-	if (o->mem) {
-		m = operand_find(t, k, op->size, v->store);
-		operand_free_rcx(t, &m);
-		if (m.index >= 0 || m.disp)
-			emit_lea(e, 8, H_RDX, m.base, m.index, 1, m.disp);
-	}
-	if (v->gpr_in)
-		emit_from(t, 8, 0x8b, H_RCX, op->src);
-	add_trap(t, k);
-	for (u32 i = 0; i < v->len; i++) {
-		u32 b = v->code[i];
-
-		if (i == at && o->mem)
-			b = (b & 0x38) | H_RDX;
-		if (i == at && (v->gpr_in || v->gpr_out))
-			b |= v->gpr_rm ? H_RCX : H_RCX << 3;
-		emit1(e, b);
-	}
-	if (v->gpr_out) {
-		if (is_pinned(op->dst))
-			emit_rr(e, 8, 0x89, H_RCX, (u32)jit_host[op->dst]);
-		reg_done(t, op->dst, H_RCX);
-	}
-	flags_after(t, o);
-}
-
 /* ---- all of it ---- */
 
 static void emit_one(struct translation *t, u32 k)
@@ -557,7 +499,7 @@ static void emit_one(struct translation *t, u32 k)
 	case J_PUSH: emit_push(t, k); break;
 	case J_POP: emit_pop(t, k); break;
 	case J_LEAVE: emit_leave(t, k); break;
-	case J_VEC: emit_vec(t, k); break;
+	case J_VEC: vector_emit(t, k); break;
 	case J_CONVERT:
 	case J_MULDIV:
 	case J_MULX: muldiv_emit(t, k); break;

@@ -239,12 +239,15 @@ static inline void emit_lock(struct translation *t, const struct jit_op *o)
 void muldiv_emit(struct translation *t, u32 k);
 void bits_emit(struct translation *t, u32 k);
 void atomic_emit(struct translation *t, u32 k);
+void vector_emit(struct translation *t, u32 k);
 
 /* ---- operand.c ---- */
 
 /* Find the memory operand of operation @k, or leave to its handler. Flags are in eax after it. */
 struct operand operand_find(struct translation *t, u32 k, u32 size, bool write);
-/* The same for a stack access at guest register @r + @disp. */
+/* rdx := its offset in the segment. */
+void operand_offset(struct translation *t, u32 k);
+/* The same as operand_find() for a stack access at guest register @r + @disp. */
 struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 size, bool write);
 /* The out-of-line part; its code fails to COLD_SITE of @k. */
 void operand_miss(struct translation *t, u32 k, const struct page_miss *m);

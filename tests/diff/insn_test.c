@@ -40,6 +40,10 @@ struct guest {
 	struct vtlb *vtlb;
 	struct vp *vp;
 	u64 next_table, data_pte; /* of the second page of data */
+	struct {
+		u64 ip, dp;
+		u16 op;
+	} x87; /* its last instruction, after a case */
 	bool translated;	  /* the instruction runs as a translated block that ends in UD2 */
 	const char *name;
 	struct trace_hub hub;
@@ -461,6 +465,7 @@ static void run_engine(struct guest *g, const struct insn *x, const struct oracl
 	memset(vp->cpu.vec, 0, VEC_AREA_BYTES);
 	memcpy(vp->cpu.vec, in->fx, 416);
 	nm_store64(vp->cpu.vec + 512, 3);
+	vp->fpu_ip = vp->fpu_dp = vp->fpu_op = 0;
 	engine_state_changed(vp);
 	out->vector = -1;
 	for (u32 i = 0; i < 1000 && (!i || vp->cpu.rip == ORACLE_INSN); i++) {
@@ -479,6 +484,9 @@ static void run_engine(struct guest *g, const struct insn *x, const struct oracl
 	memcpy(out->fx, vp->cpu.vec, 416);
 	if (out->vector < 0 && vp->cpu.rip != ORACLE_INSN + x->in.length)
 		out->vector = 2000;
+	g->x87.ip = vp->fpu_ip;
+	g->x87.dp = vp->fpu_dp;
+	g->x87.op = vp->fpu_op;
 }
 
 static u64 flags_mask(const struct insn *x)
@@ -604,6 +612,12 @@ static bool one_case(void)
 		assert_int_equal(mprotect(data + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
 	for (u32 i = 0; i < n_guests; i++)
 		same &= agrees(&guests[i], &x, how, &in, &host, before, data);
+	if (n_guests > 1 && memcmp(&guests[0].x87, &guests[1].x87, sizeof(guests[0].x87))) {
+		show(&guests[1], how, &x, &in, &host, &host);
+		printf("  x87 pointers %#llx:%#llx\n", (unsigned long long)guests[1].x87.ip,
+		       (unsigned long long)guests[1].x87.dp);
+		return false;
+	}
 	return same;
 }
 

@@ -22,17 +22,18 @@
 #include "l0/engine/vec.h"
 #include "l0/jit/jit.h"
 #include "l0/mem/mem.h"
+#include "tests/diff/program.h"
 #include "tests/unit/engine_tier.h"
 #include "trace/transition.h"
 
 #define CASES_DEFAULT 3000u
-#define CODE 0x20000000ull
+#define CODE PROGRAM_CODE
 #define DATA 0x10000000ull
 #define GPA_TABLES 0x10000u
 #define GPA_DATA 0x200000u
 #define CODE_ALIAS 0x4000u /* from DATA on, where that is a large page */
 #define DATA_BYTES 0x2000u
-#define CODE_BYTES 0x2000u
+#define CODE_BYTES PROGRAM_BYTES
 #define RUN_INSNS 3000u
 
 struct side {
@@ -130,301 +131,6 @@ static void destroy(struct side *s)
 	free(s->vp);
 }
 
-/* ---- programs ---- */
-
-struct program {
-	u8 code[CODE_BYTES];
-	u32 len, starts[400], n;
-	u32 immediates[400], n_immediates; /* a byte of each */
-	bool code64;
-};
-
-static void put(struct program *p, u64 v, u32 bytes)
-{
-	for (u32 i = 0; i < bytes; i++)
-		p->code[p->len++] = (u8)(v >> 8 * i);
-}
-
-/* Registers that hold no address: RBX, RBP, RSP, RSI, RDI do, and RCX counts. */
-static u32 value_reg(const struct program *p)
-{
-	static const u8 r[] = {0, 2, 8, 9, 10, 11, 12, 13, 14, 15};
-
-	return r[rnd(p->code64 ? ARRAY_SIZE(r) : 2)];
-}
-
-/* Prefixes, opcode and ModRM for register @reg and a register or memory operand. */
-static void operation(struct program *p, u32 opc, u32 reg, bool mem, bool wide)
-{
-	static const u8 bases[] = {3, 5, 6, 7};
-	u32 rm = mem ? bases[rnd(4)] : value_reg(p);
-	bool w = wide && p->code64 && rnd(2);
-
-	if (wide && rnd(8) == 0)
-		put(p, 0x66, 1);
-	if (p->code64 && (w || reg > 7 || rm > 7 || rnd(4) == 0))
-		put(p, 0x40 | w << 3 | (reg > 7) << 2 | (rm > 7), 1);
-	if (opc > 0xff)
-		put(p, opc >> 8, 1);
-	put(p, opc & 0xff, 1);
-	if (!mem) {
-		put(p, 0xc0 | (reg & 7) << 3 | (rm & 7), 1);
-	} else if (rnd(3)) {
-		put(p, 0x40 | (reg & 7) << 3 | rm, 1);
-		put(p, rnd(256), 1);
-	} else { /* index RCX */
-		put(p, 0x44 | (reg & 7) << 3, 1);
-		put(p, rnd(4) << 6 | 1 << 3 | rm, 1);
-		put(p, rnd(256), 1);
-	}
-}
-
-static void immediate_op(struct program *p)
-{
-	u32 at = p->len;
-
-	operation(p, 0x81, rnd(8), rnd(3) == 0, true);
-	bool half = p->code[at] == 0x66;
-	put(p, rng_next(&seed), half && !(p->code64 && (p->code[at + 1] & 0xf8) == 0x48) ? 2 : 4);
-	p->immediates[p->n_immediates++] = p->len - 1 - rnd(2);
-}
-
-static void branch_to(struct program *p, u32 opc, u32 target)
-{
-	put(p, opc, opc > 0xff ? 2 : 1);
-	put(p, target - (p->len + 4), 4);
-}
-
-/* Backward branches end: each counts RCX down. */
-static void random_branch(struct program *p)
-{
-	u32 t = p->starts[p->n > 1 ? p->n - 1 - rnd(MIN(p->n - 1, 12u)) : 0];
-
-	switch (rnd(4)) {
-	case 0: /* forward over a few bytes of harmless operations */
-		put(p, 0x70 | rnd(16), 1);
-		put(p, 6, 1);
-		put(p, 0x01c883, 3); /* or eax, 1 */
-		put(p, 0x07f283, 3); /* xor edx, 7 */
-		break;
-	case 1:
-		if (p->code64)
-			put(p, 0x48, 1);
-		put(p, 0x01e983, 3); /* sub ecx, 1; ja back */
-		branch_to(p, 0x870f, t);
-		break;
-	default:
-		put(p, 0x8d, 1); /* lea ecx, [rcx - 1]; jecxz out; jcc back */
-		put(p, 0xff49, 2);
-		put(p, 0xe3, 1);
-		put(p, 6, 1);
-		branch_to(p, 0x800f | rnd(16) << 8, t);
-	}
-}
-
-static void store_into_code(struct program *p)
-{
-	u32 at = p->starts[rnd(p->n)] & 0xfff;
-
-	if (p->n_immediates && rnd(4)) { /* mov [code + at], al or dl */
-		put(p, rnd(2) ? 0x250488 : 0x251488, 3);
-		put(p, (u32)CODE + p->immediates[rnd(p->n_immediates)], 4);
-		return;
-	}
-	/* mov byte [code + at], prefix-like NOP: 90 */
-	put(p, 0x2504c6, 3);
-	put(p, (u32)code_writable + at, 4);
-	put(p, 0x90, 1);
-}
-
-/* Calls of what is just behind, whose returns match, or do not: as a retpoline, never, to 0. */
-static void random_call(struct program *p)
-{
-	u32 over;
-
-	put(p, 0xe8, 1); /* call f */
-	put(p, 2, 4);
-	put(p, 0xeb, 1); /* jmp over */
-	over = p->len++;
-	put(p, 0x07f283, 3); /* f: xor edx, 7 */
-	switch (rnd(12)) {
-	case 0: case 1: /* call g; g: add dword [rsp], 5; ret */
-		put(p, 0xe8, 1);
-		put(p, 0, 4);
-		put(p, 0x05240483, 4);
-		put(p, 0xc3, 1);
-		break;
-	case 2: put(p, 0x58, 1); put(p, 0x50, 1); break; /* pop, push */
-	case 3: /* lea rsp, [rsp + 8]: never returns */
-		if (p->code64)
-			put(p, 0x48, 1);
-		put(p, p->code64 ? 0x0824648d : 0x0424648d, 4);
-		p->code[over] = (u8)(p->len - over - 1);
-		return;
-	case 4: /* push 0 */
-		if (rnd(8) == 0)
-			put(p, 0x006a, 2);
-		break;
-	default: break;
-	}
-	if (rnd(6))
-		put(p, 0xc3, 1);
-	else
-		put(p, 0x0010c2, 3); /* ret 16 */
-	p->code[over] = (u8)(p->len - over - 1);
-}
-
-/* ---- the groups that have a file each ---- */
-
-/* Products, and quotients of what mostly fits. */
-static void multiply(struct program *p)
-{
-	u32 digit = 4 + rnd(4);
-
-	if (rnd(4) && p->code64 && digit >= 6)
-		put(p, 0x48, 1);
-	if (rnd(8) && digit >= 6)
-		put(p, digit == 6 ? 0xd231 : 0x99, digit == 6 ? 2 : 1); /* xor edx, edx; cdq or cqo */
-	operation(p, rnd(5) ? 0xf7 : 0xf6, digit, rnd(2), true);
-}
-
-/* VEX of three bytes, and a register or memory operand. */
-static void vex(struct program *p, u32 pp, u32 map, u32 opc, u32 reg, u32 v)
-{
-	static const u8 bases[] = {3, 5, 6, 7};
-	bool mem = rnd(2), w = p->code64 && rnd(2);
-	u32 rm = mem ? bases[rnd(4)] : value_reg(p);
-
-	put(p, 0xc4, 1);
-	put(p, (reg & 8 ? 0 : 0x80) | 0x40 | (rm & 8 ? 0 : 0x20) | map, 1);
-	put(p, w << 7 | (~v & 15) << 3 | pp, 1);
-	put(p, opc, 1);
-	put(p, (mem ? 0x40u : 0xc0u) | (reg & 7) << 3 | (rm & 7), 1);
-	if (mem)
-		put(p, rnd(256), 1);
-}
-
-static void vex_insn(struct program *p)
-{
-	u32 r = value_reg(p), v = value_reg(p);
-
-	switch (rnd(12)) {
-	case 0: vex(p, 0, 2, 0xf2, r, v); break; /* andn */
-	case 1: vex(p, 0, 2, 0xf7, r, v); break; /* bextr */
-	case 2: vex(p, 0, 2, 0xf5, r, v); break; /* bzhi */
-	case 3: case 4: vex(p, 0, 2, 0xf3, 1 + rnd(3), v); break; /* blsr, blsmsk, blsi */
-	case 5: vex(p, 2 + rnd(2), 2, 0xf5, r, v); break;	   /* pext, pdep */
-	case 6: case 7: vex(p, 1 + rnd(3), 2, 0xf7, r, v); break; /* shlx, sarx, shrx */
-	case 8: vex(p, 3, 2, 0xf6, r, v); break;		   /* mulx */
-	case 9: case 10: vex(p, 3, 3, 0xf0, r, 0); put(p, rnd(256), 1); break; /* rorx */
-	default:
-		if (p->code64)
-			put(p, 0x48 | rnd(2), 1);
-		put(p, 0xc80f | (rnd(2) ? 0x200 : 0), 2); /* bswap */
-	}
-}
-
-static void bit_insn(struct program *p)
-{
-	bool mem = rnd(2);
-
-	switch (rnd(8)) {
-	case 0: /* by register: RCX is small */
-		operation(p, 0x0fa3 + 8 * rnd(4), mem ? RCX : value_reg(p), mem, true);
-		break;
-	case 1: case 2:
-		operation(p, 0x0fba, 4 + rnd(4), mem, true);
-		put(p, rnd(256), 1);
-		break;
-	case 3: operation(p, 0x0fbc + rnd(2), value_reg(p), mem, true); break;
-	case 4: case 5: /* tzcnt, lzcnt, popcnt */
-		put(p, 0xf3, 1);
-		operation(p, rnd(3) ? 0x0fbc + rnd(2) : 0x0fb8, value_reg(p), mem, true);
-		break;
-	case 6:
-		operation(p, rnd(2) ? 0x0fa4 : 0x0fac, value_reg(p), mem, true);
-		put(p, rnd(256), 1);
-		break;
-	default: operation(p, rnd(2) ? 0x0fa5 : 0x0fad, value_reg(p), mem, true);
-	}
-}
-
-static void atomic_insn(struct program *p)
-{
-	u32 r = value_reg(p), how = rnd(12);
-
-	if (how > 1 && rnd(2))
-		put(p, 0xf0, 1);
-	switch (how) {
-	case 0: operation(p, 0x86 + rnd(2), p->code64 ? r : 0, true, false); break;
-	case 1: operation(p, 0x87, r, true, true); break;
-	case 2: case 3: operation(p, 0x0fc1, r, true, true); break;
-	case 4: case 5: operation(p, 0x0fb1, r, true, true); break;
-	case 6: operation(p, 0x0fc7, 1, true, false); break;
-	case 7: operation(p, 0xff, rnd(2), true, true); break;
-	case 8: operation(p, 0xf7, 2 + rnd(2), true, true); break;
-	case 9: operation(p, 0x0fba, 5 + rnd(3), true, true); put(p, rnd(256), 1); break;
-	case 10: operation(p, 0x0fab + 8 * rnd(3), RCX, true, true); break;
-	default: operation(p, rnd(7) * 8 + 1, r, true, true);
-	}
-}
-
-static void random_insn(struct program *p)
-{
-	u32 r = value_reg(p);
-
-	switch (rnd(37)) {
-	case 27: case 28: multiply(p); break;
-	case 29: vex_insn(p); break;
-	case 30: case 31: case 32: bit_insn(p); break;
-	case 33: case 34: atomic_insn(p); break;
-	case 0: case 1: case 2: case 3: operation(p, rnd(8) * 8 + (rnd(2) ? 1 : 3), r, rnd(2), true); break;
-	case 4: operation(p, rnd(8) * 8 + (rnd(2) ? 0 : 2), r, rnd(2), false); break;
-	case 5: case 6: operation(p, rnd(2) ? 0x89 : 0x8b, r, rnd(4), true); break;
-	case 7: operation(p, rnd(2) ? 0x88 : 0x8a, r, rnd(4), false); break;
-	case 8: case 9: immediate_op(p); break;
-	case 10: operation(p, rnd(2) ? 0x85 : 0x84, r, rnd(2), false); break;
-	case 11: operation(p, 0xff, rnd(2), rnd(3) == 0, true); break;
-	case 12: operation(p, 0xf7, 2 + rnd(2), rnd(3) == 0, true); break;
-	case 13: operation(p, 0xd1, rnd(4) ? 4 : rnd(8), rnd(4) == 0, true); break;
-	case 14: case 15: {
-		static const u8 digits[] = {0, 1, 2, 3, 4, 5, 7};
-		operation(p, 0xc1, digits[rnd(7)], rnd(4) == 0, true);
-		put(p, rnd(256), 1);
-		break;
-	}
-	case 16: operation(p, 0xd3, rnd(2) ? 4 : 5, rnd(4) == 0, true); break;
-	case 17: operation(p, 0x0fb6 + rnd(2) + 8 * rnd(2), r, rnd(2), true); break;
-	case 18: operation(p, 0x0f40 | rnd(16), r, rnd(2), true); break;
-	case 19: operation(p, 0x0f90 | rnd(16), 0, rnd(2), false); break;
-	case 20: operation(p, 0x8d, r, true, true); break;
-	case 21: put(p, 0x50 | (value_reg(p) & 7), 1); put(p, 0x58 | (rnd(2) ? 2 : 0), 1); break;
-	case 22: put(p, 0x99 - rnd(2), 1); break; /* cdq, cwde */
-	case 23: operation(p, 0x87, r, false, true); break;
-	case 24: put(p, 0xe8, 1); put(p, 0, 4); put(p, 0x58, 1); break; /* call next; pop */
-	case 25: random_call(p); break;
-	default:
-		if (rnd(12) == 0)
-			store_into_code(p);
-		else
-			random_branch(p);
-	}
-}
-
-static void generate(struct program *p, bool code64)
-{
-	memset(p, 0, sizeof(*p));
-	p->code64 = code64;
-	memset(p->code, 0x90, sizeof(p->code));
-	u32 n = 3 + rnd(60);
-	p->len = rnd(3) ? 0x100 : 0x1000 - rnd(120); /* some cross into the second page */
-	for (p->n = 0; p->n < n;) {
-		p->starts[p->n++] = p->len;
-		random_insn(p);
-	}
-	put(p, 0xf4, 1);
-}
-
 /* ---- comparison ---- */
 
 static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rflags, const u8 *data)
@@ -435,6 +141,9 @@ static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rf
 	mem_write(s->mem, GPA_DATA, data, DATA_BYTES);
 	memcpy(vp->cpu.gpr, gpr, 16 * sizeof(u64));
 	vp->cpu.rflags = rflags;
+	vp_vec_park(vp);
+	vec_reset(vp);
+	nm_store16(vp->cpu.vec, 0x37f);
 	vp->cpu.rip = CODE + p->starts[0];
 	vp->cpu.activity = ACTIVITY_ACTIVE;
 	for (u32 i = SEG_ES; i <= SEG_GS; i++)
@@ -443,11 +152,22 @@ static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rf
 	engine_state_changed(vp);
 }
 
+/* Parked; the pointers in the image are not the guest's. */
+static bool same_x87(const struct vp *x, const struct vp *y)
+{
+	const u8 *a = x->cpu.vec, *b = y->cpu.vec;
+	bool same = !memcmp(a, b, 5) && x->fpu_ip == y->fpu_ip && x->fpu_dp == y->fpu_dp && x->fpu_op == y->fpu_op;
+
+	for (u32 i = 32; i < 160; i += 16)
+		same &= !memcmp(a + i, b + i, 10);
+	return same;
+}
+
 static bool same(struct side *a, struct side *b)
 {
 	const struct vp *x = a->vp, *y = b->vp;
 
-	return !memcmp(x->cpu.gpr, y->cpu.gpr, 16 * sizeof(u64)) && x->cpu.rip == y->cpu.rip &&
+	return same_x87(x, y) && !memcmp(x->cpu.gpr, y->cpu.gpr, 16 * sizeof(u64)) && x->cpu.rip == y->cpu.rip &&
 	       x->cpu.rflags == y->cpu.rflags && x->insns == y->insns;
 }
 
@@ -509,7 +229,7 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 	u8 data[DATA_BYTES];
 	u64 gpr[16], flags = 0x202 | (rng_next(&seed) & RFLAGS_ARITH), start;
 
-	generate(&p, code64);
+	program_generate(&p, code64, &seed, code_writable);
 	for (u32 i = 0; i < DATA_BYTES; i += 8)
 		nm_store64(data + i, rng_next(&seed));
 	for (u32 i = 0; i < 16; i++)
