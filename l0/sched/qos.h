@@ -43,6 +43,8 @@ struct qos_entity {
 	u16 firsts, n_firsts; /* interrupts that it got: it ran first after them */
 	u16 fences, n_fences; /* fences: it ran before them */
 	bool ran;	      /* since the last interrupt of its processor */
+	bool has_fence, fence_ran; /* one of its processes is a fence: @fence; ran since the last interrupt */
+	u32 fence;
 	u64 declared_y_ns, declared_x_ns; /* by its VMM; 0: nothing */
 	bool told_first;
 	bool is_fence;
@@ -99,9 +101,9 @@ struct qos_state {
 #define QOS_TURNS 8u
 struct qos_process {
 	u32 owner, id; /* vCPU, process; EVENT_NO_ID: free */
-	bool open;
+	bool open, is_in;
 	u8 finished;
-	u64 due_ns, cpu_ns; /* of the open job */
+	u64 due_ns; /* of the newest job */
 	u64 in_ns;	    /* the owner's guest_ns when it came in */
 	u64 own_ns;	    /* of the open job, while it was away */
 	u64 used_ns;	    /* when it came in last */
@@ -231,7 +233,10 @@ void qos_got_interrupt(struct sched *s, struct qos_vp *v, struct qos_entity *x);
 bool qos_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
 
 /* The fence runs, as vCPU @id or inside it. */
-s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns);
+s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u32 process, u64 now_ns);
+
+/* @process of @x, one of whose processes is a fence, comes in. */
+void qos_fenced(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 process);
 
 /* @x's job ended in time (or not); a reason to tell when that changes what it is. */
 void qos_judge_job(struct sched *s, const struct qos_vp *v, struct qos_entity *x, bool in_time);

@@ -66,6 +66,53 @@ static void judge_fence(struct sched *s, const struct qos_vp *v, struct qos_enti
 	     percent(agree, x->n_fences));
 }
 
+/* An interrupt came to @x, whose processes have a fence. An open job goes on. */
+static void fence_is_due(struct qos_vp *v, struct qos_entity *x)
+{
+	x->fence_ran = false;
+	for (u32 i = 0; i < v->n_entities; i++)
+		if (v->entity[i].id == x->id && v->entity[i].process != EVENT_NO_ID)
+			v->entity[i].ran = v->entity[i].job_open;
+}
+
+void qos_fenced(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 process)
+{
+	u32 owner = x->id;
+	bool is_behind = x->fence_ran;
+
+	if (process == x->fence)
+		return;
+	/* who comes before it is looked at from now on; who comes behind it, if he was */
+	struct qos_entity *e = is_behind ? qos_entity_lookup(v, owner, process) : qos_entity_get(v, owner, process);
+	if (!e)
+		return;
+	if (is_behind && !e->ran) {
+		note(&e->fences, &e->n_fences, false);
+		judge_fence(s, v, e);
+	}
+	e->ran = true;
+}
+
+/* The process @fence of @self comes in. */
+static s32 process_fence(struct sched *s, struct qos_vp *v, struct qos_entity *self, u32 fence, u64 now_ns)
+{
+	if (!self->has_fence) { /* from now on its processes count, not the guest as a whole */
+		self->has_fence = self->has_process = true;
+		self->rt = (struct realtime){0};
+		qos_resize(s, v, self);
+	}
+	self->fence = fence;
+	for (u32 i = 0; i < v->n_entities && !self->fence_ran; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (x->id != self->id || x->process == EVENT_NO_ID || x->process == fence || !x->ran)
+			continue;
+		note(&x->fences, &x->n_fences, true);
+		judge_fence(s, v, x);
+	}
+	self->fence_ran = true;
+	return qos_process_rest(s, v, self, now_ns);
+}
+
 /* --- first after interrupts --- */
 
 void qos_interrupt_came(struct qos_vp *v)
@@ -73,7 +120,8 @@ void qos_interrupt_came(struct qos_vp *v)
 	v->first_is_due = true;
 	v->fence_ran = false;
 	for (u32 i = 0; i < v->n_entities; i++)
-		v->entity[i].ran = false;
+		if (v->entity[i].process == EVENT_NO_ID)
+			v->entity[i].ran = false;
 }
 
 void qos_entered(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 id)
@@ -94,6 +142,8 @@ void qos_got_interrupt(struct sched *s, struct qos_vp *v, struct qos_entity *x)
 {
 	note(&x->firsts, &x->n_firsts, v->first == x->id);
 	x->ran = true;
+	if (unlikely(x->has_fence))
+		fence_is_due(v, x);
 	u16 agree = count(x->firsts);
 	bool holds = x->told_first ? agree > FIRST_OFF : agree >= FIRST_ON;
 	if (holds == x->told_first || x->n_firsts < KEPT)
@@ -121,9 +171,12 @@ void qos_judge_job(struct sched *s, const struct qos_vp *v, struct qos_entity *x
 	     x->rt.is_rt ? agree : x->rt.n - agree, sure);
 }
 
-s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u64 now_ns)
+s32 qos_fence(struct sched *s, struct qos_vp *v, u32 id, u32 process, u64 now_ns)
 {
 	struct qos_entity *self = qos_entity_lookup(v, id, EVENT_NO_ID);
+
+	if (process != EVENT_NO_ID)
+		return self ? process_fence(s, v, self, process, now_ns) : -1;
 
 	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];

@@ -361,7 +361,7 @@ static s32 on_fence(struct sched *s, const struct transition *t)
 {
 	struct qos_vp *v = vp_running(s, t);
 
-	return v ? qos_fence(s, v, t->vcpu_id, t->vtime_ns) : -1;
+	return v ? qos_fence(s, v, t->vcpu_id, (u32)transition_payload(t, fence)->process, t->vtime_ns) : -1;
 }
 
 /*

@@ -7,6 +7,9 @@
  * its jobs, not of the slices of whoever runs the guest. It ends when the process goes without
  * another interrupt since it came. Who always has to be taken away never ends: batch.
  *
+ * Where one of the guest's processes is a fence, all jobs of the others end when it comes in, and who
+ * comes in before it has a job, whoever brings it in (qos_evidence.c).
+ *
  * A guest with turns that gets the processor in slices only is always behind, and then its real-time
  * process never ends either. So it is observed: a row of LOOKS tenths of a second in which it gets
  * its share in one piece, its jobs ending and beginning on time; then a pause that doubles each time.
@@ -50,7 +53,7 @@ static s32 finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, str
 		e->own_ns = p->own_ns;
 		e->goes = true;
 		s32 worker = qos_job_finished(s, v, e, now_ns);
-		x->has_process = e->rt.is_rt && e->period.y_ns;
+		x->has_process = x->has_fence || (e->rt.is_rt && e->period.y_ns);
 		return worker;
 	}
 	if (p->finished < JOBS_FOR_ENTITY && ++p->finished == JOBS_FOR_ENTITY && !x->rt.is_rt)
@@ -64,6 +67,7 @@ static void begins(struct sched *s, struct qos_vp *v, const struct qos_entity *x
 
 	p->open = true;
 	p->own_ns = 0;
+	p->due_ns = x->job_due_ns;
 	if (e && x->claim_ns - x->job_due_ns <= PUNCTUAL_NS)
 		qos_job_begins(s, v, e, x->job_due_ns, x->job_cpu_ns, now_ns);
 }
@@ -76,18 +80,25 @@ s32 qos_process_switch(struct sched *s, struct qos_vp *v, struct qos_entity *x, 
 
 	x->interrupted = false;
 	x->n_turns += by_interrupt && p && p->open;
+	if (p)
+		p->is_in = false;
 	if (p && p->open) {
 		p->own_ns += x->guest_ns - p->in_ns;
 		if (!by_interrupt)
 			worker = finished(s, v, x, p, now_ns);
 	}
-	if (!n && by_interrupt)
+	/* with a fence everything up to it is real-time work, whoever brings it in */
+	bool is_job = x->has_fence ? next != x->fence && !x->fence_ran : by_interrupt;
+	if (!n && is_job)
 		n = create(v, x->id, next);
+	if (x->has_fence)
+		qos_fenced(s, v, x, next);
 	if (!n)
 		return worker;
+	n->is_in = true;
 	n->in_ns = x->guest_ns;
 	n->used_ns = now_ns;
-	if (by_interrupt && !n->open)
+	if (is_job && !n->open && (!x->has_fence || n->due_ns != x->job_due_ns))
 		begins(s, v, x, n, now_ns);
 	return worker;
 }
@@ -122,7 +133,7 @@ s32 qos_process_rest(struct sched *s, struct qos_vp *v, const struct qos_entity 
 		struct qos_entity *e = qos_entity_lookup(v, p->owner, p->id);
 		p->open = false;
 		if (e) {
-			e->own_ns = p->own_ns + x->guest_ns - p->in_ns;
+			e->own_ns = p->own_ns + (p->is_in ? x->guest_ns - p->in_ns : 0);
 			worker = qos_job_finished(s, v, e, now_ns);
 		}
 	}

@@ -115,7 +115,7 @@ static bool parse_switch(struct word key, struct word w)
 
 static const char *const sched_names[] = {"prio", "wake-first", "strict"};
 static const char *const timer_names[] = {"lapic", "pit"};
-static const char *const order_names[] = {"fifo", "rr"};
+static const char *const order_names[] = {"fifo", "rr", "fence"};
 static const char *const ept_names[] = {"2m", "4k", "lazy"};
 
 const char *config_sched_name(enum sched_kind k)
@@ -188,8 +188,12 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 		g->processes = (u32)parse_number(key, v, plain_units, 16);
 	else if (word_is(key, "pages"))
 		g->pages = (u32)parse_number(key, v, plain_units, 65536);
-	else if (word_is(key, "order"))
-		g->round_robin = parse_choice(key, v, order_names, ARRAY_SIZE(order_names)) != 0;
+	else if (word_is(key, "order")) {
+		u32 order = parse_choice(key, v, order_names, ARRAY_SIZE(order_names));
+
+		g->round_robin = order == 1;
+		g->has_fence = order == 2;
+	}
 	else if (word_is(key, "mem"))
 		g->ram_bytes = parse_number(key, v, size_units, GIB);
 	else if (word_is(key, "bits"))

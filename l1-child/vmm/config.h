@@ -26,7 +26,7 @@ struct guest_config {
 	u32 vary_permille;
 	u32 processes;
 	u32 pages;
-	bool round_robin;
+	bool round_robin, has_fence;
 	u32 bits; /* 64 or 32 */
 	u32 priority;
 	u32 changes;

@@ -58,6 +58,7 @@ static void fill_shared(struct l2 *g)
 	s->processes = c->processes;
 	s->pages = c->pages;
 	s->round_robin = c->round_robin;
+	s->has_fence = c->has_fence;
 	s->seed = 0x9e3779b9u * (g->number + 1);
 	s->vector = 0x30 + g->number;
 	for (u32 i = 0; i < c->changes; i++)

@@ -25,6 +25,17 @@ grep -q 'entity = 2147483648,.*runs-first.*first-after-interrupts.*holds = 1' "$
 grep -q 'entity = 2147483648,.*"period".*arrivals-on-a-grid.*holds = 1, period_ns = 1000....,' "$in" || fail 'no period'
 grep -q '^nestor:idle.*"hlt".*confidence = 100' "$in" || fail 'no rest is seen'
 grep -q 'vcpu_id = 2147483651.*nestor:idle' "$in" && fail 'the batch guest rests'
+# A process as the fence: what it shows is the real-time process beside it, at a tenth of the guest's ticks.
+events_of plain --sched qos --kernel "$child" --append 'guest=mixed,order=fence'
+fence=$(babeltrace2 "$work/plain" | grep -o 'process_switch:.*level = 2.*cr3 = [0-9A-Fx]*' | grep -o 'cr3 = .*' | sort -u | tail -n 1)
+for engine in interp jit; do
+	events_of process.$engine --engine $engine --fence "child=0/cr3=${fence#cr3 = }" --kernel "$child" --append 'guest=mixed,order=fence'
+done
+cmp -s "$work/process.interp.txt" "$work/process.jit.txt" || fail 'process fence: the tiers differ'
+in=$work/process.jit.txt
+grep -q 'process = 2147.*real-time.*runs-before-the-fence.*holds = 1.*confidence = 100' "$in" || fail 'the real-time process is not found by the fence'
+[ "$(grep 'real-time.*holds = 1' "$in" | grep -o 'process = [0-9]*' | sort -u | wc -l)" = 1 ] || fail 'others pass for real-time, too'
+grep -q 'process = 2147.*"period".*period_ns = \(99[0-9]\{5\}\|100[0-9]\{5\}\),' "$in" || fail "the process's period is not 10 ms"
 for bad in '' 1 child cr3=1 child=x child=1/foo=2 child=1/thread=1; do
 	"$NESTOR" run --fence "$bad" "$child" >"$work/out" 2>&1
 	[ $? = 2 ] && grep -q '^nestor run: --fence' "$work/out" || fail "--fence '$bad': $(cat "$work/out")"

@@ -28,12 +28,69 @@ poweroff -f
 S
 counts() { sed -n 's/^processors //p' "$work/out.txt" | xargs; }
 
-for options in '--clock virtual' '--clock virtual --workers 2' '--clock host --workers 2'; do
-	at=0
-	[ "$options" != '--clock host --workers 2' ] || at=3 # it boots slower
-	# shellcheck disable=SC2086
-	boot plan --cpus 4 --cpu-hotplug "0s-3,$((at + 2))s-1,$((at + 3))s-2,$((at + 4))s+3,$((at + 5))s+1" $options </dev/null
+# shellcheck disable=SC2086
+for options in '--clock virtual' '--clock virtual --workers 2'; do
+	boot plan --cpus 4 --cpu-hotplug 0s-3,2s-1,3s-2,4s+3,5s+1 $options </dev/null
 	expect "$options" 'processors 3$'
 	[ "$(counts)" = '3 2 1 2 3' ] || fail "$options: processors $(counts)"
 	expect_no_warnings "$options"
+done
+
+# How far the guest is by then is the host's affair.
+boot plan --cpus 4 --cpu-hotplug 0s-3,2s-1,3s-2,4s+3,5s+1 --clock host --workers 2 </dev/null
+expect 'host clock' 'processors 3$'
+[ "$(counts | tail -c 2)" = 3 ] || fail "host clock: processors $(counts)"
+
+# Two systems on two workers under parking, which wants one processor of each fewer until it has what it needs; the
+# second ends half-way.
+initrd load "$work/follow" <<'S'
+follow 100000 &
+mkdir /tmp
+for i in 1 2 3 4; do
+	(while :; do cat /proc/uptime | cut -d' ' -f1 | grep -q x; echo >>/tmp/done.$i; done) &
+done
+sleep $SECONDS_TO_RUN
+echo "work $(cat /tmp/done.* | wc -l)"
+poweroff -f
+S
+lab() { # PARKING HOTPLUG
+	cat <<EOF
+[host]
+clock = virtual
+insn-time = 4ns
+charge = exit-l1=1us,exit-kept=1us,reflect=1us,entry=1us,vp-switch=5us
+workers = 2
+sched = qos
+parking = $1
+stats = yes
+output = $work/load-$1-$2
+
+EOF
+	for m in A:20 B:10; do
+		cat <<EOF
+[machine ${m%:*}]
+image = $vmlinuz
+initrd = $work/load.gz
+memory = 256M
+cpus = 4
+$2
+append = console=ttyS0 quiet SECONDS_TO_RUN=${m#*:}
+
+EOF
+	done
+}
+for way in no: yes: 'yes:cpu-hotplug = on'; do
+	rm -rf "$work"/load-*
+	lab "${way%%:*}" "${way#*:}" >"$work/load.ini"
+	sed -i 's#^output.*#output = '"$work"'/load-out#' "$work/load.ini"
+	timeout 600 "$nestor" run "$work/load.ini" >"$work/out" 2>"$work/err" || fail "load, $way: status $?"
+	tr -d '\r' <"$work/load-out/A.serial" >"$work/A"
+	tr -d '\r' <"$work/load-out/B.serial" >"$work/B"
+	did="$(sed -n 's/^work //p' "$work/A") and $(sed -n 's/^work //p' "$work/B")"
+	seen="$(sed -n 's/^processors //p' "$work/A" | xargs) and $(sed -n 's/^processors //p' "$work/B" | xargs)"
+	echo "parking ${way%%:*}${way#*:}: work $did, processors $seen"
+	case $way in
+	*on) case $seen in '4 3'*' 4 and 4 3'*) ;; *) fail "processors $seen" ;; esac ;;
+	*) [ "$seen" = '4 and 4' ] || fail "processors $seen" ;;
+	esac
 done

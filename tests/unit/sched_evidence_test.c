@@ -21,6 +21,8 @@
 #define F (EVENT_ID_TRACKED | 3u)
 #define P1 (EVENT_ID_TRACKED | 11u)
 #define P2 (EVENT_ID_TRACKED | 12u)
+#define P3 (EVENT_ID_TRACKED | 13u)
+#define P4 (EVENT_ID_TRACKED | 14u)
 
 struct world {
 	struct sched s;
@@ -186,6 +188,55 @@ static void before_the_fence(void **state)
 	sched_fini(&w.s);
 }
 
+/*
+ * In one guest with a tick each ms: P1 has 2.5 ms of work each 10 ms, ticks in between; P4 a little each 10 ms, after
+ * it; the fence P3 at each tick when they are done; P2 computes for ever. Found: P1 and P4 and their period, by the
+ * fence; neither P2 nor P3, nor the guest as a whole, whose ticks are no jobs.
+ */
+static void before_the_fence_process(void **state)
+{
+	static struct world w;
+	u64 todo = 0;
+
+	(void)state;
+	begin(&w, 10 * MS, false);
+	for (u64 tick = 1; tick <= 200; tick++) {
+		bool is_new = tick % 10 == 0;
+
+		run_until(&w, tick * MS);
+		interrupt(&w, tick * MS);
+		enter(&w, B, true);
+		if (is_new)
+			FEED(&w, process_switch, B, 2, .prev = P2, .next = P1);
+		todo += is_new ? 2500 * NS_PER_US : 0;
+		u64 part = MIN(todo, MS - 100 * NS_PER_US);
+		run(&w, part);
+		todo -= part;
+		if (part && todo)
+			continue; /* the next tick comes to P1 */
+		if (part) {
+			FEED(&w, process_switch, B, 2, .prev = P1, .next = P4);
+			run(&w, 20 * NS_PER_US);
+		}
+		FEED(&w, process_switch, B, 2, .prev = part ? P4 : P2, .next = P3);
+		FEED(&w, fence, B, 2, .process = P3);
+		run(&w, 10 * NS_PER_US);
+		FEED(&w, process_switch, B, 2, .prev = P3, .next = P2);
+	}
+	assert_true(entity(&w, B, P1)->rt.is_rt);
+	assert_true(entity(&w, B, P4)->rt.is_rt);
+	assert_true(entity(&w, B, P1)->n_fences >= 4 && entity(&w, B, P1)->fences == (1u << entity(&w, B, P1)->n_fences) - 1);
+	assert_false(entity(&w, B, EVENT_NO_ID)->rt.is_rt);
+	assert_null(qos_entity_lookup(qos_of(&w.child), B, P2));
+	struct qos_entity *helper = qos_entity_lookup(qos_of(&w.child), B, P3);
+	assert_true(!helper || !helper->rt.is_rt);
+	assert_int_equal(w.told[INFER_REALTIME].why, INFER_BEFORE_FENCE);
+	assert_in_range(entity(&w, B, P1)->period.y_ns, 10 * MS - 1000, 10 * MS + 1000);
+	/* with what it still runs before each tick that finds it at work */
+	assert_in_range(entity(&w, B, P1)->work_ns, 2650 * NS_PER_US, 2750 * NS_PER_US);
+	sched_fini(&w.s);
+}
+
 /* P1 has 2.5 ms of work each 10 ms, in turns of 1 ms with P2, who computes for ever. */
 static void processes_that_take_turns(void **state)
 {
@@ -297,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_after_interrupts),
 		cmocka_unit_test(before_the_fence),
+		cmocka_unit_test(before_the_fence_process),
 		cmocka_unit_test(processes_that_take_turns),
 		cmocka_unit_test(declared),
 		cmocka_unit_test(any_slice_gives_the_same),
