@@ -36,7 +36,7 @@ static void note_size(struct softtlb *t, u32 slot, u64 gva, const struct vtlb_xl
 	set_bit(t->part, slot, xl->page_shift > PAGE_SHIFT);
 	if (likely(xl->page_shift == PAGE_SHIFT))
 		return;
-	t->part_words |= 1u << slot / 64;
+	t->part_words |= BIT(slot / 64);
 	if (xl->page_shift == 21)
 		vp_mark(t->parts_2m, vp_mark_2m(gva));
 	else
@@ -223,8 +223,8 @@ static void forget(struct softtlb_entry *e)
 /* Pieces of the page of @bytes at @gva, of all privileges and generations. */
 static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 {
-	for (u32 words = t->part_words; words; words &= words - 1) {
-		u32 i = (u32)__builtin_ctz(words);
+	for (u64 words = t->part_words; words; words &= words - 1) {
+		u32 i = (u32)__builtin_ctzll(words);
 
 		for (u64 left = t->part[i]; left; left &= left - 1) {
 			struct softtlb_entry *e = &t->e[0][i * 64 + (u32)__builtin_ctzll(left)];

@@ -17,13 +17,12 @@
 enum { SOFTTLB_SUPERVISOR, SOFTTLB_USER, SOFTTLB_SUPERVISOR_AC };
 
 /* Multiplicative hash: strides of any power of two spread, and page p + 1 is never in p's slot
- * because the top byte of the factor is neither 0 nor ff. */
+ * because the top bits of the factor are neither all 0 nor all 1. */
 #define SOFTTLB_HASH 0x9e3779b1u
 
 static __always_inline struct softtlb_entry *softtlb_slot(struct softtlb_entry *e, u64 gva)
 {
-	BUILD_ASSERT(SOFTTLB_ENTRIES == 256);
-	return e + ((u32)(gva >> PAGE_SHIFT) * SOFTTLB_HASH >> 24);
+	return e + ((u32)(gva >> PAGE_SHIFT) * SOFTTLB_HASH >> (32 - SOFTTLB_BITS));
 }
 
 static __always_inline u64 softtlb_tag(const struct vp *vp, u64 gva, u32 size)

@@ -109,7 +109,8 @@ static inline u32 jump_index(u64 rip)
 	return ((u32)rip ^ (u32)rip >> 12) & (VP_JUMPS - 1);
 }
 
-#define SOFTTLB_ENTRIES 256u
+#define SOFTTLB_BITS 10
+#define SOFTTLB_ENTRIES (1u << SOFTTLB_BITS)
 #define SOFTTLB_WRITABLE 126u
 #define SOFTTLB_RUNS 64u
 #define SOFTTLB_MODES 3u /* supervisor, user, supervisor with SMAP overridden by RFLAGS.AC */
@@ -141,7 +142,7 @@ struct softtlb {
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
 	/* By slot: the translation is one of 2 MiB; of a guest's page larger than 4 KiB. */
 	u64 large[SOFTTLB_WORDS], part[SOFTTLB_WORDS];
-	u32 part_words; /* which of @part may not be 0 */
+	u64 part_words; /* which of @part may not be 0 */
 	u64 parts_2m[16], parts_1g; /* hashed addresses of those pages */
 	u64 serial;				  /* generations begun */
 	u32 n_runs;

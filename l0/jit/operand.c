@@ -59,13 +59,13 @@ static void emit_address(struct translation *t, const struct address *a, bool ke
 /* ecx: linear address → rcx: its entry in the soft TLB. */
 static void emit_slot(struct emit *e)
 {
-	BUILD_ASSERT(sizeof(struct softtlb_entry) == 32 && SOFTTLB_ENTRIES == 256);
+	BUILD_ASSERT(sizeof(struct softtlb_entry) == 32);
 	emit_n(e, 0x0ce9c148, 4);	   /* shr rcx, 12 */
 	emit_rr(e, 4, 0x69, H_RCX, H_RCX); /* imul ecx, ecx, … */
 	emit_n(e, SOFTTLB_HASH, 4);
-	emit_n(e, 0x13e9c1, 3); /* shr ecx, 19 */
+	emit_n(e, 0xe9c1 | (27 - SOFTTLB_BITS) << 16, 3); /* shr ecx, … */
 	emit_rr(e, 4, 0x81, 4, H_RCX);
-	emit_n(e, 0x1fe0, 4); /* and ecx, … */
+	emit_n(e, (SOFTTLB_ENTRIES - 1) * 32, 4); /* and ecx, … */
 	emit_rm(e, 8, 0x03, H_RCX, H_RDI, VP_OFF(tlb_e));
 }
 
