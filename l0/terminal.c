@@ -101,13 +101,11 @@ static void fill(struct terminal *t)
 			t->buf[t->len++] = in[i];
 }
 
-void terminal_poll(struct terminal *t)
+void terminal_poll(struct terminal *t, u64 host_ns)
 {
-	u64 now = clock_host_ns(&t->host->clock);
-
-	if (now < t->next_poll_ns)
+	if (host_ns < t->next_poll_ns)
 		return;
-	t->next_poll_ns = now + POLL_PERIOD_NS;
+	t->next_poll_ns = host_ns + POLL_PERIOD_NS;
 	if (t->sent == t->len && !t->at_end)
 		fill(t);
 	if (t->sent < t->len)

@@ -16,8 +16,8 @@ struct terminal;
 struct terminal *terminal_open(struct host *h, struct machine *m);
 void terminal_close(struct terminal *t); /* restores the terminal's mode; NULL is fine */
 
-/* Pass on what was typed. Cost: a read of the clock. */
-void terminal_poll(struct terminal *t);
+/* Pass on what was typed. @host_ns: clock_host_ns() of a moment ago. */
+void terminal_poll(struct terminal *t, u64 host_ns);
 
 /* Can input still come? NULL: no. */
 bool terminal_can_wake(const struct terminal *t);

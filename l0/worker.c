@@ -268,15 +268,21 @@ static bool really_halted(struct worker *w)
 
 /* --- running --- */
 
+/* Host clock: did the guest's preemption timer run out? */
+static bool timer_is_over(const struct worker *w)
+{
+	u64 preempt = preemption_ns(w->vcpu);
+
+	return unlikely(preempt != CLOCK_NEVER) && preempt <= worker_now(w);
+}
+
 static u64 horizon_by_time(struct worker *w, u64 limit_ns)
 {
 	struct vcpu *c = w->vcpu;
 
 	if (!is_virtual(w->host)) {
-		u64 preempt = preemption_ns(c);
 		/* a preemption timer that is over leaves time for an injection only */
-		bool over = unlikely(preempt != CLOCK_NEVER) && preempt <= worker_now(w);
-		return c->vp.insns + (over ? 0 : HOST_CHUNK_INSNS);
+		return c->vp.insns + (timer_is_over(w) ? 0 : HOST_CHUNK_INSNS);
 	}
 	u64 horizon = MIN(MIN(limit_ns, w->slice_end_ns), MIN(next_deadline(w->host), preemption_ns(c)));
 	u64 until = clock_lane_insns_at(&w->lane, horizon);
@@ -301,7 +307,7 @@ static void take_charge(struct worker *w)
 	clock_lane_sync(&w->lane, c->vp.insns);
 	clock_lane_charge(&w->lane, c->nv.charge_ns);
 	c->nv.charge_ns = 0;
-	w->horizon_moved = true;
+	w->horizon_moved |= is_virtual(w->host);
 }
 
 /* Halted for ever: the end of many a kernel that gave up. */
@@ -354,7 +360,7 @@ static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
 		take_charge(w);
 	if (c->nv.preemption_deadline != *preempt_at) {
 		*preempt_at = c->nv.preemption_deadline;
-		w->horizon_moved = true;
+		w->horizon_moved |= is_virtual(w->host) || timer_is_over(w);
 	}
 	return action;
 }
@@ -525,11 +531,10 @@ static __cold_path void emit_notes(struct worker *w)
 	}
 }
 
-/* One step at most of each kind; *@blocked when the worker has nothing to do before @limit_ns. */
-static void step(struct worker *w, u64 limit_ns, bool *blocked)
+/* One step at most of each kind, at @now; *@blocked when the worker has nothing to do before @limit_ns. */
+static void step(struct worker *w, u64 now, u64 limit_ns, bool *blocked)
 {
 	struct host *h = w->host;
-	u64 now = worker_now(w);
 
 	*blocked = false;
 	expire(h, now);
@@ -582,12 +587,12 @@ static void advance(struct worker *w, u64 end, bool alone)
 	struct host *h = w->host;
 
 	worker_self = w;
-	while (!is_over(h) && worker_now(w) < end) {
+	for (u64 now; !is_over(h) && (now = worker_now(w)) < end;) {
 		bool blocked;
-		step(w, end, &blocked);
+		step(w, now, end, &blocked);
 		poll_gdb(w);
 		if (h->terminal)
-			terminal_poll(h->terminal);
+			terminal_poll(h->terminal, clock_host_ns(&h->clock));
 		if (!blocked)
 			continue;
 		u64 to = MIN(next_deadline(h), end);
@@ -672,14 +677,15 @@ void worker_loop_host(struct worker *w)
 		bool blocked;
 		if (unlikely(h->world.wanted))
 			world_wait_slow(w);
-		if (worker_now(w) >= limit) {
+		u64 now = worker_now(w);
+		if (now >= limit) {
 			host_stop(h, HOST_STOP_TIME);
 			break;
 		}
-		step(w, limit, &blocked);
+		step(w, now, limit, &blocked);
 		poll_gdb(w);
 		if (w->id == 0 && h->terminal)
-			terminal_poll(h->terminal);
+			terminal_poll(h->terminal, now);
 		if (blocked)
 			host_idle(w);
 	}
