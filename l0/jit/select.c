@@ -49,6 +49,12 @@ bool select_mem(const struct decode *d, struct jit_op *j)
 	return true;
 }
 
+static bool has_high_form(u32 kind)
+{
+	return kind == J_MOV || kind == J_ALU || kind == J_TEST || kind == J_UNARY || kind == J_SETCC ||
+	       kind == J_EXTEND;
+}
+
 bool select_operands(const struct decode *d, struct jit_op *j, bool written)
 {
 	const struct op *op = d->op;
@@ -57,17 +63,18 @@ bool select_operands(const struct decode *d, struct jit_op *j, bool written)
 
 	if (d->form == FORM_NONE || d->form == FORM_I || d->form == FORM_OTHER)
 		return false;
-	if ((reg_dst && is_high_byte(op->size, op->dst)) ||
-	    (reg_src && is_high_byte(j->src_size ? j->src_size : op->size, op->src)))
+	j->high = (reg_dst && is_high_byte(op->size, op->dst)) ||
+		  (reg_src && is_high_byte(j->src_size ? j->src_size : op->size, op->src));
+	if (j->high && !has_high_form(j->kind))
 		return false;
 	if ((reg_dst && op->dst > 0x8f) || (reg_src && op->src > 0x8f))
 		return false;
 	if (reg_dst) {
-		j->use |= reg_bit(op->dst);
-		j->wr |= written ? reg_bit(op->dst) : 0;
+		j->use |= reg_bit(op->dst & 15);
+		j->wr |= written ? reg_bit(op->dst & 15) : 0;
 	}
 	if (reg_src)
-		j->use |= reg_bit(op->src);
+		j->use |= reg_bit(op->src & 15);
 	j->form = (u8)d->form;
 	return !(op->flags & OP_MEM) || select_mem(d, j);
 }
@@ -231,7 +238,8 @@ static bool take_special(const struct decode *d, struct jit_op *j, u32 *group)
 	static const struct {
 		u32 group;
 		bool (*take)(const struct decode *d, struct jit_op *j);
-	} t[] = {{JIT_GROUP_MULDIV, muldiv_take}, {JIT_GROUP_BITS, bits_take}, {JIT_GROUP_ATOMIC, atomic_take}};
+	} t[] = {{JIT_GROUP_MULDIV, muldiv_take}, {JIT_GROUP_BITS, bits_take}, {JIT_GROUP_ATOMIC, atomic_take},
+	       {JIT_GROUP_FLAGOP, flagop_take}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		*j = (struct jit_op){0};
@@ -392,10 +400,10 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 		make_slow(&j[i]);
 		if (b->mode & VP_MODE_BRANCHES && is_branch(op->mnemonic))
 			continue;
-		if (is_system(i ? op->fn : b->first))
+		if (is_system(i ? op->fn : b->first) && op->mnemonic != ZYDIS_MNEMONIC_PUSHFQ)
 			continue;
 		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||
-		    !take(&d, &j[i], &group) || off & 1u << group ||
+		    !take(&d, &j[i], &group) || off & 1u << group || (j[i].high && off & 1u << JIT_GROUP_HIGH) ||
 		    (j[i].mem && off & 1u << JIT_GROUP_MEM))
 			make_slow(&j[i]);
 	}

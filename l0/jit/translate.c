@@ -480,6 +480,10 @@ static void emit_ret(struct translation *t, u32 k)
 
 static void emit_one(struct translation *t, u32 k)
 {
+	if (t->j[k].high) {
+		high_emit(t, k);
+		return;
+	}
 	switch (t->j[k].kind) {
 	case J_SLOW: flow_handler(t, k); break;
 	case J_NOP: break;
@@ -499,6 +503,7 @@ static void emit_one(struct translation *t, u32 k)
 	case J_PUSH: emit_push(t, k); break;
 	case J_POP: emit_pop(t, k); break;
 	case J_LEAVE: emit_leave(t, k); break;
+	case J_FLAGOP: flagop_emit(t, k); break;
 	case J_VEC: vector_emit(t, k); break;
 	case J_CONVERT:
 	case J_MULDIV:

@@ -240,6 +240,9 @@ void muldiv_emit(struct translation *t, u32 k);
 void bits_emit(struct translation *t, u32 k);
 void atomic_emit(struct translation *t, u32 k);
 void vector_emit(struct translation *t, u32 k);
+void flagop_emit(struct translation *t, u32 k);
+/* An operation with AH, CH, DH or BH, of a kind that others have a file for. */
+void high_emit(struct translation *t, u32 k);
 
 /* ---- operand.c ---- */
 

@@ -262,11 +262,47 @@ static void x87_insn(struct program *p)
 	}
 }
 
+/* AH and DH: no REX, whatever the other operand. */
+static void high_insn(struct program *p)
+{
+	static const u8 opcodes[] = {0x88, 0x8a, 0x84, 0x00, 0x28, 0x32, 0x3a, 0x12, 0x18, 0x0a};
+	static const u8 regs[] = {0, 2, 4, 6};
+	u32 high = 4 + 2 * rnd(p, 2), other = regs[rnd(p, 4)];
+
+	switch (rnd(p, 6)) {
+	case 0: put(p, opcodes[rnd(p, 10)], 1); put(p, 0xc0 | other << 3 | high, 1); break;
+	case 1: put(p, opcodes[rnd(p, 10)], 1); put(p, 0xc0 | high << 3 | other, 1); break;
+	case 2: put(p, opcodes[rnd(p, 10)], 1); put(p, 0x46 | high << 3, 1); put(p, rnd(p, 256), 1); break;
+	case 3: put(p, 0x80, 1); put(p, 0xc0 | rnd(p, 8) << 3 | high, 1); put(p, rnd(p, 256), 1); break;
+	case 4: put(p, 0xf6, 1); put(p, 0xc0 | high, 1); put(p, rnd(p, 256), 1); break;
+	default:
+		switch (rnd(p, 4)) {
+		case 0: put(p, rnd(p, 2) ? 0xb60f : 0xbe0f, 2); put(p, 0xc0 | (other & 2) << 3 | high, 1); break;
+		case 1: put(p, 0xfe, 1); put(p, 0xc0 | rnd(p, 2) << 3 | high, 1); break;
+		case 2: put(p, 0xf6, 1); put(p, 0xd0 | rnd(p, 2) << 3 | high, 1); break;
+		default: put(p, 0x900f | rnd(p, 16) << 8, 2); put(p, 0xc0 | high, 1);
+		}
+	}
+}
+
+static void flag_insn(struct program *p)
+{
+	static const u8 opcodes[] = {0xf8, 0xf9, 0xf5, 0x9f, 0x9e, 0xfc, 0xfd};
+
+	if (rnd(p, 3) == 0) {
+		put(p, 0x589c, 2); /* pushf, pop */
+		return;
+	}
+	put(p, opcodes[rnd(p, 7)], 1);
+}
+
 static void random_insn(struct program *p)
 {
 	u32 r = value_reg(p);
 
-	switch (rnd(p, 40)) {
+	switch (rnd(p, 44)) {
+	case 40: case 41: high_insn(p); break;
+	case 42: flag_insn(p); break;
 	case 37: case 38: x87_insn(p); break;
 	case 27: case 28: multiply(p); break;
 	case 29: vex_insn(p); break;
