@@ -158,8 +158,10 @@ static int check_reserves(const struct cmd *cmd, const struct run_options *o)
 					       (u64)SCHED_RESERVE_MAX_PPM / 10000, o->workers);
 		ppm += own;
 	}
-	if (ppm && strcmp(o->sched, "qos") && strcmp(o->sched, "qos+state"))
-		return cmd_usage_error(cmd, "--reserve needs --sched qos");
+	for (unsigned i = 0; ppm && i < o->nmachines; i++)
+		if (o->machines[i].reserve_ns && strcmp(o->sched, "qos") && strcmp(o->sched, "qos+state"))
+			return cmd_usage_error(cmd, "%s: needs the policy qos or qos+state, and this is %s",
+					       o->machines[i].reserve_at, o->sched);
 	return RUN_PARSE_OK;
 }
 
@@ -196,7 +198,7 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 	for (unsigned i = 0; i < o->nmachines; i++) {
 		char err[COUNT_SPEC_ERR_BYTES];
 		if (o->machines[i].fence && !count_spec_fence(o, i, &o->fence[i], err))
-			return cmd_usage_error(cmd, "--fence %s: %s", o->machines[i].fence, err);
+			return cmd_usage_error(cmd, "%s: %s", o->machines[i].fence_at, err);
 	}
 	if (!o->sched)
 		o->sched = o->nmachines > 1 ? "qos" : "rr";

@@ -20,9 +20,10 @@ static bool lab_machine(void *arg, const char *name, int line)
 
 	if (!lab_machine_is_whole(p))
 		return false;
+	memset(p->key_line, 0, sizeof(p->key_line));
+	p->lab_line = p->machine_line = line;
 	struct machine_desc *m = parse_new_machine(p);
 
-	p->lab_line = p->machine_line = line;
 	return m && parse_machine_name(p, m, name);
 }
 
@@ -57,29 +58,56 @@ static bool bad_key(struct parse *p, const char *name, bool in_host)
 	return parse_bad(p, name, "no such key; %s has:%s", in_host ? "[host]" : "[machine NAME]", list);
 }
 
+/* Keys of which a machine, or the host, may have several. */
+static bool may_be_repeated(int key)
+{
+	return key == KEY_MODULE || key == KEY_DISK || key == KEY_CDROM || key == KEY_SYMBOLS || key == KEY_COUNT;
+}
+
+/* A key stands once in its section. @slot: its place in the table of options. */
+static bool is_first(struct parse *p, size_t slot, bool in_host, const char *name)
+{
+	int *line = in_host ? &p->host_key_line[slot] : &p->key_line[slot];
+
+	if (*line && !may_be_repeated(run_cmd_options[slot].key))
+		return parse_bad(p, name, "it stands in line %d already; once in a section is allowed", *line);
+	*line = p->lab_line;
+	return true;
+}
+
+static bool set_image(struct parse *p, const char *name, const char *value)
+{
+	if (p->current->image)
+		return parse_bad(p, name, "machine %s has an image already; one of image, kernel and firmware is allowed",
+				 p->current->name);
+	p->current->image = parse_path(p, parse_keep(p, value));
+	p->current->is_firmware = name[0] == 'f';
+	return parse_file_is_there(p, name, p->current->image);
+}
+
 static bool lab_set(void *arg, bool in_host, const char *name, const char *value, int line)
 {
 	struct parse *p = arg;
-	const struct cmd_option *o = NULL;
+	size_t slot = RUN_CMD_NOPTIONS;
 	bool is_machine_option = true;
 
 	p->lab_line = line;
-	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware"))) {
-		p->current->image = parse_path(p, parse_keep(p, value));
-		p->current->is_firmware = name[0] == 'f';
-		return parse_file_is_there(p, name, p->current->image);
-	}
-	for (size_t i = 0; i < RUN_CMD_NOPTIONS && !o; i++) {
+	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware")))
+		return set_image(p, name, value);
+	for (size_t i = 0; i < RUN_CMD_NOPTIONS && slot == RUN_CMD_NOPTIONS; i++) {
 		const char *n = run_cmd_options[i].name;
 
 		/* the headings split the table: the first group is the machine's */
 		if (!n)
 			is_machine_option = i == 0;
 		else if (!strcmp(n, name) && run_cmd_options[i].key != 'k')
-			o = &run_cmd_options[i];
+			slot = i;
 	}
-	if (!o || is_machine_option == in_host)
+	if (slot == RUN_CMD_NOPTIONS || is_machine_option == in_host)
 		return bad_key(p, name, in_host);
+	if (!is_first(p, slot, in_host, name))
+		return false;
+	const struct cmd_option *o = &run_cmd_options[slot];
 	return o->arg ? parse_option(p, o->key, parse_keep(p, value)) : lab_flag(p, o->key, name, value);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "l0/cmd/device_spec.h"
@@ -76,7 +77,10 @@ struct machine_desc *parse_new_machine(struct parse *p)
 	struct run_options *o = p->opts;
 
 	if (o->nmachines == RUN_MAX_MACHINES) {
-		p->status = cmd_usage_error(p->cmd, "more than %d machines", RUN_MAX_MACHINES);
+		if (p->lab_path)
+			parse_bad(p, "machine", "there are more than %d", RUN_MAX_MACHINES);
+		else
+			p->status = cmd_usage_error(p->cmd, "more than %d machines", RUN_MAX_MACHINES);
 		return NULL;
 	}
 	p->current = &o->machines[o->nmachines++];
@@ -120,6 +124,8 @@ static bool add_disk(struct parse *p, struct machine_desc *m, const char *name, 
 		return parse_bad(p, name, "more than %d disks", MACHINE_MAX_DISKS);
 	if (!device_spec_disk(parse_path(p, value), &m->disk[m->ndisks++], err))
 		return parse_bad(p, name, "%s", err);
+	if (p->lab_path && !parse_file_is_there(p, name, m->disk[m->ndisks - 1].path))
+		return false;
 	unsigned ide = 0;
 
 	for (unsigned i = 0; i < m->ndisks; i++)
@@ -132,7 +138,7 @@ static bool add_cdrom(struct parse *p, struct machine_desc *m, const char *name,
 	if (m->ncdroms == MACHINE_MAX_CDROMS)
 		return parse_bad(p, name, "more than %d drives", MACHINE_MAX_CDROMS);
 	m->cdrom[m->ncdroms++] = parse_path(p, value);
-	return true;
+	return !p->lab_path || parse_file_is_there(p, name, m->cdrom[m->ncdroms - 1]);
 }
 
 static bool add_module(struct parse *p, struct machine_desc *m, const char *name, const char *value)
@@ -196,7 +202,7 @@ static bool set_triple_fault(struct parse *p, struct machine_desc *m, const char
 static bool set_reserve(struct parse *p, struct machine_desc *m, const char *name, const char *value)
 {
 	const char *slash = strchr(value, '/');
-	char *first = slash ? strndup(value, (size_t)(slash - value)) : NULL, *at = NULL;
+	char *first = slash ? strndup(value, (size_t)(slash - value)) : NULL;
 	bool ok = first && !value_parse_time_ns(first, &m->reserve_ns) &&
 		  !value_parse_time_ns(slash + 1, &m->reserve_period_ns);
 
@@ -206,9 +212,7 @@ static bool set_reserve(struct parse *p, struct machine_desc *m, const char *nam
 		return parse_bad(p, name, "'%s' is not TIME/PERIOD, as 2ms/10ms, with a time from 10us on in a period from 500us to 2s", value);
 	if (m->reserve_ns > m->reserve_period_ns)
 		return parse_bad(p, name, "'%s' is more time than the period has", value);
-	if (p->lab_path && asprintf(&at, "%s:%d: reserve", p->lab_path, p->lab_line) < 0)
-		at = NULL;
-	m->reserve_at = at ? at : "--reserve";
+	m->reserve_at = parse_place(p, name);
 	return true;
 }
 
@@ -270,9 +274,16 @@ static bool set_track(struct parse *p, struct machine_desc *m, const char *name,
 /* The machine could not start: say so where its file is named. */
 bool parse_file_is_there(struct parse *p, const char *name, const char *path)
 {
-	if (!access(path, R_OK))
+	struct stat st;
+
+	if (path[0] && !access(path, R_OK) && !stat(path, &st) && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
 		return true;
-	parse_bad(p, name, "%s: %s", path, strerror(errno));
+	if (!path[0])
+		parse_bad(p, name, "no file is named");
+	else if (!access(path, R_OK))
+		parse_bad(p, name, "%s: neither a file nor a disk", path);
+	else
+		parse_bad(p, name, "%s: %s", path, strerror(errno));
 	p->status = EXIT_CODE_BAD_IMAGE;
 	return false;
 }
@@ -297,7 +308,10 @@ bool parse_machine_option(struct parse *p, const char *name, int key, const char
 	case KEY_RESERVE: return set_reserve(p, m, name, value);
 	case KEY_TRACK: return set_track(p, m, name, value);
 	case KEY_DECLARE: m->declares = true; return true;
-	case KEY_FENCE: m->fence = parse_keep(p, value); return true;
+	case KEY_FENCE:
+		m->fence = parse_keep(p, value);
+		m->fence_at = parse_place(p, name);
+		return true;
 	case KEY_CPU_MODEL: m->cpu_model = value; return true;
 	case 'n':
 		if (!p->current)

@@ -130,7 +130,10 @@ bool parse_run_option(struct parse *p, const char *name, int key, const char *va
 		return !topology_parse(&o->topology, value) ||
 		       parse_bad(p, name, "'%s' is not flat, host or NODESxCORESxTHREADS, as 2x4x2", value);
 	case KEY_SCHED: return take_policy(p, name, value);
-	case KEY_SLICE: return parse_time(p, name, value, &o->slice_ns);
+	case KEY_SLICE:
+		return parse_time(p, name, value, &o->slice_ns) &&
+		       ((o->slice_ns >= NS_PER_US && o->slice_ns <= 10 * NS_PER_SEC) ||
+			parse_bad(p, name, "'%s' is not from 1us to 10s", value));
 	case KEY_INSN_TIME:
 		return parse_time(p, name, value, &o->insn_ns) &&
 		       (o->insn_ns <= NS_PER_US || parse_bad(p, name, "'%s' is above 1us", value));

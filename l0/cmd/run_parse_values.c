@@ -97,3 +97,11 @@ const char *parse_keep(const struct parse *p, const char *value)
 
 	return copy ? copy : value;
 }
+
+const char *parse_place(const struct parse *p, const char *name)
+{
+	char *at = NULL;
+	int n = p->lab_path ? asprintf(&at, "%s:%d: %s", p->lab_path, p->lab_line, name) : asprintf(&at, "--%s", name);
+
+	return n < 0 ? name : at;
+}

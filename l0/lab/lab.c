@@ -10,6 +10,7 @@ struct reading {
 	char section[128]; /* last one seen */
 	int header_line;   /* of a section that has had no key yet, or 0 */
 	char header[64];   /* that */
+	int host_line;	   /* where [host] is, or 0 */
 	char *error;
 	const char *path;
 	int line; /* counted here: this build of the library does not pass it on */
@@ -34,6 +35,27 @@ static bool section_is_empty(struct reading *r)
 	return true;
 }
 
+/* The head of a section ends, and there is one [host]. */
+static bool section_is_right(struct reading *r, const char *line)
+{
+	char first[48];
+
+	if (!strchr(line, ']')) {
+		snprintf(first, sizeof(first), "%.*s", (int)strcspn(line, "\r\n"), line);
+		stop(r, "the sections are [host] and [machine NAME]; there is no ] in", first);
+		return false;
+	}
+	if (strncmp(line, "[host]", 6))
+		return true;
+	if (r->host_line) {
+		snprintf(first, sizeof(first), "line %d", r->host_line);
+		stop(r, "there is one section [host] only, and it begins in", first);
+		return false;
+	}
+	r->host_line = r->line;
+	return true;
+}
+
 /* fgets() for the parser, which counts the lines; sections of the same name in a row are two, too. */
 static char *read_line(char *buf, int size, void *stream)
 {
@@ -48,7 +70,7 @@ static char *read_line(char *buf, int size, void *stream)
 	}
 	n = strlen(buf);
 	if (buf[0] == '[') {
-		if (section_is_empty(r))
+		if (section_is_empty(r) || !section_is_right(r, buf))
 			return NULL;
 		r->header_line = r->line;
 		snprintf(r->header, sizeof(r->header), "%.*s", (int)strcspn(buf, "\r\n"), buf);
@@ -66,6 +88,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
 	struct reading *r = user;
 	bool in_host = !strcmp(section, "host");
 
+	if (r->stopped)
+		return 0;
 	if (!in_host && strncmp(section, machine, sizeof(machine) - 1))
 		return stop(r, "the sections are [host] and [machine NAME], not", section);
 	bool begins = r->header_line || strcmp(section, r->section);

@@ -86,6 +86,7 @@ struct machine_desc {
 	const char *reserve_at;		   /* where that was said, for messages */
 	bool declares; /* its VMM may declare what its guests need */
 	const char *fence; /* which of its guests (or a process) comes after all that is real-time; NULL: none */
+	const char *fence_at; /* where that was said */
 	enum machine_threads threads_by;
 	unsigned stack_bytes; /* of their kernel stacks; 0: the default */
 	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */
