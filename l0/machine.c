@@ -423,7 +423,7 @@ static int create_vcpu(struct machine *m, u32 i)
 	u32 id = EVENT_VCPU_ID(m->id, i);
 
 	c->machine = m;
-	c->wake_ns = CLOCK_NEVER;
+	vcpu_set_wake_ns(c, CLOCK_NEVER);
 	trace_ctx_init(&c->trace, &m->host->hub, NULL, id, 1, vcpu_trace_now, c);
 	track_vp_init(&c->track, m->track, &c->trace, id);
 	vp->id = i;
@@ -583,6 +583,7 @@ int machine_load_image(struct machine *m)
 		else
 			vp->cpu.activity = ACTIVITY_WAIT_SIPI;
 		engine_state_changed(vp);
+		vcpu_show(&m->vcpu[i]);
 	}
 	return 0;
 }
@@ -668,9 +669,9 @@ static bool vcpu_can_wake(const struct vcpu *c)
 {
 	const struct vp *vp = &c->vp;
 
-	if (c->sched.state != SCHED_BLOCKED)
+	if (sched_state_of(&c->sched) != SCHED_BLOCKED)
 		return true;
-	if (vp->ev.mwait || c->wake_ns != CLOCK_NEVER ||
+	if (vp->ev.mwait || vcpu_wake_ns(c) != CLOCK_NEVER ||
 	    vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI))
 		return true;
 	if (vp->cpu.activity != ACTIVITY_HLT)
@@ -690,9 +691,9 @@ static u32 vcpu_run_state(const struct vcpu *c)
 {
 	if (c->machine->stopped)
 		return RUN_STATE_STOPPED;
-	if (c->vp.cpu.activity == ACTIVITY_WAIT_SIPI)
+	if (__atomic_load_n(&c->shown_activity, __ATOMIC_RELAXED) == ACTIVITY_WAIT_SIPI)
 		return RUN_STATE_WAIT_SIPI;
-	switch (c->sched.state) {
+	switch (sched_state_of(&c->sched)) {
 	case SCHED_RUNNING:
 		return RUN_STATE_RUNNING;
 	case SCHED_READY:
@@ -728,10 +729,14 @@ void machine_emit_state(struct machine *m, struct worker *w, bool start)
 	TRANSITION(ctx, vm_state, .name = name, .vm = m->id, .memory_bytes = m->desc->memory_bytes,
 		   .vcpus = m->nvcpus, .state = m->stopped ? RUN_STATE_STOPPED : RUN_STATE_RUNNING);
 	for (u32 i = 0; i < m->nvcpus; i++) {
+		struct vcpu *c = &m->vcpu[i];
+
 		ctx->vcpu_id = EVENT_VCPU_ID(m->id, i);
+		if (c == w->vcpu || m->host->clock.kind == CLOCK_KIND_VIRTUAL) /* no other thread has it */
+			vcpu_show(c);
 		TRANSITION(ctx, vcpu_state, .vm = m->id, .child = EVENT_NO_ID, .index = i,
-			   .parent_vcpu = EVENT_NO_ID, .state = vcpu_run_state(&m->vcpu[i]),
-			   .cr3 = m->vcpu[i].vp.cpu.cr3);
+			   .parent_vcpu = EVENT_NO_ID, .state = vcpu_run_state(c),
+			   .cr3 = __atomic_load_n(&c->shown_cr3, __ATOMIC_RELAXED));
 	}
 	if (!start)
 		track_emit_state(m->track, ctx);

@@ -40,10 +40,28 @@ struct vcpu {
 	struct machine *machine;
 	u32 sipi_vector;
 	bool eject_wanted; /* atomic: the guest ejected it, see machine_eject() */
-	u64 wake_ns;	/* while it is blocked: when the preemption timer of its halted guest fires */
+	u64 wake_ns;	/* atomic; while it is blocked: when the preemption timer of its halted guest fires */
+	u64 shown_cr3;	/* atomic; as it left its worker, for other workers' events */
+	u32 shown_activity;
 	u64 wake_due_ns; /* due time of what woke it, for the wake transition */
 	u32 wake_cause, wake_vector;
 };
+
+static inline u64 vcpu_wake_ns(const struct vcpu *c)
+{
+	return __atomic_load_n(&c->wake_ns, __ATOMIC_RELAXED);
+}
+
+static inline void vcpu_set_wake_ns(struct vcpu *c, u64 ns)
+{
+	__atomic_store_n(&c->wake_ns, ns, __ATOMIC_RELAXED);
+}
+
+static inline void vcpu_show(struct vcpu *c)
+{
+	__atomic_store_n(&c->shown_cr3, c->vp.cpu.cr3, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->shown_activity, c->vp.cpu.activity, __ATOMIC_RELAXED);
+}
 
 struct machine {
 	struct host *host;

@@ -63,6 +63,7 @@ void machine_eject(struct vcpu *c)
 		return;
 	machine_reset_vcpu(c);
 	c->vp.cpu.activity = ACTIVITY_WAIT_SIPI;
+	vcpu_show(c);
 	engine_state_changed(&c->vp);
 	sched_set_out(&m->host->sched, &c->sched, true);
 	cpu_hotplug_gone(m->hotplug, c->vp.id);

@@ -22,8 +22,9 @@ void machine_reset_vcpu(struct vcpu *c)
 	engine_reset(vp, false);
 	vp_request_clear(vp, VP_ATTN_INTR | VP_ATTN_NMI | VP_ATTN_NMI_AGAIN | VP_ATTN_INIT |
 			     VP_ATTN_SIPI);
-	c->wake_ns = CLOCK_NEVER;
+	vcpu_set_wake_ns(c, CLOCK_NEVER);
 	c->sipi_vector = 0;
+	vcpu_show(c);
 }
 
 static void reboot(struct machine *m)

@@ -104,15 +104,13 @@ void worker_wake(struct host *h, struct vcpu *c, u32 cause, u32 vector, u64 due_
 {
 	struct worker *w = worker_self;
 	bool was_blocked;
-	s32 preempt = sched_wake(&h->sched, &c->sched, w ? worker_now(w) : 0, &was_blocked);
 
-	if (was_blocked) {
-		c->wake_ns = CLOCK_NEVER;
-		if (w) {
-			w->about.vcpu_id = c->track.inside ? track_active_vcpu(&c->track) : c->track.vcpu_id;
-			w->about.level = c->trace.level;
-			TRANSITION(&w->about, wake, .cause = cause, .vector = vector, .due_ns = due_ns);
-		}
+	vcpu_set_wake_ns(c, CLOCK_NEVER); /* before: it may run and block again at once */
+	s32 preempt = sched_wake(&h->sched, &c->sched, w ? worker_now(w) : 0, &was_blocked);
+	if (was_blocked && w) {
+		w->about.vcpu_id = c->track.inside ? track_active_vcpu(&c->track) : c->track.vcpu_id;
+		w->about.level = c->trace.level;
+		TRANSITION(&w->about, wake, .cause = cause, .vector = vector, .due_ns = due_ns);
 	}
 	preempt_worker(h, preempt);
 }
@@ -137,7 +135,7 @@ static u64 next_deadline(struct host *h)
 			continue;
 		next = MIN(next, MIN(bus_next_deadline(&m->bus), timer_queue_next(&m->input)));
 		for (u32 v = 0; v < m->nvcpus; v++)
-			next = MIN(next, m->vcpu[v].wake_ns);
+			next = MIN(next, vcpu_wake_ns(&m->vcpu[v]));
 	}
 	return next;
 }
@@ -152,9 +150,12 @@ static void expire(struct host *h, u64 now)
 			bus_expire(&m->bus, now);
 		if (unlikely(timer_queue_next(&m->input) <= now))
 			timer_queue_expire(&m->input, now, BUS_EXPIRE_LIMIT);
-		for (u32 v = 0; v < m->nvcpus; v++)
-			if (m->vcpu[v].wake_ns <= now)
-				worker_wake(h, &m->vcpu[v], WAKE_TIMER, 0, m->vcpu[v].wake_ns);
+		for (u32 v = 0; v < m->nvcpus; v++) {
+			u64 due = vcpu_wake_ns(&m->vcpu[v]);
+
+			if (due <= now)
+				worker_wake(h, &m->vcpu[v], WAKE_TIMER, 0, due);
+		}
 	}
 }
 
@@ -184,9 +185,10 @@ static void switch_out(struct worker *w, enum sched_put_reason why, u32 reason)
 	if (is_virtual(w->host))
 		clock_lane_sync(&w->lane, c->vp.insns);
 	if (why == SCHED_PUT_BLOCK)
-		c->wake_ns = preemption_ns(c);
+		vcpu_set_wake_ns(c, preemption_ns(c));
 	if (unlikely(c->track.counts))
 		track_counts_stop(&c->track);
+	vcpu_show(c);
 	w->vcpu = NULL;
 	w->busy_ns += now - w->slice_start_ns;
 	w->switch_reason = reason;
@@ -225,7 +227,7 @@ static bool switch_in(struct worker *w)
 	w->slice_start_ns = now;
 	w->slice_end_ns = now + slice_ns;
 	w->preempt = false;
-	c->wake_ns = CLOCK_NEVER;
+	vcpu_set_wake_ns(c, CLOCK_NEVER);
 	c->trace.worker = &w->trace;
 	if (is_virtual(w->host)) {
 		clock_lane_attach(&w->lane, c->vp.insns);

@@ -18,7 +18,7 @@ static struct sched_machine *machine_of(struct sched *s, const struct sched_vp *
 
 static void show(struct sched *s, struct sched_vp *e, u64 now_ns, bool woken, bool preempted)
 {
-	e->state = SCHED_READY;
+	sched_set_state(e, SCHED_READY);
 	e->queued_since_ns = now_ns;
 	s->policy->enqueue(s, e, woken, preempted);
 	s->n_ready++;
@@ -27,7 +27,7 @@ static void show(struct sched *s, struct sched_vp *e, u64 now_ns, bool woken, bo
 
 static void hide(struct sched *s, struct sched_machine *m, struct sched_vp *e)
 {
-	e->state = SCHED_PARKED;
+	sched_set_state(e, SCHED_PARKED);
 	list_add_tail(&m->parked, &e->node);
 	s->n_parked++;
 }
@@ -330,7 +330,7 @@ void park_remove(struct sched *s, struct sched_vp *e)
 		m->asked = NULL;
 	if (e->state == SCHED_PARKED) {
 		unhide(s, e);
-		e->state = SCHED_BLOCKED;
+		sched_set_state(e, SCHED_BLOCKED);
 	}
 	if (!e->shares_place)
 		return;

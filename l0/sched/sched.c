@@ -59,7 +59,7 @@ int sched_add(struct sched *s, struct sched_vp *e)
 {
 	pthread_mutex_lock(&s->lock);
 	list_init(&e->node);
-	e->state = SCHED_BLOCKED;
+	sched_set_state(e, SCHED_BLOCKED);
 	e->worker = -1;
 	e->last_worker = -1;
 	e->wake_pending = false;
@@ -83,7 +83,7 @@ void sched_remove(struct sched *s, struct sched_vp *e)
 		s->n_ready--;
 	}
 	park_remove(s, e);
-	e->state = SCHED_BLOCKED;
+	sched_set_state(e, SCHED_BLOCKED);
 	if (s->policy->remove)
 		s->policy->remove(s, e);
 	s->n_entities--;
@@ -205,7 +205,7 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 		e = s->policy->pick(s, worker, now_ns, slice_ns);
 	if (e) {
 		s->n_ready--;
-		e->state = SCHED_RUNNING;
+		sched_set_state(e, SCHED_RUNNING);
 		e->worker = (s32)worker;
 		if (e->last_worker >= 0)
 			e->n_moves[topology_distance(s->topology, (u32)e->last_worker, worker)]++;
@@ -240,7 +240,7 @@ void sched_put(struct sched *s, u32 worker, u64 now_ns, u64 ran_ns, enum sched_p
 	if (why == SCHED_PUT_BLOCK && e->wake_pending) {
 		park_enqueue(s, e, now_ns, true, false);
 	} else if (why == SCHED_PUT_BLOCK || why == SCHED_PUT_GONE) {
-		e->state = SCHED_BLOCKED;
+		sched_set_state(e, SCHED_BLOCKED);
 		park_blocked(s, e, now_ns);
 	} else {
 		park_requeue(s, e, now_ns, why == SCHED_PUT_PREEMPT);

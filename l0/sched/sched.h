@@ -240,6 +240,17 @@ s32 sched_transition(struct sched *s, const struct transition *t);
  * policy that looks at it or one that does not. */
 bool sched_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
 
+/* Changed under the lock; others may look without it, at what was true a moment ago. */
+static inline void sched_set_state(struct sched_vp *e, enum sched_state state)
+{
+	__atomic_store_n(&e->state, state, __ATOMIC_RELAXED);
+}
+
+static inline enum sched_state sched_state_of(const struct sched_vp *e)
+{
+	return __atomic_load_n(&e->state, __ATOMIC_RELAXED);
+}
+
 /* A decision that is not in the trace yet: *@note is the oldest. Return: whether there is one. */
 bool sched_take_note(struct sched *s, struct sched_note *note);
 
