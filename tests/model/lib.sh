@@ -23,7 +23,8 @@ errors() {
 holds() {
 	local got
 	got=$(errors "-O1 -DCOLLAPSE" "$@")
-	[ "$got" = 0 ] && echo "holds:  $*" && return
+	[ "$got" = 0 ] && echo "holds:  $*, $(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1 states/p; s/^pan: elapsed time \(.*\) seconds/in \1 s/p' "$dir/pan.log" |
+		tr '\n' ' ')" && return
 	echo "FAILED: $* should hold: errors $got"
 	bad=1
 }

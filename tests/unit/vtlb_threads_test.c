@@ -8,6 +8,7 @@
  * does, with a write tag as long as they may keep one.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdarg.h>
@@ -16,12 +17,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "l0/base/hash.h"
 #include "l0/mem/mem.h"
-#include "vtlb/vtlb.h"
+#include "vtlb/priv.h"
 
 #define RAM_BYTES (64 * MIB)
 #define DATA 0x1000000ull
@@ -362,6 +364,54 @@ static void test_odd_even(void **state)
 	run_in(0, 4, 200 * KIB, true, &counting);
 }
 
+struct waiter {
+	struct vtlb t;
+	double ns; /* of CPU time, by which the lock was waited for */
+};
+
+static double thread_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void *wait_for_lock(void *arg)
+{
+	struct waiter *w = arg;
+	double begin = thread_cpu_ns();
+
+	vtlb_spin_lock(&w->t, &w->t.lock);
+	w->ns = thread_cpu_ns() - begin;
+	return NULL;
+}
+
+/* Who finds a lock taken gives up the CPU after looks that take less than 1 us, the giving up included. */
+static void test_waits_are_short(void **state)
+{
+	struct waiter *w = aligned_alloc(64, ALIGN_UP(sizeof(*w), 64));
+	double best = 1e9;
+	pthread_t thread;
+
+	for (u32 round = 0; round < 8; round++) {
+		memset(w, 0, sizeof(*w));
+		w->t.lock = 1;
+		pthread_create(&thread, NULL, wait_for_lock, w);
+		while (__atomic_load_n(&w->t.stats.lock_yields, __ATOMIC_RELAXED) < 2000)
+			sched_yield();
+		vtlb_spin_unlock(&w->t.lock);
+		pthread_join(thread, NULL);
+		assert_int_equal(w->t.stats.lock_waits, 1);
+		best = MIN(best, w->ns / (double)w->t.stats.lock_yields);
+	}
+	printf("# %u looks at a taken lock and giving up the CPU: %.0f ns\n", VTLB_SPINS, best);
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+	assert_true(best < 1000);
+#endif
+	free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,7 +419,7 @@ int main(void)
 		cmocka_unit_test(test_nested),	     cmocka_unit_test(test_tight),
 		cmocka_unit_test(test_tight_nested), cmocka_unit_test(test_one_lock),
 		cmocka_unit_test(test_retain),	     cmocka_unit_test(test_retain_tight),
-		cmocka_unit_test(test_odd_even),
+		cmocka_unit_test(test_odd_even),     cmocka_unit_test(test_waits_are_short),
 	};
 
 	return cmocka_run_group_tests_name("vtlb_threads", tests, NULL, NULL);
