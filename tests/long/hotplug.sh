@@ -57,7 +57,7 @@ lab() { # PARKING HOTPLUG
 	cat <<EOF
 [host]
 clock = virtual
-insn-time = 4ns
+insn-time = 20ns
 charge = exit-l1=1us,exit-kept=1us,reflect=1us,entry=1us,vp-switch=5us
 workers = 2
 sched = qos
@@ -66,7 +66,7 @@ stats = yes
 output = $work/load-$1-$2
 
 EOF
-	for m in A:20 B:10; do
+	for m in A:8 B:4; do
 		cat <<EOF
 [machine ${m%:*}]
 image = $vmlinuz
@@ -83,7 +83,7 @@ for way in no: yes: 'yes:cpu-hotplug = on'; do
 	rm -rf "$work"/load-*
 	lab "${way%%:*}" "${way#*:}" >"$work/load.ini"
 	sed -i 's#^output.*#output = '"$work"'/load-out#' "$work/load.ini"
-	timeout 600 "$nestor" run "$work/load.ini" >"$work/out" 2>"$work/err" || fail "load, $way: status $?"
+	timeout 1500 "$nestor" run "$work/load.ini" >"$work/out" 2>"$work/err" || fail "load, $way: status $?"
 	tr -d '\r' <"$work/load-out/A.serial" >"$work/A"
 	tr -d '\r' <"$work/load-out/B.serial" >"$work/B"
 	did="$(sed -n 's/^work //p' "$work/A") and $(sed -n 's/^work //p' "$work/B")"
