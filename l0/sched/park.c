@@ -8,6 +8,8 @@
 #define PARK_WINDOWS 3 /* in a row */
 #define TELL_PERMILLE 100
 #define ANSWER_NS (2 * NS_PER_SEC)
+#define DEAF_NS (5 * NS_PER_SEC)
+#define DEAF_SHIFT_MAX 5u
 
 static struct sched_machine *machine_of(struct sched *s, const struct sched_vp *e)
 {
@@ -210,6 +212,14 @@ static void unpark(struct sched *s, struct sched_machine *m, struct sched_vp *e,
 
 /* --- guests that can be asked --- */
 
+static void is_deaf(struct sched_machine *m)
+{
+	m->asked->was_asked = false;
+	m->asked = NULL;
+	m->deaf_until_ns = m->asked_ns + (DEAF_NS << MIN(m->n_deaf, DEAF_SHIFT_MAX));
+	m->n_deaf++;
+}
+
 /* Return: it is asked, or was and still has time to answer. */
 static bool ask_out(struct sched *s, struct sched_machine *m, u64 now_ns)
 {
@@ -217,9 +227,9 @@ static bool ask_out(struct sched *s, struct sched_machine *m, u64 now_ns)
 
 	if (m->asked && now_ns - m->asked_ns < ANSWER_NS)
 		return true;
-	m->deaf |= m->asked != NULL;
-	m->asked = NULL;
-	if (m->deaf)
+	if (m->asked)
+		is_deaf(m);
+	if (now_ns < m->deaf_until_ns)
 		return false;
 	list_for_each(e, &s->all, all_node)
 		if (machine_of(s, e) == m && e->can_go && !e->is_out && may_park(s, e) &&
@@ -255,8 +265,10 @@ void park_set_out(struct sched *s, struct sched_vp *e, bool out)
 
 	if (!m || e->is_out == out)
 		return;
-	if (m->asked == e)
+	if (m->asked == e) {
 		m->asked = NULL;
+		m->n_deaf = 0;
+	}
 	e->is_out = out;
 	if (out && e->shares_place) {
 		leave(s, m, e, e->ready_since_ns);
@@ -272,11 +284,8 @@ void park_refused(struct sched *s, struct sched_vp *e)
 {
 	struct sched_machine *m = machine_of(s, e);
 
-	if (!m || m->asked != e)
-		return;
-	m->asked = NULL;
-	m->deaf = true;
-	e->was_asked = false;
+	if (m && m->asked == e)
+		is_deaf(m);
 }
 
 /* Whoever waits for the shared place first, or anybody on it. */
@@ -376,6 +385,8 @@ static void judge(struct sched *s, struct sched_machine *m, u64 now_ns)
 		if (ask_out(s, m, now_ns) || park_one(s, m))
 			return;
 	}
+	if (m->n_sharing && !m->n_low && ask_out(s, m, now_ns)) /* better than sharing places */
+		return;
 	if (m->n_low >= PARK_WINDOWS && m->n_sharing) {
 		m->n_low = 0;
 		unpark_one(s, m, now_ns);

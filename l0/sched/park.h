@@ -8,7 +8,8 @@
  * unparked. Nobody is stopped: a parked processor runs, takes interrupts and keeps its share.
  *
  * Where a guest can be asked (CPU hot-plug), it is asked to do without a processor instead, and gets it back
- * later: then its own scheduler knows. One that refuses or does not answer within 2 s is never asked again.
+ * later: then its own scheduler knows. One that refuses or does not answer within 2 s shares
+ * places meanwhile, and is asked again after 5 s, 10 s and so on: it may have been starting.
  *
  * Private to sched.c; everything here runs under the scheduler's lock. For policies that share by weight.
  * Cost: a list operation more for a wake-up or slice end of a parked processor; a walk over all processors

@@ -132,7 +132,8 @@ struct sched_machine {
 	u32 n_out;		   /* that its guest does without */
 	struct sched_vp *asked;	   /* whom it is to let go, since ... */
 	u64 asked_ns;
-	bool deaf; /* it did not answer, or refused */
+	u64 deaf_until_ns; /* it did not answer, or refused, so often: not asked before that */
+	u32 n_deaf;
 	struct list_node parked;   /* the others that are runnable, in order of waiting */
 	u32 permille, told_permille; /* of runnable time spent in the queue, smoothed */
 	u32 n_high, n_low;	     /* windows in a row with much, with little */

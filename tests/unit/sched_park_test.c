@@ -146,12 +146,100 @@ static void idle_time_and_less_pressure_release(void **state)
 	assert_int_equal(f->s.n_ready + f->s.n_parked + f->s.n_entities, 0);
 }
 
+static u32 told(struct fix *f, u32 action, u32 *who)
+{
+	struct sched_note note;
+	u32 n = 0;
+
+	while (sched_take_note(&f->s, &note))
+		if (note.is_pressure && note.why == action) {
+			n++;
+			*who = note.vcpu_id;
+		}
+	return n;
+}
+
+/* Machine 0's guest can be asked for all but its first processor. */
+static void guests_are_asked(void **state)
+{
+	struct fix *f = *state;
+	u32 who = 0;
+
+	for (u32 i = 1; i < 4; i++)
+		f->e[i].can_go = true;
+	run_for(f, NS_PER_SEC);
+	assert_int_equal(told(f, PRESSURE_ASK, &who), 1);
+	assert_in_range(who, 1, 3);
+	assert_int_equal(sharing(f), 0);
+
+	/* it does without: the machine's weight stays whole */
+	for (u32 gone = 1; gone < 4; gone++) {
+		u32 w;
+		while ((w = run(f, SCHED_PUT_BLOCK)) != who)
+			sched_wake(&f->s, &f->e[w], f->now, NULL);
+		sched_set_out(&f->s, &f->e[who], true);
+		u32 sum = 0;
+		for (u32 i = 0; i < 4; i++)
+			sum += f->e[i].is_out ? 0 : f->e[i].weight;
+		assert_in_range(sum, 1022, 1024);
+		run_for(f, 2 * NS_PER_SEC);
+		assert_int_equal(told(f, PRESSURE_ASK, &who), gone < 3); /* two have 25 % each, one 50 % */
+	}
+	u64 before = f->ran[4];
+	run_for(f, NS_PER_SEC);
+	assert_in_range(f->ran[4] - before, 490 * NS_PER_MS, 510 * NS_PER_MS);
+
+	/* the other machine rests: given back, one by one */
+	for (u32 w; (w = run(f, SCHED_PUT_BLOCK)) != 4;)
+		sched_wake(&f->s, &f->e[w], f->now, NULL);
+	u32 back = 0;
+	for (u32 i = 0; i < 300; i++) { /* and it has little to do itself */
+		u32 w = run(f, SCHED_PUT_BLOCK);
+		f->now += 10 * NS_PER_MS;
+		sched_wake(&f->s, &f->e[w], f->now, NULL);
+		if (told(f, PRESSURE_GIVE, &who)) {
+			sched_set_out(&f->s, &f->e[who], false);
+			back++;
+		}
+	}
+	assert_int_equal(back, 3);
+	for (u32 i = 0; i < 4; i++)
+		assert_int_equal(f->e[i].weight, 256);
+}
+
+/* Refused, and then not answered: places are shared meanwhile, and it is asked again later. */
+static void guests_that_will_not(void **state)
+{
+	struct fix *f = *state;
+	u32 who = 0;
+
+	for (u32 i = 1; i < 4; i++)
+		f->e[i].can_go = true;
+	run_for(f, NS_PER_SEC);
+	assert_int_equal(told(f, PRESSURE_ASK, &who), 1);
+	sched_refused(&f->s, &f->e[who]);
+	run_for(f, 2 * NS_PER_SEC);
+	assert_int_equal(sharing(f), 4);
+	assert_int_equal(told(f, PRESSURE_ASK, &who), 0);
+	sched_remove(&f->s, &f->e[who]);
+	assert_int_equal(sched_add(&f->s, &f->e[who]), 0);
+	sched_wake(&f->s, &f->e[who], f->now, NULL);
+	run_for(f, 20 * NS_PER_SEC);
+	assert_in_range(told(f, PRESSURE_ASK, &who), 1, 3);
+	for (u32 i = 0; i < N; i++)
+		if (f->e[i].state != SCHED_RUNNING)
+			sched_remove(&f->s, &f->e[i]);
+	assert_int_equal(f->s.n_ready + f->s.n_parked + f->s.n_entities, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(pressure_parks_and_shares_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_place_goes_on_when_one_blocks_or_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(idle_time_and_less_pressure_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(guests_are_asked, setup, teardown),
+		cmocka_unit_test_setup_teardown(guests_that_will_not, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("sched_park", tests, NULL, NULL);
