@@ -124,8 +124,13 @@ static void find_run(struct vp *vp, u64 gva, struct softtlb_run *r)
 		r->end += PAGE_SIZE;
 }
 
-/* Windows grow as more of a page is used, so that looking at frames pays. */
-static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 addend)
+static bool has(const struct softtlb_run *r, u64 gva)
+{
+	return gva - r->first < r->end - r->first;
+}
+
+/* Windows grow as more of a page is used, so that looking at frames pays. They hold @gva to @last. */
+static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 last, u64 addend)
 {
 	struct softtlb *t = &vp->tlb_soft;
 	u64 large = gva & ~(PAGE_SIZE_2M - 1), window = 0;
@@ -135,7 +140,7 @@ static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 addend)
 		r = &t->runs[i];
 		if (r->large != large || r->addend != addend || r->serial != t->serial)
 			continue;
-		if (gva - r->first < r->end - r->first)
+		if (has(r, gva) && has(r, last))
 			return r;
 		window = MAX(window, r->window);
 	}
@@ -146,6 +151,8 @@ static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 addend)
 	r = &t->runs[t->n_runs++];
 	*r = (struct softtlb_run){.large = large, .addend = addend, .serial = t->serial,
 				  .window = window ? MIN(window * 4, (u64)PAGE_SIZE_2M) : WINDOW_FIRST};
+	while (r->window < PAGE_SIZE_2M && (gva ^ last) & ~(r->window - 1))
+		r->window *= 2;
 	find_run(vp, gva, r);
 	return r;
 }
@@ -161,7 +168,7 @@ static bool has_vapic(const struct vp *vp, u64 host)
 	return page && (u64)page - host < PAGE_SIZE_2M;
 }
 
-u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *out)
+u64 softtlb_remember(struct vp *vp, u64 gva, u64 bytes, bool write, struct softtlb_range *out)
 {
 	const struct softtlb_entry *e = softtlb_slot(vp->tlb_e, gva);
 	u64 large = gva & ~(PAGE_SIZE_2M - 1);
@@ -171,7 +178,7 @@ u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *o
 	*out = (struct softtlb_range){gva & PAGE_MASK, PAGE_SIZE};
 	if (vp->tlb_soft.large[slot / 64] >> slot % 64 & 1 && !has_vapic(vp, large + e->addend)) {
 		if (write) {
-			const struct softtlb_run *r = writable_run(vp, gva, e->addend);
+			const struct softtlb_run *r = writable_run(vp, gva, gva + bytes - 1, e->addend);
 
 			*out = (struct softtlb_range){r->first, r->end - r->first};
 		} else {

@@ -68,10 +68,11 @@ struct softtlb_range {
 
 /**
  * softtlb_remember - how far translated code may use the entry of @gva, which was a hit
+ * @bytes: from @gva on, that one range had better hold
  * @out: what it may remember until vp->site_key changes; at least the page
  * Return: the addend. vp->site_key may have changed: the caller looks after the call.
  */
-u64 softtlb_remember(struct vp *vp, u64 gva, bool write, struct softtlb_range *out);
+u64 softtlb_remember(struct vp *vp, u64 gva, u64 bytes, bool write, struct softtlb_range *out);
 
 /* Forget everything; forget the page at @gva, whatever its size (all privileges, all generations). */
 void softtlb_flush(struct vp *vp);

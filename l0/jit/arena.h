@@ -34,6 +34,7 @@ struct jit_code {
 	u32 data, data_bytes; /* its records; */
 	u32 own; /* struct jit_own of these, from @data on */
 	u16 bytes, n_ops, n_moved;
+	bool apart; /* without ranges, see jit_set_apart() */
 	u8 *code;  /* the guest's, */
 	u64 *image; /* the records, with addresses from 0 on, */
 	u16 *moved; /* that are in these words: MOVED_* of them */

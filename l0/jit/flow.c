@@ -285,12 +285,12 @@ void flow_begin(struct translation *t)
 	u32 n = 0;
 
 	for (u32 k = 0; k < t->b->n_ops; k++)
-		n += t->j[k].mem + (t->j[k].kind == J_CALL_IND);
+		n += (t->j[k].mem && !t->j[k].sure) + (t->j[k].kind == J_CALL_IND);
 	emit_count(t, t->b->n_ops);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
 	if (n || has_far_edges(t)) {
 		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page), KEYS_ADDRESSES);
-		*t->keys = (struct jit_keys){.pages = n};
+		*t->keys = (struct jit_keys){.b = t->b, .pages = n};
 		t->n_pages = n;
 		add_cold(t, COLD_KEYS, 0, emit_keys(t, CC_NE), NULL);
 	}
@@ -461,6 +461,7 @@ void flow_find(struct translation *t, u32 k)
 
 	u32 first;
 
+	t->held.what = RDX_NOTHING;
 	BUILD_ASSERT(VP_JUMPS == 4096 && sizeof(struct jump_slot) == 32);
 	if (t->tier->off & 1u << JIT_GROUP_CHAIN) {
 		add_cold(t, COLD_SITE, k, emit_jmp(e), NULL);
@@ -541,7 +542,7 @@ static void emit_one_cold(struct translation *t, u32 i)
 /* Entry before operation @k: from a handler, or from the run loop. */
 static u32 emit_entry(struct translation *t, u32 k)
 {
-	u32 at = emit_pos(&t->e), parked = 0;
+	u32 at = emit_pos(&t->e), parked = 0, fail[RANGE_MAX], n;
 
 	if (t->entry_vec[k]) { /* the straight path has looked already */
 		emit_rm(&t->e, 4, 0x0fb6, H_RCX, H_RDI, VP_OFF(vec_ok));
@@ -558,14 +559,20 @@ static u32 emit_entry(struct translation *t, u32 k)
 		emit_new_keys(t);
 		emit_patch(&t->e, same, emit_pos(&t->e));
 	}
+	n = operand_entry(t, k, fail);
 	if (t->entry_host[k])
 		put_flags(&t->e);
 	emit_patch(&t->e, emit_jmp(&t->e), t->label[k]);
-	if (parked) {
+	if (!n && !parked)
+		return at;
+	for (u32 i = 0; i < n; i++)
+		emit_patch(&t->e, fail[i], emit_pos(&t->e));
+	if (n)
+		emit_drop_calls(&t->e);
+	if (parked)
 		emit_patch(&t->e, parked, emit_pos(&t->e));
-		emit_rip(&t->e, 8, 0x8b, H_RSI, site_of(t, k) + (u64)SITE_OFF(op), t->exec, 0);
-		emit_rip(&t->e, 4, 0xff, 4, site_of(t, k) + (u64)SITE_OFF(handler), t->exec, 0);
-	}
+	emit_rip(&t->e, 8, 0x8b, H_RSI, site_of(t, k) + (u64)SITE_OFF(op), t->exec, 0);
+	emit_rip(&t->e, 4, 0xff, 4, site_of(t, k) + (u64)SITE_OFF(handler), t->exec, 0);
 	return at;
 }
 

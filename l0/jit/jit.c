@@ -113,6 +113,8 @@ static void cache_flushed(struct vp *vp)
 
 	share_forget_blocks(j);
 	j->n_flushes++;
+	nm_zero(j->apart, sizeof(j->apart));
+	j->set_apart = NULL;
 	forget_jumps(vp);
 }
 
@@ -128,6 +130,16 @@ static void unlink_block(struct vp *vp, struct block *b)
 		edge_cut(own->in);
 	if (s->hot == b->hot)
 		s->key = 0;
+}
+
+void jit_set_apart(struct vp *vp, struct block *b)
+{
+	struct jit *j = vp->tier_data;
+	u32 i = block_hash(b->hva) % JIT_APART;
+
+	j->apart[i / 64] |= 1ull << i % 64;
+	j->set_apart = b;
+	vp_request(vp, VP_ATTN_CODE); /* it runs */
 }
 
 static void unlink_stale(struct vp *vp, struct block *b, const struct mem_frame *f)
@@ -147,6 +159,9 @@ static void code_changed(struct vp *vp)
 	struct mem_frame *f;
 
 	share_give_up(j);
+	if (j->set_apart && j->set_apart->own)
+		jit_cool(j, j->set_apart);
+	j->set_apart = NULL;
 	while (mem_code_moves(vp->mem, &j->moves_seen, &f)) {
 		if (f)
 			unlink_stale(vp, j->by_frame[jit_frame_hash(f)], f);

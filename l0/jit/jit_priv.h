@@ -13,6 +13,7 @@
 #define JIT_STUBS 2048u /* bytes of shared code at the arena's start */
 #define ARENA_REGIONS 16u
 #define JIT_FRAMES 1024u
+#define JIT_APART 4096u
 #define JIT_SLICE 4096 /* instructions without a look at attention, at most */
 
 /* Where an access of translated code went last: one page or a part of a large one. */
@@ -22,7 +23,8 @@ struct jit_page {
 	u64 addend; /* host address = linear + addend, */
 	u64 host;   /* or that of @first */
 	u64 last;   /* r15 when another page was seen */
-	u64 more;   /* bytes of the access - 1 */
+	u64 more;   /* bytes of the access, or of the range, - 1 */
+	u64 index;  /* among the block's */
 };
 
 /*
@@ -33,9 +35,10 @@ struct jit_page {
 /* In front of a block's pages: they, and jumps to other pages, are good while @key is vp->site_key. */
 struct jit_keys {
 	struct jit_edge *far; /* jumps to other pages */
+	struct block *b;
 	u64 key, pages;
 };
-#define KEYS_ADDRESSES 1u
+#define KEYS_ADDRESSES 2u
 
 /* An operation that a handler runs. */
 struct jit_site {
@@ -104,9 +107,11 @@ struct jit {
 	struct check *check;		    /* or NULL */
 	u32 lose;			    /* enum jit_lose */
 	struct block *by_frame[JIT_FRAMES]; /* translated blocks */
+	u64 apart[JIT_APART / 64];	    /* by place: ranges of memory did not fit there; */
+	struct block *set_apart;	    /* and in this one just now, or NULL */
 	struct jit_stubs {
 		u64 site, store, load, edge, edge_far, refuse, bottom; /* shared code, see flow.c */
-		u64 page_read, page_write, keys, find; /* and operand.c */
+		u64 page_read, page_write, range_read, range_write, keys, find; /* and operand.c */
 	} stub;
 };
 
@@ -126,6 +131,11 @@ void jit_make_stubs(struct jit *j, struct emit *e);
  * Return: the addend. */
 u64 jit_page_read(struct vp *vp, struct jit_page *p, u64 gva);
 u64 jit_page_write(struct vp *vp, struct jit_page *p, u64 gva);
+/* The same for a range of memory. Return: 0: not one range of host memory as far as the soft TLB knows. */
+u64 jit_range_read(struct vp *vp, struct jit_page *p, u64 gva);
+u64 jit_range_write(struct vp *vp, struct jit_page *p, u64 gva);
+/* @b is translated anew, with each access looked up alone. */
+void jit_set_apart(struct vp *vp, struct block *b);
 /* vp->site_key is not that of @k: what its block remembers is void. */
 void jit_keys_changed(struct vp *vp, struct jit_keys *k);
 
@@ -168,6 +178,13 @@ static inline void edge_cut(struct jit_edge *e)
 	*e->prev = e->next;
 	if (e->next)
 		e->next->prev = e->prev;
+}
+
+static inline bool jit_is_apart(const struct jit *j, const struct block *b)
+{
+	u32 i = block_hash(b->hva) % JIT_APART;
+
+	return j->apart[i / 64] >> i % 64 & 1;
 }
 
 static inline u32 jit_frame_hash(const struct mem_frame *f)

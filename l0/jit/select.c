@@ -1,4 +1,4 @@
-#include "l0/jit/select.h"
+#include "l0/jit/range.h"
 
 #define RUN_MIN 3u /* shorter runs between handlers do not pay for loading registers */
 
@@ -373,7 +373,7 @@ static void find_live(struct jit_op *j, u32 n)
 		struct jit_op *o = &j[i];
 
 		o->after = live;
-		if (o->kind == J_SLOW || o->mem || o->leaves || o->kind == J_JCC || o->kind >= J_JMP)
+		if (o->kind == J_SLOW || (o->mem && !o->sure) || o->leaves || o->kind == J_JCC || o->kind >= J_JMP)
 			live = RFLAGS_ARITH;
 		else
 			live = (live & ~o->killed) | o->read;
@@ -408,6 +408,8 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 			make_slow(&j[i]);
 	}
 	drop_short_runs(j, b->n_ops, tier->heat == 1 ? 1 : RUN_MIN); /* heat 1: tests want everything */
+	if ((b->mode & VP_MODE_SIZE) == VP_MODE_64 && !(off & 1u << JIT_GROUP_RANGES) && !jit_is_apart(tier, b))
+		range_find(b, j);
 	find_live(j, b->n_ops);
 	for (u32 i = 0; i < b->n_ops; i++)
 		native += j[i].kind != J_SLOW;

@@ -20,11 +20,21 @@ enum jit_kind {
 	J_JMP, J_JMP_IND, J_CALL, J_CALL_IND, J_RET,
 };
 
+/* An access as part of a range of memory that is looked up once, see range.h. */
+struct jit_range {
+	u8 id;	    /* 0: looked up alone */
+	bool first; /* looks it up, */
+	bool write; /* for writing */
+	s32 at;	    /* bytes from its begin */
+	u32 bytes;  /* of all of it */
+};
+
 struct jit_op {
 	u8 kind, form;
 	u8 sub;	       /* ALU, unary, shift: opcode digit; conditions: cc */
 	u8 src_size;   /* J_EXTEND */
 	bool mem;      /* has a memory operand that is accessed */
+	bool sure;     /* which was looked up: the operation does not leave */
 	bool leaves;   /* may go to its handler without one */
 	bool lock;
 	bool high;     /* AH, CH, DH, BH is an operand */
@@ -40,6 +50,7 @@ struct jit_op {
 	u32 after;     /* flags that are live after it, */
 	u32 before;    /* and before it */
 	struct vec_native vec;
+	struct jit_range range;
 };
 
 static inline u32 reg_bit(u32 r)

@@ -9,12 +9,14 @@
 
 /* ---- finding ---- */
 
-static struct jit_code *find(const struct jit_arena *a, const struct block *b)
+static struct jit_code *find(const struct jit *j, const struct block *b)
 {
+	const struct jit_arena *a = j->arena;
+	bool apart = jit_is_apart(j, b);
 	struct jit_code *c = a->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)];
 
 	while (c && (c->rip != b->rip || c->mode != b->mode || c->hva != b->hva || c->bytes != b->bytes ||
-		     c->n_ops != b->n_ops || !nm_equal(c->code, b->code, b->bytes)))
+		     c->n_ops != b->n_ops || c->apart != apart || !nm_equal(c->code, b->code, b->bytes)))
 		c = c->next;
 	return c;
 }
@@ -75,6 +77,7 @@ static void take(struct jit *j, struct block *b, const struct jit_code *c)
 		e->op->fn = (op_fn)e->code;
 	}
 	b->hot = (u64)j->exec + c->hot;
+	b->heat = 0; /* from now on: how often a range did not fit */
 	b->own = own;
 	b->same = *list;
 	*list = b;
@@ -85,7 +88,7 @@ bool share_take(struct jit *j, struct block *b)
 	const struct jit_code *c;
 
 	share_give_up(j);
-	c = find(j->arena, b);
+	c = find(j, b);
 	if (!c)
 		return false;
 	take(j, b, c);
@@ -202,6 +205,7 @@ bool share_publish(struct translation *t, struct jit_region *r, const u32 *entri
 		.next = *head, .next_in = r->first, .rip = b->rip, .hva = b->hva, .mode = b->mode,
 		.hot = (u32)(t->exec - (u64)j->exec), .data = t->data_begin, .data_bytes = bytes,
 		.own = (u32)((u8 *)own - j->data) - t->data_begin, .bytes = b->bytes, .n_ops = b->n_ops,
+		.apart = jit_is_apart(j, b),
 		.image = (u64 *)(c + 1)};
 	c->code = (u8 *)c->image + bytes;
 	c->moved = (u16 *)(c->code + ALIGN_UP(b->bytes, 8u));

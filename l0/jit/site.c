@@ -10,7 +10,7 @@ static u64 page_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write)
 {
 	u64 key = vp->site_key;
 	struct softtlb_range r;
-	u64 addend = softtlb_remember(vp, gva, write, &r);
+	u64 addend = softtlb_remember(vp, gva, 1, write, &r);
 
 	/* With another key the block's whole memory is void when it is entered next. */
 	if (likely(key == vp->site_key) && r.bytes > p->more) {
@@ -30,6 +30,45 @@ u64 jit_page_read(struct vp *vp, struct jit_page *p, u64 gva)
 u64 jit_page_write(struct vp *vp, struct jit_page *p, u64 gva)
 {
 	return page_remember(vp, p, gva, true);
+}
+
+#define RANGE_FAILS 64u /* until a block's accesses are looked up alone */
+
+/* Nothing is remembered but the addend when that is not possible. */
+static u64 range_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write)
+{
+	u64 key = vp->site_key, last = gva + p->more, addend;
+	struct softtlb_range r;
+
+	p->room = 0;
+	if (!(write ? softtlb_write(vp, gva, 1) : softtlb_read(vp, gva, 1)))
+		return 0;
+	addend = softtlb_remember(vp, gva, p->more + 1, write, &r);
+	if (last < gva || last - r.first >= r.bytes) {
+		struct block *b = ((struct jit_keys *)(p - p->index) - 1)->b;
+
+		b->heat += p->more < PAGE_SIZE ? 1 : 8;
+		if (b->heat >= RANGE_FAILS)
+			jit_set_apart(vp, b);
+		return 0;
+	}
+	p->addend = addend;
+	if (likely(key == vp->site_key)) {
+		p->first = r.first;
+		p->host = r.first + addend;
+		p->room = r.bytes - p->more;
+	}
+	return addend;
+}
+
+u64 jit_range_read(struct vp *vp, struct jit_page *p, u64 gva)
+{
+	return range_remember(vp, p, gva, false);
+}
+
+u64 jit_range_write(struct vp *vp, struct jit_page *p, u64 gva)
+{
+	return range_remember(vp, p, gva, true);
 }
 
 void jit_keys_changed(struct vp *vp, struct jit_keys *k)

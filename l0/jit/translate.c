@@ -378,13 +378,14 @@ static void emit_pop(struct translation *t, u32 k)
 	const struct op *op = &t->b->ops[k];
 	u32 size = op->size;
 	struct operand m = operand_stack(t, k, RSP, 0, size, false);
+	u32 h = op->dst == RSP ? H_RCX : reg_out(op->dst, H_RCX);
 
-	emit_opnd(t, size, 0x8b, H_RDX, &m);
+	emit_opnd(t, size, 0x8b, h, &m);
 	emit_lea(&t->e, size, SP, (int)SP, -1, 1, (s32)size);
-	if (is_pinned(op->dst))
-		emit_rr(&t->e, size, 0x89, H_RDX, (u32)jit_host[op->dst]);
+	if (op->dst == RSP)
+		emit_rr(&t->e, size, 0x89, H_RCX, SP);
 	else
-		reg_done(t, op->dst, H_RDX);
+		reg_done(t, op->dst, h);
 }
 
 static void emit_leave(struct translation *t, u32 k)
@@ -541,28 +542,51 @@ static bool is_lost(const struct translation *t, u32 k)
 	}
 }
 
+/* Of those that do not, reg_in() tells when it loads rdx. */
+static bool keeps_rdx(const struct jit_op *o)
+{
+	if (o->high)
+		return false;
+	switch (o->kind) {
+	case J_NOP: case J_MOV: case J_XCHG: case J_BSWAP: case J_SIGN_RAX: case J_EXTEND: case J_LEA: case J_ALU:
+	case J_TEST: case J_UNARY: case J_SHIFT: case J_IMUL: case J_CMOV: case J_SETCC: case J_PUSH: case J_POP:
+	case J_JCC: return true;
+	default: return false;
+	}
+}
+
 static void emit_body(struct translation *t)
 {
 	u32 n = t->b->n_ops;
 
+	range_values_begin(&t->values);
+	t->held.what = RDX_NOTHING;
 	for (u32 k = 0; k < n; k++) {
 		u32 kind = t->j[k].kind;
 		bool void_after;
 
 		if (!t->again) {
+			if (t->entry[k] && kind != J_SLOW)
+				operand_note_entry(t, k);
+			t->entry_held[k] = t->held;
 			t->label[k] = emit_pos(&t->e);
 			t->entry_host[k] = t->in_host;
 			t->entry_eax[k] = t->in_eax;
 			t->entry_vec[k] = t->vec_ok;
 		}
 		void_after = keep_flags(t, k);
+		if (!keeps_rdx(&t->j[k]) && kind != J_RET && kind != J_CALL && kind != J_LEAVE)
+			t->held.what = RDX_NOTHING;
 		if (likely(!t->tier->lose) || !is_lost(t, k))
 			emit_one(t, k);
 		if (void_after)
 			t->recipe.kind = RECIPE_NONE;
 		if (kind == J_SLOW)
 			t->vec_ok = 0; /* whatever it is */
-		if (kind == J_SLOW || t->j[k].mem || t->j[k].leaves)
+		if (!keeps_rdx(&t->j[k]))
+			t->held.what = RDX_NOTHING;
+		range_values_step(&t->values, &t->b->ops[k], &t->j[k]);
+		if (kind == J_SLOW || (t->j[k].mem && !t->j[k].sure) || t->j[k].leaves)
 			t->entry[k + 1] = t->entry[k + 2] = true; /* + 2: the handler may be a fused pair's */
 	}
 	if (t->j[n - 1].kind != J_SLOW && t->j[n - 1].kind < J_JMP)

@@ -13,6 +13,7 @@
 #include "l0/engine/exec.h"
 #include "l0/jit/arena.h"
 #include "l0/jit/emit.h"
+#include "l0/jit/range.h"
 #include "l0/jit/select.h"
 
 #define VP_OFF(m) ((s32)__builtin_offsetof(struct vp, m))
@@ -71,8 +72,27 @@ struct page_miss {
 		u32 bit_reg, bit_size;
 	} a;
 	struct jit_page *page;
+	bool range;
 	bool write, add; /* rdx is the address, or gets the addend alone */
 	u32 back;
+};
+
+/* A range that was looked up. */
+struct known_range {
+	struct jit_page *page; /* or NULL */
+	struct range_place begin;
+};
+
+/* What entries behind handlers look up again: range @id, whose begin is at @a there. */
+struct range_again {
+	u8 k, id;
+	struct address a;
+};
+#define AGAIN_MAX 64u
+
+enum rdx_holds { RDX_NOTHING, RDX_ADDEND, RDX_BEGIN };
+struct held {
+	u8 id, what; /* rdx: range @id's addend, or host address of its begin */
 };
 
 struct translation {
@@ -109,6 +129,11 @@ struct translation {
 	u32 n_traps, max_traps;
 	u32 n_cold;
 	struct cold cold[COLD_MAX];
+	struct range_values values; /* on the straight path */
+	struct known_range range[RANGE_MAX + 1]; /* by id */
+	struct held held, entry_held[BLOCK_MAX_OPS];
+	struct range_again again_at[AGAIN_MAX];
+	u32 n_again;
 	u32 n_miss, n_access;
 	struct page_miss miss[BLOCK_MAX_OPS * 2];
 };
@@ -140,6 +165,8 @@ static inline u32 reg_in(struct translation *t, u32 r, u32 scratch)
 	if (is_pinned(r))
 		return (u32)jit_host[r];
 	emit_rm(&t->e, 8, 0x8b, scratch, H_RDI, gpr_off(r));
+	if (scratch == H_RDX)
+		t->held.what = RDX_NOTHING;
 	return scratch;
 }
 
@@ -252,6 +279,10 @@ struct operand operand_find(struct translation *t, u32 k, u32 size, bool write);
 void operand_offset(struct translation *t, u32 k);
 /* The same as operand_find() for a stack access at guest register @r + @disp. */
 struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 size, bool write);
+/* Before operation @k: does its entry have to look up ranges again? May give the entry up. */
+void operand_note_entry(struct translation *t, u32 k);
+/* In that entry. Return: how many jumps are to be patched, at @fail[], to what runs the handler. */
+u32 operand_entry(struct translation *t, u32 k, u32 *fail);
 /* The out-of-line part; its code fails to COLD_SITE of @k. */
 void operand_miss(struct translation *t, u32 k, const struct page_miss *m);
 /* Free rcx when the operand uses it. */

@@ -113,8 +113,15 @@ static void random_call(struct program *p)
 {
 	u32 over;
 
-	put(p, 0xe8, 1); /* call f */
-	put(p, 2, 4);
+	if (p->code64 && rnd(p, 2)) {
+		put(p, 0x52, 1); /* push rdx; lea rax, [f]; call rax */
+		put(p, 0x058d48, 3);
+		put(p, 4, 4);
+		put(p, 0xd0ff, 2);
+	} else {
+		put(p, 0xe8, 1); /* call f */
+		put(p, 2, 4);
+	}
 	put(p, 0xeb, 1); /* jmp over */
 	over = p->len++;
 	put(p, 0x07f283, 3); /* f: xor edx, 7 */
