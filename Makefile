@@ -117,6 +117,7 @@ test: check-vec test-programs
 test-long: check-vec test-programs
 	@NESTOR_LONG=1 tests/run --build $(BUILD) --mode $(MODE) --timeout 1200 $(TEST_ARGS)
 	@NESTOR=$(PROGRAM) tests/long/linux.sh
+	@NESTOR=$(PROGRAM) tests/long/vtlb_memory.sh
 	@tests/long/kvm.sh $(PROGRAM)
 	@NESTOR=$(PROGRAM) tests/long/qemu_kvm.sh
 	@NESTOR=$(PROGRAM) tests/long/xen.sh
