@@ -39,7 +39,7 @@ static struct fetch fetch_page(struct vp *vp, u64 lin)
 	vapic_fetch(vp, xl.gpa, lin);
 	if (st == VTLB_MMIO)
 		return (struct fetch){.gpa = xl.gpa};
-	softtlb_fill(vp, vp->cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR, lin, &xl);
+	softtlb_fill(vp, vp->cpl == 3 ? SOFTTLB_EXEC_USER : SOFTTLB_EXEC, lin, &xl);
 	return (struct fetch){.hva = xl.hva, .gpa = xl.gpa};
 }
 

@@ -50,12 +50,12 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	u64 addend = (u64)xl->hva - gva;
 	u32 prot = xl->prot;
 
-	if (unlikely(__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & VP_ATTN_WATCH))
+	if (mode >= SOFTTLB_EXEC || unlikely(__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & VP_ATTN_WATCH))
 		prot &= VTLB_EXEC;
 	/* Rights come from this translation alone: an older one may have had more. */
 	e->tag_r = prot & VTLB_READ ? tag : 0;
 	e->tag_w = prot & VTLB_WRITE ? tag : 0;
-	e->tag_x = prot & VTLB_EXEC ? tag : 0;
+	e->tag_x = mode >= SOFTTLB_EXEC && prot & VTLB_EXEC ? tag : 0;
 	e->addend = addend;
 	note_size(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]), gva, xl);
 	if (prot & VTLB_WRITE) {

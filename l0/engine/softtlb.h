@@ -1,5 +1,5 @@
 /*
- * The soft TLB of one virtual processor: guest linear page → host address, three arrays by
+ * The soft TLB of one virtual processor: guest linear page → host address, arrays by use and
  * privilege (struct softtlb in vp.h). It holds no authority: everything in it came from
  * vtlb_translate() and vanishes when the virtual TLB says so.
  *
@@ -14,7 +14,8 @@
 
 #include "l0/engine/vp.h"
 
-enum { SOFTTLB_SUPERVISOR, SOFTTLB_USER, SOFTTLB_SUPERVISOR_AC };
+/* Data by privilege, AC: with SMAP overridden by RFLAGS.AC; code by privilege, so that it is not driven out by data. */
+enum softtlb_mode { SOFTTLB_SUPERVISOR, SOFTTLB_USER, SOFTTLB_SUPERVISOR_AC, SOFTTLB_EXEC, SOFTTLB_EXEC_USER };
 
 /* Multiplicative hash: strides of any power of two spread, and page p + 1 is never in p's slot
  * because the top bits of the factor are neither all 0 nor all 1. */
@@ -49,7 +50,7 @@ static __always_inline u8 *softtlb_write(struct vp *vp, u64 gva, u32 size)
 static __always_inline u8 *softtlb_exec(struct vp *vp, u64 gva)
 {
 	const struct softtlb_entry *e =
-		softtlb_slot(vp->tlb_soft.e[vp->cpl == 3 ? SOFTTLB_USER : SOFTTLB_SUPERVISOR], gva);
+		softtlb_slot(vp->tlb_soft.e[vp->cpl == 3 ? SOFTTLB_EXEC_USER : SOFTTLB_EXEC], gva);
 
 	return likely(e->tag_x == softtlb_tag(vp, gva, 1)) ? (u8 *)(gva + e->addend) : NULL;
 }
@@ -57,7 +58,7 @@ static __always_inline u8 *softtlb_exec(struct vp *vp, u64 gva)
 /* vp->site_key after @vp's generation or mode changed. */
 void softtlb_page_key(struct vp *vp);
 
-/* Enter what vtlb_translate() found for the page of @gva into array @mode. Under armed debug
+/* Enter what vtlb_translate() found for the page of @gva into array @mode, rights of its use. Under armed debug
  * registers data accesses get no tag, so that every access is looked at. */
 void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl);
 

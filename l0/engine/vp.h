@@ -113,7 +113,7 @@ static inline u32 jump_index(u64 rip)
 #define SOFTTLB_ENTRIES (1u << SOFTTLB_BITS)
 #define SOFTTLB_WRITABLE 126u
 #define SOFTTLB_RUNS 64u
-#define SOFTTLB_MODES 3u /* supervisor, user, supervisor with SMAP overridden by RFLAGS.AC */
+#define SOFTTLB_MODES 5u /* enum softtlb_mode */
 #define SOFTTLB_WORDS (SOFTTLB_MODES * SOFTTLB_ENTRIES / 64) /* one bit for each slot */
 
 /* tag = page address | generation (low 12 bits), see softtlb.h; 0 never matches */

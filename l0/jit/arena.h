@@ -115,6 +115,12 @@ static inline struct jit_trap *arena_traps(const struct jit_arena *a, u32 r)
 	return a->traps + r * (ARENA_TRAPS / ARENA_REGIONS);
 }
 
+/* Is there another processor that may translate for @j? */
+static inline bool arena_is_shared(const struct jit *j)
+{
+	return j->arena->users > 1;
+}
+
 /* Has a place in the region been used before? Then new code needs a serialising instruction. */
 static inline bool arena_is_reused(const struct jit_arena *a)
 {

@@ -49,7 +49,7 @@ static bool try_translate(struct vp *vp, struct block *b, bool only_take)
 	struct jit *j = vp->tier_data;
 	enum jit_result is = JIT_BUSY;
 
-	if (only_take && !share_may_have(j, b))
+	if (only_take && !share_may_have(j, b)) /* most of the time */
 		return false;
 	if (arena_trylock(j->arena)) {
 		if (share_take(j, b))
@@ -70,7 +70,8 @@ static void count_entry(struct vp *vp, const struct op *op)
 {
 	struct block *b = vp->cur_block;
 
-	if (unlikely(!(--b->heat % LOOK_ENTRIES)) && try_translate(vp, b, b->heat))
+	if (unlikely(!(--b->heat % LOOK_ENTRIES)) && (!b->heat || arena_is_shared(vp->tier_data)) &&
+	    try_translate(vp, b, b->heat))
 		RUN_OP(vp, op);
 	return b->first(vp, op);
 }
