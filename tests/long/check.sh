@@ -26,7 +26,7 @@ echo 'ok check/engine-tests'
 compared() {
 	local what=$1
 	shift
-	timeout 1500 "$nestor" run --memory 512M --kernel "$vmlinuz" --initrd "$work/kvm.gz" --append console=ttyS0 \
+	timeout 7200 "$nestor" run --memory 512M --kernel "$vmlinuz" --initrd "$work/kvm.gz" --append console=ttyS0 \
 		--stats "$@" >"$work/out" 2>"$work/err" </dev/null
 	status=$?
 	tr -d '\r' <"$work/out" >"$work/out.txt"
@@ -36,6 +36,24 @@ compared() {
 	grep -E 'check_(stretches|insns|alone)|code_flushes' "$work/err"
 	echo "ok check/$what"
 }
+
+# The same at the same virtual time: the kernel's own time stamps, and every architectural event of the trace.
+engine_events=$(sed -n 's/^EVENT(\([a-z_]*\), ENGINE,.*/\1/p' "$here/../../../l0/arch/events.def" | paste -sd '|')
+events_of() { # NAME OPTIONS…
+	timeout 7200 "$nestor" record --clock virtual --memory 512M --kernel "$vmlinuz" --initrd "$work/kvm.gz" --append console=ttyS0 \
+		${CHECK_FOR:+--for "$CHECK_FOR"} -o "$work/trace.$1" "${@:2}" >"$work/$1.out" 2>"$work/err" </dev/null
+	babeltrace2 "$work/trace.$1" 2>"$work/err" | sed 's/^[^{]*nestor:/nestor:/; s/{ cpu_id = [0-9]* }, //; s/, host_[a-z_]* = [0-9]*//g' |
+		grep -v -E "^nestor:($engine_events):" >"$work/$1.arch"
+	rm -rf "$work/trace.$1"
+}
+for cpus in 1 2; do
+	events_of interp --engine interp --cpus $cpus
+	events_of jit --engine jit --cpus $cpus
+	[ "$(wc -l <"$work/interp.arch")" -gt 1000 ] || fail "hardly any events: $(wc -l <"$work/interp.arch")"
+	cmp "$work/interp.arch" "$work/jit.arch" || fail "$cpus processors: the engines' events differ"
+	cmp "$work/interp.out" "$work/jit.out" || fail "$cpus processors: the engines' outputs differ"
+	echo "ok check/same-times-$cpus: $(wc -l <"$work/jit.arch") events, $(md5sum <"$work/jit.arch")"
+done
 
 compared interpreted --clock virtual --engine interp
 cp "$work/out" "$work/first"
