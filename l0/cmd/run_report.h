@@ -25,6 +25,7 @@ struct run_report_part {
 	u64 from_ns, y_ns, work_ns; /* the truth; set before the run */
 	u64 row_ns, settled_ns;	    /* first job of those within 10 %; when that was for good, 0: never */
 	u64 r_min_ns, r_max_ns, r_last_ns, r_sum_ns, c_sum_ns; /* after the first periods */
+	u64 r_off_ppm; /* how far R went from its mean, at most; with several phases their sum */
 	u32 row, jobs;
 };
 

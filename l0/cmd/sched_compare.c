@@ -146,6 +146,7 @@ static void add_part(struct run_report_part *to, const struct run_report_part *p
 	to->r_last_ns = p->r_last_ns;
 	to->r_sum_ns += p->r_sum_ns;
 	to->c_sum_ns += p->c_sum_ns;
+	to->r_off_ppm += p->r_off_ppm;
 	to->jobs += p->jobs;
 }
 
@@ -221,6 +222,18 @@ static void note_phase(struct compare_phases *phases, const struct run_report *r
 	phases->n++;
 }
 
+static void note_ripple(struct run_report *r)
+{
+	for (u32 i = 0; i < r->nmachines; i++)
+		for (u32 g = 0; g < RUN_REPORT_GUESTS; g++)
+			for (u32 k = 0; k < r->machine[i].guest[g].nparts; k++) {
+				struct run_report_part *p = &r->machine[i].guest[g].part[k];
+				u64 mean_ns = p->jobs ? p->r_sum_ns / p->jobs : 0;
+				if (mean_ns)
+					p->r_off_ppm = MAX(mean_ns - p->r_min_ns, p->r_max_ns - mean_ns) * 1000000 / mean_ns;
+			}
+}
+
 static int run_phases(const struct comparison *c, const char *policy, struct run_report *sum,
 		      struct compare_phases *phases)
 {
@@ -233,6 +246,7 @@ static int run_phases(const struct comparison *c, const char *policy, struct run
 		int status = run_apart(c, &one, &report);
 		if (status != EXIT_CODE_OK)
 			return status;
+		note_ripple(&report);
 		add_report(sum, &report);
 		note_phase(phases, &report);
 	}

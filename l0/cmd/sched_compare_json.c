@@ -34,7 +34,7 @@ void compare_json_alone(const struct run_report *r, const struct compare_alone *
 	printf("],\n");
 }
 
-static void json_parts(const struct run_report_guest *g)
+static void json_parts(const struct run_report_guest *g, u32 nphases)
 {
 	printf(", \"parts\": [");
 	for (u32 k = 0; k < g->nparts; k++) {
@@ -47,14 +47,14 @@ static void json_parts(const struct run_report_guest *g)
 		else
 			printf("null");
 		printf(", \"jobs\": %u, \"r_min_ns\": %lu, \"r_max_ns\": %lu, \"r_last_ns\": %lu, \"r_mean_ns\": %lu, "
-		       "\"need_ns\": %lu}",
+		       "\"need_ns\": %lu, \"r_off_percent\": %.2f}",
 		       p->jobs, p->r_min_ns, p->r_max_ns, p->r_last_ns, p->jobs ? p->r_sum_ns / p->jobs : 0,
-		       p->jobs ? p->c_sum_ns / p->jobs : 0);
+		       p->jobs ? p->c_sum_ns / p->jobs : 0, (double)p->r_off_ppm / nphases / 1e4);
 	}
 	printf("]");
 }
 
-static void json_guests(const struct run_report_machine *m)
+static void json_guests(const struct run_report_machine *m, u32 nphases)
 {
 	bool first = true;
 
@@ -70,7 +70,7 @@ static void json_guests(const struct run_report_machine *m)
 		       first ? "" : ",", i, g->jobs, g->misses, g->misses - g->early_misses, g->late_us, g->last_miss_ns, g->work, g->x_ns,
 		       g->y_ns, g->work_ns, g->r_ns, compare_enum_text("reserve_reason", g->reason), g->refusals);
 		json_whys(g);
-		json_parts(g);
+		json_parts(g, nphases);
 		printf("}");
 		first = false;
 	}
@@ -105,7 +105,7 @@ void compare_json_policy(const char *policy, const struct run_report *r, const s
 		       row.work, row.cpu, row.fair, m->switches, m->longest_wait_ns, row.refusals, m->stopped_ns,
 		       m->delay_ns, m->moves, m->far_moves, m->tlb_misses, m->code_misses);
 		json_phases(phases, i);
-		json_guests(m);
+		json_guests(m, phases->n);
 		printf("}");
 	}
 	printf("]}");
