@@ -105,7 +105,11 @@ static void forget_jumps(struct vp *vp)
 
 static void block_gone(struct vp *vp, struct block *b)
 {
-	share_detach(vp->tier_data, b);
+	struct jit *j = vp->tier_data;
+
+	share_detach(j, b);
+	if (j->set_apart == b)
+		j->set_apart = NULL;
 }
 
 static void cache_flushed(struct vp *vp)
