@@ -285,7 +285,7 @@ void flow_begin(struct translation *t)
 	u32 n = 0;
 
 	for (u32 k = 0; k < t->b->n_ops; k++)
-		n += (t->j[k].mem && !t->j[k].sure) + (t->j[k].kind == J_CALL_IND);
+		n += (t->j[k].mem && !t->j[k].sure) + (t->j[k].kind == J_CALL_IND || t->j[k].kind == J_STRING);
 	emit_count(t, t->b->n_ops);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
 	if (n || has_far_edges(t)) {

@@ -486,6 +486,13 @@ struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 
 	return range->id && !range->first ? find_known(t, &a, range) : find(t, k, &a, size, write, range);
 }
 
+struct operand operand_run(struct translation *t, u32 k, u32 r, u32 bytes, bool write)
+{
+	struct address a = {.base = r, .index = OP_NO_REG, .asize = 8, .seg = SEG_DS};
+
+	return find(t, k, &a, bytes, write, &t->j[k].range);
+}
+
 void operand_free_rcx(struct translation *t, struct operand *m)
 {
 	if (m->index != H_RCX)

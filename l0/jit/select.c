@@ -239,7 +239,7 @@ static bool take_special(const struct decode *d, struct jit_op *j, u32 *group)
 		u32 group;
 		bool (*take)(const struct decode *d, struct jit_op *j);
 	} t[] = {{JIT_GROUP_MULDIV, muldiv_take}, {JIT_GROUP_BITS, bits_take}, {JIT_GROUP_ATOMIC, atomic_take},
-	       {JIT_GROUP_FLAGOP, flagop_take}};
+	       {JIT_GROUP_FLAGOP, flagop_take}, {JIT_GROUP_STRING, string_take}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		*j = (struct jit_op){0};

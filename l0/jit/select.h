@@ -14,7 +14,7 @@ enum jit_kind {
 	J_NOP, J_MOV, J_XCHG, J_BSWAP, J_SIGN_RAX, J_EXTEND, J_LEA, J_ALU, J_TEST, J_UNARY, J_SHIFT, J_IMUL,
 	J_CMOV, J_SETCC, J_PUSH, J_POP, J_LEAVE, J_VEC,
 	J_CONVERT, J_MULDIV, J_MULX, J_BIT, J_HOST, J_SHIFT2, J_MOVBE, J_XCHG_MEM, J_XADD, J_CMPXCHG, J_CMPXCHG_WIDE,
-	J_FLAGOP,
+	J_FLAGOP, J_STRING,
 	J_JCC,
 	/* these end the block */
 	J_JMP, J_JMP_IND, J_CALL, J_CALL_IND, J_RET,
@@ -68,6 +68,7 @@ bool muldiv_take(const struct decode *d, struct jit_op *j);
 bool bits_take(const struct decode *d, struct jit_op *j);
 bool atomic_take(const struct decode *d, struct jit_op *j);
 bool flagop_take(const struct decode *d, struct jit_op *j);
+bool string_take(const struct decode *d, struct jit_op *j);
 bool vector_take(struct vp *vp, const struct block *b, const struct op *op, op_fn fn, struct jit_op *j);
 
 /* Fill @j[b->n_ops]. Return: the number of operations to translate. */

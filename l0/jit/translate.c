@@ -504,6 +504,7 @@ static void emit_one(struct translation *t, u32 k)
 	case J_PUSH: emit_push(t, k); break;
 	case J_POP: emit_pop(t, k); break;
 	case J_LEAVE: emit_leave(t, k); break;
+	case J_STRING: string_emit(t, k); break;
 	case J_FLAGOP: flagop_emit(t, k); break;
 	case J_VEC: vector_emit(t, k); break;
 	case J_CONVERT:

@@ -268,6 +268,7 @@ void bits_emit(struct translation *t, u32 k);
 void atomic_emit(struct translation *t, u32 k);
 void vector_emit(struct translation *t, u32 k);
 void flagop_emit(struct translation *t, u32 k);
+void string_emit(struct translation *t, u32 k);
 /* An operation with AH, CH, DH or BH, of a kind that others have a file for. */
 void high_emit(struct translation *t, u32 k);
 
@@ -279,6 +280,8 @@ struct operand operand_find(struct translation *t, u32 k, u32 size, bool write);
 void operand_offset(struct translation *t, u32 k);
 /* The same as operand_find() for a stack access at guest register @r + @disp. */
 struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 size, bool write);
+/* The same for @bytes at guest register @r, in 64-bit code. */
+struct operand operand_run(struct translation *t, u32 k, u32 r, u32 bytes, bool write);
 /* Before operation @k: does its entry have to look up ranges again? May give the entry up. */
 void operand_note_entry(struct translation *t, u32 k);
 /* In that entry. Return: how many jumps are to be patched, at @fail[], to what runs the handler. */

@@ -98,6 +98,9 @@ GUEST(handler_syscall, 64, "sysretq");
 GUEST(loop_movs, 64,
       "1: mov %edi, %esi; mov $4096, %ebx; xchg %ebx, %ecx; rep movsb; mov %ebx, %ecx;"
       "mov %esi, %edi; dec %ecx; jnz 1b; hlt");
+GUEST(loop_movs16, 64,
+      "mov %ecx, %edx; mov %rdi, %r8; 1: mov %r8, %rdi; lea 64(%r8), %rsi; mov $16, %ecx; rep movsb;"
+      "dec %edx; jnz 1b; hlt");
 
 static void bench_event(struct sysfix *f, const char *name, const u8 *begin, const u8 *end,
 			u64 rounds)
@@ -145,6 +148,9 @@ int main(int argc, char **argv)
 		}
 	if (ran)
 		printf("  %-8s              %5.2f x native\n", "geomean", exp(logs / ran));
+	for (u32 i = 0; i < ARRAY_SIZE(more_kernels); i++)
+		if (argc < 2 || !strncmp(argv[1], more_kernels[i].name, strlen(argv[1])))
+			bench_kernel(f, &more_kernels[i]);
 	printf("events, with the loop around them\n");
 #define EVENT(name, label, rounds) \
 	do { \
@@ -163,6 +169,7 @@ int main(int argc, char **argv)
 	EVENT("modify code + call", loop_smc, 200000);
 	EVENT("modify an opcode + call", loop_smc_opcode, 200000);
 	EVENT("store beside code + call", loop_smc_beside, 200000);
+	EVENT("REP MOVSB 16 bytes", loop_movs16, 1000000);
 	EVENT("REP MOVSB 4 KiB, overlapping", loop_movs, 100);
 	sysfix_destroy(f);
 	return 0;

@@ -292,6 +292,83 @@ KERNEL_SSE static u64 k_sse(u64 *m, u64 n)
 	return (u64)(s64)sum;
 }
 
+/* The same in long double, without the matrices. */
+KERNEL_SSE static u64 k_x87(u64 *m, u64 n)
+{
+	long double *a = (long double *)m, sum = 0;
+
+	__asm__ volatile("fninit");
+	for (u64 i = 0; i < 64; i++)
+		a[i] = (long double)(s64)(i * 7 + 1);
+	for (u64 i = 0; i < n; i++) {
+		long double x = a[i & 63];
+
+		sum += x * (long double)(s64)(i & 255) - x / a[i >> 3 & 63];
+		if (sum > a[63] * a[63] * a[63])
+			sum -= x;
+	}
+	return (u64)(s64)sum;
+}
+
+/* A lock, a counter and a list's head. */
+KERNEL static u64 k_atomic(u64 *m, u64 n)
+{
+	u64 sum = 0;
+
+	m[0] = m[8] = m[16] = 0;
+	for (u64 i = 0; i < n; i++) {
+		u64 old = __atomic_load_n(&m[16], __ATOMIC_RELAXED);
+
+		while (__atomic_exchange_n(&m[0], 1, __ATOMIC_SEQ_CST))
+			;
+		sum += __atomic_fetch_add(&m[8], i, __ATOMIC_SEQ_CST);
+		while (!__atomic_compare_exchange_n(&m[16], &old, old + sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			;
+		__atomic_and_fetch(&m[0], 0, __ATOMIC_SEQ_CST);
+	}
+	return sum + m[16];
+}
+
+/* Greatest common divisors. */
+KERNEL static u64 k_divide(u64 *m, u64 n)
+{
+	u64 sum = 0;
+
+	for (u64 i = 1; i <= n; i++) {
+		u64 a = i * 0x9e3779b97f4a7c15ull, b = i * 77 + 5;
+
+		while (b) {
+			u64 r = a % b;
+
+			a = b;
+			b = r;
+		}
+		sum += a;
+	}
+	return sum;
+}
+
+/* Which bits are set, one after the other, and taken out of a map. */
+KERNEL static u64 k_bits(u64 *m, u64 n)
+{
+	u64 x = 88172645463325252ull, sum = 0;
+
+	for (u64 i = 0; i < 64; i++)
+		m[i] = 0;
+	for (u64 i = 0; i < n; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		for (u64 left = x & 0xfff; left; left &= left - 1) {
+			u64 bit = (u64)__builtin_ctzll(left) * 8 + (i & 7);
+			u8 was;
+
+			__asm__ volatile("btcq %2, %0; setc %1" : "+m"(*m), "=q"(was) : "r"(bit) : "memory", "cc");
+			sum += was + bit;
+		}
+	}
+	return sum;
+}
+
 static const struct kernel {
 	const char *name;
 	u64 (*fn)(u64 *m, u64 n);
@@ -302,6 +379,9 @@ static const struct kernel {
 	{"stream", k_stream, 300},   {"fib", k_fib, 27},	 {"icall", k_icall, 2000000},
 	{"vm", k_vm, 2000000},	     {"matmul", k_matmul, 110},	 {"tree", k_tree, 20000},
 	{"sse", k_sse, 110},
+}, more_kernels[] = { /* not in the mean */
+	{"x87", k_x87, 1000000},     {"atomic", k_atomic, 500000}, {"divide", k_divide, 100000},
+	{"bits", k_bits, 300000},
 };
 
 #endif

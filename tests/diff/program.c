@@ -303,13 +303,30 @@ static void flag_insn(struct program *p)
 	put(p, opcodes[rnd(p, 7)], 1);
 }
 
+/* MOVS, STOS, LODS, SCAS, CMPS, mostly repeated, of some bytes. */
+static void string_insn(struct program *p)
+{
+	static const u8 opcodes[] = {0xa4, 0xa4, 0xa4, 0xaa, 0xaa, 0xac, 0xae, 0xa6};
+
+	if (rnd(p, 2)) { /* mov ecx, … */
+		put(p, 0xb9, 1);
+		put(p, rnd(p, rnd(p, 2) ? 90 : 10), 4);
+	}
+	if (rnd(p, 8))
+		put(p, rnd(p, 4) ? 0xf3 : 0xf2, 1);
+	if (rnd(p, 4) == 0)
+		put(p, p->code64 ? 0x48 : 0x66, 1);
+	put(p, opcodes[rnd(p, 8)] + rnd(p, 2), 1);
+}
+
 static void random_insn(struct program *p)
 {
 	u32 r = value_reg(p);
 
-	switch (rnd(p, 44)) {
+	switch (rnd(p, 45)) {
 	case 40: case 41: high_insn(p); break;
 	case 42: flag_insn(p); break;
+	case 43: string_insn(p); break;
 	case 37: case 38: x87_insn(p); break;
 	case 27: case 28: multiply(p); break;
 	case 29: vex_insn(p); break;
