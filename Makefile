@@ -121,6 +121,8 @@ test-long: check-vec test-programs
 	@tests/long/kvm.sh $(PROGRAM)
 	@NESTOR=$(PROGRAM) tests/long/qemu_kvm.sh
 	@NESTOR=$(PROGRAM) tests/long/xen.sh
+	@tests/long/hotplug.sh $(PROGRAM)
+	@tests/long/perf.sh $(PROGRAM)
 	@NESTOR=$(PROGRAM) tests/long/lab8.sh
 	@NESTOR=$(PROGRAM) tests/long/labs.sh
 	@NESTOR=$(PROGRAM) NESTOR_MODE=$(MODE) tests/long/check.sh
