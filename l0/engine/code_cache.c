@@ -66,6 +66,9 @@ static u32 part_of(const struct code_cache *c, const void *p)
 
 void code_cache_link(struct code_cache *c, struct op *from, struct block *to)
 {
+	if (from->link[0] == to) /* as after a store beside it */
+		return;
+
 	u32 p = part_of(c, to);
 	struct code_part *part = &c->part[p];
 

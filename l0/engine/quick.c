@@ -329,6 +329,7 @@ static bool goes_on(const struct op *op)
 	case ZYDIS_MNEMONIC_RDTSC:
 	case ZYDIS_MNEMONIC_RDTSCP:
 	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_WRMSR:
 	case ZYDIS_MNEMONIC_RDPKRU:
 	case ZYDIS_MNEMONIC_RDFSBASE:
 	case ZYDIS_MNEMONIC_RDGSBASE:
@@ -348,6 +349,7 @@ bool quick_can_be_undone(const struct op *op)
 {
 	switch (op->mnemonic) {
 	case ZYDIS_MNEMONIC_RDMSR:
+	case ZYDIS_MNEMONIC_WRMSR:
 	case ZYDIS_MNEMONIC_VMREAD:
 	case ZYDIS_MNEMONIC_VMWRITE:
 	case ZYDIS_MNEMONIC_IN:

@@ -25,17 +25,16 @@ static u64 gib_bit(u64 gva)
 	return BIT((gva >> 30 ^ gva >> 42) & 63);
 }
 
-static void set_bit(u64 *bits, u32 slot, bool on)
-{
-	bits[slot / 64] = (bits[slot / 64] & ~BIT(slot % 64)) | (u64)on << slot % 64;
-}
-
 static void note_size(struct softtlb *t, u32 slot, u64 gva, const struct vtlb_xl *xl)
 {
-	set_bit(t->large, slot, xl->bytes >= PAGE_SIZE_2M);
-	set_bit(t->part, slot, xl->page_shift > PAGE_SHIFT);
-	if (likely(xl->page_shift == PAGE_SHIFT))
+	u64 *large = &t->large[slot / 64], *part = &t->part[slot / 64], bit = BIT(slot % 64);
+
+	*large = xl->bytes >= PAGE_SIZE_2M ? *large | bit : *large & ~bit;
+	if (likely(xl->page_shift == PAGE_SHIFT)) {
+		*part &= ~bit;
 		return;
+	}
+	*part |= bit;
 	t->part_words |= BIT(slot / 64);
 	if (xl->page_shift == 21)
 		vp_mark(t->parts_2m, vp_mark_2m(gva));

@@ -84,6 +84,14 @@ GUEST(loop_cr3, 64,
       "1: mov %cr3, %rax; mov %rax, %cr3; lea (%rdi), %rdx; mov $16, %ebx;"
       "2: mov (%rdx), %rax; add $4096, %rdx; dec %ebx; jnz 2b; dec %ecx; jnz 1b; hlt");
 GUEST(loop_out, 64, "mov $0x80, %edx; 1: out %al, %dx; dec %ecx; jnz 1b; hlt");
+GUEST(loop_in, 64, "mov $0x80, %edx; 1: in %dx, %al; dec %ecx; jnz 1b; hlt");
+GUEST(loop_rdtsc, 64, "1: rdtsc; dec %ecx; jnz 1b; hlt");
+GUEST(loop_cli, 64, "1: cli; sti; dec %ecx; jnz 1b; cli; hlt");
+GUEST(loop_cr0, 64, "1: mov %cr0, %rax; dec %ecx; jnz 1b; hlt");
+GUEST(loop_cr0_write, 64, "mov %cr0, %rax; 1: xor $8, %al; mov %rax, %cr0; dec %ecx; jnz 1b; hlt");
+GUEST(loop_swapgs, 64, "1: swapgs; dec %ecx; jnz 1b; hlt");
+GUEST(loop_wrmsr, 64,
+      "mov %ecx, %ebx; mov $0xc0000100, %ecx; xor %eax, %eax; xor %edx, %edx; 1: wrmsr; dec %ebx; jnz 1b; hlt");
 GUEST(loop_smc, 64,
       "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
 GUEST(loop_smc_opcode, 64,
@@ -164,6 +172,13 @@ int main(int argc, char **argv)
 	EVENT("SYSCALL + SYSRET", loop_syscall, 2000000);
 	EVENT("page fault, handler and back", loop_fault, 1000000);
 	EVENT("OUT", loop_out, 1000000);
+	EVENT("IN", loop_in, 1000000);
+	EVENT("RDTSC", loop_rdtsc, 2000000);
+	EVENT("CLI + STI", loop_cli, 2000000);
+	EVENT("MOV from CR0", loop_cr0, 2000000);
+	EVENT("MOV to CR0, CR0.TS", loop_cr0_write, 1000000);
+	EVENT("SWAPGS", loop_swapgs, 2000000);
+	EVENT("WRMSR FS base", loop_wrmsr, 1000000);
 	EVENT("INVLPG + touch", loop_invlpg, 2000000);
 	EVENT("CR3 load + 16 touches", loop_cr3, 300000);
 	EVENT("modify code + call", loop_smc, 200000);
