@@ -35,7 +35,7 @@ static void note_size(struct softtlb *t, u32 slot, u64 gva, const struct vtlb_xl
 		return;
 	}
 	*part |= bit;
-	t->part_words |= BIT(slot / 64);
+	t->part_words |= BIT(slot / 128);
 	if (xl->page_shift == 21)
 		vp_mark(t->parts_2m, vp_mark_2m(gva));
 	else
@@ -229,15 +229,17 @@ static void forget(struct softtlb_entry *e)
 /* Pieces of the page of @bytes at @gva, of all privileges and generations. */
 static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 {
-	for (u64 words = t->part_words; words; words &= words - 1) {
-		u32 i = (u32)__builtin_ctzll(words);
+	BUILD_ASSERT(SOFTTLB_WORDS % 2 == 0 && SOFTTLB_WORDS <= 2 * 64);
+	for (u64 pairs = t->part_words; pairs; pairs &= pairs - 1) {
+		u32 pair = 2 * (u32)__builtin_ctzll(pairs);
 
-		for (u64 left = t->part[i]; left; left &= left - 1) {
-			struct softtlb_entry *e = &t->e[0][i * 64 + (u32)__builtin_ctzll(left)];
+		for (u32 i = pair; i < pair + 2; i++)
+			for (u64 left = t->part[i]; left; left &= left - 1) {
+				struct softtlb_entry *e = &t->e[0][i * 64 + (u32)__builtin_ctzll(left)];
 
-			if (!(((e->tag_r | e->tag_w | e->tag_x) ^ gva) & ~(bytes - 1)))
-				forget(e);
-		}
+				if (!(((e->tag_r | e->tag_w | e->tag_x) ^ gva) & ~(bytes - 1)))
+					forget(e);
+			}
 	}
 }
 

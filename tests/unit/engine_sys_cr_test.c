@@ -2,6 +2,7 @@
  * Control registers, MSRs, debug registers, privileged flags and ports: which values raise #GP,
  * what a good one changes.
  */
+#include "l0/engine/softtlb.h"
 #include "tests/unit/engine_sys_group.h"
 
 enum mode { PROT, LONG, PAE };
@@ -186,6 +187,31 @@ static void invlpg_of_large_pages(void **state)
 	while (engine_run(&f->vp, ~0ull) != ENGINE_STOP_HALT)
 		;
 	assert_int_equal(REGS.gpr[RBX], 2500 * (1 + 10) + 2500 * (3 + 30));
+}
+
+/* Pieces of one in every array and in many slots go with any address of it, those of others stay. */
+static void soft_tlb_forgets_pieces(void **state)
+{
+	struct softtlb *t = &f->vp.tlb_soft;
+
+	for (u32 m = 0; m < SOFTTLB_MODES; m++)
+		for (u64 gva = 0x400000; gva < 0x800000; gva += 0x21000) {
+			struct vtlb_xl xl = {.hva = (u8 *)f, .prot = VTLB_ACCESS_MASK, .bytes = PAGE_SIZE,
+					     .page_shift = 21};
+
+			softtlb_fill(&f->vp, m, gva, &xl);
+		}
+	softtlb_flush_page(&f->vp, 0x5ff000);
+	u32 others = 0;
+	for (u32 m = 0; m < SOFTTLB_MODES; m++)
+		for (u32 i = 0; i < SOFTTLB_ENTRIES; i++) {
+			u64 tag = t->e[m][i].tag_r | t->e[m][i].tag_w | t->e[m][i].tag_x;
+
+			assert_int_not_equal(tag >> 21, 2);
+			others += tag >> 21 == 3;
+		}
+	assert_true(others >= SOFTTLB_MODES);
+	softtlb_flush(&f->vp);
 }
 
 static void cr4_every_bit(void **state)
@@ -628,6 +654,7 @@ int main(void)
 		T(cr3_pdptes),
 		T(cr4_every_bit),
 		T(invlpg_of_large_pages),
+		T(soft_tlb_forgets_pieces),
 		T(cr8_and_numbers),
 		T(lmsw_smsw_clts),
 		T(level3_raises_gp),
