@@ -60,10 +60,10 @@ static void iterate(struct vp *vp, const struct op *op)
 		break;
 	case STR_STOS: seg_write(vp, op, SEG_ES, di, vp->cpu.gpr[RAX], size); break;
 	case STR_LODS: reg_set(vp, RAX, seg_read(vp, op, op->seg, si, size), size); break;
-	case STR_CMPS: {
-		u64 a = seg_read(vp, op, op->seg, si, size);
+	case STR_CMPS: { /* where both fault, processors report the second operand's */
+		u64 b = seg_read(vp, op, SEG_ES, di, size);
 
-		compare(vp, a, seg_read(vp, op, SEG_ES, di, size), size);
+		compare(vp, seg_read(vp, op, op->seg, si, size), b, size);
 		break;
 	}
 	case STR_SCAS:

@@ -428,6 +428,21 @@ static void rep_overlaps(void **state)
 		assert_int_equal(sysfix_peek(f, 0x200013 + i, 1), (u8)((0x10 + i % 3) * 7));
 }
 
+/* Of two operands that cannot be read the processor reports the one at RDI (as the host's does). */
+static void compare_faults_at_second_operand(void **state)
+{
+	start_string(1, false);
+	LOAD(f, AT_CODE, rep_cmpsb);
+	gpr()[RSI] = UINT64_C(1) << 47; /* #GP */
+	gpr()[RDI] = 0x400000;		/* not mapped: #PF */
+	sysfix_poke(f, AT_PD + 8 * 2, 0, 8);
+	f->vp.ctl.exception_bitmap = 1u << VECTOR_PF | 1u << VECTOR_GP;
+	engine_state_changed(&f->vp);
+	assert_int_equal(sysfix_run(f, 10), ENGINE_STOP_EXIT);
+	assert_int_equal(f->vp.exit.intr_info & 0xff, VECTOR_PF);
+	assert_int_equal(f->vp.exit.qualification, 0x400000);
+}
+
 /* A page fault in the middle leaves the registers at the element and counts what was done. */
 static void rep_faults_in_the_middle(void **state)
 {
@@ -533,6 +548,7 @@ int main(void)
 		cmocka_unit_test(rep_counts),
 		cmocka_unit_test(rep_compares),
 		cmocka_unit_test(rep_overlaps),
+		cmocka_unit_test(compare_faults_at_second_operand),
 		cmocka_unit_test(rep_faults_in_the_middle),
 		cmocka_unit_test(real_mode),
 		cmocka_unit_test(protected_mode),
