@@ -21,7 +21,7 @@ says() { grep -Eq -- "$1" gdb.out || fail "gdb did not say '$1'"; }
 start() {
 	for _ in $(seq 20); do
 		port=$((20000 + RANDOM % 20000))
-		"$NESTOR" run --timeout 60s --serial none -o "$work/out" --gdb $port "$@" >out.txt 2>err </dev/null &
+		"$NESTOR" run --timeout $((60 * ${NESTOR_PATIENCE:-1}))s --serial none -o "$work/out" --gdb $port "$@" >out.txt 2>err </dev/null &
 		pid=$!
 		for _ in $(seq 100); do
 			grep -q 'waiting for gdb' err && return 0

@@ -2,7 +2,7 @@
 # A guest's vector registers, live in the host's, survive what a worker does once a second, and another worker on the
 # same thread, as under the virtual clock.
 set -u
-for clock in '--clock virtual --insn-time 20ns' '--clock virtual --insn-time 20ns --workers 2' '--clock host --timeout 60s'; do
+for clock in '--clock virtual --insn-time 20ns' '--clock virtual --insn-time 20ns --workers 2' "--clock host --timeout $((60 * ${NESTOR_PATIENCE:-1}))s"; do
 	for engine in interp jit; do
 		# shellcheck disable=SC2086
 		out=$(timeout 60 "$NESTOR" run $clock --engine $engine "$NESTOR_BUILD/tests/guests/vkeep64.elf" 2>&1 </dev/null)

@@ -12,7 +12,7 @@ fail() {
 
 # run IMAGE CMDLINE: output in $out, status in $code
 run() {
-	out=$("$NESTOR" run --clock virtual --timeout 60s "$images/$1" --append "$2" 2>&1 </dev/null)
+	out=$("$NESTOR" run --clock virtual --timeout $((60 * ${NESTOR_PATIENCE:-1}))s "$images/$1" --append "$2" 2>&1 </dev/null)
 	code=$?
 }
 

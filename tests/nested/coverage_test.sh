@@ -11,7 +11,7 @@ table=$NESTOR_BUILD/vmx-coverage.txt
 elsewhere='exit SIPI unit/nested_test'
 
 for run in 'vmx.elf --append=' 'vmxfuzz.elf --append=seed=1 n=1000'; do
-	"$NESTOR" run --clock virtual --timeout 120s --vmx-coverage "$images/${run%% *}" "${run#* }" 2>&1 </dev/null
+	"$NESTOR" run --clock virtual --timeout $((120 * ${NESTOR_PATIENCE:-1}))s --vmx-coverage "$images/${run%% *}" "${run#* }" 2>&1 </dev/null
 done | grep '^vmx-coverage ' | awk -v elsewhere="$elsewhere" '
 	BEGIN { split(elsewhere, e, " "); other[e[1] " " e[2]] = e[3] }
 	{ k = $2 " " $3; if (!(k in n)) order[++keys] = k; n[k] += $4 }

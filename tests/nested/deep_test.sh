@@ -4,7 +4,7 @@
 set -u
 image=$NESTOR_BUILD/tests/nested/vmxdeep.elf
 status=0
-run() { "$NESTOR" run --clock virtual --timeout 100s $how "$image" --append "$1" 2>/dev/null </dev/null | tr -d "\r"; }
+run() { "$NESTOR" run --clock virtual --timeout $((100 * ${NESTOR_PATIENCE:-1}))s $how "$image" --append "$1" 2>/dev/null </dev/null | tr -d "\r"; }
 for how in '--engine jit' '--engine interp' '--tlb audit' '--tlb adversarial' --no-vmcs-shadowing; do
 	out=$(run n=2000)
 	[ "$out" = '2000 exits of the L3, the L2 saw 1999, the L3 counts 2000' ] || { echo "$how: $out"; status=1; }

@@ -18,7 +18,7 @@ for seed in $seeds; do
 	for what in ept=0 ept=1 "edge=1 rights=$rights"; do
 		first=
 		for how in '--engine jit' '--engine interp' '--tlb audit' --no-vmcs-shadowing; do
-			out=$("$NESTOR" run --clock virtual --timeout 600s $how "$image" $devices \
+			out=$("$NESTOR" run --clock virtual --timeout $((600 * ${NESTOR_PATIENCE:-1}))s $how "$image" $devices \
 				--append "$what seed=$seed n=$rounds" 2>/dev/null </dev/null)
 			code=$?
 			[ -n "$first" ] || first=$out
@@ -32,7 +32,7 @@ for seed in $seeds; do
 done
 # The other processor models that have EPT.
 for seed in $seeds; do
-	out=$("$NESTOR" run --clock virtual --timeout 600s --cpu-model nestor-westmere "$image" $devices \
+	out=$("$NESTOR" run --clock virtual --timeout $((600 * ${NESTOR_PATIENCE:-1}))s --cpu-model nestor-westmere "$image" $devices \
 		--append "edge=1 seed=$seed n=$rounds" 2>/dev/null </dev/null)
 	code=$?
 	[ $code = 1 ] || { echo "nestor-westmere, seed $seed: status $code"; echo "$out"; status=1; }
@@ -43,7 +43,7 @@ wild=8
 for seed in $(seq 1 $wild); do
 	engine=jit
 	[ $((seed % 3)) != 0 ] || engine=interp
-	out=$("$NESTOR" run --engine $engine --clock virtual --for 5ms --timeout 60s "$image" $devices \
+	out=$("$NESTOR" run --engine $engine --clock virtual --for 5ms --timeout $((60 * ${NESTOR_PATIENCE:-1}))s "$image" $devices \
 		--append "wild=1 ept=$((seed % 2)) seed=$seed n=1000" 2>&1 </dev/null)
 	code=$?
 	if [ $code -ge 100 ] || grep -Eq 'ASSERT|runtime error|Sanitizer' <<<"$out"; then

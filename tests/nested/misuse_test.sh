@@ -10,7 +10,7 @@ status=0
 fail() { echo "$*"; status=1; }
 
 for how in '--clock virtual' '--clock virtual --workers 2' '--clock host --workers 2' '--clock virtual --no-vmcs-shadowing'; do
-	"$NESTOR" run $how --cpus 2 --explain --timeout 60s "$image" >"$work/out" 2>"$work/err" </dev/null
+	"$NESTOR" run $how --cpus 2 --explain --timeout $((60 * ${NESTOR_PATIENCE:-1}))s "$image" >"$work/out" 2>"$work/err" </dev/null
 	code=$?
 	[ $code = 1 ] || { fail "$how: status $code"; cat "$work/out" "$work/err"; }
 	# the guest's own words come on standard error, too

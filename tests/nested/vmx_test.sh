@@ -7,7 +7,7 @@ image=$NESTOR_BUILD/tests/nested/vmx.elf
 status=0
 check() {
 	local out code
-	out=$("$NESTOR" run --timeout 60s "$@" "$image" 2>&1 </dev/null)
+	out=$("$NESTOR" run --timeout $((60 * ${NESTOR_PATIENCE:-1}))s "$@" "$image" 2>&1 </dev/null)
 	code=$?
 	if [ $code != 1 ]; then # the guest's 0 at the debug-exit port
 		echo "$*: status $code"
