@@ -29,7 +29,8 @@ void host_stop(struct host *h, enum host_stop why)
 {
 	u32 running = HOST_RUNNING;
 
-	__atomic_compare_exchange_n(&h->stop, &running, why, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	__atomic_compare_exchange_n(&h->stop, &running, why, false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_SEQ_CST);
 	for (u32 i = 0; i < h->nworkers; i++) {
 		struct vcpu *c = h->worker[i].vcpu;
 		if (c)
@@ -109,14 +110,16 @@ static void print_events(FILE *out, const struct transition *t, u32 n)
 	for (; n; n--, t++) {
 		const struct event_info *e = &event_infos[t->kind];
 		const u64 *p = t->p;
-		fprintf(out, "  %14llu L%u vcpu %#x %s", (unsigned long long)t->vtime_ns, t->level, t->vcpu_id, e->name);
+		fprintf(out, "  %14llu L%u vcpu %#x %s", (unsigned long long)t->vtime_ns, t->level,
+			t->vcpu_id, e->name);
 		for (u32 i = 0; i < e->nfields; p += event_type_words(e->fields[i++].type)) {
 			const struct event_field *f = &e->fields[i];
 			char text[EVENT_NAME_BYTES];
 			if (f->type == EVENT_TYPE_text)
 				fprintf(out, " %s=\"%s\"", f->name, event_text_get(p, text));
 			else if (f->type == EVENT_TYPE_enum && event_enum_text(f->enumeration, *p))
-				fprintf(out, " %s=%s", f->name, event_enum_text(f->enumeration, *p));
+				fprintf(out, " %s=%s", f->name,
+					event_enum_text(f->enumeration, *p));
 			else
 				fprintf(out, " %s=%#llx", f->name, (unsigned long long)*p);
 		}
@@ -176,8 +179,8 @@ static int open_serial(struct host *h, u32 i)
 	}
 	h->serial[i] = chardev_open_file(name, &err);
 	if (!h->serial[i])
-		fprintf(stderr, "nestor: %s: cannot write the serial port's file %s: %s\n", d->name, name,
-			strerror(-err));
+		fprintf(stderr, "nestor: %s: cannot write the serial port's file %s: %s\n", d->name,
+			name, strerror(-err));
 	return err;
 }
 
@@ -185,7 +188,9 @@ static int open_serial(struct host *h, u32 i)
 
 static int start_clock(struct host *h)
 {
-	return clock_init(&h->clock, h->opts->clock == RUN_CLOCK_VIRTUAL ? CLOCK_KIND_VIRTUAL : CLOCK_KIND_HOST,
+	return clock_init(&h->clock,
+			  h->opts->clock == RUN_CLOCK_VIRTUAL ? CLOCK_KIND_VIRTUAL
+							      : CLOCK_KIND_HOST,
 			  (u32)h->opts->insn_ns, 1, CLOCK_TSC_HZ_DEFAULT);
 }
 
@@ -208,8 +213,11 @@ static void start_session(struct host *h)
 
 static int start_workers(struct host *h)
 {
-	const struct sched_policy *policy = sched_policy_lookup(h->opts->sched ? h->opts->sched : "rr");
-	const struct sched_config cfg = {.policy = policy, .workers = h->opts->workers, .slice_ns = h->opts->slice_ns,
+	const struct sched_policy *policy =
+		sched_policy_lookup(h->opts->sched ? h->opts->sched : "rr");
+	const struct sched_config cfg = {.policy = policy,
+					 .workers = h->opts->workers,
+					 .slice_ns = h->opts->slice_ns,
 					 .parking = h->opts->parking,
 					 .topology = &h->opts->topology};
 
@@ -226,8 +234,8 @@ static int start_workers(struct host *h)
 	if (!h->worker)
 		return -ENOMEM;
 	for (; h->nworkers < cfg.workers && !err; h->nworkers++)
-		err = worker_init(&h->worker[h->nworkers], h, h->nworkers, h->session ? trace_session_drain : NULL,
-				  h->session);
+		err = worker_init(&h->worker[h->nworkers], h, h->nworkers,
+				  h->session ? trace_session_drain : NULL, h->session);
 	return err ? err : worker_register_sinks(h);
 }
 
@@ -322,12 +330,13 @@ static int start_gdb(struct host *h)
 			h->gdb_cpus[n].track = &c->track;
 			h->gdb_cpus[n].machine = h->machine[i]->desc->name;
 			h->gdb_cpus[n].hotplug = h->machine[i]->hotplug;
-			snprintf(h->gdb_cpus[n].name, sizeof(h->gdb_cpus[n].name), "%s processor %u",
-				 h->machine[i]->desc->name, v);
+			snprintf(h->gdb_cpus[n].name, sizeof(h->gdb_cpus[n].name),
+				 "%s processor %u", h->machine[i]->desc->name, v);
 		}
 	h->gdb = gdb_open((u16)h->opts->gdb_port, h->gdb_cpus, n, gdb_stop_wanted, h, &err);
 	if (!h->gdb) {
-		fprintf(stderr, "nestor: --gdb %u: %s; choose another port\n", h->opts->gdb_port, strerror(-err));
+		fprintf(stderr, "nestor: --gdb %u: %s; choose another port\n", h->opts->gdb_port,
+			strerror(-err));
 		return err;
 	}
 	const struct transition_sink sink = {.kinds = GDB_KINDS, .feed = gdb_feed, .arg = h->gdb};
@@ -351,7 +360,8 @@ static void pin(const struct worker *w)
 	if (t->from_host && w->host->clock.kind == CLOCK_KIND_HOST) {
 		CPU_ZERO(&one);
 		CPU_SET(t->cpu[w->id].host_cpu, &one);
-		sched_setaffinity(0, sizeof(one), &one); /* refused: it is where the system wants it */
+		/* refused: it is where the system wants it */
+		sched_setaffinity(0, sizeof(one), &one);
 		return;
 	}
 
@@ -385,7 +395,8 @@ static void run(struct host *h)
 		return;
 	}
 	for (; started < h->nworkers; started++)
-		if (pthread_create(&h->worker[started].thread, NULL, worker_thread, &h->worker[started]))
+		if (pthread_create(&h->worker[started].thread, NULL, worker_thread,
+				   &h->worker[started]))
 			break;
 	pin(&h->worker[0]);
 	worker_loop_host(&h->worker[0]);
@@ -399,20 +410,20 @@ static int status_of(struct host *h)
 	case HOST_STOP_TIMEOUT:
 		fprintf(stderr, "nestor: the host time of --timeout is over\n");
 		return EXIT_CODE_TIMEOUT;
-	case HOST_STOP_SIGNAL:
-		return EXIT_CODE_INTERRUPTED;
+	case HOST_STOP_SIGNAL: return EXIT_CODE_INTERRUPTED;
 	case HOST_STOP_DEAD:
-		fprintf(stderr, "nestor: every processor is halted and nothing is left that could wake one\n");
+		fprintf(stderr, "nestor: every processor is halted and nothing is left that could "
+				"wake one\n");
 		return EXIT_CODE_GUEST;
 	case HOST_STOP_TIME:
 	case HOST_STOP_USER:
-	case HOST_RUNNING:
-		break;
+	case HOST_RUNNING: break;
 	}
 	if (h->guest_failed)
 		return EXIT_CODE_GUEST;
 	const struct machine *m = h->nmachines == 1 ? h->machine[0] : NULL;
-	return m && m->stopped && m->stop_cause == STOP_DEBUG_EXIT ? (int)(m->stop_status & 0xff) : EXIT_CODE_OK;
+	return m && m->stopped && m->stop_cause == STOP_DEBUG_EXIT ? (int)(m->stop_status & 0xff)
+								   : EXIT_CODE_OK;
 }
 
 /* --- the report --- */
@@ -445,7 +456,8 @@ static void start_report(struct host *h)
 void host_count_deadline(struct machine *m, u32 value)
 {
 	struct run_report_guest *g =
-		&m->host->opts->report->machine[m->id].guest[value >> DEADLINE_GUEST_SHIFT & DEADLINE_GUEST_MASK];
+		&m->host->opts->report->machine[m->id]
+			 .guest[value >> DEADLINE_GUEST_SHIFT & DEADLINE_GUEST_MASK];
 	u32 count = value >> DEADLINE_COUNT_SHIFT;
 
 	switch (value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK) {
@@ -485,7 +497,8 @@ static void judge_estimate(struct run_report_guest *g, const struct sched_note *
 		part->row_ns = now_ns;
 	if (!part->settled_ns && part->row == RUN_REPORT_ROW)
 		part->settled_ns = part->row_ns;
-	if (now_ns < part->from_ns + RUN_REPORT_PERIODS * part->y_ns || (!part->from_ns && now_ns < RUN_REPORT_SETTLED_NS))
+	if (now_ns < part->from_ns + RUN_REPORT_PERIODS * part->y_ns ||
+	    (!part->from_ns && now_ns < RUN_REPORT_SETTLED_NS))
 		return;
 	part->r_min_ns = part->jobs ? MIN(part->r_min_ns, note->r_ns) : note->r_ns;
 	part->r_max_ns = MAX(part->r_max_ns, note->r_ns);
@@ -499,13 +512,15 @@ void host_count_decision(struct host *h, const struct sched_note *note)
 {
 	u32 machine = note->vcpu_id >> 16, guest = note->entity & 0xffff;
 
-	if (machine >= h->nmachines || guest >= RUN_REPORT_GUESTS || !(note->entity & EVENT_ID_TRACKED))
+	if (machine >= h->nmachines || guest >= RUN_REPORT_GUESTS ||
+	    !(note->entity & EVENT_ID_TRACKED))
 		return;
 	struct run_report_guest *g = &h->opts->report->machine[machine].guest[guest];
 	if (note->is_inferred) {
 		if (note->what < RUN_REPORT_WHYS)
-			g->why[note->what] = (struct run_report_why){true,	    note->holds, note->why,
-								     note->seen, note->agree, note->confidence};
+			g->why[note->what] =
+				(struct run_report_why){true,	    note->holds, note->why,
+							note->seen, note->agree, note->confidence};
 		return;
 	}
 	g->r_ns = note->r_ns;
@@ -542,7 +557,8 @@ static void finish_report(struct host *h)
 				r->machine[i].moves += e->n_moves[d];
 			r->machine[i].far_moves += e->n_moves[TOPOLOGY_NODE];
 			r->machine[i].switches += e->n_switches;
-			r->machine[i].longest_wait_ns = MAX(r->machine[i].longest_wait_ns, e->longest_wait_ns);
+			r->machine[i].longest_wait_ns =
+				MAX(r->machine[i].longest_wait_ns, e->longest_wait_ns);
 		}
 }
 

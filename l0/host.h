@@ -16,7 +16,14 @@
 #include "trace/session.h"
 
 /* Why the run as a whole ends. */
-enum host_stop { HOST_RUNNING, HOST_STOP_TIME, HOST_STOP_TIMEOUT, HOST_STOP_SIGNAL, HOST_STOP_USER, HOST_STOP_DEAD };
+enum host_stop {
+	HOST_RUNNING,
+	HOST_STOP_TIME,
+	HOST_STOP_TIMEOUT,
+	HOST_STOP_SIGNAL,
+	HOST_STOP_USER,
+	HOST_STOP_DEAD
+};
 
 struct host {
 	const struct run_options *opts;
@@ -29,9 +36,9 @@ struct host {
 	struct world world;
 	struct machine *machine[RUN_MAX_MACHINES];
 	u32 nmachines;
-	_Atomic u32 running; /* machines not stopped yet */
-	_Atomic u32 stop;    /* enum host_stop */
-	struct host_view *view; /* --view; NULL: none */
+	_Atomic u32 running;	   /* machines not stopped yet */
+	_Atomic u32 stop;	   /* enum host_stop */
+	struct host_view *view;	   /* --view; NULL: none */
 	_Atomic bool is_signalled; /* told to end at once */
 	struct terminal *terminal;
 	struct chardev *serial[RUN_MAX_MACHINES];
@@ -39,7 +46,7 @@ struct host {
 	FILE *exec_log;		 /* --trace-exec */
 	struct gdb *gdb;	 /* --gdb */
 	struct gdb_cpu *gdb_cpus;
-	bool guest_failed;	 /* a machine stopped abnormally */
+	bool guest_failed; /* a machine stopped abnormally */
 };
 
 /* End the run; any thread, also a signal handler. */

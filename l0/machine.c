@@ -31,7 +31,9 @@ static u64 bus_now_ns(void *machine)
 {
 	struct machine *m = machine;
 
-	return worker_self ? worker_now(worker_self) : m->host->clock.kind == CLOCK_KIND_HOST ? clock_host_ns(&m->host->clock) : 0;
+	return worker_self				? worker_now(worker_self)
+	       : m->host->clock.kind == CLOCK_KIND_HOST ? clock_host_ns(&m->host->clock)
+							: 0;
 }
 
 static u32 bus_current_vp(void *machine)
@@ -143,7 +145,8 @@ static void bus_guest_deadline(void *machine, u32 value)
 
 	if (!c || c->machine != machine)
 		return;
-	TRANSITION(&c->trace, guest_deadline, .kind = value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK,
+	TRANSITION(&c->trace, guest_deadline,
+		   .kind = value >> DEADLINE_KIND_SHIFT & DEADLINE_KIND_MASK,
 		   .guest = value >> DEADLINE_GUEST_SHIFT & DEADLINE_GUEST_MASK,
 		   .count = value >> DEADLINE_COUNT_SHIFT, .child = track_active_child(&c->track));
 	if (unlikely(c->machine->host->opts->report))
@@ -227,9 +230,9 @@ static bool vp_trace_exec(struct vp *vp)
 
 	if (h->exec_log) {
 		vp_vec_park(vp);
-		fprintf(h->exec_log, "%s/%u L%u %llu %04x:%016llx\n", c->machine->desc->name, vp->id,
-			c->trace.level, (unsigned long long)vp->insns, vp->cpu.seg[SEG_CS].sel,
-			(unsigned long long)vp->cpu.rip);
+		fprintf(h->exec_log, "%s/%u L%u %llu %04x:%016llx\n", c->machine->desc->name,
+			vp->id, c->trace.level, (unsigned long long)vp->insns,
+			vp->cpu.seg[SEG_CS].sel, (unsigned long long)vp->cpu.rip);
 	}
 	return !h->gdb || gdb_on_exec(h->gdb, vp);
 }
@@ -256,7 +259,8 @@ static void vp_stack_load(struct vp *vp, u32 how, u64 value, u64 prev)
 	if (!track_is_other_thread(&c->track, how, value, prev))
 		return;
 	s.is_user = how < THREAD_BY_FS && !engine_is_kernel_page(vp, value - 1);
-	s.is_borrowed = how == THREAD_BY_REGISTER && engine_peek_word(vp, value, 8, &link) && link == prev;
+	s.is_borrowed =
+		how == THREAD_BY_REGISTER && engine_peek_word(vp, value, 8, &link) && link == prev;
 	s.has_entry = engine_kernel_entry_stack(vp, &s.entry);
 	track_stack(&c->track, &s);
 }
@@ -342,7 +346,8 @@ static void hook_unknown_msr(struct vp *vp, u32 msr, bool write, u64 value)
 		return;
 	const char *symbol = vp->in_l2 ? NULL : machine_symbol(m, vp->cpu.rip, name);
 
-	fprintf(stderr, "nestor: %s: %s MSR %#x", m->desc->name, write ? "write to" : "read from", msr);
+	fprintf(stderr, "nestor: %s: %s MSR %#x", m->desc->name, write ? "write to" : "read from",
+		msr);
 	if (write)
 		fprintf(stderr, " (%#llx)", (unsigned long long)value);
 	fprintf(stderr, ", rip %#llx%s%s: there is none, #GP%s\n", (unsigned long long)vp->cpu.rip,
@@ -355,9 +360,11 @@ static bool hook_declare(struct vp *vp, u64 vmcs, u64 period_ns, u64 budget_ns)
 	struct vcpu *c = vp->owner;
 	u32 entity = track_vcpu_of(c->machine->track, vmcs);
 
-	if (entity == EVENT_NO_ID || !sched_declare(&c->machine->host->sched, &c->sched, entity, period_ns, budget_ns))
+	if (entity == EVENT_NO_ID ||
+	    !sched_declare(&c->machine->host->sched, &c->sched, entity, period_ns, budget_ns))
 		return false;
-	TRANSITION(&c->trace, declared, .entity = entity, .period_ns = period_ns, .budget_ns = budget_ns);
+	TRANSITION(&c->trace, declared, .entity = entity, .period_ns = period_ns,
+		   .budget_ns = budget_ns);
 	return true;
 }
 
@@ -375,7 +382,8 @@ static const struct exit_hooks exit_hooks = {
 
 /* --- building --- */
 
-static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 value, unsigned int size)
+static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 value,
+			     unsigned int size)
 {
 	struct machine *m = arg;
 	const struct vcpu *c = worker_self ? worker_self->vcpu : NULL;
@@ -388,10 +396,13 @@ static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 val
 		vp_vec_park((struct vp *)&c->vp);
 	if (c && c->machine == m && !c->vp.in_l2)
 		symbol = machine_symbol(m, c->vp.cpu.rip, name);
-	fprintf(stderr, "nestor: %s: %s of %u bytes %s %s %#llx%s, rip %#llx%s%s: nothing is there%s\n", m->desc->name,
-		write ? "write" : "read", size, write ? "to" : "from", port ? "port" : "physical address",
-		(unsigned long long)addr, write ? "" : " gives all ones",
-		(unsigned long long)(c && c->machine == m ? c->vp.cpu.rip : 0), symbol ? " in " : "", symbol ? symbol : "",
+	fprintf(stderr,
+		"nestor: %s: %s of %u bytes %s %s %#llx%s, rip %#llx%s%s: nothing is there%s\n",
+		m->desc->name, write ? "write" : "read", size, write ? "to" : "from",
+		port ? "port" : "physical address", (unsigned long long)addr,
+		write ? "" : " gives all ones",
+		(unsigned long long)(c && c->machine == m ? c->vp.cpu.rip : 0),
+		symbol ? " in " : "", symbol ? symbol : "",
 		m->unclaimed_reports == UNCLAIMED_REPORTS_MAX ? " (last report of this kind)" : "");
 	(void)value;
 }
@@ -461,11 +472,13 @@ static int create_vcpu(struct machine *m, u32 i)
 	c->sched.vcpu_id = id;
 	c->sched.owner = c;
 	c->sched.can_go = m->hotplug && i;
-	c->sched.probe = (struct state_probe){&vp->n_softtlb_miss, &vp->n_code_misses, &vp->tlb.n_flush};
+	c->sched.probe =
+		(struct state_probe){&vp->n_softtlb_miss, &vp->n_code_misses, &vp->tlb.n_flush};
 	/* a machine's weight is that of all its processors together */
 	c->sched.reserve_ns = m->desc->reserve_ns / m->nvcpus;
 	c->sched.reserve_period_ns = m->desc->reserve_period_ns;
-	c->sched.weight = MAX((m->desc->weight ? m->desc->weight : SCHED_WEIGHT_DEFAULT) / m->nvcpus, 1u);
+	c->sched.weight =
+		MAX((m->desc->weight ? m->desc->weight : SCHED_WEIGHT_DEFAULT) / m->nvcpus, 1u);
 	return 0;
 }
 
@@ -480,7 +493,9 @@ static int create_parts(struct machine *m, int *status)
 	const struct machine_desc *d = m->desc;
 
 	if (cpu_profile_init(&m->profile, d->cpu_model, m->nvcpus, m->host->clock.tsc_hz)) {
-		fprintf(stderr, "nestor: %s: no processor model is called \"%s\"; see nestor run --cpu-model help\n",
+		fprintf(stderr,
+			"nestor: %s: no processor model is called \"%s\"; see nestor run "
+			"--cpu-model help\n",
 			d->name, d->cpu_model);
 		*status = EXIT_CODE_USAGE;
 		return -ENOENT;
@@ -500,7 +515,9 @@ static int create_parts(struct machine *m, int *status)
 		.maxphyaddr = m->profile.features.maxphyaddr,
 		.has_1g_pages = m->profile.features.has_1g,
 		.ept_caps = m->profile.caps.ept_vpid,
-		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1 : m->host->opts->tlb == RUN_TLB_STRICT ? 2 : 0,
+		.mode = m->host->opts->tlb == RUN_TLB_ADVERSARIAL ? 1
+			: m->host->opts->tlb == RUN_TLB_STRICT	  ? 2
+								  : 0,
 		.audit = m->host->opts->tlb == RUN_TLB_AUDIT,
 		.detect_stale = m->host->opts->detect_stale,
 		.retain = !has_part_off(m, VTLB_PART_RETENTION),
@@ -519,14 +536,16 @@ static int create_parts(struct machine *m, int *status)
 		return err;
 	mem_set_monitored(m->mem, store_seen, m);
 	m->track = track_create(m->id);
-	if (m->host->opts->explain || m->host->opts->record || m->host->opts->view || m->host->opts->gdb_port) {
+	if (m->host->opts->explain || m->host->opts->record || m->host->opts->view ||
+	    m->host->opts->gdb_port) {
 		m->records = vmcs_records_create(m->nvcpus);
 		if (!m->records)
 			return -ENOMEM;
 	}
 	m->vcpu = aligned_alloc(64, ALIGN_UP(sizeof(*m->vcpu) * m->nvcpus, 64));
 	if (m->track)
-		track_set_threads(m->track, (enum track_threads_by)m->desc->threads_by, m->desc->stack_bytes);
+		track_set_threads(m->track, (enum track_threads_by)m->desc->threads_by,
+				  m->desc->stack_bytes);
 	if (!m->track || !m->vcpu)
 		return -ENOMEM;
 	nm_set(m->vcpu, 0, sizeof(*m->vcpu) * m->nvcpus);
@@ -545,7 +564,8 @@ static int load_firmware(struct machine *m, char *line, size_t bytes)
 {
 	u64 n;
 	const u8 *rom = rom_contents(m->rom, &n);
-	int err = boot_firmware(m->mem, m->desc->image, rom, n, boot_cpus_of(m), &m->boot, line, bytes);
+	int err = boot_firmware(m->mem, m->desc->image, rom, n, boot_cpus_of(m), &m->boot, line,
+				bytes);
 
 	if (err)
 		return err;
@@ -676,7 +696,8 @@ static bool vcpu_can_wake(const struct vcpu *c)
 		return true;
 	if (vp->cpu.activity != ACTIVITY_HLT)
 		return false;
-	return (vp->cpu.rflags & RFLAGS_IF) || (vp->in_l2 && (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT));
+	return (vp->cpu.rflags & RFLAGS_IF) ||
+	       (vp->in_l2 && (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT));
 }
 
 bool machine_is_dead(const struct machine *m)
@@ -694,13 +715,10 @@ static u32 vcpu_run_state(const struct vcpu *c)
 	if (__atomic_load_n(&c->shown_activity, __ATOMIC_RELAXED) == ACTIVITY_WAIT_SIPI)
 		return RUN_STATE_WAIT_SIPI;
 	switch (sched_state_of(&c->sched)) {
-	case SCHED_RUNNING:
-		return RUN_STATE_RUNNING;
+	case SCHED_RUNNING: return RUN_STATE_RUNNING;
 	case SCHED_READY:
-	case SCHED_PARKED:
-		return RUN_STATE_READY;
-	default:
-		return RUN_STATE_HALTED;
+	case SCHED_PARKED: return RUN_STATE_READY;
+	default: return RUN_STATE_HALTED;
 	}
 }
 
@@ -709,7 +727,7 @@ void machine_emit_tlb(struct machine *m, struct worker *w)
 	struct trace_ctx *ctx = &w->about;
 
 	ctx->level = 1;
-	for (u32 i = m->nvcpus; i--; ) {
+	for (u32 i = m->nvcpus; i--;) {
 		ctx->vcpu_id = EVENT_VCPU_ID(m->id, i);
 		vtlb_emit_stats(&m->vcpu[i].vp.tlb, ctx);
 	}
@@ -724,15 +742,16 @@ void machine_emit_state(struct machine *m, struct worker *w, bool start)
 	ctx->vcpu_id = EVENT_VCPU_ID(m->id, 0);
 	ctx->level = 1;
 	if (start)
-		TRANSITION(ctx, vm_start, .name = name, .vm = m->id, .memory_bytes = m->desc->memory_bytes,
-			   .vcpus = m->nvcpus);
+		TRANSITION(ctx, vm_start, .name = name, .vm = m->id,
+			   .memory_bytes = m->desc->memory_bytes, .vcpus = m->nvcpus);
 	TRANSITION(ctx, vm_state, .name = name, .vm = m->id, .memory_bytes = m->desc->memory_bytes,
 		   .vcpus = m->nvcpus, .state = m->stopped ? RUN_STATE_STOPPED : RUN_STATE_RUNNING);
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		struct vcpu *c = &m->vcpu[i];
 
 		ctx->vcpu_id = EVENT_VCPU_ID(m->id, i);
-		if (c == w->vcpu || m->host->clock.kind == CLOCK_KIND_VIRTUAL) /* no other thread has it */
+		if (c == w->vcpu ||
+		    m->host->clock.kind == CLOCK_KIND_VIRTUAL) /* no other thread has it */
 			vcpu_show(c);
 		TRANSITION(ctx, vcpu_state, .vm = m->id, .child = EVENT_NO_ID, .index = i,
 			   .parent_vcpu = EVENT_NO_ID, .state = vcpu_run_state(c),
@@ -754,7 +773,9 @@ void machine_feed(void *arg, struct trace_worker *worker, const struct transitio
 	if (!w->vcpu)
 		return;
 	switch (t->kind) {
-	case TRANSITION_cr3_load: track_cr3_load(&w->vcpu->track, transition_payload(t, cr3_load)->cr3); break;
+	case TRANSITION_cr3_load:
+		track_cr3_load(&w->vcpu->track, transition_payload(t, cr3_load)->cr3);
+		break;
 	case TRANSITION_halt: track_halt(&w->vcpu->track); break;
 	default: track_spin(&w->vcpu->track);
 	}

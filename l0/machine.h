@@ -1,8 +1,8 @@
 /*
- * struct machine: one child VMM's complete computer: RAM, processors, virtual TLB, devices, tracking.
- * Built from its description, run by workers, torn down by whoever built it. machine.c wires the
- * modules together and holds the callbacks by which devices, engine and exit layer reach the host
- * they run on; it makes no decision of its own.
+ * struct machine: one child VMM's complete computer: RAM, processors, virtual TLB, devices,
+ * tracking. Built from its description, run by workers, torn down by whoever built it. machine.c
+ * wires the modules together and holds the callbacks by which devices, engine and exit layer reach
+ * the host they run on; it makes no decision of its own.
  */
 #ifndef L0_MACHINE_H
 #define L0_MACHINE_H
@@ -40,8 +40,9 @@ struct vcpu {
 	struct machine *machine;
 	u32 sipi_vector;
 	bool eject_wanted; /* atomic: the guest ejected it, see machine_eject() */
-	u64 wake_ns;	/* atomic; while it is blocked: when the preemption timer of its halted guest fires */
-	u64 shown_cr3;	/* atomic; as it left its worker, for other workers' events */
+	/* atomic; while it is blocked: when the preemption timer of its halted guest fires */
+	u64 wake_ns;
+	u64 shown_cr3; /* atomic; as it left its worker, for other workers' events */
 	u32 shown_activity;
 	u64 wake_due_ns; /* due time of what woke it, for the wake transition */
 	u32 wake_cause, wake_vector;
@@ -95,12 +96,13 @@ struct machine {
 	u32 unclaimed_reports, device_reports, msr_reports;
 	u32 reported_msr[MACHINE_MSR_REPORTS];
 	u32 stale_reports;
-	struct timer_queue input; /* scripted terminal input */
-	u64 next_state_ns;	  /* when its full state is emitted again */
+	struct timer_queue input;		      /* scripted terminal input */
+	u64 next_state_ns;			      /* when its full state is emitted again */
 	struct symbols *symbols[MACHINE_MAX_SYMBOLS]; /* of desc->symbols; NULL: not loaded */
 };
 
-/* Print what the detector of missing invalidations found (machine_stale.c). Vector state is parked. */
+/* Print what the detector of missing invalidations found (machine_stale.c). Vector state is
+ * parked. */
 struct vtlb_stale_report;
 void machine_report_stale(struct machine *m, const struct vtlb_stale_report *r);
 
@@ -110,7 +112,8 @@ void machine_report_stale(struct machine *m, const struct vtlb_stale_report *r);
 int machine_load_symbols(struct machine *m) __must_check;
 void machine_free_symbols(struct machine *m);
 
-/* "name+0x1f" for an address of its own code (level 1), into @buf of SYMBOLS_NAME_BYTES; or NULL. */
+/* "name+0x1f" for an address of its own code (level 1), into @buf of SYMBOLS_NAME_BYTES; or
+ * NULL. */
 const char *machine_symbol(struct machine *m, u64 address, char *buf);
 
 /* A line a file for a recording's readers (trace/model/names.h). */
@@ -122,7 +125,8 @@ void machine_list_symbols(struct machine *m, FILE *out);
 int machine_create_counts(struct machine *m, struct vcpu *c) __must_check;
 
 /* --- machine_tier.c --- */
-/* The tier that --engine asks for; the first processor's code is all processors'. Return: 0, -errno. */
+/* The tier that --engine asks for; the first processor's code is all processors'. Return: 0,
+ * -errno. */
 int machine_attach_tier(const struct machine *m, struct vp *vp) __must_check;
 /* In one line, why there is no machine: @err of its processors or memory. */
 void machine_report_not_built(const struct machine *m, int err);
@@ -138,7 +142,8 @@ void host_print_counts(struct host *h, FILE *out);
  * The bus and every device of the description. Return: 0; -errno. *@status is changed when a line
  * about it has been printed: the user's fault (EXIT_CODE_USAGE).
  */
-int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops, int *status) __must_check;
+int machine_create_devices(struct machine *m, const struct machine_bus_ops *ops,
+			   int *status) __must_check;
 
 /* What firmware is to know of the machine, after boot_firmware(). Return: 0, -ENOMEM. */
 int machine_configure_firmware(struct machine *m) __must_check;
@@ -146,7 +151,8 @@ int machine_configure_firmware(struct machine *m) __must_check;
 /* The text screen to where --vga-dump says, if it does; the machine has stopped. */
 void machine_dump_screen(struct machine *m);
 
-/* Characters that the user typed or scripted: for the virtio console, else the first serial port. */
+/* Characters that the user typed or scripted: for the virtio console, else the first serial
+ * port. */
 size_t machine_input(struct machine *m, const void *bytes, size_t n);
 
 /**
@@ -165,28 +171,30 @@ void machine_destroy(struct machine *m);
 void machine_stop(struct machine *m, u32 cause, u64 status);
 
 /*
- * Can nothing wake this machine any more: is every processor halted with interrupts off (and not in a
- * guest that exits on them), shut down, or waiting for a start-up IPI? NMIs come from other processors
- * only. Its processors do not run.
+ * Can nothing wake this machine any more: is every processor halted with interrupts off (and not in
+ * a guest that exits on them), shut down, or waiting for a start-up IPI? NMIs come from other
+ * processors only. Its processors do not run.
  */
 bool machine_is_dead(const struct machine *m);
 
 /* The image into RAM, the processors to where it starts. Return: 0; -errno: said in one line. */
 int machine_load_image(struct machine *m) __must_check;
 
-/* A reset is due: every processor leaves the engine and its worker calls machine_reset(). Any thread. */
+/* A reset is due: every processor leaves the engine and its worker calls machine_reset(). Any
+ * thread. */
 void machine_want_reset(struct machine *m, enum bus_reset_kind kind);
 
 /* Act on a reset that a device asked for; machine_reset.c. A worker between two instructions. */
 void machine_reset(struct machine *m);
 
-/* A processor that may be in the middle of a guest: no guests, no VMX, no requests; it runs on no worker, or the
- * caller's. */
+/* A processor that may be in the middle of a guest: no guests, no VMX, no requests; it runs on no
+ * worker, or the caller's. */
 void machine_reset_vcpu(struct vcpu *c);
 
 /* --- machine_hotplug.c: --cpu-hotplug --- */
 
-/* The device, if the description has it; the ACPI hardware and local APICs exist. Return: 0, -errno. */
+/* The device, if the description has it; the ACPI hardware and local APICs exist. Return: 0,
+ * -errno. */
 int machine_create_hotplug(struct machine *m) __must_check;
 /* A bit for each processor that is not there. */
 u64 machine_absent_cpus(const struct machine *m);

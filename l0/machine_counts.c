@@ -43,7 +43,8 @@ int machine_create_counts(struct machine *m, struct vcpu *c)
 	c->track.counts = calloc(1, sizeof(*c->track.counts));
 	if (!c->track.counts)
 		return -ENOMEM;
-	*c->track.counts = (struct track_counts){.spec = o->counts, .n = o->ncounts, .read = read_raw, .arg = c};
+	*c->track.counts = (struct track_counts){
+		.spec = o->counts, .n = o->ncounts, .read = read_raw, .arg = c};
 	c->vp.counts_branches = counts_branches(o);
 	return 0;
 }
@@ -60,7 +61,8 @@ static u64 sum_of(const struct host *h, u32 counter)
 
 	for (u32 i = 0; i < h->nmachines; i++)
 		for (u32 v = 0; h->machine[i] && v < h->machine[i]->nvcpus; v++)
-			sum += __atomic_load_n(&h->machine[i]->vcpu[v].track.counts->value[counter], __ATOMIC_RELAXED);
+			sum += __atomic_load_n(&h->machine[i]->vcpu[v].track.counts->value[counter],
+					       __ATOMIC_RELAXED);
 	return sum;
 }
 
@@ -70,14 +72,15 @@ void host_emit_counts(struct host *h, struct trace_ctx *ctx)
 		const struct track_count *c = &h->opts->counts[i];
 		const struct track_match *m = &c->match;
 
-		TRANSITION(ctx, state_count, .counter = i, .event = c->event, .differs = m->differs, .parts = m->parts,
-			   .vm = m->vm, .at_level = m->level, .child = m->child, .cr3 = m->cr3, .stack = m->stack,
-			   .value = sum_of(h, i));
+		TRANSITION(ctx, state_count, .counter = i, .event = c->event, .differs = m->differs,
+			   .parts = m->parts, .vm = m->vm, .at_level = m->level, .child = m->child,
+			   .cr3 = m->cr3, .stack = m->stack, .value = sum_of(h, i));
 	}
 }
 
 void host_print_counts(struct host *h, FILE *out)
 {
 	for (u32 i = 0; i < h->opts->ncounts; i++)
-		fprintf(out, "count %-40s %14llu\n", h->opts->count_text[i], (unsigned long long)sum_of(h, i));
+		fprintf(out, "count %-40s %14llu\n", h->opts->count_text[i],
+			(unsigned long long)sum_of(h, i));
 }

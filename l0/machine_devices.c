@@ -36,7 +36,10 @@
 
 #define VGA_BIOS_MAX (256 * 1024)
 /* The first three bytes are those that other monitors use, locally administered. */
-#define MAC_ADDRESS(vm) {0x52, 0x54, 0x00, 0x12, 0x34, (u8)(0x56 + (vm))}
+#define MAC_ADDRESS(vm) \
+	{ \
+		0x52, 0x54, 0x00, 0x12, 0x34, (u8)(0x56 + (vm)) \
+	}
 
 static int usage_error(const struct machine *m, const char *option, const char *text, int *status)
 {
@@ -58,8 +61,8 @@ static int create_disk(struct machine *m, const struct machine_disk *d, int *sta
 }
 
 /* A disk or CD in the IDE drive @unit; the controller comes with the first. */
-static int create_ide(struct machine *m, struct ide **ide, u32 unit, const char *path, bool read_only, bool is_cd,
-		      int *status)
+static int create_ide(struct machine *m, struct ide **ide, u32 unit, const char *path,
+		      bool read_only, bool is_cd, int *status)
 {
 	char err[DISK_ERR_BYTES], name[32];
 	const char *slash = strrchr(path, '/');
@@ -93,7 +96,8 @@ static int create_ide_drives(struct machine *m, int *status)
 
 	for (unsigned i = 0; i < m->desc->ndisks && !err; i++)
 		if (m->desc->disk[i].is_ide)
-			err = create_ide(m, &ide, unit++, m->desc->disk[i].path, m->desc->disk[i].read_only, false, status);
+			err = create_ide(m, &ide, unit++, m->desc->disk[i].path,
+					 m->desc->disk[i].read_only, false, status);
 	for (unsigned i = 0; i < m->desc->ncdroms && !err; i++)
 		err = create_ide(m, &ide, 2 + i, m->desc->cdrom[i], true, true, status);
 	return err;
@@ -240,13 +244,16 @@ static int set_memory_map(struct machine *m)
 		{MEM_HOLE_END, ram - low, E820_RAM},
 	};
 
-	return fw_cfg_set(m->fw_cfg, "etc/e820", map, sizeof(map) - (ram > low ? 0 : sizeof(map[0])));
+	return fw_cfg_set(m->fw_cfg, "etc/e820", map,
+			  sizeof(map) - (ram > low ? 0 : sizeof(map[0])));
 }
 
 static int set_tables(struct machine *m)
 {
-	const struct loader_allocate load = {
-		.command = LOADER_ALLOCATE, .file = "etc/acpi/rsdp", .align = 16, .zone = ZONE_FSEG};
+	const struct loader_allocate load = {.command = LOADER_ALLOCATE,
+					     .file = "etc/acpi/rsdp",
+					     .align = 16,
+					     .zone = ZONE_FSEG};
 	static u8 smbios[SMBIOS_TABLES_MAX];
 	u8 anchor[SMBIOS_ANCHOR_BYTES];
 	u32 n = boot_smbios(m->mem, m->nvcpus, smbios, anchor);
@@ -256,7 +263,8 @@ static int set_tables(struct machine *m)
 		err = fw_cfg_set(m->fw_cfg, "etc/table-loader", &load, sizeof(load));
 	if (!err)
 		err = fw_cfg_set(m->fw_cfg, "etc/smbios/smbios-tables", smbios, n);
-	return err ? err : fw_cfg_set(m->fw_cfg, "etc/smbios/smbios-anchor", anchor, sizeof(anchor));
+	return err ? err
+		   : fw_cfg_set(m->fw_cfg, "etc/smbios/smbios-anchor", anchor, sizeof(anchor));
 }
 
 /* The VGA BIOS that lies beside the firmware, as Debian's package has it. */
@@ -267,13 +275,15 @@ static int set_vga_bios(struct machine *m)
 	struct stat st;
 	int err = 0;
 
-	snprintf(path, sizeof(path), "%.*svgabios-isavga.bin", slash ? (int)(slash + 1 - m->desc->image) : 0,
-		 m->desc->image);
+	snprintf(path, sizeof(path), "%.*svgabios-isavga.bin",
+		 slash ? (int)(slash + 1 - m->desc->image) : 0, m->desc->image);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return 0;
-	u8 *rom = !fstat(fd, &st) && st.st_size > 0 && st.st_size <= VGA_BIOS_MAX ? malloc((size_t)st.st_size) : NULL;
+	u8 *rom = !fstat(fd, &st) && st.st_size > 0 && st.st_size <= VGA_BIOS_MAX
+			  ? malloc((size_t)st.st_size)
+			  : NULL;
 
 	if (rom && read(fd, rom, (size_t)st.st_size) == st.st_size)
 		err = fw_cfg_set(m->fw_cfg, "vgaroms/isavga.bin", rom, (u32)st.st_size);
@@ -292,7 +302,8 @@ int machine_configure_firmware(struct machine *m)
 	if (!err)
 		err = set_vga_bios(m);
 	if (!err)
-		err = fw_cfg_set(m->fw_cfg, "etc/sercon-port", &serial_console, sizeof(serial_console));
+		err = fw_cfg_set(m->fw_cfg, "etc/sercon-port", &serial_console,
+				 sizeof(serial_console));
 	return err ? err : fw_cfg_set(m->fw_cfg, "etc/show-boot-menu", &no_menu, sizeof(no_menu));
 }
 
@@ -302,12 +313,14 @@ void machine_dump_screen(struct machine *m)
 	FILE *to = !path ? NULL : strcmp(path, "-") ? fopen(path, "w") : stderr;
 
 	if (path && !to)
-		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path, strerror(errno));
+		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path,
+			strerror(errno));
 	if (!to)
 		return;
 	vga_dump(m->vga, to);
 	if (to != stderr && fclose(to))
-		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path, strerror(errno));
+		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path,
+			strerror(errno));
 }
 
 size_t machine_input(struct machine *m, const void *bytes, size_t n)

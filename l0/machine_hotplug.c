@@ -1,9 +1,10 @@
 /*
  * machine_hotplug.c - processors that come and go while a machine runs, see machine.h
  *
- * The device (l0/dev/cpu_hotplug.h) knows who is there, the scheduler whose weight goes where; here are the steps
- * between: a processor that its guest ejected is stopped at its next instruction boundary, wherever it is, and
- * waits for a start-up IPI as after power-up until it is plugged again.
+ * The device (l0/dev/cpu_hotplug.h) knows who is there, the scheduler whose weight goes where; here
+ * are the steps
+ * between: a processor that its guest ejected is stopped at its next instruction boundary, wherever
+ * it is, and waits for a start-up IPI as after power-up until it is plugged again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +26,8 @@ int machine_create_hotplug(struct machine *m)
 	m->hotplug = cpu_hotplug_create(&m->bus, absent, &err);
 	for (unsigned i = 0; i < d->ncpu_changes && !err; i++)
 		if (d->cpu_change[i].at_ns)
-			err = cpu_hotplug_plan(m->hotplug, d->cpu_change[i].at_ns, d->cpu_change[i].cpu, d->cpu_change[i].plug);
+			err = cpu_hotplug_plan(m->hotplug, d->cpu_change[i].at_ns,
+					       d->cpu_change[i].cpu, d->cpu_change[i].plug);
 	return err;
 }
 
@@ -42,7 +44,8 @@ void machine_cpu_changed(void *machine, u32 vp, enum cpu_change change)
 	struct trace_ctx *ctx = m->bus.ops->trace(m, vp);
 
 	if (ctx)
-		TRANSITION(ctx, cpu_hotplug, .vm = m->id, .vcpu = EVENT_VCPU_ID(m->id, vp), .action = change);
+		TRANSITION(ctx, cpu_hotplug, .vm = m->id, .vcpu = EVENT_VCPU_ID(m->id, vp),
+			   .action = change);
 	switch (change) {
 	case CPU_CHANGE_ASKED: break;
 	case CPU_CHANGE_REFUSED: sched_refused(&m->host->sched, &c->sched); break;

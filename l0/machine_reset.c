@@ -1,9 +1,10 @@
 /*
  * machine_reset.c - what a reset that a guest asked for does, see machine.h
  *
- * A hard reset ends the machine or, with --reset reboot, is a power cycle: RAM zero, every device and
- * processor as after power-up, the image loaded again. INIT# (keyboard controller, port 0x92) leads to
- * the reset vector, where there is nothing without firmware: then it counts as a hard reset.
+ * A hard reset ends the machine or, with --reset reboot, is a power cycle: RAM zero, every device
+ * and processor as after power-up, the image loaded again. INIT# (keyboard controller, port 0x92)
+ * leads to the reset vector, where there is nothing without firmware: then it counts as a hard
+ * reset.
  */
 #include <stdio.h>
 
@@ -21,7 +22,7 @@ void machine_reset_vcpu(struct vcpu *c)
 	exit_vp_reset(vp, &c->nv, false);
 	engine_reset(vp, false);
 	vp_request_clear(vp, VP_ATTN_INTR | VP_ATTN_NMI | VP_ATTN_NMI_AGAIN | VP_ATTN_INIT |
-			     VP_ATTN_SIPI);
+				     VP_ATTN_SIPI);
 	vcpu_set_wake_ns(c, CLOCK_NEVER);
 	c->sipi_vector = 0;
 	vcpu_show(c);

@@ -21,14 +21,15 @@ static void print_place(struct machine *m, bool is_own, u64 rip, u64 ns)
 	char buf[SYMBOLS_NAME_BYTES];
 	const char *name = is_own ? machine_symbol(m, rip, buf) : NULL;
 
-	fprintf(stderr, "rip %#llx%s%s at %llu.%06llu ms", (unsigned long long)rip, name ? " in " : "",
-		name ? name : "", (unsigned long long)(ns / NS_IN_MS), (unsigned long long)(ns % NS_IN_MS));
+	fprintf(stderr, "rip %#llx%s%s at %llu.%06llu ms", (unsigned long long)rip,
+		name ? " in " : "", name ? name : "", (unsigned long long)(ns / NS_IN_MS),
+		(unsigned long long)(ns % NS_IN_MS));
 }
 
 static void print_use(struct machine *m, const struct vtlb_stale_report *r)
 {
-	fprintf(stderr, "nestor: %s: stale translation used: processor %u, %s of page %#llx, ", m->desc->name, r->vp,
-		access_name(r->access), (unsigned long long)r->gva);
+	fprintf(stderr, "nestor: %s: stale translation used: processor %u, %s of page %#llx, ",
+		m->desc->name, r->vp, access_name(r->access), (unsigned long long)r->gva);
 	print_place(m, !r->eptp && !r->vpid, r->rip, r->ns);
 	fprintf(stderr, ": went to frame %#llx, the tables ", (unsigned long long)r->held_gpa);
 	if (r->fresh_gpa == VTLB_NO_GPA)
@@ -52,8 +53,9 @@ static void print_writer(struct machine *m, const struct vtlb_stale_report *r)
 		fprintf(stderr, "while the tables were not watched\n");
 		return;
 	}
-	fprintf(stderr, "%s entry %#llx of level %u, %#llx to %#llx, by ", by->is_ept ? "ept12" : "page table",
-		(unsigned long long)by->gpa, by->level, (unsigned long long)by->before, (unsigned long long)by->after);
+	fprintf(stderr, "%s entry %#llx of level %u, %#llx to %#llx, by ",
+		by->is_ept ? "ept12" : "page table", (unsigned long long)by->gpa, by->level,
+		(unsigned long long)by->before, (unsigned long long)by->after);
 	if (by->vp == VTLB_NO_VP) {
 		fprintf(stderr, "a device\n");
 		return;
@@ -75,7 +77,8 @@ static void print_missing(struct machine *m, const struct vtlb_stale_report *r, 
 		fprintf(stderr, ", for 10 ms since the use");
 	} else {
 		fprintf(stderr, ", when the old frame was %s by processor %u, ",
-			r->proof == STALE_PROOF_MAPPED ? "used through a new entry" : "written in another address space",
+			r->proof == STALE_PROOF_MAPPED ? "used through a new entry"
+						       : "written in another address space",
 			r->proof_vp);
 		print_place(m, r->proof_is_own, r->proof_rip, r->proof_ns);
 	}

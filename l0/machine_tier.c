@@ -20,15 +20,19 @@ static void engines_differ(struct vp *vp, u64 rip, const char *text)
 	char name[SYMBOLS_NAME_BYTES];
 	const char *symbol = vp->in_l2 ? NULL : machine_symbol(m, rip, name);
 
-	fprintf(stderr, "nestor: %s: translated code and the interpreter differ in the block at %#llx%s%s%s:\n%s",
-		m->desc->name, (unsigned long long)rip, symbol ? " (" : "", symbol ? symbol : "", symbol ? ")" : "", text);
+	fprintf(stderr,
+		"nestor: %s: translated code and the interpreter differ in the block at "
+		"%#llx%s%s%s:\n%s",
+		m->desc->name, (unsigned long long)rip, symbol ? " (" : "", symbol ? symbol : "",
+		symbol ? ")" : "", text);
 	machine_stop(m, STOP_ERROR, 0);
 }
 
 int machine_attach_tier(const struct machine *m, struct vp *vp)
 {
 	enum run_engine engine = m->host->opts->engine;
-	struct jit_config cfg = {.off = m->host->opts->jit_off, .arena_bytes = m->host->opts->jit_memory,
+	struct jit_config cfg = {.off = m->host->opts->jit_off,
+				 .arena_bytes = m->host->opts->jit_memory,
 				 .with = vp == &m->vcpu[0].vp ? NULL : &m->vcpu[0].vp};
 
 	if (engine == RUN_ENGINE_CHECK) {
@@ -37,14 +41,17 @@ int machine_attach_tier(const struct machine *m, struct vp *vp)
 	}
 	int err = engine == RUN_ENGINE_INTERP ? 0 : jit_attach(vp, &cfg);
 
-	if (err == -ENOTSUP && engine == RUN_ENGINE_JIT) { /* a debugging or sanitizer build: tests ask for both */
+	if (err == -ENOTSUP &&
+	    engine == RUN_ENGINE_JIT) { /* a debugging or sanitizer build: tests ask for both */
 		log_once(LOG_ENGINE, "this build has no translator: guests are interpreted");
 		return 0;
 	}
 	if (!err || engine >= RUN_ENGINE_JIT)
 		return err;
 	if (err != -ENOTSUP)
-		log_once(LOG_ENGINE, "no translator: the host gives no memory for code (%s); guests are interpreted",
+		log_once(LOG_ENGINE,
+			 "no translator: the host gives no memory for code (%s); guests are "
+			 "interpreted",
 			 strerror(-err));
 	return 0;
 }
@@ -52,13 +59,19 @@ int machine_attach_tier(const struct machine *m, struct vp *vp)
 void machine_report_not_built(const struct machine *m, int err)
 {
 	const struct machine_desc *d = m->desc;
-	bool no_tier = m->host->opts->engine >= RUN_ENGINE_JIT && (err == -ENOTSUP || err == -EPERM || err == -EACCES);
+	bool no_tier = m->host->opts->engine >= RUN_ENGINE_JIT &&
+		       (err == -ENOTSUP || err == -EPERM || err == -EACCES);
 
 	if (no_tier)
-		fprintf(stderr, "nestor: %s: no translator, which --engine asks for: %s%s\n", d->name,
-			err == -ENOTSUP ? "this build has none" : "the host gives no memory for code: ",
+		fprintf(stderr, "nestor: %s: no translator, which --engine asks for: %s%s\n",
+			d->name,
+			err == -ENOTSUP ? "this build has none"
+					: "the host gives no memory for code: ",
 			err == -ENOTSUP ? "" : strerror(-err));
 	else
-		fprintf(stderr, "nestor: %s: cannot build the machine (memory %llu MiB, %u processors): %s\n", d->name,
-			(unsigned long long)(d->memory_bytes / MIB), d->cpus, strerror(-err));
+		fprintf(stderr,
+			"nestor: %s: cannot build the machine (memory %llu MiB, %u processors): "
+			"%s\n",
+			d->name, (unsigned long long)(d->memory_bytes / MIB), d->cpus,
+			strerror(-err));
 }

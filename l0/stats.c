@@ -17,7 +17,8 @@ static void print_one(void *arg, const char *module, const char *name, u64 value
 	char full[64];
 
 	snprintf(full, sizeof(full), "%s.%s", module, name);
-	fprintf(l->out, "%-16s %-24s %14llu  %s\n", l->machine, full, (unsigned long long)value, what);
+	fprintf(l->out, "%-16s %-24s %14llu  %s\n", l->machine, full, (unsigned long long)value,
+		what);
 }
 
 static void vtlb_source(struct machine *m, counter_fn *add, void *arg)
@@ -29,7 +30,8 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 {
 	struct jit_checked checked = {0}, one;
 	struct jit_stats jit = {0}, tier;
-	u64 decoded = 0, retired = 0, kills = 0, code_misses = 0, misses = 0, interrupts = 0, exceptions = 0, exits = 0;
+	u64 decoded = 0, retired = 0, kills = 0, code_misses = 0, misses = 0, interrupts = 0,
+	    exceptions = 0, exits = 0;
 
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		const struct vp *vp = &m->vcpu[i].vp;
@@ -56,15 +58,21 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 	add(arg, "engine", "blocks_retired", retired, "the oldest, that made room for others");
 	add(arg, "engine", "block_kills", kills, "dropped because their code was written");
 	add(arg, "engine", "blocks_translated", jit.translated, "blocks that became host code");
-	add(arg, "engine", "blocks_taken_over", jit.taken_over, "that were host code already, of another processor or before");
-	add(arg, "engine", "code_retired", jit.retired, "parts of a processor's translations that made room for others");
-	add(arg, "engine", "code_flushes", jit.flushes, "all blocks of a processor were dropped at once");
+	add(arg, "engine", "blocks_taken_over", jit.taken_over,
+	    "that were host code already, of another processor or before");
+	add(arg, "engine", "code_retired", jit.retired,
+	    "parts of a processor's translations that made room for others");
+	add(arg, "engine", "code_flushes", jit.flushes,
+	    "all blocks of a processor were dropped at once");
 	if (checked.stretches) {
-		add(arg, "engine", "check_stretches", checked.stretches, "runs of translated code that were compared");
+		add(arg, "engine", "check_stretches", checked.stretches,
+		    "runs of translated code that were compared");
 		add(arg, "engine", "check_insns", checked.insns, "instructions in them");
-		add(arg, "engine", "check_alone", checked.alone, "instructions that only the interpreter did");
+		add(arg, "engine", "check_alone", checked.alone,
+		    "instructions that only the interpreter did");
 	}
-	add(arg, "engine", "code_misses", code_misses, "blocks looked up in a page that missed the soft TLB");
+	add(arg, "engine", "code_misses", code_misses,
+	    "blocks looked up in a page that missed the soft TLB");
 	add(arg, "engine", "softtlb_misses", misses, "data accesses that missed the soft TLB");
 	add(arg, "engine", "interrupts", interrupts, "interrupts delivered");
 	add(arg, "engine", "exceptions", exceptions, "exceptions delivered");
@@ -75,11 +83,14 @@ static void engine_source(struct machine *m, counter_fn *add, void *arg)
 static void add_profile(const struct state_profile *p, counter_fn *add, void *arg)
 {
 	add(arg, "sched", "slices", p->slices, "slices that it ran");
-	add(arg, "sched", "recent_misses", state_recent_per_ms(p), "misses of data and code in a millisecond, of late");
+	add(arg, "sched", "recent_misses", state_recent_per_ms(p),
+	    "misses of data and code in a millisecond, of late");
 	add(arg, "sched", "flushes", p->count.flushes, "flushes of the TLB in its slices");
-	add(arg, "sched", "extended", p->n_extended, "slices that went on because the state was warm");
+	add(arg, "sched", "extended", p->n_extended,
+	    "slices that went on because the state was warm");
 	add(arg, "sched", "extended_us", p->extended_ns / NS_PER_US, "by how much, altogether");
-	add(arg, "sched", "early", p->n_early, "slices that ended before their time because it was cold");
+	add(arg, "sched", "early", p->n_early,
+	    "slices that ended before their time because it was cold");
 	add(arg, "sched", "early_us", p->early_ns / NS_PER_US, "by how much, altogether");
 }
 
@@ -89,17 +100,22 @@ static void sched_source(struct machine *m, counter_fn *add, void *arg)
 	struct state_profile sum = {0}, p;
 
 	add(arg, "sched", "ran_us", s->ran_ns / NS_PER_US, "CPU time of its processors, in us");
-	add(arg, "sched", "delay_us", s->delay_ns / NS_PER_US, "time that they were runnable and waited in the run queue");
-	add(arg, "sched", "pressure", s->permille, "part of the runnable time spent so of late, in thousandths");
+	add(arg, "sched", "delay_us", s->delay_ns / NS_PER_US,
+	    "time that they were runnable and waited in the run queue");
+	add(arg, "sched", "pressure", s->permille,
+	    "part of the runnable time spent so of late, in thousandths");
 	u64 moves[TOPOLOGY_DISTANCES] = {0};
 	for (u32 i = 0; i < m->nvcpus; i++)
 		for (u32 d = 0; d < TOPOLOGY_DISTANCES; d++)
 			moves[d] += m->vcpu[i].sched.n_moves[d];
-	add(arg, "sched", "stays", moves[TOPOLOGY_SAME], "switches to the worker where it ran last");
-	add(arg, "sched", "moves_thread", moves[TOPOLOGY_SIBLING], "to another thread of the same core");
+	add(arg, "sched", "stays", moves[TOPOLOGY_SAME],
+	    "switches to the worker where it ran last");
+	add(arg, "sched", "moves_thread", moves[TOPOLOGY_SIBLING],
+	    "to another thread of the same core");
 	add(arg, "sched", "moves_core", moves[TOPOLOGY_CORE], "to another core of the same node");
 	add(arg, "sched", "moves_node", moves[TOPOLOGY_NODE], "to another node");
-	add(arg, "sched", "parkings", s->n_parkings, "processors that were made to share the place of another");
+	add(arg, "sched", "parkings", s->n_parkings,
+	    "processors that were made to share the place of another");
 	for (u32 i = 0; i < m->nvcpus; i++) {
 		if (!sched_profile(&m->host->sched, &m->vcpu[i].sched, &p))
 			return;
@@ -115,7 +131,8 @@ static void sched_source(struct machine *m, counter_fn *add, void *arg)
 	add_profile(&sum, add, arg);
 }
 
-static void (*const sources[])(struct machine *m, counter_fn *add, void *arg) = {engine_source, vtlb_source, sched_source};
+static void (*const sources[])(struct machine *m, counter_fn *add,
+			       void *arg) = {engine_source, vtlb_source, sched_source};
 
 void stats_print(struct machine *m, FILE *out)
 {

@@ -143,15 +143,9 @@ static u32 unescape(const char *s, u8 *out)
 			continue;
 		}
 		switch (*++s) {
-		case 'n':
-			out[n++] = '\n';
-			break;
-		case 'r':
-			out[n++] = '\r';
-			break;
-		case 't':
-			out[n++] = '\t';
-			break;
+		case 'n': out[n++] = '\n'; break;
+		case 'r': out[n++] = '\r'; break;
+		case 't': out[n++] = '\t'; break;
 		case 'x':
 			if (isxdigit((unsigned char)s[1]) && isxdigit((unsigned char)s[2])) {
 				char hex[3] = {s[1], s[2], 0};
@@ -160,8 +154,7 @@ static u32 unescape(const char *s, u8 *out)
 				break;
 			}
 			/* fall through */
-		default:
-			out[n++] = (u8)*s;
+		default: out[n++] = (u8)*s;
 		}
 	}
 	return n;
@@ -199,7 +192,9 @@ int input_script_load(struct machine *m, const char *path, char *err, size_t err
 		*end = 0;
 		u64 at;
 		if (value_parse_time_ns(p, &at)) {
-			snprintf(err, err_bytes, "%s:%u: \"%s\" is no time; write a number with ns, us, ms or s", path, n, p);
+			snprintf(err, err_bytes,
+				 "%s:%u: \"%s\" is no time; write a number with ns, us, ms or s",
+				 path, n, p);
 			ret = -EINVAL;
 		} else {
 			ret = add_line(m, at, text);

@@ -1,7 +1,8 @@
 /*
- * The terminal of a run: standard input to a machine's first serial port. Raw mode only when standard
- * input is a terminal; then Ctrl-A x quits, Ctrl-A v shows the VGA text screen, Ctrl-A Ctrl-A sends one Ctrl-A. Standard input at its end
- * is fine. Polled by worker 0, at most once a millisecond of host time.
+ * The terminal of a run: standard input to a machine's first serial port. Raw mode only when
+ * standard input is a terminal; then Ctrl-A x quits, Ctrl-A v shows the VGA text screen, Ctrl-A
+ * Ctrl-A sends one Ctrl-A. Standard input at its end is fine. Polled by worker 0, at most once a
+ * millisecond of host time.
  */
 #ifndef L0_TERMINAL_H
 #define L0_TERMINAL_H
@@ -27,6 +28,7 @@ bool terminal_can_wake(const struct terminal *t);
  * @path: lines "TIME TEXT" (TIME as 100ms; TEXT with \n \r \t \\ \xHH escapes); '#' comments
  * Return: 0; -errno or -EINVAL with one line in @err.
  */
-int input_script_load(struct machine *m, const char *path, char *err, size_t err_bytes) __must_check;
+int input_script_load(struct machine *m, const char *path, char *err,
+		      size_t err_bytes) __must_check;
 
 #endif

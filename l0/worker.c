@@ -64,12 +64,20 @@ static void sched_feed(void *arg, struct trace_worker *trace, const struct trans
 
 int worker_register_sinks(struct host *h)
 {
-	const struct transition_sink ring = {.kinds = h->session ? TRACE_ALL_KINDS : TRACE_ALL_KINDS & ~event_mask_exit, .feed = ring_feed, .arg = &h->hub};
-	const struct transition_sink track = {.kinds = BIT(TRANSITION_cr3_load) | BIT(TRANSITION_halt) | BIT(TRANSITION_spin), .feed = machine_feed, .arg = h->machine};
+	const struct transition_sink ring = {
+		.kinds = h->session ? TRACE_ALL_KINDS : TRACE_ALL_KINDS & ~event_mask_exit,
+		.feed = ring_feed,
+		.arg = &h->hub};
+	const struct transition_sink track = {.kinds = BIT(TRANSITION_cr3_load) |
+						       BIT(TRANSITION_halt) | BIT(TRANSITION_spin),
+					      .feed = machine_feed,
+					      .arg = h->machine};
 	const struct transition_sink summary = {
-		.kinds = TRACE_SUMMARY_KINDS, .feed = trace_summary_feed,
+		.kinds = TRACE_SUMMARY_KINDS,
+		.feed = trace_summary_feed,
 		.arg = h->session ? trace_session_summary_flag(h->session) : NULL};
-	const struct transition_sink sched = {.kinds = h->sched.policy->kinds, .feed = sched_feed, .arg = h};
+	const struct transition_sink sched = {
+		.kinds = h->sched.policy->kinds, .feed = sched_feed, .arg = h};
 	int err = trace_hub_add(&h->hub, &ring);
 
 	if (!err)
@@ -108,7 +116,8 @@ void worker_wake(struct host *h, struct vcpu *c, u32 cause, u32 vector, u64 due_
 	vcpu_set_wake_ns(c, CLOCK_NEVER); /* before: it may run and block again at once */
 	s32 preempt = sched_wake(&h->sched, &c->sched, w ? worker_now(w) : 0, &was_blocked);
 	if (was_blocked && w) {
-		w->about.vcpu_id = c->track.inside ? track_active_vcpu(&c->track) : c->track.vcpu_id;
+		w->about.vcpu_id =
+			c->track.inside ? track_active_vcpu(&c->track) : c->track.vcpu_id;
 		w->about.level = c->trace.level;
 		TRANSITION(&w->about, wake, .cause = cause, .vector = vector, .due_ns = due_ns);
 	}
@@ -168,8 +177,8 @@ static void emit_scheduled(struct worker *w, const struct vcpu *c, u64 slice_ns)
 
 	w->about.vcpu_id = next;
 	w->about.level = c ? 1 : 0;
-	TRANSITION(&w->about, vm_scheduled, .prev = w->prev_vcpu, .next = next, .reason = w->switch_reason,
-		   .slice_ns = slice_ns,
+	TRANSITION(&w->about, vm_scheduled, .prev = w->prev_vcpu, .next = next,
+		   .reason = w->switch_reason, .slice_ns = slice_ns,
 		   .next_inner = c && c->track.inside ? track_active_vcpu(&c->track) : EVENT_NO_ID,
 		   .next_level = c ? c->trace.level : 0);
 	w->prev_vcpu = next;
@@ -250,7 +259,8 @@ static void stop_machine(struct worker *w)
 	struct machine *m = w->vcpu->machine;
 
 	if (!__atomic_exchange_n(&m->stopped, true, __ATOMIC_SEQ_CST)) {
-		TRANSITION(&w->vcpu->trace, vm_stop, .vm = m->id, .cause = m->stop_cause, .status = m->stop_status);
+		TRANSITION(&w->vcpu->trace, vm_stop, .vm = m->id, .cause = m->stop_cause,
+			   .status = m->stop_status);
 		host_machine_stopped(w->host, m);
 	}
 	switch_out(w, SCHED_PUT_GONE, SWITCH_STOPPED);
@@ -286,7 +296,8 @@ static u64 horizon_by_time(struct worker *w, u64 limit_ns)
 		/* a preemption timer that is over leaves time for an injection only */
 		return c->vp.insns + (timer_is_over(w) ? 0 : HOST_CHUNK_INSNS);
 	}
-	u64 horizon = MIN(MIN(limit_ns, w->slice_end_ns), MIN(next_deadline(w->host), preemption_ns(c)));
+	u64 horizon =
+		MIN(MIN(limit_ns, w->slice_end_ns), MIN(next_deadline(w->host), preemption_ns(c)));
 	u64 until = clock_lane_insns_at(&w->lane, horizon);
 	return MAX(until, c->vp.insns);
 }
@@ -320,7 +331,8 @@ static void stop_if_dead(struct machine *m)
 	if (m->stop_wanted || !machine_is_dead(m))
 		return;
 	snprintf(nv->stop_text, sizeof(nv->stop_text),
-		 "every processor is halted with interrupts off, rip %#llx: nothing is left that could wake one",
+		 "every processor is halted with interrupts off, rip %#llx: nothing is left that "
+		 "could wake one",
 		 (unsigned long long)m->vcpu[0].vp.cpu.rip);
 	machine_stop(m, STOP_ERROR, 0);
 }
@@ -341,8 +353,10 @@ static void poll_gdb(struct worker *w)
 /* The VP cannot go on: say why, let a debugger look, stop its machine. */
 static void stop_failed(struct worker *w, struct vcpu *c)
 {
-	if (c->nv.stop_cause == STOP_TRIPLE_FAULT && c->machine->desc->triple_resets && !w->host->gdb) {
-		machine_want_reset(c->machine, BUS_RESET_HARD); /* as a PC's chipset answers a shutdown */
+	if (c->nv.stop_cause == STOP_TRIPLE_FAULT && c->machine->desc->triple_resets &&
+	    !w->host->gdb) {
+		/* as a PC's chipset answers a shutdown */
+		machine_want_reset(c->machine, BUS_RESET_HARD);
 		return;
 	}
 	host_dump_vcpu(w->host, c);
@@ -368,8 +382,8 @@ static enum exit_action handle_exit(struct worker *w, u64 *preempt_at)
 }
 
 /*
- * It waits for another VP, which may be one that waits for this worker; or for the host's processor,
- * where that has more threads to run than cores. Return: it gave way to another VP.
+ * It waits for another VP, which may be one that waits for this worker; or for the host's
+ * processor, where that has more threads to run than cores. Return: it gave way to another VP.
  */
 static bool yield_spinner(struct worker *w)
 {
@@ -443,7 +457,8 @@ static void emit_state(struct worker *w, struct machine *m, u64 now)
 	w->about.vcpu_id = EVENT_NO_ID;
 	w->about.level = 0;
 	TRANSITION(&w->about, worker_state, .vcpu = w->vcpu->track.vcpu_id,
-		   .child_vcpu = w->vcpu->track.inside ? track_active_vcpu(&w->vcpu->track) : EVENT_NO_ID,
+		   .child_vcpu =
+			   w->vcpu->track.inside ? track_active_vcpu(&w->vcpu->track) : EVENT_NO_ID,
 		   .depth = w->vcpu->trace.level, .busy_ns = w->busy_ns + now - w->slice_start_ns,
 		   .idle_ns = now - w->busy_ns - (now - w->slice_start_ns));
 }
@@ -504,12 +519,14 @@ static __cold_path void emit_notes(struct worker *w)
 		w->about.level = 1;
 		if (n.is_miss) {
 			TRANSITION(&w->about, deadline_miss, .entity = n.entity, .due_ns = n.due_ns,
-				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns, .used_ns = n.used_ns);
+				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns,
+				   .used_ns = n.used_ns);
 			continue;
 		}
 		if (n.is_inferred) {
-			TRANSITION(&w->about, inferred, .entity = n.entity, .process = n.process, .what = n.what, .reason = n.why,
-				   .holds = n.holds, .period_ns = n.y_ns, .confidence = n.confidence, .seen = n.seen,
+			TRANSITION(&w->about, inferred, .entity = n.entity, .process = n.process,
+				   .what = n.what, .reason = n.why, .holds = n.holds,
+				   .period_ns = n.y_ns, .confidence = n.confidence, .seen = n.seen,
 				   .agree = n.agree);
 			count_decision(w, &n);
 			continue;
@@ -517,23 +534,28 @@ static __cold_path void emit_notes(struct worker *w)
 		if (n.is_pressure) {
 			w->about.vcpu_id = EVENT_NO_ID;
 			w->about.level = 0;
-			TRANSITION(&w->about, cpu_pressure, .vm = n.entity, .action = n.why, .vcpu = n.vcpu_id,
-				   .permille = n.confidence, .ran_ns = n.used_ns, .delay_ns = n.need_ns,
-				   .vcpus = (u32)n.limit_ns, .parked = (u32)n.median_ns);
+			TRANSITION(&w->about, cpu_pressure, .vm = n.entity, .action = n.why,
+				   .vcpu = n.vcpu_id, .permille = n.confidence, .ran_ns = n.used_ns,
+				   .delay_ns = n.need_ns, .vcpus = (u32)n.limit_ns,
+				   .parked = (u32)n.median_ns);
 			if (n.why == PRESSURE_ASK || n.why == PRESSURE_GIVE)
-				machine_ask_cpu(w->host->machine[n.entity], n.vcpu_id & 0xffff, n.why == PRESSURE_GIVE);
+				machine_ask_cpu(w->host->machine[n.entity], n.vcpu_id & 0xffff,
+						n.why == PRESSURE_GIVE);
 			continue;
 		}
 		if (!n.is_sample)
-			TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity, .budget_ns = n.r_ns,
-			   .period_ns = n.y_ns, .need_ns = n.need_ns, .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
-			   .jitter_ns = n.jitter_ns, .confidence = n.confidence, .arrival_ns = n.arrival_ns,
-			   .job_ns = n.job_ns, .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);
+			TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity,
+				   .budget_ns = n.r_ns, .period_ns = n.y_ns, .need_ns = n.need_ns,
+				   .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
+				   .jitter_ns = n.jitter_ns, .confidence = n.confidence,
+				   .arrival_ns = n.arrival_ns, .job_ns = n.job_ns,
+				   .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);
 		count_decision(w, &n);
 	}
 }
 
-/* One step at most of each kind, at @now; *@blocked when the worker has nothing to do before @limit_ns. */
+/* One step at most of each kind, at @now; *@blocked when the worker has nothing to do before
+ * @limit_ns. */
 static void step(struct worker *w, u64 now, u64 limit_ns, bool *blocked)
 {
 	struct host *h = w->host;

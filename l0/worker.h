@@ -26,8 +26,8 @@ struct worker {
 	struct trace_ctx about; /* for transitions about a VP that this worker does not run */
 	struct trace_ring ring;
 	struct trace_summary summary; /* counts for live viewers */
-	struct vcpu *vcpu; /* what it runs, or NULL */
-	u32 prev_vcpu;	   /* what it ran before, for vm_scheduled */
+	struct vcpu *vcpu;	      /* what it runs, or NULL */
+	u32 prev_vcpu;		      /* what it ran before, for vm_scheduled */
 	u32 switch_reason;
 	u64 slice_end_ns, slice_start_ns;
 	u64 busy_ns;
@@ -40,8 +40,10 @@ struct worker {
 /* The worker of the calling thread; NULL outside worker loops. */
 extern __thread struct worker *worker_self;
 
-/* @drain gets the ring's records in batches; NULL: they are kept for dumps only. Return: 0 or -errno. */
-int worker_init(struct worker *w, struct host *h, u32 id, trace_drain_fn drain, void *drain_arg) __must_check;
+/* @drain gets the ring's records in batches; NULL: they are kept for dumps only. Return: 0 or
+ * -errno. */
+int worker_init(struct worker *w, struct host *h, u32 id, trace_drain_fn drain,
+		void *drain_arg) __must_check;
 void worker_fini(struct worker *w);
 
 /* Listeners to every transition, ring first. Return: 0 or -ENOSPC. */

@@ -1,9 +1,10 @@
 /*
  * world.h - stop every other worker of a host between two instructions
  *
- * For what must see a whole machine at rest: its reset, a debugger. Under the virtual clock all workers
- * share one thread, so the world stands still by itself and both calls do nothing. A stopped worker
- * has parked its guest's vector state, so that any thread may look at it and change it.
+ * For what must see a whole machine at rest: its reset, a debugger. Under the virtual clock all
+ * workers share one thread, so the world stands still by itself and both calls do nothing. A
+ * stopped worker has parked its guest's vector state, so that any thread may look at it and change
+ * it.
  * Cost: as long as the slowest worker needs to the next boundary, tens of microseconds.
  */
 #ifndef L0_WORLD_H

@@ -30,17 +30,17 @@ const struct vmx_model vmx_implemented = {
 		EXIT_CTL_SAVE_PREEMPTION_TIMER | EXIT_CTL_LOAD_PERF_GLOBAL,
 	.entry = ENTRY_CTL_LOAD_DEBUG | ENTRY_CTL_IA32E | ENTRY_CTL_LOAD_PAT | ENTRY_CTL_LOAD_EFER |
 		 ENTRY_CTL_LOAD_PERF_GLOBAL,
-	.ept_vpid = EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_WALK_5 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M |
-		    EPT_CAP_1G | EPT_CAP_INVEPT | EPT_CAP_AD | EPT_CAP_INVEPT_SINGLE |
-		    EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID | VPID_CAP_ADDRESS | VPID_CAP_SINGLE |
-		    VPID_CAP_ALL | VPID_CAP_SINGLE_NON_GLOBAL,
+	.ept_vpid = EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_WALK_5 | EPT_CAP_UC |
+		    EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_INVEPT | EPT_CAP_AD |
+		    EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL | VPID_CAP_INVVPID |
+		    VPID_CAP_ADDRESS | VPID_CAP_SINGLE | VPID_CAP_ALL | VPID_CAP_SINGLE_NON_GLOBAL,
 };
 
 #define EPT_CAPS (mask_low(32) & ~0ull)
 #define VPID_CAPS (~mask_low(32))
 #define CR3_TARGETS 4ull
-/* The VMX-preemption timer counts at the TSC's rate divided by 32, as on Ice Lake; at the full rate Linux would not use
- * it, since it would run over in less than ten seconds. */
+/* The VMX-preemption timer counts at the TSC's rate divided by 32, as on Ice Lake; at the full rate
+ * Linux would not use it, since it would run over in less than ten seconds. */
 #define TIMER_SHIFT 5ull
 
 /* A wish that depends on another control is void without it. */

@@ -81,7 +81,8 @@ static inline bool check_reads_memory(u32 id)
 void checks_index_init(struct checks_index *index);
 
 /**
- * check_explain - one line of text: check, field, value, wrong bits of a control word, rule, SDM title
+ * check_explain - one line of text: check, field, value, wrong bits of a control word, rule, SDM
+ * title
  * @buf: @size bytes, always terminated. Uses snprintf: the caller has parked the vector state.
  */
 void check_explain(const struct check_ctx *c, u32 id, char *buf, size_t size);

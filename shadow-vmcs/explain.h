@@ -1,6 +1,6 @@
 /*
- * explain.h - why a check on a VM entry fails: the bits that are wrong, a value that would pass, and
- * the other fields that could be changed instead
+ * explain.h - why a check on a VM entry fails: the bits that are wrong, a value that would pass,
+ * and the other fields that could be changed instead
  *
  * Called when an entry has failed and somebody wants to know (a trace, --explain, the command
  * nestor explain), never on the way of an entry that goes well. Finds the answers by trying: it
@@ -22,7 +22,7 @@
 struct explain_msr {
 	u32 entry; /* from 1; 0: no check on the list */
 	u32 msr, reserved;
-	u64 at, value; /* L1's physical address; what was to be loaded */
+	u64 at, value;	/* L1's physical address; what was to be loaded */
 	bool is_memory; /* otherwise nothing was there to read */
 };
 
@@ -31,7 +31,7 @@ struct explain {
 	u32 check, field; /* enum check_id; encoding of the field that the table shows */
 	u64 value;
 	bool pass_known;
-	u64 pass_value;		 /* passes with all else as it is, when pass_known */
+	u64 pass_value;		  /* passes with all else as it is, when pass_known */
 	u64 must_set, must_clear; /* wrong bits of @value */
 	/* Fields that decide, too: the check passes when one of them has @pass_value instead. */
 	struct explain_field {
@@ -48,8 +48,8 @@ struct explain {
  * @id: a check that fails now
  *
  * Of several values that pass it prefers the one with which the fewest checks fail in all, then the
- * one that differs in the fewest bits. Checks on the MSR list are no predicates: of them it shows the
- * entry of c->msr_entry, and that a list that ends before it would load.
+ * one that differs in the fewest bits. Checks on the MSR list are no predicates: of them it shows
+ * the entry of c->msr_entry, and that a list that ends before it would load.
  */
 void explain_check(const struct check_ctx *c, u32 id, struct explain *e);
 
@@ -60,10 +60,12 @@ void explain_check(const struct check_ctx *c, u32 id, struct explain *e);
  */
 const char *explain_text(const struct explain *e, char *buf);
 
-/* "entry 2, at 0x5010: MSR 0xc0000100 (IA32_FS_BASE …) = 0x0"; @buf: of EXPLAIN_MSR_BYTES. Return: @buf. */
+/* "entry 2, at 0x5010: MSR 0xc0000100 (IA32_FS_BASE …) = 0x0"; @buf: of EXPLAIN_MSR_BYTES. Return:
+ * @buf. */
 const char *explain_msr_text(const struct explain_msr *m, char *buf);
 
-/* What a VM-instruction error means and what to do about it; NULL: no such error. 0: VMfailInvalid. */
+/* What a VM-instruction error means and what to do about it; NULL: no such error. 0:
+ * VMfailInvalid. */
 const char *explain_vmx_error(u32 error);
 
 /* What is wrong with a use of VMX, by enum vmx_misuse, and what to do about it; NULL: none such. */

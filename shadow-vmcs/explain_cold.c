@@ -1,4 +1,5 @@
-/* Text and advice for a failed check; see explain.h. Uses snprintf: callers park the vector state. */
+/* Text and advice for a failed check; see explain.h. Uses snprintf: callers park the vector
+ * state. */
 #include <stdio.h>
 #include <string.h>
 #include "l0/arch/events.h"
@@ -287,10 +288,9 @@ static void explain_msr_list(const struct check_ctx *c, struct explain *e)
 		m->reserved = found.reserved;
 		m->value = found.value;
 	}
-	e->also[e->also_count++] =
-		(struct explain_field){.field = VMCS_VM_ENTRY_MSR_LOAD_COUNT,
-				       .value = c->v->vm_entry_msr_load_count,
-				       .pass_value = m->entry - 1};
+	e->also[e->also_count++] = (struct explain_field){.field = VMCS_VM_ENTRY_MSR_LOAD_COUNT,
+							  .value = c->v->vm_entry_msr_load_count,
+							  .pass_value = m->entry - 1};
 }
 
 void explain_check(const struct check_ctx *c, u32 id, struct explain *e)
@@ -325,7 +325,8 @@ const char *explain_text(const struct explain *e, char *buf)
 	char bits[96] = "", pass[64] = "";
 
 	if (e->pass_known) {
-		snprintf(bits, sizeof(bits), " (bits that must be 1: 0x%llx, that must be 0: 0x%llx)",
+		snprintf(bits, sizeof(bits),
+			 " (bits that must be 1: 0x%llx, that must be 0: 0x%llx)",
 			 (unsigned long long)e->must_set, (unsigned long long)e->must_clear);
 		snprintf(pass, sizeof(pass), "; 0x%llx would pass",
 			 (unsigned long long)e->pass_value);
@@ -399,7 +400,8 @@ const char *explain_misuse(u32 kind)
 {
 	switch (kind) {
 #define VMX_MISUSE(name, text) \
-	case VMX_MISUSE_##name: return text;
+	case VMX_MISUSE_##name: \
+		return text;
 #include "shadow-vmcs/explain_misuse.def"
 #undef VMX_MISUSE
 	default: return NULL;

@@ -42,11 +42,12 @@ static struct vmcs_record *make(struct vmcs_records *r, u64 vmptr)
 	return oldest;
 }
 
-/* Which fields of memory are not what L0 left or read there; unless it is FIELD_WRITER_UNKNOWN, @how
- * becomes how they got their values. Of a shadow VMCS nothing can be said: VMWRITEs of a guest go to
- * its memory. Return: encoding of the first, NO_FIELD: none. */
+/* Which fields of memory are not what L0 left or read there; unless it is FIELD_WRITER_UNKNOWN,
+ * @how becomes how they got their values. Of a shadow VMCS nothing can be said: VMWRITEs of a guest
+ * go to its memory. Return: encoding of the first, NO_FIELD: none. */
 #define NO_FIELD (~0u)
-static u32 compare(struct vmcs_record *rec, const struct vmcs12 *memory, u32 how, u32 vcpu, u64 now_ns)
+static u32 compare(struct vmcs_record *rec, const struct vmcs12 *memory, u32 how, u32 vcpu,
+		   u64 now_ns)
 {
 	u32 first = NO_FIELD;
 

@@ -1,12 +1,13 @@
 /*
  * explain_record.h - what L0 remembers of each VMCS of a machine, to explain failures and misuse
  *
- * Who wrote each field last, on which processor the VMCS is active, and what its region in memory held
- * when L0 last looked: from these come the writer in an explanation and the events about use that only
- * another processor punishes. Kept only when somebody wants to know (a trace, --explain); l0/exit
- * calls it at VMPTRLD, VMCLEAR, VMWRITE and exits, the engine fills in field_writers for a VMWRITE
- * that does not exit. A machine has a fixed number of records; the one that was loaded longest ago
- * makes room. Any thread: one lock, held for a comparison of one region. Built -mgeneral-regs-only.
+ * Who wrote each field last, on which processor the VMCS is active, and what its region in memory
+ * held when L0 last looked: from these come the writer in an explanation and the events about use
+ * that only another processor punishes. Kept only when somebody wants to know (a trace, --explain);
+ * l0/exit calls it at VMPTRLD, VMCLEAR, VMWRITE and exits, the engine fills in field_writers for a
+ * VMWRITE that does not exit. A machine has a fixed number of records; the one that was loaded
+ * longest ago makes room. Any thread: one lock, held for a comparison of one region. Built
+ * -mgeneral-regs-only.
  * Cost: a VMWRITE reads the clock and stores three words, a VMPTRLD and the flush before it compare
  * and copy one region each; lost in the noise of a run of the child VMM (docs/explain.md).
  */
@@ -19,10 +20,10 @@ struct vmcs_records;
 
 /* One VMCS. All but @writer and the exit's members: under the lock. */
 struct vmcs_record {
-	u64 vmptr;		    /* VMX_NO_POINTER: the record is free */
-	u32 active_on, current_on;  /* processors as in events; EVENT_NO_ID: none */
-	u64 used;		    /* the number of its last load among all */
-	bool has_image;		    /* @image is what memory held then */
+	u64 vmptr;		   /* VMX_NO_POINTER: the record is free */
+	u32 active_on, current_on; /* processors as in events; EVENT_NO_ID: none */
+	u64 used;		   /* the number of its last load among all */
+	bool has_image;		   /* @image is what memory held then */
 	struct vmcs12 image;
 	/* The last VM exit from it; the current processor's to write. */
 	u64 exit_rip, exit_ns;

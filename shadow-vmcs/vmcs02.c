@@ -139,15 +139,18 @@ static inline void load_host_segments(struct cpu_state *cpu, const struct vmcs12
 {
 	u32 cs_ar = 11 | SEG_AR_S | SEG_AR_P | SEG_AR_G | (host_64 ? SEG_AR_L : SEG_AR_DB);
 
-	cpu->seg[SEG_CS] = (struct seg){.sel = v->host_cs_selector, .ar = cs_ar, .limit = 0xffffffffu};
+	cpu->seg[SEG_CS] =
+		(struct seg){.sel = v->host_cs_selector, .ar = cs_ar, .limit = 0xffffffffu};
 	load_host_seg(&cpu->seg[SEG_SS], v->host_ss_selector, 0);
 	load_host_seg(&cpu->seg[SEG_DS], v->host_ds_selector, 0);
 	load_host_seg(&cpu->seg[SEG_ES], v->host_es_selector, 0);
 	load_host_seg(&cpu->seg[SEG_FS], v->host_fs_selector, v->host_fs_base);
 	load_host_seg(&cpu->seg[SEG_GS], v->host_gs_selector, v->host_gs_base);
 	cpu->seg[SEG_LDTR] = (struct seg){.ar = SEG_AR_UNUSABLE};
-	cpu->seg[SEG_TR] = (struct seg){.sel = v->host_tr_selector, .ar = SEG_TYPE_TSS32_BUSY | SEG_AR_P,
-					   .limit = 0x67, .base = v->host_tr_base};
+	cpu->seg[SEG_TR] = (struct seg){.sel = v->host_tr_selector,
+					.ar = SEG_TYPE_TSS32_BUSY | SEG_AR_P,
+					.limit = 0x67,
+					.base = v->host_tr_base};
 	cpu->gdtr = (struct table_reg){v->host_gdtr_base, 0xffff};
 	cpu->idtr = (struct table_reg){v->host_idtr_base, 0xffff};
 }

@@ -29,8 +29,7 @@ static void keep_state(struct trace_flight *f, const struct transition *t)
 	u32 id = entity_of(t), i = 0;
 
 	pthread_mutex_lock(&f->lock);
-	while (i < f->nstates &&
-	       (f->states[i].kind != t->kind || entity_of(&f->states[i]) != id))
+	while (i < f->nstates && (f->states[i].kind != t->kind || entity_of(&f->states[i]) != id))
 		i++;
 	if (i < TRACE_FLIGHT_STATES) {
 		f->states[i] = *t;
@@ -59,8 +58,8 @@ static void take(struct trace_flight *f, const char *after, u64 vtime_ns)
 			snprintf(line, sizeof(line), "no snapshot: %s", why);
 		} else {
 			f->taken++;
-			snprintf(line, sizeof(line), "snapshot %u after %s at %llu.%09llu s%s", f->taken,
-				 after, (unsigned long long)(vtime_ns / NS_PER_SEC),
+			snprintf(line, sizeof(line), "snapshot %u after %s at %llu.%09llu s%s",
+				 f->taken, after, (unsigned long long)(vtime_ns / NS_PER_SEC),
 				 (unsigned long long)(vtime_ns % NS_PER_SEC),
 				 f->taken == TRACE_FLIGHT_SNAPSHOTS ? "; no more are taken" : "");
 		}

@@ -5,7 +5,8 @@
  * the session's buffers, which hold the newest events, as a trace of its own below the output
  * folder. The worker waits for that (some ms of host time), so that the event and what came before
  * it are there. Since state is repeated only every second or so, it keeps the newest state of each
- * entity and emits that before it writes, so that a snapshot knows names. Called by session.c; any worker. Cost: a test of one word for events of other kinds.
+ * entity and emits that before it writes, so that a snapshot knows names. Called by session.c; any
+ * worker. Cost: a test of one word for events of other kinds.
  */
 #ifndef TRACE_FLIGHT_H
 #define TRACE_FLIGHT_H

@@ -12,9 +12,10 @@
 #define SUBBUF_LEAST (64 * KIB)
 #define FLIGHT_SUBBUF_LEAST (16 * KIB)
 #define NSUBBUFS 8u
-#define BLOCKING_TIMEOUT_US 100000 /* an event waits this long for room before it counts as lost \
+#define BLOCKING_TIMEOUT_US \
+	100000			/* an event waits this long for room before it counts as lost \
 				    */
-#define SWITCH_TIMER_US 1000000	   /* a recording can be read up to a second ago */
+#define SWITCH_TIMER_US 1000000 /* a recording can be read up to a second ago */
 
 /* LTTng makes buffers for every CPU that could exist. */
 static u64 possible_cpus(void)

@@ -285,10 +285,8 @@ static int start_record(struct trace_session *s, const char *output,
 static void start_live(struct trace_session *s)
 {
 	char name[sizeof(s->daemon.run_name) + 8], why[512];
-	const struct trace_lttng_spec spec = {.name = name,
-					      .relay = &s->relay,
-					      .pid = getpid(),
-					      .kinds_not = event_mask_exit};
+	const struct trace_lttng_spec spec = {
+		.name = name, .relay = &s->relay, .pid = getpid(), .kinds_not = event_mask_exit};
 	int err = trace_relay_start(&s->relay, &s->daemon);
 
 	if (err) {

@@ -30,7 +30,7 @@ struct trace_flight_config {
 };
 
 struct trace_session_config {
-	const char *output;   /* folder of the recording, must exist; NULL: no recording */
+	const char *output; /* folder of the recording, must exist; NULL: no recording */
 	struct trace_flight_config flight;
 	bool live;	      /* also a live session, for a viewer */
 	const char *provider; /* libnestor-provider.so; NULL: looked for beside the program */

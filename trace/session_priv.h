@@ -46,8 +46,8 @@ struct trace_lttng_spec {
 int trace_lttng_create(struct trace_lttng *l, const struct trace_lttng_spec *spec, char *why,
 		       size_t why_bytes) __must_check;
 
-/* Write what a session with flight_bytes keeps. Return: 0 or -EIO; @why in words. Any thread, one at
- * a time. Cost: some ms. */
+/* Write what a session with flight_bytes keeps. Return: 0 or -EIO; @why in words. Any thread, one
+ * at a time. Cost: some ms. */
 int trace_lttng_snapshot(const struct trace_lttng *l, char *why, size_t why_bytes) __must_check;
 
 /* The daemons: as they should be; not able to finish a recording; not there. */

@@ -13,7 +13,7 @@
 
 struct event_log {
 	struct transition *ring;
-	u64 count;		 /* events so far */
+	u64 count; /* events so far */
 	/* what passes the filter: numbers of events, in order */
 	u64 *shown;
 	u32 nshown;

@@ -36,6 +36,7 @@ void marks_fini(struct marks *m);
  * @out: room for @ncols
  */
 void marks_columns(const struct marks *m, u64 from_ns, u64 col_ns, u32 ncols,
-		   bool (*takes)(void *arg, const struct mark *mark), void *arg, enum mark_kind *out);
+		   bool (*takes)(void *arg, const struct mark *mark), void *arg,
+		   enum mark_kind *out);
 
 #endif

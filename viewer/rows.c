@@ -174,13 +174,14 @@ static void add_threads(struct collector *k, u32 member, u32 process, u32 depth)
 		struct table_row *row;
 
 		if (t[i].process != process ||
-		    (x->is_vm ? t[i].vm != x->id || t[i].child != EVENT_NO_ID : t[i].child != x->id))
+		    (x->is_vm ? t[i].vm != x->id || t[i].child != EVENT_NO_ID
+			      : t[i].child != x->id))
 			continue;
 		row = new_row(k, ROW_THREAD, member, depth);
 		if (!row)
 			return;
-		snprintf(row->name, sizeof(row->name), "thread %llx%s", (unsigned long long)t[i].stack,
-			 t[i].user ? "" : " (kernel)");
+		snprintf(row->name, sizeof(row->name), "thread %llx%s",
+			 (unsigned long long)t[i].stack, t[i].user ? "" : " (kernel)");
 		row->ran_ns = t[i].ran_ns;
 		row->own.switches = t[i].switches;
 	}

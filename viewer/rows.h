@@ -1,9 +1,9 @@
 /*
  * rows.h - the table's rows and numbers, without a screen
  *
- * Machines, below each its child VMs as a tree, below these their processes and threads, with what they did in
- * an interval of virtual time. Pure; called by the table view and by unit tests. Cost: some us a
- * vCPU.
+ * Machines, below each its child VMs as a tree, below these their processes and threads, with what
+ * they did in an interval of virtual time. Pure; called by the table view and by unit tests. Cost:
+ * some us a vCPU.
  */
 #ifndef VIEWER_ROWS_H
 #define VIEWER_ROWS_H
@@ -40,7 +40,7 @@ struct table_row {
 	u64 ready_ns; /* ready, waiting for a worker */
 	u64 wake_runs, wake_ns, wake_max_ns, spins;
 	const struct model_reserve *reserve; /* the newest of its vCPUs', or NULL */
-	bool is_folded, has_inside; /* what is below is hidden; there is something */
+	bool is_folded, has_inside;	     /* what is below is hidden; there is something */
 };
 
 /* @from_ns, @to_ns: the interval; both 0: since the begin. */

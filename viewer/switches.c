@@ -34,8 +34,8 @@ static void skip_others(struct switches_walk *w)
 
 void switches_begin(struct switches_walk *w, const struct switches *s, u32 vcpu)
 {
-	*w = (struct switches_walk){
-		s, s->count > SWITCHES_KEPT ? s->count - SWITCHES_KEPT : 0, vcpu, EVENT_NO_ID};
+	*w = (struct switches_walk){s, s->count > SWITCHES_KEPT ? s->count - SWITCHES_KEPT : 0,
+				    vcpu, EVENT_NO_ID};
 	if (s->item)
 		skip_others(w);
 	else

@@ -15,7 +15,7 @@ struct switches {
 	struct process_switch {
 		u64 at_ns;
 		u32 vcpu, process;
-	} *item; /* ring; NULL: none yet, or no memory */
+	} * item; /* ring; NULL: none yet, or no memory */
 	u64 count;
 };
 
@@ -31,8 +31,8 @@ struct switches_walk {
 
 void switches_begin(struct switches_walk *w, const struct switches *s, u32 vcpu);
 
-/* The process at @at_ns (EVENT_NO_ID: not known), not before that of the last call; *@until_ns: when
- * the next one begins, ~0: none is known. */
+/* The process at @at_ns (EVENT_NO_ID: not known), not before that of the last call; *@until_ns:
+ * when the next one begins, ~0: none is known. */
 u32 switches_at(struct switches_walk *w, u64 at_ns, u64 *until_ns);
 
 #endif

@@ -15,8 +15,11 @@ const char *text_duration(u64 ns, char *buf)
 
 		if (ns < units[i].unit)
 			continue;
-		snprintf(buf, TEXT_BYTES, v < 10 ? "%.2f%s" : v < 100 ? "%.1f%s" : "%.0f%s", v,
-			 units[i].name);
+		snprintf(buf, TEXT_BYTES,
+			 v < 10	   ? "%.2f%s"
+			 : v < 100 ? "%.1f%s"
+				   : "%.0f%s",
+			 v, units[i].name);
 		return buf;
 	}
 	snprintf(buf, TEXT_BYTES, "%lluns", (unsigned long long)ns);

@@ -129,7 +129,7 @@ static void tree_line(void *arg, u32 i, struct list_line *line)
 	const struct view_state *st = arg;
 	const struct tree_row *r = &tree_rows[i];
 	char name[96], count[TEXT_BYTES], each[TEXT_BYTES] = "", handled[TEXT_BYTES] = "",
-		cost[TEXT_BYTES];
+					  cost[TEXT_BYTES];
 	const struct model_exit_node *nodes, *x, *up;
 	u32 n;
 
@@ -161,7 +161,8 @@ static void place_line(void *arg, u32 i, struct list_line *line)
 	char name[64], count[TEXT_BYTES], least[TEXT_BYTES], cost[TEXT_BYTES],
 		text[SYMBOLS_NAME_BYTES];
 	const char *symbol =
-		st->names ? names_text(st->names, st->model, p->vm, p->child, p->guest_rip, text) : NULL;
+		st->names ? names_text(st->names, st->model, p->vm, p->child, p->guest_rip, text)
+			  : NULL;
 
 	if (p->child == EVENT_NO_ID)
 		snprintf(name, sizeof(name), "%s", vm_name(st, p->vm));
@@ -188,11 +189,13 @@ static const struct {
 	[EXITS_REASONS] = {collect_reasons, reason_line,
 			   " VM       L reason                  count  each s refl%  L0 all   mean "
 			   "   p99     max"},
-	[EXITS_TREE] = {collect_tree, tree_line,
-			" what one exit of a guest costs            count  for each handled in    L0 "
-			"each"},
-	[EXITS_PLACES] = {collect_places, place_line,
-			  " address            whose                   count     at least  L0 each"},
+	[EXITS_TREE] =
+		{collect_tree, tree_line,
+		 " what one exit of a guest costs            count  for each handled in    L0 "
+		 "each"},
+	[EXITS_PLACES] =
+		{collect_places, place_line,
+		 " address            whose                   count     at least  L0 each"},
 };
 
 static void draw(struct view_state *st, int row, int rows)
@@ -214,7 +217,8 @@ static void draw(struct view_state *st, int row, int rows)
 	screen_text(row + 1, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD),
 		    modes[st->exits_mode].head);
 	if (!nrows)
-		why = model_totals(st->model)->detail == MODEL_LIVE && st->exits_mode != EXITS_REASONS
+		why = model_totals(st->model)->detail == MODEL_LIVE &&
+				      st->exits_mode != EXITS_REASONS
 			      ? " a live stream sums exits up: record the run to see each of them"
 			      : " none";
 	if (why)

@@ -90,9 +90,11 @@ static void why_text(const struct model_vcpu *v, char *out, size_t bytes)
 		const char *why = event_enum_text(fields[3].enumeration, e->reason);
 
 		if (v->inferences & 1u << i && n > 0 && (size_t)n < bytes)
-			n += snprintf(out + n, bytes - (size_t)n, " %s%s: %s (%llu of %llu, %llu%%)%s", e->holds ? "" : "not ",
-				      what ? what : "?", why ? why : "?", (unsigned long long)e->agree,
-				      (unsigned long long)e->seen, (unsigned long long)e->confidence,
+			n += snprintf(out + n, bytes - (size_t)n,
+				      " %s%s: %s (%llu of %llu, %llu%%)%s", e->holds ? "" : "not ",
+				      what ? what : "?", why ? why : "?",
+				      (unsigned long long)e->agree, (unsigned long long)e->seen,
+				      (unsigned long long)e->confidence,
 				      e->process == EVENT_NO_ID ? "" : " of a process");
 	}
 }
@@ -133,8 +135,9 @@ static void draw(struct view_state *st, int row, int rows)
 		    " guest                period    work reserve    need   limit jitter conf what "
 		    "became of it");
 	if (!nrows) {
-		screen_text(row + 1, 0, -1, LOOK(INK_FAINT),
-			    " no reservation: the qos policies (--sched qos) infer periods and work");
+		screen_text(
+			row + 1, 0, -1, LOOK(INK_FAINT),
+			" no reservation: the qos policies (--sched qos) infer periods and work");
 		return;
 	}
 	list_draw(&st->infer, row + 1, rows - below - 1, nrows, make_line, st);

@@ -13,12 +13,13 @@ static void intr_text(const struct view_state *st, u32 index, struct list_line *
 	const struct model_intr *r;
 	const char *kind;
 	char name[96], count[TEXT_BYTES], rate[TEXT_BYTES], mean[TEXT_BYTES] = "-",
-					    max[TEXT_BYTES] = "-";
+							    max[TEXT_BYTES] = "-";
 	u32 n;
 
 	r = &model_intrs(st->model, &n)[index];
 	/* the event's second field is the kind */
-	kind = event_enum_text(event_infos[TRANSITION_intr_injected].fields[1].enumeration, r->kind);
+	kind = event_enum_text(event_infos[TRANSITION_intr_injected].fields[1].enumeration,
+			       r->kind);
 	if (r->timed) {
 		text_duration(r->late_ns / r->timed, mean);
 		text_duration(r->late_max_ns, max);
@@ -46,8 +47,9 @@ static void draw(struct view_state *st, int row, int rows)
 		if (list_holds(line.text, st->filter))
 			intr_rows[nrows++] = i;
 	}
-	screen_text(row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD),
-		    " processor        vector kind                   count  each s    late longest");
+	screen_text(
+		row, 0, -1, LOOK(INK_HEAD, INK_DEFAULT, ATTR_BOLD),
+		" processor        vector kind                   count  each s    late longest");
 	if (!nrows)
 		screen_text(row + 1, 0, -1, LOOK(INK_FAINT), " none");
 	list_draw(&st->intrs, row + 1, rows - 1, nrows, make_line, st);

@@ -21,8 +21,7 @@ static void draw(struct view_state *st, int row, int rows)
 	screen_printf(row, 0, -1, LOOK(INK_FAINT),
 		      " %u of the newest %llu events%s; &: filter, like level=2 vm_exit|vm_entry "
 		      "!exit_reason=HLT",
-		      st->log.nshown,
-		      (unsigned long long)MIN(st->log.count, (u64)EVENT_LOG_EVENTS),
+		      st->log.nshown, (unsigned long long)MIN(st->log.count, (u64)EVENT_LOG_EVENTS),
 		      is_done ? "" : " so far");
 	list_draw(&st->log_list, row + 1, rows - 1, st->log.nshown, make_line, st);
 }

@@ -94,7 +94,8 @@ struct vm_lane {
 
 #define VM_LANES 1024u
 
-static u32 process_lanes(const struct view_state *st, u32 member, struct vm_lane *out, u32 n, u32 depth)
+static u32 process_lanes(const struct view_state *st, u32 member, struct vm_lane *out, u32 n,
+			 u32 depth)
 {
 	const struct cast_member *x = &st->cast.member[member];
 	const struct model_process *p;
@@ -268,9 +269,9 @@ static u32 add_member_spans(const struct view_state *st, u32 member, u32 worker,
 		const struct model_segment *s = &room.segments[i];
 		u64 end = MIN(s->end_ns, to);
 
-		who = s->vcpu == EVENT_NO_ID ? CAST_NONE
-					     : cast_vcpu(&st->cast, st->model,
-							 x->is_vm ? s->vcpu : s->inner);
+		who = s->vcpu == EVENT_NO_ID
+			      ? CAST_NONE
+			      : cast_vcpu(&st->cast, st->model, x->is_vm ? s->vcpu : s->inner);
 		if (who == member && end > s->start_ns)
 			room.spans[n++] = (struct lane_span){
 				s->start_ns, end,
@@ -303,8 +304,8 @@ static u32 add_process_spans(const struct view_state *st, const struct vm_lane *
 			u64 stop = MIN(until, end);
 
 			if (process == lane->process)
-				room.spans[n++] = (struct lane_span){at, stop, stop - at,
-								     lane->member};
+				room.spans[n++] =
+					(struct lane_span){at, stop, stop - at, lane->member};
 		}
 	}
 	return n;
@@ -755,5 +756,4 @@ static void click(struct view_state *st, int below, int col)
 		st->lane = st->top_lane + (u32)below - 2;
 }
 
-const struct view view_schedule = {
-	.name = "Schedule", .draw = draw, .act = act, .click = click};
+const struct view view_schedule = {.name = "Schedule", .draw = draw, .act = act, .click = click};

@@ -8,7 +8,7 @@
 
 #define ROWS_MAX 1024u
 #define NAME_COLS_MIN 20
-#define NUMBER_COLS 60	  /* of everything to the right of the name */
+#define NUMBER_COLS 60 /* of everything to the right of the name */
 #define WIDE_COLS 12
 #define EXACT_BUCKETS 20u /* an interval of fewer history buckets is an estimate at its ends */
 
@@ -158,9 +158,9 @@ static void draw_numbers(int row, const struct table_row *r, const struct span *
 	else
 		screen_printf(row, name_cols(), -1, look, "%2u %-8s %6s %9s %5s %8s", r->level, "",
 			      cpu, "", "",
-			      s->has_process_switches ? text_rate(rows_rate(r->own.switches, ns),
-								  switches)
-						      : "-");
+			      s->has_process_switches
+				      ? text_rate(rows_rate(r->own.switches, ns), switches)
+				      : "-");
 }
 
 static void draw_row(const struct view_state *st, int row, const struct table_row *r,

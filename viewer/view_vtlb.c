@@ -7,7 +7,8 @@
 
 #define ROWS_MAX 1024u
 
-/* A heading (field EVENT_NO_ID) or a counter: of a processor, or of the machine that it is the first of. */
+/* A heading (field EVENT_NO_ID) or a counter: of a processor, or of the machine that it is the
+ * first of. */
 static struct vtlb_row {
 	u32 vcpu, field, kind;
 } vtlb_rows[ROWS_MAX];
@@ -29,13 +30,15 @@ static void make_line(void *arg, u32 i, struct list_line *line)
 		if (machine)
 			snprintf(line->text, sizeof(line->text), " the machine of %s", name);
 		else
-			snprintf(line->text, sizeof(line->text), " %s: %.2f %% of the soft TLB's misses are "
-							 "answered without a walk",
-			 name, rows_percent(v->tlb.hits, v->tlb.translates));
+			snprintf(line->text, sizeof(line->text),
+				 " %s: %.2f %% of the soft TLB's misses are "
+				 "answered without a walk",
+				 name, rows_percent(v->tlb.hits, v->tlb.translates));
 		return;
 	}
 	snprintf(line->text, sizeof(line->text), "   %-17s %16s %9s/s  %s",
-		 machine ? vtlb_counter_infos[r->field].name : info->fields[r->field].name, text_count(words[r->field], count),
+		 machine ? vtlb_counter_infos[r->field].name : info->fields[r->field].name,
+		 text_count(words[r->field], count),
 		 text_rate(rows_rate(words[r->field], model_totals(st->model)->last_ns), rate),
 		 machine ? vtlb_counter_infos[r->field].doc : info->fields[r->field].doc);
 }

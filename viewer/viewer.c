@@ -19,8 +19,8 @@
 #define RATE_NS NS_PER_SEC
 #define SEGMENTS_KEPT (1u << 18)
 
-static const struct view *const views[] = {&view_schedule, &view_table, &view_exits,
-					   &view_vtlb,	   &view_intrs, &view_infer,
+static const struct view *const views[] = {&view_schedule, &view_table,	  &view_exits,
+					   &view_vtlb,	   &view_intrs,	  &view_infer,
 					   &view_log,	   &view_failures};
 
 /* What is being typed on the bottom line. */
@@ -35,7 +35,7 @@ struct viewer {
 	enum prompt prompt;
 	char typed[VIEW_TEXT_BYTES];
 	char filters[ARRAY_SIZE(views)][VIEW_TEXT_BYTES]; /* each view has its own */
-	const char *note;				     /* for the status line, until a key */
+	const char *note;				  /* for the status line, until a key */
 	u32 help_top;
 	bool shows_help, leaves, run_ended, fitted, has_summaries;
 	struct source_status source;
@@ -68,9 +68,9 @@ static void draw_tabs(struct viewer *v)
 	int col;
 
 	screen_fill(0, 0, screen_cols(), LOOK(INK_DEFAULT, INK_BAR, 0));
-	col = screen_cols() < 92 ? 0
-				 : screen_text(0, 0, -1, LOOK(INK_DEFAULT, INK_BAR, ATTR_BOLD),
-					       " nestor ");
+	col = screen_cols() < 92
+		      ? 0
+		      : screen_text(0, 0, -1, LOOK(INK_DEFAULT, INK_BAR, ATTR_BOLD), " nestor ");
 	for (u32 i = 0; i < ARRAY_SIZE(views); i++) {
 		v->tab_col[i] = col;
 		col = screen_printf(

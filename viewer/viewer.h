@@ -14,7 +14,7 @@
 #include "viewer/source.h"
 
 struct viewer_config {
-	struct source *source; /* stays the caller's */
+	struct source *source;	   /* stays the caller's */
 	const struct names *names; /* of guest addresses; NULL: none; stays the caller's */
 	struct screen_options screen;
 	int run_fd; /* of viewer_run_live(), from VIEWER_RUN_FD_VARIABLE; -1: none */

@@ -48,7 +48,8 @@ static void check_list(struct audit *a, const struct sas *s, u32 levels)
 	struct vtlb *t = a->t;
 	u32 n = 0, prev = SPT_NONE;
 
-	for (u32 i = s->first; i != SPT_NONE && n <= s->n_spts && !a->broken; i = t->meta[i].next, n++) {
+	for (u32 i = s->first; i != SPT_NONE && n <= s->n_spts && !a->broken;
+	     i = t->meta[i].next, n++) {
 		const struct spt_meta *m = &t->meta[i];
 
 		put_in(a, i, ON_LIST);
@@ -69,7 +70,8 @@ static void check_limbo(struct audit *a)
 
 	for (u32 n = 0; n < t->limbo_count && !a->broken; n++, i = t->meta[i].next) {
 		put_in(a, i, IN_LIMBO);
-		holds(a, t->meta[i].ticket && t->meta[i].ticket <= req, "who waits in limbo has a number");
+		holds(a, t->meta[i].ticket && t->meta[i].ticket <= req,
+		      "who waits in limbo has a number");
 	}
 }
 
@@ -104,8 +106,11 @@ static void check_tree(struct audit *a, const struct sas *s, u32 index, u32 leve
 			u32 top = share_spt(t, e);
 
 			holds(a, level == SHARE_LEVEL + 1, "shared SPTs hang at one level");
-			holds(a, share_stamp(e, m->base) <= a->gen, "no link is stamped in the future");
-			holds(a, top == SPT_NONE || (a->place[top] == ON_LIST && t->meta[top].sas == &t->shared),
+			holds(a, share_stamp(e, m->base) <= a->gen,
+			      "no link is stamped in the future");
+			holds(a,
+			      top == SPT_NONE ||
+				      (a->place[top] == ON_LIST && t->meta[top].sas == &t->shared),
 			      "a shared link leads to what is shared, or nowhere");
 		} else if (slot_is_link(e)) {
 			u32 child = spt_index(e);
@@ -127,7 +132,8 @@ static void check_space(struct audit *a, const struct sas *s)
 		return;
 	for (u32 i = 0; i < a->t->n_spts; i++)
 		a->seen[i] = 0;
-	if (holds(a, spt_index(root) < a->t->n_spts && a->place[spt_index(root)] == IS_ROOT, "a root is one"))
+	if (holds(a, spt_index(root) < a->t->n_spts && a->place[spt_index(root)] == IS_ROOT,
+		  "a root is one"))
 		check_tree(a, s, spt_index(root), s->levels);
 }
 
@@ -169,14 +175,18 @@ static void check_vp(struct audit *a, const struct vtlb_vp *v)
 	const struct vtlb_vp_priv *p = v->priv;
 	struct floors f = inval_floors(v, &v->ctx);
 
-	holds(a, __atomic_load_n((const u64 *)&v->seen, __ATOMIC_ACQUIRE) <=
-			 __atomic_load_n((u64 *)&a->t->req, __ATOMIC_ACQUIRE),
+	holds(a,
+	      __atomic_load_n((const u64 *)&v->seen, __ATOMIC_ACQUIRE) <=
+		      __atomic_load_n((u64 *)&a->t->req, __ATOMIC_ACQUIRE),
 	      "nobody has seen what is to come");
-	holds(a, p->floor_g == f.g && p->floor_ng == f.ng && p->floor_t == f.t, "floors are up to date");
+	holds(a, p->floor_g == f.g && p->floor_ng == f.ng && p->floor_t == f.t,
+	      "floors are up to date");
 	holds(a, MAX(p->floor_link, p->floor_ng) <= a->gen, "floors were generations");
 	holds(a, p->sas == p->view[p->current].sas && v->sas == p->sas, "a VP is in its view");
 	for (u32 i = 0; p->held && i < HELD_SLOTS; i++)
-		holds(a, p->held[i].base + (p->held[i].leaf >> LEAF_STAMP_SHIFT) <= a->gen && !(p->held[i].leaf & LEAF_T),
+		holds(a,
+		      p->held[i].base + (p->held[i].leaf >> LEAF_STAMP_SHIFT) <= a->gen &&
+			      !(p->held[i].leaf & LEAF_T),
 		      "what is held was true once, and is nobody's to remove");
 }
 
@@ -209,7 +219,9 @@ void audit_hit(struct vtlb_vp *v, u64 gva, u32 access, const struct vtlb_xl *xl)
 	/* The guest may clear D, or the frame be guarded, without an invalidation. */
 	u32 more = xl->prot & ~fresh.prot & ~VTLB_WRITE;
 
-	if (__atomic_fetch_add(&t->stats.audit_checks, 1, __ATOMIC_RELAXED) % STRUCTURE_EVERY == 0 && !t->is_mp) {
+	if (__atomic_fetch_add(&t->stats.audit_checks, 1, __ATOMIC_RELAXED) % STRUCTURE_EVERY ==
+		    0 &&
+	    !t->is_mp) {
 		const char *broken = vtlb_audit(t);
 
 		if (broken)

@@ -2,7 +2,8 @@
  * Translations: look the leaf up, or walk and install one.
  *
  * The generation is loaded before the guest's first entry is read, so a leaf never claims more than
- * it knows; a leaf is one 64-bit store, or one compare-and-exchange with retention. A fault is returned only by a walk made for it.
+ * it knows; a leaf is one 64-bit store, or one compare-and-exchange with retention. A fault is
+ * returned only by a walk made for it.
  */
 #include "l0/base/hash.h"
 #include "vtlb/priv.h"
@@ -69,7 +70,8 @@ static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 bas
 	h->stamp = stamp;
 	u64 floor = leaf & LEAF_G ? p->floor_g : leaf & LEAF_T ? p->floor_t : p->floor_ng;
 
-	return stamp >= floor && cap >= p->floor_link && stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
+	return stamp >= floor && cap >= p->floor_link &&
+	       stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
 }
 
 /* From the root. */
@@ -201,8 +203,8 @@ static u64 make_leaf(const struct walk *w, u32 level)
  * @slot of the SPT @parent leads to a shared SPT, or is about to.
  * Return: the link it holds then; 0 when there is no room.
  */
-static u64 make_shared(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen,
-		       _Atomic u64 *slot, u64 s, const struct spt_path *path)
+static u64 make_shared(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen, _Atomic u64 *slot,
+		       u64 s, const struct spt_path *path)
 {
 	struct vtlb *t = v->priv->t;
 	u32 parent = path->node[SHARE_LEVEL + 1];
@@ -399,7 +401,7 @@ bool fill_again(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 gen)
 }
 
 static enum vtlb_status walk_and_install(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
-					struct vtlb_fault *f)
+					 struct vtlb_fault *f)
 {
 	struct vtlb_vp_priv *p = v->priv;
 	struct vtlb *t = p->t;

@@ -239,8 +239,10 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 	*err = -ENOMEM;
 	if (!t)
 		return NULL;
-	*t = (struct vtlb){.cfg = *cfg, .is_mp = cfg->max_vps > 1 && !cfg->one_thread, .one_lock = cfg->one_lock,
-			  .no_soft = cfg->mode == VTLB_STRICT || cfg->detect_stale};
+	*t = (struct vtlb){.cfg = *cfg,
+			   .is_mp = cfg->max_vps > 1 && !cfg->one_thread,
+			   .one_lock = cfg->one_lock,
+			   .no_soft = cfg->mode == VTLB_STRICT || cfg->detect_stale};
 	if (cfg->mode == VTLB_NORMAL && !cfg->detect_stale)
 		t->refresh_walks = cfg->refresh_walks;
 	t->odd_even = t->is_mp && (cfg->odd_even || VTLB_ODD_EVEN);
@@ -260,7 +262,8 @@ struct vtlb *vtlb_create(struct mem *mem, const struct vtlb_config *cfg, int *er
 		.ept_caps = cfg->ept_caps,
 	};
 	t->vp = calloc(cfg->max_vps, sizeof(struct vtlb_vp *));
-	if (!t->vp || sas_cache_init(t) || gpt_init(t) || watch_init(t) || share_init(t) || spt_pool_init(t)) {
+	if (!t->vp || sas_cache_init(t) || gpt_init(t) || watch_init(t) || share_init(t) ||
+	    spt_pool_init(t)) {
 		vtlb_destroy(t);
 		return NULL;
 	}

@@ -13,8 +13,8 @@
 #include "vtlb/priv.h"
 
 /*
- * Floors by address of their own, exact where those of inval.c cover more than asked for: INVLPG and
- * INVPCID leave other PCIDs what they have, all leave other VPIDs.
+ * Floors by address of their own, exact where those of inval.c cover more than asked for: INVLPG
+ * and INVPCID leave other PCIDs what they have, all leave other VPIDs.
  */
 enum { TAG_GLOBAL = 0x1000, TAG_ALL }; /* above PCIDs: global translations; every PCID */
 
@@ -48,7 +48,8 @@ u64 held_floor(const struct vtlb_vp_priv *p, const struct vtlb_context *ctx, u64
 {
 	u32 c = leaf_class(leaf), tag = leaf & LEAF_G ? (u32)TAG_GLOBAL : inval_pcid(ctx);
 
-	return MAX(load(floor_of(p, c, gva, ctx->vpid, tag)), load(floor_of(p, c, gva, ctx->vpid, TAG_ALL)));
+	return MAX(load(floor_of(p, c, gva, ctx->vpid, tag)),
+		   load(floor_of(p, c, gva, ctx->vpid, TAG_ALL)));
 }
 
 static void raise(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u32 tag, u64 gen)
@@ -112,5 +113,6 @@ u64 held_guest_gpa(const struct vtlb_vp_priv *p, u64 gva)
 {
 	const struct held *e = slot_of(p, gva >> PAGE_SHIFT);
 
-	return e->serial == p->sas->serial && e->page == gva >> PAGE_SHIFT ? e->guest_gpa : VTLB_NO_GPA;
+	return e->serial == p->sas->serial && e->page == gva >> PAGE_SHIFT ? e->guest_gpa
+									   : VTLB_NO_GPA;
 }

@@ -52,7 +52,8 @@ struct floors inval_floors(const struct vtlb_vp *v, const struct vtlb_context *c
 	u64 floor = MAX(floor_load(&v->floor), floor_load(floor_vpid(p, ctx->vpid)));
 
 	if (ctx->eptp)
-		floor = MAX(floor, MAX(floor_load(&p->floor_ept_all), floor_load(floor_ept(p, ctx->eptp))));
+		floor = MAX(floor, MAX(floor_load(&p->floor_ept_all),
+				       floor_load(floor_ept(p, ctx->eptp))));
 	f.g = floor;
 	f.t = MAX(floor, floor_load(floor_vpid_ng(p, ctx->vpid)));
 	f.ng = MAX(f.t, floor_load(floor_pcid(p, ctx->vpid, inval_pcid(ctx))));
@@ -227,7 +228,8 @@ void vtlb_invvpid(struct vtlb_vp *v, u32 type, u16 vpid, u64 gva)
 
 void vtlb_invept(struct vtlb_vp *v, u32 type, u64 eptp)
 {
-	tell(v, type == INVEPT_SINGLE ? INVAL_EPT : INVAL_EPT_ALL, 0, type == INVEPT_SINGLE ? eptp : 0, 0);
+	tell(v, type == INVEPT_SINGLE ? INVAL_EPT : INVAL_EPT_ALL, 0,
+	     type == INVEPT_SINGLE ? eptp : 0, 0);
 	raise(v, type == INVEPT_SINGLE ? floor_ept(v->priv, eptp) : &v->priv->floor_ept_all);
 	if (v->ctx.eptp)
 		gen_flush_soft(v);

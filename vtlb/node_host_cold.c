@@ -31,10 +31,11 @@ void node_bind_host(struct vtlb *t)
 		t->node[i].host = host_number(i);
 		numa_bitmask_clearall(mask);
 		numa_bitmask_setbit(mask, (unsigned int)t->node[i].host);
-		/* Preferred, not bound: a node that is full must not end the machine. Not numa_tonode_memory(),
-		 * which says nothing when the host forbids it, or says it to the user. */
-		if (!mbind(&t->spt[first], (t->node[i].end - first) * sizeof(struct spt), MPOL_PREFERRED, mask->maskp,
-			   mask->size + 1, 0))
+		/* Preferred, not bound: a node that is full must not end the machine. Not
+		 * numa_tonode_memory(), which says nothing when the host forbids it, or says it to
+		 * the user. */
+		if (!mbind(&t->spt[first], (t->node[i].end - first) * sizeof(struct spt),
+			   MPOL_PREFERRED, mask->maskp, mask->size + 1, 0))
 			t->stats.nodes_placed++;
 	}
 	if (mask)

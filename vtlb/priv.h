@@ -41,10 +41,12 @@ struct spt_meta {
 	u64 ticket;	     /* in limbo: free when all VPs have seen this */
 	u32 next, prev;	     /* SAS list, free list or limbo; SPT_NONE ends it */
 	struct sas *sas;     /* with @parent */
-	/* track_gpt.c: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs; lock */
+	/* track_gpt.c: the guest page table it shadows, index in vtlb.gpt or 0, and its other SPTs;
+	 * lock */
 	u32 gpt, gpt_next, gpt_prev;
-	_Atomic u64 gpt_page; /* the table's address | SPT_TRACKED or SPT_REFUSED; written under lock */
-	u64 gpt_since;	      /* fills older than this know nothing; written before gpt_page */
+	/* the table's address | SPT_TRACKED or SPT_REFUSED; written under lock */
+	_Atomic u64 gpt_page;
+	u64 gpt_since;	 /* fills older than this know nothing; written before gpt_page */
 	u8 level, state; /* enum spt_state; lock */
 	u16 top;	 /* share.c: its number + 1, or 0; lock */
 };
@@ -110,8 +112,10 @@ struct vtlb {
 	bool is_mp; /* VPs on more than one thread: lock, defer */
 	bool one_lock;
 	bool odd_even; /* see infill.c */
-	u32 refresh_walks; /* walks of a VP between two steps of the periodic pass; 0: there is none */
-	bool no_soft; /* no soft TLB may keep anything but what watched entries lead to: strict, detector */
+	/* walks of a VP between two steps of the periodic pass; 0: there is none */
+	u32 refresh_walks;
+	/* no soft TLB may keep anything but what watched entries lead to: strict, detector */
+	bool no_soft;
 
 	_Atomic u64 gen __aligned_to(64);
 	_Atomic u64 req __aligned_to(64);
@@ -125,7 +129,7 @@ struct vtlb {
 	struct spt_meta *meta;
 	u64 pool_bytes;
 	u32 n_spts;
-	u32 free_first;	       /* used before, of any node when there are several */
+	u32 free_first; /* used before, of any node when there are several */
 	struct node node[VTLB_NODES_MAX];
 	u32 n_nodes, spts_by_node;
 	_Atomic u32 available; /* SPTs that spt_alloc() can give; written under @lock */
@@ -155,7 +159,8 @@ struct vtlb {
 	struct gpt *gpt;
 	u32 *gpt_hash;
 	u32 n_gpt, gpt_fresh, gpt_free;
-	_Atomic u32 gpt_pending;    /* first that is not known yet to be under guard everywhere; lock */
+	/* first that is not known yet to be under guard everywhere; lock */
+	_Atomic u32 gpt_pending;
 	_Atomic u64 gpt_ticket; /* all VPs passed it: they are */
 
 	struct vtlb_stats stats; /* under @lock, or by one VP */
@@ -194,14 +199,14 @@ struct region {
 struct held {
 	u64 serial; /* of the SAS; 0: empty */
 	u64 page;
-	u64 leaf, base;	   /* stamp = base + the leaf's; never LEAF_T */
-	u64 guest_gpa;	   /* of the page, or VTLB_NO_GPA: not known */
+	u64 leaf, base; /* stamp = base + the leaf's; never LEAF_T */
+	u64 guest_gpa;	/* of the page, or VTLB_NO_GPA: not known */
 	u32 shift;
 };
 
 /* watch.c: a change of a table entry that took something away. */
 struct entry_write {
-	u64 at; /* machine address, of 8 bytes; 0: none */
+	u64 at;	 /* machine address, of 8 bytes; 0: none */
 	u64 gen; /* later than every translation that came from the old entry */
 	u64 old, new, rip, ns, eptp;
 	u32 vp; /* VTLB_NO_VP: a device, L0; or whoever calls does not say */
@@ -215,11 +220,11 @@ struct suspect {
 	struct vtlb_context ctx;
 	u64 serial, page, leaf, stamp, rip, since_ns;
 	u64 held_gpa, held_guest_gpa;
-	u64 fresh_gpa; /* VTLB_NO_GPA for a fault */
+	u64 fresh_gpa;	       /* VTLB_NO_GPA for a fault */
 	struct entry_write by; /* .at is 0: not known */
 	u64 round_ns, ticket;  /* see is_due() */
 	u32 rounds;
-	u64 mapped_at;	       /* an entry that leads to the old frame, written since; 0: none */
+	u64 mapped_at; /* an entry that leads to the old frame, written since; 0: none */
 	u32 access;
 	u8 level;
 	bool is_ept;   /* of @by */
@@ -240,8 +245,8 @@ struct stale {
 struct vtlb_vp_priv {
 	struct vtlb *t;
 	_Atomic u64 infill; /* infill.c: odd, a fill is under way; only this VP writes it */
-	struct sas *sas; /* NULL: no paging, no EPT */
-	u32 perm, pkru;	 /* PERM_* */
+	struct sas *sas;    /* NULL: no paging, no EPT */
+	u32 perm, pkru;	    /* PERM_* */
 	u64 gva_mask;
 	u64 floor_ng, floor_g;	      /* of the current SAS: for non-global, for global leaves */
 	u64 floor_link;		      /* for links to shared SPTs */
@@ -249,8 +254,8 @@ struct vtlb_vp_priv {
 	u64 untracked[UNTRACKED_MAX]; /* tables that fills went through since the last MOV CR3 */
 	u32 n_untracked, loads_untracked;
 	u32 walks_unrefreshed; /* since the last step of the periodic pass */
-	u64 region_gen;	 /* in the upper bits of tags */
-	u64 region_last; /* the last one given out */
+	u64 region_gen;	       /* in the upper bits of tags */
+	u64 region_last;       /* the last one given out */
 	struct view view[VIEWS];
 	u32 current, next_victim; /* views */
 	u64 soft_epoch;		  /* moves on when no contents of the soft TLB may come back */
@@ -271,7 +276,8 @@ struct vtlb_vp_priv {
 	u64 floor_gva[LEAF_CLASS_COUNT][GVA_FLOORS];
 };
 
-/* An event of the VP, when somebody listens, and a worker has taken it up (not while it is made). */
+/* An event of the VP, when somebody listens, and a worker has taken it up (not while it is
+ * made). */
 #define VTLB_EVENT(v, name, ...) \
 	do { \
 		if (likely((v)->trace != NULL) && (v)->trace->worker) \
@@ -390,8 +396,8 @@ static inline u32 spt_slot_index(u64 gva, u32 level)
 	return gva >> (3 + 9 * level) & (SPT_SLOTS - 1);
 }
 
-/* An empty SPT, or SPT_NONE when the limit is reached. @gpt: the guest's table that it is to shadow,
- * or what else it should lie near to, a machine address. @base: see spt_meta. */
+/* An empty SPT, or SPT_NONE when the limit is reached. @gpt: the guest's table that it is to
+ * shadow, or what else it should lie near to, a machine address. @base: see spt_meta. */
 u32 spt_alloc(struct vtlb *t, u32 level, u64 gpt, u64 base);
 /* One that was never linked. */
 void spt_free_unlinked(struct vtlb *t, u32 index);
@@ -530,7 +536,8 @@ void held_fini(struct vtlb_vp_priv *p);
 bool held_find(const struct vtlb_vp *v, u64 gva, u32 access, struct hit *h);
 void held_put(struct vtlb_vp_priv *p, u64 gva, const struct hit *h, u64 guest_gpa);
 u64 held_guest_gpa(const struct vtlb_vp_priv *p, u64 gva);
-/* Invalidations by address at generation @gen, and what they did to a leaf of @gva; any thread reads. */
+/* Invalidations by address at generation @gen, and what they did to a leaf of @gva; any thread
+ * reads. */
 void held_invlpg(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u16 pcid, u64 gen);
 void held_invpcid(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u16 pcid, u64 gen);
 void held_invvpid(struct vtlb_vp_priv *p, u64 gva, u16 vpid, u64 gen);

@@ -46,7 +46,9 @@ static struct found look(struct pass *p)
 		u32 index = spt_index(f.value);
 
 		if (f.value & SLOT_SHARED)
-			index = share_stamp(f.value, f.base) >= vp->floor_link ? share_spt(t, f.value) : SPT_NONE;
+			index = share_stamp(f.value, f.base) >= vp->floor_link
+					? share_spt(t, f.value)
+					: SPT_NONE;
 		if (index == SPT_NONE) { /* it may be another address space's by now */
 			f.value = 0;
 			return f;
@@ -68,8 +70,8 @@ static void bring_into_line(struct pass *p, const struct found *f, u64 gva)
 	walk_init(&w, &t->env, &p->v->ctx, 0, false, NULL);
 	if (walk_linear(&w, gva) <= VTLB_MMIO && !w.lacks_bits && fill_again(p->v, gva, &w, gen))
 		p->renewed++;
-	else if (__atomic_compare_exchange_n((u64 *)f->slot, &leaf, t->gpt ? slot_empty(gen) : 0, false,
-					     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	else if (__atomic_compare_exchange_n((u64 *)f->slot, &leaf, t->gpt ? slot_empty(gen) : 0,
+					     false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		p->pruned++;
 }
 
@@ -90,12 +92,14 @@ void refresh_step(struct vtlb_vp *v)
 		bool is_right = f.value & LEAF_T && stamp >= vp->floor_t;
 
 		if (slot_is_leaf(f.value) && !is_right)
-			bring_into_line(&p, &f, s->levels > 3 ? (u64)sign_extend(p.at, bits) : p.at);
+			bring_into_line(&p, &f,
+					s->levels > 3 ? (u64)sign_extend(p.at, bits) : p.at);
 		p.at = ((p.at | mask_low(f.shift)) + 1) & mask_low(bits);
 	}
 	__atomic_store_n(&s->refresh_at, p.at, __ATOMIC_RELAXED);
 	vtlb_count_shared(&t->stats.refresh_steps);
 	__atomic_fetch_add(&t->stats.refreshed, p.renewed, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&t->stats.refresh_pruned, p.pruned, __ATOMIC_RELAXED);
-	VTLB_EVENT(v, tlb_refresh, .gva = p.at, .looked = p.looks, .renewed = p.renewed, .pruned = p.pruned);
+	VTLB_EVENT(v, tlb_refresh, .gva = p.at, .looked = p.looks, .renewed = p.renewed,
+		   .pruned = p.pruned);
 }

@@ -6,7 +6,8 @@
  * table, the rights that the levels above it leave, and what else decides how entries are read: a
  * *top*. A link to a top is a statement as a leaf is: "at generation s this root led to that table
  * with these rights". So it carries a stamp, and has to be as new as the last load of
- * CR3 or invalidation by address: it is what processors keep in paging-structure caches. All other links go without, since SPTs below belong to their parents alone.
+ * CR3 or invalidation by address: it is what processors keep in paging-structure caches. All other
+ * links go without, since SPTs below belong to their parents alone.
  *
  * Nobody knows which links lead to a top. Each use of a top has a number, its life, and a link that
  * was made in another life leads nowhere: so a top is unlinked from all its parents by one store.
@@ -110,8 +111,8 @@ bool share_leads_to(struct vtlb_vp *v, u64 link, const struct walk *w)
 
 	make_key(v, w, key);
 	/* The key was of that life if the life is still the same. */
-	return use >> 32 == (link >> TOP_LIFE_SHIFT & mask_low(TOP_LIFE_BITS)) && (u32)use != SPT_NONE &&
-	       has_key(&t->top[number], key) && use_of(t, number) == use;
+	return use >> 32 == (link >> TOP_LIFE_SHIFT & mask_low(TOP_LIFE_BITS)) &&
+	       (u32)use != SPT_NONE && has_key(&t->top[number], key) && use_of(t, number) == use;
 }
 
 /* Lock held. Number of the top with that key, or -1. */

@@ -157,7 +157,8 @@ static void retire_locked(struct vtlb *t, u32 index, bool nobody)
 		limbo_append(t, index);
 }
 
-/* @s is selected by @self alone, or there is no other VP. @self may be NULL: nobody in particular. */
+/* @s is selected by @self alone, or there is no other VP. @self may be NULL: nobody in
+ * particular. */
 static bool is_private(struct vtlb *t, const struct vtlb_vp *self, const struct sas *s)
 {
 	return !t->is_mp || (self && s == self->priv->sas && s->users == 1);
@@ -301,8 +302,8 @@ static void evict_spt(struct vtlb *t, struct sas *s, bool nobody)
 	if (t->meta[index].top)
 		share_unlink(t, index);
 	else
-		__atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, fill_emptied(t), false,
-					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		__atomic_compare_exchange_n((u64 *)t->meta[index].parent, &link, fill_emptied(t),
+					    false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	list_remove(t, s, index);
 	retire_locked(t, index, nobody);
 	t->stats.spt_evictions++;
@@ -369,5 +370,6 @@ void spt_reclaim(struct vtlb_vp *self)
 
 	vtlb_unlock(t);
 	if (evictions || spaces)
-		VTLB_EVENT(self, spt_evict, .tables = evictions, .spaces = spaces, .waiting = waiting);
+		VTLB_EVENT(self, spt_evict, .tables = evictions, .spaces = spaces,
+			   .waiting = waiting);
 }

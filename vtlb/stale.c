@@ -20,16 +20,18 @@
 #include "vtlb/priv.h"
 
 #define GRACE_NS (10 * 1000 * 1000ull)
-#define ROUNDS 10u /* on threads: in each all VPs run */
+#define ROUNDS 10u     /* on threads: in each all VPs run */
 #define POLL_EVERY 64u /* translations */
 
 const char *vtlb_missing_text(enum stale_missing missing)
 {
 	switch (missing) {
 	case STALE_MISSING_INVLPG: return "INVLPG (or MOV CR3, INVPCID)";
-	case STALE_MISSING_GLOBAL: return "INVLPG (or INVPCID with globals, MOV CR4; the page is global)";
+	case STALE_MISSING_GLOBAL:
+		return "INVLPG (or INVPCID with globals, MOV CR4; the page is global)";
 	case STALE_MISSING_CR3: return "MOV CR3 (or INVPCID, INVLPG of the page)";
-	case STALE_MISSING_INVPCID: return "INVPCID of the other PCID (or MOV CR3 to it without bit 63)";
+	case STALE_MISSING_INVPCID:
+		return "INVPCID of the other PCID (or MOV CR3 to it without bit 63)";
 	case STALE_MISSING_INVEPT: return "INVEPT";
 	case STALE_MISSING_INVVPID: return "INVVPID";
 	case STALE_MISSING_INVLPG_OR_INVVPID: return "INVLPG, or INVVPID of its hypervisor";
@@ -70,7 +72,8 @@ static u32 other_that_did(const struct vtlb_vp *self, const struct suspect *s)
 	for (u32 i = 0; i < t->cfg.max_vps; i++) {
 		const struct vtlb_vp *v = t->vp[i];
 
-		if (v && v != self && (is_covered_by_address(v, s) || (by_context && is_covered(v, s))))
+		if (v && v != self &&
+		    (is_covered_by_address(v, s) || (by_context && is_covered(v, s))))
 			return i;
 	}
 	return VTLB_NO_VP;
@@ -162,9 +165,10 @@ static void reused(struct vtlb_vp *v, u32 i, struct vtlb_vp *self, enum stale_pr
 }
 
 /*
- * Has the guest had its time? On several threads the clock is the host's, and a VP on its way to send
- * or to take a shootdown may not be running at all: then it is ROUNDS periods in each of which every
- * VP has passed an instruction boundary, or was halted.
+ * Has the guest had its time? On several threads the clock is the host's, and a VP on its way to
+ * send
+ * or to take a shootdown may not be running at all: then it is ROUNDS periods in each of which
+ * every VP has passed an instruction boundary, or was halted.
  */
 static bool is_due(struct vtlb *t, struct suspect *s, u64 now)
 {
@@ -377,8 +381,8 @@ static void suspect(struct vtlb_vp *v, u64 gva, const struct hit *h, u64 gpa, co
 	find_change(p->t, w->trail, s);
 	s->missing = missing_of(s, status, w->guest_gpa);
 	/* Rights alone were taken away: the frame is still this page's, its use proves nothing. */
-	s->is_moved = !(s->by.at && s->level == leaf_level(s) && !((s->by.old ^ s->by.new) & GENMASK(51, 12)) &&
-			s->by.new & 1);
+	s->is_moved = !(s->by.at && s->level == leaf_level(s) &&
+			!((s->by.old ^ s->by.new) & GENMASK(51, 12)) && s->by.new & 1);
 	if (s->is_moved)
 		watch_old_frame(v, gpa & PAGE_MASK);
 	__atomic_store_n(&st->n, st->n + 1, __ATOMIC_RELAXED);

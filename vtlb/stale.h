@@ -1,10 +1,11 @@
 /*
  * stale.h - what the detector of missing invalidations reports (--detect-stale)
  *
- * A plain value, handed to vtlb_config.stale by the thread that found out, between two instructions'
+ * A plain value, handed to vtlb_config.stale by the thread that found out, between two
+ * instructions'
  * memory accesses: who used a translation that the tables no longer give, who changed the tables,
- * which invalidation is missing, and what settled it. The receiver adds names and prints; it changes
- * nothing and does not call the virtual TLB. Cold.
+ * which invalidation is missing, and what settled it. The receiver adds names and prints; it
+ * changes nothing and does not call the virtual TLB. Cold.
  */
 #ifndef VTLB_STALE_H
 #define VTLB_STALE_H
@@ -25,7 +26,6 @@ struct vtlb_entry_write {
 	bool is_own; /* by the machine's own code, not by what runs inside it */
 };
 
-
 struct vtlb_stale_report {
 	/* the use */
 	u32 vp, access; /* VTLB_* */
@@ -36,8 +36,9 @@ struct vtlb_stale_report {
 	u64 fresh_gpa; /* the one that the tables lead to; VTLB_NO_GPA: they do not allow the use */
 	struct vtlb_entry_write by;
 	enum stale_missing missing;
-	bool is_remote;	     /* it is missing on @vp: another processor changed the entry, or has executed it */
-	u32 done_on;	     /* the processor that has executed one; VTLB_NO_VP: none */
+	/* it is missing on @vp: another processor changed the entry, or has executed it */
+	bool is_remote;
+	u32 done_on; /* the processor that has executed one; VTLB_NO_VP: none */
 	enum stale_proof proof;
 	u32 proof_vp; /* STALE_PROOF_MAPPED, STALE_PROOF_WRITTEN: who, where, when */
 	u64 proof_rip, proof_ns;

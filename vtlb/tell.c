@@ -10,7 +10,8 @@ static u64 look(const u64 *counter)
 void vtlb_emit_stats(const struct vtlb_vp *v, struct trace_ctx *ctx)
 {
 	TRANSITION(ctx, tlb_stats, .translates = look(&v->n_translate), .hits = look(&v->n_hit),
-		   .fills = look(&v->n_fill), .refills = look(&v->n_refill), .walks = look(&v->n_walk), .faults = look(&v->n_fault),
+		   .fills = look(&v->n_fill), .refills = look(&v->n_refill),
+		   .walks = look(&v->n_walk), .faults = look(&v->n_fault),
 		   .invals = look(&v->n_inval), .flushes = look(&v->n_flush),
 		   .passes = look(&v->n_pass));
 }
@@ -23,6 +24,7 @@ void vtlb_emit_machine(struct vtlb *t, struct trace_ctx *ctx)
 		return;
 	vtlb_get_stats(t, &s);
 	for (u32 i = 0; i < VTLB_COUNTERS; i++)
-		TRANSITION(ctx, tlb_machine, .counter = i, .name = event_text(vtlb_counter_infos[i].name),
+		TRANSITION(ctx, tlb_machine, .counter = i,
+			   .name = event_text(vtlb_counter_infos[i].name),
 			   .value = ((const u64 *)&s)[i]);
 }

@@ -16,7 +16,8 @@
  * which flushes the soft TLB anyway, takes these under guard. A GPT that is written often without
  * being used in between (a new process is built, the page has become data) is let go.
  *
- * With VPs on several threads (docs/vtlb.md has the argument, tests/model/vtlb_track.pml the model):
+ * With VPs on several threads (docs/vtlb.md has the argument, tests/model/vtlb_track.pml the
+ * model):
  *  - A guard counts once every VP has passed a safe point after it was set. What was read before
  *    that does not make a leaf LEAF_T (gpt.since).
  *  - A write takes a new generation after the store, and leaves it in the slots that it empties, or
@@ -34,14 +35,15 @@
 #define GPT_MAX 8192u
 #define GPT_MEMORY_SHARE 16u /* of the limit */
 #define WRITES_BEFORE_RELEASE 24u
-#define MAX_NODES 64u /* SPTs that one write may have to look at */
-#define MAX_KILLS 512u /* slots that it may have to empty */
+#define MAX_NODES 64u	  /* SPTs that one write may have to look at */
+#define MAX_KILLS 512u	  /* slots that it may have to empty */
 #define UNTRACKED_MANY 8u /* threads: so many tables are listed, or so many loads of CR3 went by */
 #define LOADS_BEFORE_TRACK 16u
 
 struct gpt {
-	u64 page;	/* machine address; of a free one: unused */
-	u64 since;	/* it is guarded, and was last written, at this generation; 0: not yet guarded */
+	u64 page; /* machine address; of a free one: unused */
+	/* it is guarded, and was last written, at this generation; 0: not yet guarded */
+	u64 since;
 	u32 first_node; /* SPTs that shadow it, by spt_meta.gpt_next */
 	u32 hash_next;	/* or next free */
 	u32 next_pending;
@@ -65,7 +67,8 @@ int gpt_init(struct vtlb *t)
 {
 	u64 n = MIN((u64)GPT_MAX, t->cfg.max_bytes / GPT_MEMORY_SHARE / sizeof(struct gpt));
 
-	if (!t->cfg.retain || t->odd_even || t->cfg.detect_stale || t->cfg.mode == VTLB_STRICT || n < 16)
+	if (!t->cfg.retain || t->odd_even || t->cfg.detect_stale || t->cfg.mode == VTLB_STRICT ||
+	    n < 16)
 		return 0;
 	t->n_gpt = 1u << bit_highest(n);
 	t->gpt = calloc(t->n_gpt, sizeof(*t->gpt)); /* index 0 is none */
@@ -322,7 +325,8 @@ void gpt_track_listed(struct vtlb_vp *v)
 	if (!p->n_untracked)
 		return;
 	/* To guard something costs all VPs their soft TLBs. */
-	if (t->is_mp && p->n_untracked < UNTRACKED_MANY && ++p->loads_untracked < LOADS_BEFORE_TRACK)
+	if (t->is_mp && p->n_untracked < UNTRACKED_MANY &&
+	    ++p->loads_untracked < LOADS_BEFORE_TRACK)
 		return;
 	p->loads_untracked = 0;
 	vtlb_lock(t);
@@ -337,7 +341,8 @@ void gpt_track_listed(struct vtlb_vp *v)
 	vtlb_unlock(t);
 	if (any)
 		VTLB_EVENT(v, gpt_track, .tables = any, .tracked = tracked);
-	view_forget_soft(p); /* the write tags of other views; the caller flushes the present one's */
+	/* the write tags of other views; the caller flushes the present one's */
+	view_forget_soft(p);
 	if (any && !t->is_mp)
 		flush_others(v);
 }

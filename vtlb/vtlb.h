@@ -36,7 +36,7 @@ struct vtlb_context {
 	u64 eptp;     /* 0: guest physical addresses are machine addresses */
 	u16 vpid;
 	u32 pkru;
-	bool mbec; /* mode-based execute control for EPT */
+	bool mbec;	 /* mode-based execute control for EPT */
 	u64 pml_address; /* page-modification log of 512 entries, written downwards */
 	u16 *pml_index;	 /* NULL: no log. Used only by this VP's own walks */
 };
@@ -53,7 +53,8 @@ struct vtlb_vp {
 	_Atomic bool writing; /* it is about to write to a guarded frame, see vtlb_write_done() */
 	/* the engine's own soft TLB, told to forget */
 	void (*flush_soft)(void *owner);
-	/* The page at @gva, whatever its size (vtlb_xl.page_shift); what is not current included. */
+	/* The page at @gva, whatever its size (vtlb_xl.page_shift); what is not current
+	 * included. */
 	void (*flush_soft_page)(void *owner, u64 gva);
 	void (*drop_soft_writes)(void *owner, const u8 *hva); /* write tags of one frame; or NULL */
 	/* Or NULL, both: name what the soft TLB holds now, to come back to it after a flush_soft();
@@ -119,9 +120,12 @@ struct vtlb_config {
 	bool share;	   /* kernel halves that are mapped alike: SPTs shared at one level */
 	bool one_thread;   /* all VPs take turns on one thread, at instruction boundaries */
 	bool one_lock;	   /* contrast build: one lock around every translation */
-	bool odd_even;	   /* contrast: in-fill counters, invalidations wait for fills; no retention */
-	u32 refresh_walks; /* walks of a VP between two steps of the periodic pass; 0: no such pass */
-	u32 nodes;	   /* memory nodes to simulate, up to VTLB_NODES_MAX; 0: those of the host */
+	/* contrast: in-fill counters, invalidations wait for fills; no retention */
+	bool odd_even;
+	/* walks of a VP between two steps of the periodic pass; 0: no such pass */
+	u32 refresh_walks;
+	/* memory nodes to simulate, up to VTLB_NODES_MAX; 0: those of the host */
+	u32 nodes;
 	u64 seed;
 	/* For the detector; or NULL. Who runs on this thread, NULL: nobody; take a report. */
 	struct vtlb_vp *(*self)(void *arg);
@@ -177,8 +181,8 @@ void vtlb_set_context(struct vtlb_vp *v, const struct vtlb_context *ctx);
 enum vtlb_status vtlb_translate(struct vtlb_vp *v, u64 gva, u32 access, struct vtlb_xl *xl,
 				struct vtlb_fault *f);
 
-/* May a soft TLB keep a write tag of the frame at @hva, in RAM, whose translation allows writing and has
- * D set? What takes that back is the same as for vtlb_xl.prot. */
+/* May a soft TLB keep a write tag of the frame at @hva, in RAM, whose translation allows writing
+ * and has D set? What takes that back is the same as for vtlb_xl.prot. */
 bool vtlb_grant_write(struct vtlb_vp *v, const u8 *hva);
 
 /* The running guest's physical address (through ept12 when in use), for PDPTE loads and the like.
@@ -218,9 +222,10 @@ void vtlb_memory_changed(struct vtlb *t);
  */
 bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa);
 /*
- * vtlb_guard_frame - take away the write tags of a frame whose mark (MEM_FRAME_MONITORED) has just been set
- * Return: a ticket; when vtlb_guard_passed() says so, and while the mark stands, nobody writes to it without
- * mem_note_write().
+ * vtlb_guard_frame - take away the write tags of a frame whose mark (MEM_FRAME_MONITORED) has just
+ * been set
+ * Return: a ticket; when vtlb_guard_passed() says so, and while the mark stands, nobody writes to
+ * it without mem_note_write().
  */
 u64 vtlb_guard_frame(struct vtlb_vp *self, u64 gpa);
 bool vtlb_guard_passed(const struct vtlb_vp *self, u64 ticket);

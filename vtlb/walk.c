@@ -172,7 +172,8 @@ static bool ept_is_misconfigured(const struct walk_env *env, u64 e, u64 present,
 	return level == 2 && (!(env->ept_caps & EPT_CAP_2M) || e & GENMASK(20, 12));
 }
 
-/* Set A, and D in the leaf, along the entries host[level], or say that they lack. False: walk again. */
+/* Set A, and D in the leaf, along the entries host[level], or say that they lack. False: walk
+ * again. */
 static bool ept_update(struct walk *w, void *const *host, const u64 *entry, const u64 *gpa,
 		       u32 leaf_level, bool write)
 {

@@ -61,7 +61,7 @@ struct walk {
 	 * that is not 9 bits a level */
 	u64 table[6];
 	u32 top_level, leaf_level;
-	u64 attr_above; /* LEAF_GUEST_ALL as the entries above level 3 leave them */
+	u64 attr_above;	 /* LEAF_GUEST_ALL as the entries above level 3 leave them */
 	bool lacks_bits; /* without @update: accessed or dirty bits that it would have set */
 	/* out, after a fault */
 	struct vtlb_fault fault;
@@ -70,8 +70,9 @@ struct walk {
 
 /* Start @w. Only what a walk does not always write is cleared: clearing all of it takes longer than
  * the walk. @trail: or NULL. */
-static inline void walk_init(struct walk *w, const struct walk_env *env, const struct vtlb_context *ctx,
-			     u32 access, bool update, struct walk_trail *trail)
+static inline void walk_init(struct walk *w, const struct walk_env *env,
+			     const struct vtlb_context *ctx, u32 access, bool update,
+			     struct walk_trail *trail)
 {
 	w->env = env;
 	w->ctx = ctx;

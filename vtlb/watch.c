@@ -4,17 +4,17 @@
  *
  * Every table frame that a walk went through is guarded (as code is): no soft TLB holds a write tag
  * of it, so each write ends up in watch_written(), which compares with a copy of the table. As long
- * as no entry of a path changes, what a walk gave stays what a walk would give, and the soft TLB may
- * keep it. When a present entry changes, all soft TLBs are flushed: the next use of each page comes
- * through vtlb_translate() again, where the mode decides. So a guest costs about what it costs in
- * normal mode, whatever it executes between changes of its tables.
+ * as no entry of a path changes, what a walk gave stays what a walk would give, and the soft TLB
+ * may keep it. When a present entry changes, all soft TLBs are flushed: the next use of each page
+ * comes through vtlb_translate() again, where the mode decides. So a guest costs about what it
+ * costs in normal mode, whatever it executes between changes of its tables.
  *
  * Changes that take something away are remembered with their writer, by entry, in a table by hash
  * where the newer write takes the place: who wrote the entry that a stale translation came from.
  *
  * On several threads a frame is watched once every VP has passed a safe point after the guard went
- * up; until then nothing that came through it is kept. @watch.lock guards all of this; what it guards
- * never calls back into a guest.
+ * up; until then nothing that came through it is kept. @watch.lock guards all of this; what it
+ * guards never calls back into a guest.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +25,8 @@
 
 #define WATCHED_MAX 2048u /* frames, with a copy each */
 #define ENTRY_WRITES 4096u
-#define WRITES_BEFORE_RELEASE 1024u /* more than entries of a table, so that one rewrite is seen whole */
+#define WRITES_BEFORE_RELEASE \
+	1024u /* more than entries of a table, so that one rewrite is seen whole */
 #define ENTRIES 512u
 
 #define ENTRY_P BIT(0)
@@ -86,7 +87,8 @@ static struct mem_frame *frame_of(struct vtlb *t, u64 page)
 
 static void unguard(struct vtlb *t, u64 page)
 {
-	__atomic_fetch_and((u8 *)&frame_of(t, page)->flags, (u8)~MEM_FRAME_TRACKED, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and((u8 *)&frame_of(t, page)->flags, (u8)~MEM_FRAME_TRACKED,
+			   __ATOMIC_SEQ_CST);
 }
 
 void watch_fini(struct vtlb *t)
@@ -140,7 +142,8 @@ static u32 find(struct watch *w, u64 page)
 	return i;
 }
 
-/* No soft TLB holds anything that depends on what is watched. @self runs on this thread, or NULL. */
+/* No soft TLB holds anything that depends on what is watched. @self runs on this thread, or
+ * NULL. */
 static void flush_soft(struct vtlb *t, struct vtlb_vp *self)
 {
 	if (!__atomic_exchange_n(&t->watch->is_granted, false, __ATOMIC_SEQ_CST))
@@ -188,21 +191,24 @@ static void evict(struct vtlb *t, struct vtlb_vp *self)
 /* Its writers are known from now on. */
 static void make_live(struct vtlb *t, u32 i)
 {
-	const u64 *table = (const void *)mem_map_hva(t->env.map, t->watch->frame[i].page, PAGE_SIZE);
+	const u64 *table =
+		(const void *)mem_map_hva(t->env.map, t->watch->frame[i].page, PAGE_SIZE);
 
 	for (u32 e = 0; e < ENTRIES; e++)
 		t->watch->copy[i][e] = __atomic_load_n(&table[e], __ATOMIC_RELAXED);
 	t->watch->frame[i].is_live = true;
 }
 
-/* The guard of @f is up: take away the write tags. Return: a request to be passed first; 0: none is. */
+/* The guard of @f is up: take away the write tags. Return: a request to be passed first; 0: none
+ * is. */
 static u64 drop_writes(struct vtlb *t, struct vtlb_vp *self, struct mem_frame *f, u64 page)
 {
 	if (!(__atomic_load_n((u8 *)&f->flags, __ATOMIC_SEQ_CST) & MEM_FRAME_WRITABLE))
 		return 0;
 	if (t->is_mp) {
 		gen_drop_writes(self, page);
-		u64 ticket = gen_request(t, NULL); /* any VP may look later whether all have passed */
+		/* any VP may look later whether all have passed */
+		u64 ticket = gen_request(t, NULL);
 
 		return gen_passed(t, self, ticket) ? 0 : ticket;
 	}
@@ -283,7 +289,8 @@ bool watch_trail(struct vtlb_vp *v, const struct walk_trail *tr, bool is_used)
 		/* Another thread may have written since the walk. */
 		if (unlikely((e ^ s->value) & ~ad))
 			all = false;
-		if (t->cfg.mode == VTLB_STRICT) /* the walk may have set them: a store that clears them is a change */
+		/* The walk may have set them: a store that clears them is a change. */
+		if (t->cfg.mode == VTLB_STRICT)
 			*copy |= ad << half;
 	}
 	if (all)
@@ -311,17 +318,17 @@ void watch_old_frame(struct vtlb_vp *self, u64 page)
 static bool takes_away(u32 as, u64 old, u64 new)
 {
 	if (as & AS_EPT && old & EPT_RWX &&
-	    (old & ~new & EPT_RWX || (old ^ new) & (ENTRY_FRAME | ENTRY_PS)))
+	    (old & ~new &EPT_RWX || (old ^ new) & (ENTRY_FRAME | ENTRY_PS)))
 		return true;
 	if (as & AS_GUEST64 && old & ENTRY_P &&
-	    (old & ~new & (ENTRY_P | ENTRY_W | ENTRY_U) || ~old & new & ENTRY_XD ||
+	    (old & ~new &(ENTRY_P | ENTRY_W | ENTRY_U) || ~old &new &ENTRY_XD ||
 	     (old ^ new) & (ENTRY_FRAME | ENTRY_PS)))
 		return true;
 	for (u32 half = 0; as & AS_GUEST32 && half < 64; half += 32) {
 		u32 o = (u32)(old >> half), n = (u32)(new >> half);
 
-		if (o & ENTRY_P && (o & ~n & (ENTRY_P | ENTRY_W | ENTRY_U) ||
-				    (o ^ n) & (0xfffff000 | ENTRY_PS)))
+		if (o & ENTRY_P &&
+		    (o & ~n & (ENTRY_P | ENTRY_W | ENTRY_U) || (o ^ n) & (0xfffff000 | ENTRY_PS)))
 			return true;
 	}
 	return false;
@@ -330,7 +337,9 @@ static bool takes_away(u32 as, u64 old, u64 new)
 /* May a soft TLB hold something that @old gave and @new may not give? */
 static bool needs_flush(const struct vtlb *t, u32 as, u64 old, u64 new)
 {
-	u64 ad = t->cfg.mode == VTLB_STRICT ? 0 : (as & AS_EPT ? EPT_AD : 0) | (as & AS_GUEST64 ? GUEST_AD : 0);
+	u64 ad = t->cfg.mode == VTLB_STRICT
+			 ? 0
+			 : (as & AS_EPT ? EPT_AD : 0) | (as & AS_GUEST64 ? GUEST_AD : 0);
 
 	if (!((old ^ new) & ~ad))
 		return false;
@@ -347,7 +356,8 @@ static void remember(struct vtlb *t, const struct vtlb_vp *self, u64 at, u64 old
 {
 	struct entry_write *r = write_slot(t->watch, at);
 
-	*r = (struct entry_write){.at = at, .gen = gen_next(t), .old = old, .new = new, .vp = VTLB_NO_VP};
+	*r = (struct entry_write){
+		.at = at, .gen = gen_next(t), .old = old, .new = new, .vp = VTLB_NO_VP};
 	if (!self)
 		return;
 	r->vp = self->id;
@@ -415,7 +425,8 @@ const char *watch_audit(struct vtlb *t)
 		const struct watched *f = &w->frame[i];
 		const struct mem_frame *mf = f->is_used ? frame_of(t, f->page) : NULL;
 		u8 flags = mf ? __atomic_load_n((const u8 *)&mf->flags, __ATOMIC_ACQUIRE) : 0;
-		const u64 *table = mf ? (const void *)mem_map_hva(t->env.map, f->page, PAGE_SIZE) : NULL;
+		const u64 *table =
+			mf ? (const void *)mem_map_hva(t->env.map, f->page, PAGE_SIZE) : NULL;
 
 		n += f->is_used;
 		if (!mf)
@@ -427,7 +438,8 @@ const char *watch_audit(struct vtlb *t)
 		if (!t->is_mp && flags & MEM_FRAME_WRITABLE)
 			broken = "nobody may write to a watched frame unnoticed";
 		for (u32 e = 0; f->is_live && e < ENTRIES; e++)
-			if ((w->copy[i][e] ^ __atomic_load_n(&table[e], __ATOMIC_RELAXED)) & ~(GUEST_AD | EPT_AD | GUEST_AD << 32))
+			if ((w->copy[i][e] ^ __atomic_load_n(&table[e], __ATOMIC_RELAXED)) &
+			    ~(GUEST_AD | EPT_AD | GUEST_AD << 32))
 				broken = "every write to a watched frame was noted";
 	}
 	if (!broken && n != t->stats.watched)

@@ -8,7 +8,25 @@
 
 #include "l0/base/types.h"
 
-enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT };
+enum gpr {
+	RAX,
+	RCX,
+	RDX,
+	RBX,
+	RSP,
+	RBP,
+	RSI,
+	RDI,
+	R8,
+	R9,
+	R10,
+	R11,
+	R12,
+	R13,
+	R14,
+	R15,
+	GPR_COUNT
+};
 
 /* Order of the ModRM/segment encodings, then the two system segments. */
 enum seg_index { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
@@ -61,10 +79,11 @@ enum activity_state { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY
 struct cpu_state {
 	u64 gpr[GPR_COUNT + 1]; /* [GPR_COUNT] is always 0: "no register" of an address */
 	u64 rip;
-	u64 rflags; /* bit 1 always set; arithmetic flags may be lazily held by the engine while it runs */
+	/* bit 1 always set; arithmetic flags may be lazily held by the engine while it runs */
+	u64 rflags;
 	u64 cr0, cr2, cr3, cr4, cr8; /* cr8: task priority (mirror of the local APIC's TPR[7:4]) */
 	u64 efer;
-	u64 dr[8]; /* 4, 5 unused */
+	u64 dr[8];    /* 4, 5 unused */
 	u64 pdpte[4]; /* PAE paging: as loaded by MOV CR3 or VM entry */
 	struct seg seg[SEG_COUNT];
 	struct table_reg gdtr, idtr;
@@ -75,13 +94,15 @@ struct cpu_state {
 	u64 pat, tsc_aux, debugctl, xcr0, xss, misc_enable;
 	u32 pkru;
 
-	u32 activity; /* enum activity_state */
+	u32 activity;	      /* enum activity_state */
 	u32 interruptibility; /* INTERRUPTIBILITY_* */
-	u16 intr_status; /* guest interrupt status: RVI, SVI in the upper byte; of a guest of L1's */
-	u16 pml_index; /* page-modification log index, of a guest of L1's */
+	/* guest interrupt status: RVI, SVI in the upper byte; of a guest of L1's */
+	u16 intr_status;
+	u16 pml_index;	 /* page-modification log index, of a guest of L1's */
 	u64 pending_dbg; /* pending debug exceptions, VMCS layout */
 
-	u8 vec[VEC_AREA_BYTES] __attribute__((aligned(64))); /* x87/SSE/AVX while parked, see vp.h */
+	/* x87/SSE/AVX while parked, see vp.h */
+	u8 vec[VEC_AREA_BYTES] __attribute__((aligned(64)));
 };
 
 #endif

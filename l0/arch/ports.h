@@ -42,7 +42,7 @@
 #define ACPI_PM_HZ 3579545
 #define ACPI_PM_GPE 0x20 /* status (16 bits), enable (16 bits); only where CPU hot-plug is */
 #define ACPI_GPE_BYTES 4
-#define ACPI_GPE_CPU 2	 /* a processor is to come or go */
+#define ACPI_GPE_CPU 2	  /* a processor is to come or go */
 #define ACPI_SLP_TYP_S5 5 /* what the DSDT's \_S5 says */
 
 /* CPU hot-plug, by offset from the base (l0/dev/cpu_hotplug.h) */

@@ -84,7 +84,8 @@ extern const u8 vmcs12_need[VMCS12_KEYS];
 /* VMCS12_DIRTY_* by VMCS12_KEY; 0 for read-only data. */
 extern const u16 vmcs12_group[VMCS12_KEYS];
 
-/* Number of a field, dense, in the order of the table, by VMCS12_KEY; 0 where there is no field, too. */
+/* Number of a field, dense, in the order of the table, by VMCS12_KEY; 0 where there is no field,
+ * too. */
 enum vmcs_field_number {
 #define VMCS_FIELD(encoding, NAME, ...) VMCS_NUMBER_##NAME,
 #include "l0/arch/vmcs_fields.def"
@@ -94,8 +95,8 @@ enum vmcs_field_number {
 extern const u8 vmcs12_number[VMCS12_KEYS];
 _Static_assert(VMCS_FIELDS <= 256, "a field's number is a byte");
 
-/* The last VMWRITE of a field that L0 saw: kept for explanations (shadow-vmcs/explain_record.h). The
- * engine fills it in for a VMWRITE that does not exit. */
+/* The last VMWRITE of a field that L0 saw: kept for explanations (shadow-vmcs/explain_record.h).
+ * The engine fills it in for a VMWRITE that does not exit. */
 struct vmcs_writer {
 	u64 rip;
 	u64 when_ns; /* virtual time */

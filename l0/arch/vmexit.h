@@ -36,18 +36,18 @@ struct vmexit {
 	u32 reason; /* enum exit_reason; bit 31 set = VM-entry failure */
 	u32 insn_len;
 	u64 qualification;
-	u32 insn_info;	     /* VM-exit instruction information */
-	u32 intr_info;	     /* VM-exit interruption information */
+	u32 insn_info; /* VM-exit instruction information */
+	u32 intr_info; /* VM-exit interruption information */
 	u32 intr_error;
 	u32 idt_vectoring_info; /* event that was being delivered */
 	u32 idt_vectoring_error;
-	u32 entry_insn_len;  /* length to report for a software event being delivered */
-	u64 gla;	     /* guest linear address */
-	u64 gpa;	     /* guest physical address */
+	u32 entry_insn_len; /* length to report for a software event being delivered */
+	u64 gla;	    /* guest linear address */
+	u64 gpa;	    /* guest physical address */
 	u64 io_rcx, io_rsi, io_rdi, io_rip; /* for SMM only on hardware; here for the dump */
-	u64 operand_gva;     /* linear address of the memory operand of a VMX instruction, INVEPT,
+	u64 operand_gva;   /* linear address of the memory operand of a VMX instruction, INVEPT,
 				INVVPID, INVPCID, or of LGDT etc.: segment base included; else 0 */
-	u64 operand_value;   /* WRMSR: EDX:EAX. MOV to CR/DR: the value */
+	u64 operand_value; /* WRMSR: EDX:EAX. MOV to CR/DR: the value */
 };
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * Memory for code that L0 makes while it runs. It is shared memory, so that it can be mapped twice, once to
- * write to and once to execute from, and never is both at one address: hosts that forbid that (SELinux's
- * execmem, MemoryDenyWriteExecute=, PR_SET_MDWE) permit this. Called when a virtual processor is made.
+ * Memory for code that L0 makes while it runs. It is shared memory, so that it can be mapped twice,
+ * once to write to and once to execute from, and never is both at one address: hosts that forbid
+ * that (SELinux's execmem, MemoryDenyWriteExecute=, PR_SET_MDWE) permit this. Called when a virtual
+ * processor is made.
  */
 #ifndef L0_BASE_CODE_MEM_H
 #define L0_BASE_CODE_MEM_H
@@ -10,8 +11,8 @@
 
 /**
  * code_mem_create - a nameless file of @bytes zeros, to be mapped with MAP_SHARED
- * Return: its descriptor, the caller closes it; -errno: what the host said last. Whether it may be mapped with
- * PROT_EXEC, mmap() says.
+ * Return: its descriptor, the caller closes it; -errno: what the host said last. Whether it may be
+ * mapped with PROT_EXEC, mmap() says.
  */
 int code_mem_create(u64 bytes);
 

@@ -10,6 +10,7 @@
 #include "l0/base/types.h"
 
 /* @name: a word; @what: a phrase for people. Both live as long as the program. */
-typedef void counter_fn(void *arg, const char *module, const char *name, u64 value, const char *what);
+typedef void counter_fn(void *arg, const char *module, const char *name, u64 value,
+			const char *what);
 
 #endif

@@ -28,19 +28,43 @@ typedef __int128 s128;
 #endif
 
 /* Guest virtual (linear) address, seen by the code that runs. */
-typedef struct { u64 v; } gva_t;
+typedef struct {
+	u64 v;
+} gva_t;
 /* Guest physical address of the level named by the variable (l1_gpa, l2_gpa). */
-typedef struct { u64 v; } gpa_t;
+typedef struct {
+	u64 v;
+} gpa_t;
 /* Machine physical address: offset in the simulated machine's RAM map (L1's physical address). */
-typedef struct { u64 v; } hpa_t;
+typedef struct {
+	u64 v;
+} hpa_t;
 
-static inline gva_t gva(u64 v) { return (gva_t){v}; }
-static inline gpa_t gpa(u64 v) { return (gpa_t){v}; }
-static inline hpa_t hpa(u64 v) { return (hpa_t){v}; }
+static inline gva_t gva(u64 v)
+{
+	return (gva_t){v};
+}
+static inline gpa_t gpa(u64 v)
+{
+	return (gpa_t){v};
+}
+static inline hpa_t hpa(u64 v)
+{
+	return (hpa_t){v};
+}
 
-static inline gva_t gva_add(gva_t a, u64 n) { return (gva_t){a.v + n}; }
-static inline gpa_t gpa_add(gpa_t a, u64 n) { return (gpa_t){a.v + n}; }
-static inline hpa_t hpa_add(hpa_t a, u64 n) { return (hpa_t){a.v + n}; }
+static inline gva_t gva_add(gva_t a, u64 n)
+{
+	return (gva_t){a.v + n};
+}
+static inline gpa_t gpa_add(gpa_t a, u64 n)
+{
+	return (gpa_t){a.v + n};
+}
+static inline hpa_t hpa_add(hpa_t a, u64 n)
+{
+	return (hpa_t){a.v + n};
+}
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE UINT64_C(4096)
@@ -80,8 +104,7 @@ static inline hpa_t hpa_add(hpa_t a, u64 n) { return (hpa_t){a.v + n}; }
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-#define container_of(ptr, type, member) \
-	((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Arguments are evaluated once; names are unique, so that they nest without shadowing. */
 #define MIN(a, b) MIN_(a, b, CONCAT(min_a_, __COUNTER__), CONCAT(min_b_, __COUNTER__))
@@ -100,9 +123,9 @@ static inline hpa_t hpa_add(hpa_t a, u64 n) { return (hpa_t){a.v + n}; }
 	})
 
 /* @align must be a power of two. */
-#define ALIGN_DOWN(x, align) ((x) & ~((__typeof__(x))(align) - 1))
-#define ALIGN_UP(x, align) ALIGN_DOWN((x) + ((__typeof__(x))(align) - 1), align)
-#define IS_ALIGNED(x, align) (((x) & ((__typeof__(x))(align) - 1)) == 0)
+#define ALIGN_DOWN(x, align) ((x) & ~((__typeof__(x))(align)-1))
+#define ALIGN_UP(x, align) ALIGN_DOWN((x) + ((__typeof__(x))(align)-1), align)
+#define IS_ALIGNED(x, align) (((x) & ((__typeof__(x))(align)-1)) == 0)
 
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)

@@ -1,7 +1,8 @@
 /*
  * words.h - names out of a list, "mov,alu", as options take them
  *
- * Called where options are read. Needs no libc, so that modules that may not use any can take lists.
+ * Called where options are read. Needs no libc, so that modules that may not use any can take
+ * lists.
  */
 #ifndef L0_BASE_WORDS_H
 #define L0_BASE_WORDS_H

@@ -2,8 +2,8 @@
  * aml.h - writes ACPI machine language: names, packages, devices, resource templates
  *
  * A cursor over the caller's buffer. Writing past the end sets @overflow and writes nothing, so the
- * caller checks once. Packages are written body first: aml_open() leaves room for a three-byte length
- * that aml_close() fills in. Used by firmware.c and aml_cpus.c only.
+ * caller checks once. Packages are written body first: aml_open() leaves room for a three-byte
+ * length that aml_close() fills in. Used by firmware.c and aml_cpus.c only.
  * Source: ACPI Specification 6.4, "ACPI Machine Language (AML) Specification".
  */
 #ifndef L0_BOOT_AML_H

@@ -14,9 +14,11 @@
  *	        Acquire (CPLK, 0xffff)  CSEL = Arg0  Local0 = 0
  *	        If (CPEN == 1) { Local0 = 0xf }
  *	        Release (CPLK)  Return (Local0) }
- *	    Method (CEJT, 1, Serialized) { Acquire (CPLK, 0xffff)  CSEL = Arg0  CEJ0 = 1  Release (CPLK) }
+ *	    Method (CEJT, 1, Serialized) { Acquire (CPLK, 0xffff)  CSEL = Arg0  CEJ0 = 1  Release
+ *	    (CPLK) }
  *	    Method (COST, 3, Serialized) {	// _OST of processor Arg0: event, status
- *	        Acquire (CPLK, 0xffff)  CSEL = Arg0  CCMD = 1  CDAT = Arg1  CCMD = 2  CDAT = Arg2  Release (CPLK) }
+ *	        Acquire (CPLK, 0xffff)  CSEL = Arg0  CCMD = 1  CDAT = Arg1  CCMD = 2  CDAT = Arg2
+ *	        Release (CPLK) }
  *	    Method (CTFY, 2) { If (Arg0 == n) { Notify (Cnn, Arg1) } ... }
  *	    Method (CSCN, 0, Serialized) {
  *	        Acquire (CPLK, 0xffff)  CSEL = 0  Local0 = 1
@@ -26,7 +28,8 @@
  *	            If (CRMV == 1) { CTFY (CDAT, 3)  CRMV = 1  Local0 = 1 } }
  *	        Release (CPLK) }
  *	    Device (Cnn) { Name (_HID, "ACPI0007")  Name (_UID, n)
- *	        Method (_STA) { Return (CSTA (n)) }  Name (_MAT, Buffer () { its entry of the MADT })
+ *	        Method (_STA) { Return (CSTA (n)) }  Name (_MAT, Buffer () { its entry of the MADT
+ *	        })
  *	        Method (_EJ0, 1) { CEJT (n) }  Method (_OST, 3) { COST (n, Arg0, Arg1) } } } }
  *	Scope (\_GPE) { Method (_E02) { \_SB.CPUS.CSCN () } }
  */
@@ -78,12 +81,18 @@ static u32 open_method(struct aml *a, const char *name, u8 args)
 
 static void acquire(struct aml *a)
 {
-	aml_bytes(a, "\x5b\x23" "CPLK\xff\xff", 8);
+	aml_bytes(a,
+		  "\x5b\x23"
+		  "CPLK\xff\xff",
+		  8);
 }
 
 static void release(struct aml *a)
 {
-	aml_bytes(a, "\x5b\x27" "CPLK", 6);
+	aml_bytes(a,
+		  "\x5b\x27"
+		  "CPLK",
+		  6);
 }
 
 /* Store what the opcode @op (Arg, Zero, One, …) stands for. */
@@ -150,7 +159,10 @@ static void put_fields(struct aml *a)
 	aml_bytes(a, (const u8[]){0, 32}, 2);
 	put_unit(a, "CDAT", 32);
 	aml_close(a, at);
-	aml_bytes(a, "\x5b\x01" "CPLK\0", 7);
+	aml_bytes(a,
+		  "\x5b\x01"
+		  "CPLK\0",
+		  7);
 }
 
 static void put_status(struct aml *a)

@@ -228,8 +228,10 @@ static int load_image(struct boot_ctx *c)
 			continue;
 		c->out->kind = formats[i]->kind;
 		if (c->req->entry && c->out->kind != BOOT_BZIMAGE)
-			return boot_fail(c, c->image.path, -ENOEXEC, "is %s, whose entry cannot be chosen: that is for Linux bzImages",
-					 boot_kind_name(c->out->kind));
+			return boot_fail(
+				c, c->image.path, -ENOEXEC,
+				"is %s, whose entry cannot be chosen: that is for Linux bzImages",
+				boot_kind_name(c->out->kind));
 		return formats[i]->load(c);
 	}
 	if (c->image.bytes >= 2 && c->image.data[0] == 0x1f && c->image.data[1] == 0x8b)
@@ -274,8 +276,8 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
 #define ACPI_AREA (64 * KIB)
 #define FIRMWARE_MIN_RAM (8 * MIB)
 
-int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, struct boot_cpus cpus, struct boot_state *out,
-		  char *err, size_t err_bytes)
+int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, struct boot_cpus cpus,
+		  struct boot_state *out, char *err, size_t err_bytes)
 {
 	struct boot_ctx c = {
 		.m = m, .out = out, .image.path = path, .err = err, .err_bytes = err_bytes};

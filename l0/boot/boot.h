@@ -64,7 +64,8 @@ enum boot_kind {
 /* How the first processor starts. */
 struct boot_state {
 	enum boot_kind kind;
-	bool real_mode; /* at code_segment:rip with a stack at data_segment:rsp, which is in DS to SS too */
+	/* at code_segment:rip with a stack at data_segment:rsp, which is in DS to SS too */
+	bool real_mode;
 	u16 code_segment, data_segment;
 	u64 rsp;
 	bool long_mode; /* 64-bit with paging on; else 32-bit protected mode, paging off */
@@ -97,8 +98,8 @@ int boot_load(struct mem *m, const struct boot_request *req, struct boot_state *
  * @cpus: processors that the ACPI tables name
  * Return: as boot_load().
  */
-int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, struct boot_cpus cpus, struct boot_state *out,
-		  char *err, size_t err_bytes) __must_check;
+int boot_firmware(struct mem *m, const char *path, const u8 *rom, u64 bytes, struct boot_cpus cpus,
+		  struct boot_state *out, char *err, size_t err_bytes) __must_check;
 
 /**
  * boot_apply - put a processor into the state that @b describes
@@ -110,8 +111,8 @@ void boot_apply(const struct boot_state *b, struct cpu_state *cpu);
 #define SMBIOS_ANCHOR_BYTES 31u
 #define SMBIOS_TABLES_MAX 16384u
 
-/* The machine's SMBIOS structures and their entry point without an address, for firmware. Return: bytes
- * of @tables (SMBIOS_TABLES_MAX). */
+/* The machine's SMBIOS structures and their entry point without an address, for firmware. Return:
+ * bytes of @tables (SMBIOS_TABLES_MAX). */
 u32 boot_smbios(const struct mem *m, u32 nvps, u8 *tables, u8 anchor[SMBIOS_ANCHOR_BYTES]);
 
 /* Name of a kind, for messages. */

@@ -106,8 +106,10 @@ int boot_load_modules(struct boot_ctx *c, struct boot_loaded *list, u32 *count) 
 /* mbinfo.c: state and multiboot 1 information; fills @out but rip and kind. */
 int boot_multiboot1_info(struct boot_ctx *c, bool long_mode) __must_check;
 
-/* The setup code of a Linux kernel: @bytes of @setup as they are to lie in RAM, header filled in. */
-int boot_realmode(struct boot_ctx *c, u8 *setup, u32 bytes) __must_check; /* realmode.c; fills the state but kind */
-u16 boot_realmode_heap_end(void);					   /* for the header's heap_end_ptr */
+/* The setup code of a Linux kernel: @bytes of @setup as they are to lie in RAM, header filled
+ * in. */
+int boot_realmode(struct boot_ctx *c, u8 *setup,
+		  u32 bytes) __must_check; /* realmode.c; fills the state but kind */
+u16 boot_realmode_heap_end(void);	   /* for the header's heap_end_ptr */
 
 #endif

@@ -3,9 +3,9 @@
  * the 32-bit entry otherwise, or by the one that the user wants
  *
  * The protected-mode part goes to its preferred address (or to 1 MiB), the initial RAM disk as high
- * as the kernel allows, the zero page and the command line into the loader's area. At the 16-bit entry
- * the kernel's own setup code makes the zero page (realmode.c). Kernels whose protected-mode part lies
- * below 1 MiB are refused.
+ * as the kernel allows, the zero page and the command line into the loader's area. At the 16-bit
+ * entry the kernel's own setup code makes the zero page (realmode.c). Kernels whose protected-mode
+ * part lies below 1 MiB are refused.
  * Source: Linux kernel, Documentation/arch/x86/boot.rst and zero-page.rst.
  */
 #include <errno.h>
@@ -236,7 +236,8 @@ static int load(struct boot_ctx *c)
 	if (!ret)
 		ret = place_kernel(c, &k);
 	if (!ret && c->req->nmodules)
-		ret = boot_fail(c, c->image.path, -ENOEXEC, "a Linux kernel takes no modules, only an initial RAM disk");
+		ret = boot_fail(c, c->image.path, -ENOEXEC,
+				"a Linux kernel takes no modules, only an initial RAM disk");
 	if (ret || c->req->entry == 16)
 		return ret ? ret : load_setup(c, &k);
 	fill_zero_page(c, &k, zero_page);

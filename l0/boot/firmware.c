@@ -1,8 +1,9 @@
 /*
  * firmware.c - ACPI tables, MP table, BIOS data area; see firmware.h
  *
- * RSDP → XSDT → FADT (→ FACS, DSDT), MADT, HPET, MCFG, and an SSDT (aml_cpus.c) where processors come and go. The DSDT holds what cannot be found otherwise: the
- * S5 sleep type, the serial port, the clock, the keyboard controller, the HPET.
+ * RSDP → XSDT → FADT (→ FACS, DSDT), MADT, HPET, MCFG, and an SSDT (aml_cpus.c) where processors
+ * come and go. The DSDT holds what cannot be found otherwise: the S5 sleep type, the serial port,
+ * the clock, the keyboard controller, the HPET.
  */
 #include "l0/boot/firmware.h"
 
@@ -204,8 +205,8 @@ static void put_pci(struct aml *a)
 		    /* the configuration ports, consumed by the bridge itself */
 		    0x47, 1, 0xf8, 0x0c, 0xf8, 0x0c, 1, 8,
 		    /* I/O ports 0-0xcf7 and 0xd00-0xffff, 16-bit */
-		    0x88, 0x0d, 0, 1, 0x0c, 3, 0, 0, 0, 0, 0xf7, 0x0c, 0, 0, 0xf8, 0x0c,
-		    0x88, 0x0d, 0, 1, 0x0c, 3, 0, 0, 0, 0x0d, 0xff, 0xff, 0, 0, 0, 0xf3,
+		    0x88, 0x0d, 0, 1, 0x0c, 3, 0, 0, 0, 0, 0xf7, 0x0c, 0, 0, 0xf8, 0x0c, 0x88, 0x0d,
+		    0, 1, 0x0c, 3, 0, 0, 0, 0x0d, 0xff, 0xff, 0, 0, 0, 0xf3,
 		    /* two memory windows, and the end */
 		    [MEMORY_WINDOWS + 2 * WINDOW_BYTES] = 0x79, 0};
 
@@ -262,7 +263,8 @@ static void put_cpus(struct firmware *f)
 
 	aml_cpus(&a, f->nvps);
 	if (a.overflow)
-		f->err = boot_fail(f->c, f->c->image.path, -E2BIG, "no room for the processors' ACPI table");
+		f->err = boot_fail(f->c, f->c->image.path, -E2BIG,
+				   "no room for the processors' ACPI table");
 	fill_header((struct acpi_header *)table, "SSDT", 2, a.used);
 	list_table(f, put_table(f, table, a.used));
 }
@@ -520,7 +522,12 @@ int firmware_write(struct boot_ctx *c, struct boot_cpus cpus)
 
 int firmware_write_acpi(struct boot_ctx *c, struct boot_cpus cpus, u64 start, u64 end, u8 *rsdp)
 {
-	struct firmware f = {.c = c, .nvps = cpus.n ? cpus.n : 1, .cpus = cpus, .next = start, .end = end, .has_vga = true};
+	struct firmware f = {.c = c,
+			     .nvps = cpus.n ? cpus.n : 1,
+			     .cpus = cpus,
+			     .next = start,
+			     .end = end,
+			     .has_vga = true};
 
 	put_acpi(&f, rsdp);
 	return f.err;

@@ -15,10 +15,11 @@
 int firmware_write(struct boot_ctx *c, struct boot_cpus cpus) __must_check;
 
 /*
- * firmware_write_acpi - the ACPI tables alone, into RAM from @start to @end, for a machine that starts
- * in firmware of its own, which shows @rsdp to the system. Return: as above.
+ * firmware_write_acpi - the ACPI tables alone, into RAM from @start to @end, for a machine that
+ * starts in firmware of its own, which shows @rsdp to the system. Return: as above.
  */
-int firmware_write_acpi(struct boot_ctx *c, struct boot_cpus cpus, u64 start, u64 end, u8 *rsdp) __must_check;
+int firmware_write_acpi(struct boot_ctx *c, struct boot_cpus cpus, u64 start, u64 end,
+			u8 *rsdp) __must_check;
 
 #define FIRMWARE_START 0xf0000ull
 #define FIRMWARE_END 0x100000ull

@@ -63,15 +63,15 @@ static void put_bios(struct smbios *s)
 	static const char *const strings[] = {"nestor", "1", "01/01/2024", NULL};
 	u8 *p = begin(s, TYPE_BIOS, 24, 0);
 
-	p[4] = 1;			/* vendor */
-	p[5] = 2;			/* version */
-	nm_store16(p + 6, 0xf000);	/* segment */
-	p[8] = 3;			/* date */
-	p[9] = 0;			/* 64 KiB */
-	nm_store64(p + 10, 1 << 3);	/* characteristics are not told */
-	p[19] = 0x14;			/* virtual machine; content delivery */
-	p[20] = 1;			/* release 1.0 */
-	p[22] = p[23] = 0xff;		/* no embedded controller */
+	p[4] = 1;		    /* vendor */
+	p[5] = 2;		    /* version */
+	nm_store16(p + 6, 0xf000);  /* segment */
+	p[8] = 3;		    /* date */
+	p[9] = 0;		    /* 64 KiB */
+	nm_store64(p + 10, 1 << 3); /* characteristics are not told */
+	p[19] = 0x14;		    /* virtual machine; content delivery */
+	p[20] = 1;		    /* release 1.0 */
+	p[22] = p[23] = 0xff;	    /* no embedded controller */
 	end(s, p, strings);
 }
 
@@ -131,9 +131,9 @@ static void put_memory(struct smbios *s, u64 ram_bytes)
 	u8 *p = begin(s, TYPE_MEMORY_ARRAY, 23, 0);
 
 	devices = devices ? devices < MAX_DEVICES ? devices : MAX_DEVICES : 1;
-	p[4] = 1; /* location: other */
-	p[5] = 3; /* system memory */
-	p[6] = 6; /* multi-bit ECC */
+	p[4] = 1;			/* location: other */
+	p[5] = 3;			/* system memory */
+	p[6] = 6;			/* multi-bit ECC */
 	nm_store32(p + 7, 0x80000000u); /* the extended field below */
 	nm_store16(p + 11, 0xfffe);
 	nm_store16(p + 13, (u16)devices);

@@ -2,7 +2,8 @@
  * smbios.h - the SMBIOS tables of a machine: what dmidecode and drivers' quirk lists read
  *
  * Entry point 2.8 and the structures BIOS, system, enclosure, processor, memory array, devices and
- * range, boot status, end. Only included inside l0/boot/. Source: DMTF DSP0134, SMBIOS Reference 3.4.
+ * range, boot status, end. Only included inside l0/boot/. Source: DMTF DSP0134, SMBIOS Reference
+ * 3.4.
  */
 #ifndef L0_BOOT_SMBIOS_H
 #define L0_BOOT_SMBIOS_H

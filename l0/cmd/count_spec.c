@@ -32,11 +32,13 @@ static bool take_event(const char *name, struct track_count *out, char *err)
 		}
 	at = snprintf(err, COUNT_SPEC_ERR_BYTES, "'%.60s' is no event; there are", name);
 	for (u32 i = 0; e && i < e->count; i++)
-		at += snprintf(err + at, (size_t)(COUNT_SPEC_ERR_BYTES - at), " %s", e->values[i].text);
+		at += snprintf(err + at, (size_t)(COUNT_SPEC_ERR_BYTES - at), " %s",
+			       e->values[i].text);
 	return false;
 }
 
-static bool take_machine(const struct run_options *o, const char *name, struct track_match *m, char *err)
+static bool take_machine(const struct run_options *o, const char *name, struct track_match *m,
+			 char *err)
 {
 	if (!strcmp(name, "*"))
 		return true;
@@ -51,12 +53,14 @@ static bool take_machine(const struct run_options *o, const char *name, struct t
 static bool follows_threads(const struct run_options *o, const struct track_match *m)
 {
 	for (unsigned i = 0; i < o->nmachines; i++)
-		if ((!(m->parts & MATCH_VM) || m->vm == i) && o->machines[i].threads_by == MACHINE_THREADS_OFF)
+		if ((!(m->parts & MATCH_VM) || m->vm == i) &&
+		    o->machines[i].threads_by == MACHINE_THREADS_OFF)
 			return false;
 	return true;
 }
 
-static bool take_part(const struct run_options *o, const char *part, struct track_match *m, char *err)
+static bool take_part(const struct run_options *o, const char *part, struct track_match *m,
+		      char *err)
 {
 	const char *eq = strchr(part, '=');
 	size_t n = eq ? (size_t)(eq - part) : 0;
@@ -84,7 +88,8 @@ static bool take_part(const struct run_options *o, const char *part, struct trac
 		if (!follows_threads(o, m))
 			return bad(err, part, "known without --track threads");
 	} else {
-		return bad(err, part, "own, level=1 to 64, child=0 to 65535, cr3=ADDRESS or thread=ADDRESS");
+		return bad(err, part,
+			   "own, level=1 to 64, child=0 to 65535, cr3=ADDRESS or thread=ADDRESS");
 	}
 	return true;
 }
@@ -113,7 +118,8 @@ static bool take_words(const struct run_options *o, char *text, struct track_cou
 	return true;
 }
 
-bool count_spec_parse(const struct run_options *o, const char *value, struct track_count *out, char *err)
+bool count_spec_parse(const struct run_options *o, const char *value, struct track_count *out,
+		      char *err)
 {
 	char *copy = strdup(value);
 	bool ok;
@@ -132,10 +138,12 @@ bool count_spec_fence(const struct run_options *o, unsigned i, struct track_matc
 	bool ok = copy != NULL;
 
 	*out = (struct track_match){.parts = MATCH_VM, .vm = i};
-	for (word = copy ? strtok_r(copy, "/", &save) : NULL; ok && word; word = strtok_r(NULL, "/", &save))
+	for (word = copy ? strtok_r(copy, "/", &save) : NULL; ok && word;
+	     word = strtok_r(NULL, "/", &save))
 		ok = take_part(o, word, out, err);
 	free(copy);
 	if (ok && !(out->parts & MATCH_CHILD))
-		return bad(err, o->machines[i].fence, "child=N, perhaps with /cr3=ADDRESS or /thread=ADDRESS");
+		return bad(err, o->machines[i].fence,
+			   "child=N, perhaps with /cr3=ADDRESS or /thread=ADDRESS");
 	return ok;
 }

@@ -63,8 +63,10 @@ const struct cmd cmd_diff = {
 	.name = "diff",
 	.synopsis = "[--all] [--host] [--json] TRACE TRACE",
 	.brief = "Compare two recorded traces",
-	.details = "Prints the figures that differ: time by level and by processor, switches, exits by "
-		   "reason, the guests' own counts of deadlines. Machines and child VMs are matched by "
+	.details = "Prints the figures that differ: time by level and by processor, switches, "
+		   "exits by "
+		   "reason, the guests' own counts of deadlines. Machines and child VMs are "
+		   "matched by "
 		   "their names. Two runs of one configuration under --clock virtual have no "
 		   "difference.",
 	.examples = "nestor diff build/before build/after\n"

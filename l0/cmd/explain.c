@@ -165,7 +165,8 @@ static const struct cmd_option options[] = {
 	{NULL, 0, NULL, "A recorded run"},
 	{"all", KEY_ALL, NULL, "Show what is repeated, too."},
 	{"symbols", KEY_SYMBOLS, "[VM=]FILE[@SLIDE]",
-	 "Names for guest addresses, from an ELF file or System.map. What the recording was made with "
+	 "Names for guest addresses, from an ELF file or System.map. What the recording was made "
+	 "with "
 	 "is known without it."},
 	{NULL, 0, NULL, "A VMCS as text"},
 	{"vmcs", KEY_VMCS, "FILE",
@@ -180,16 +181,25 @@ const struct cmd cmd_explain = {
 	.synopsis = "TRACE | --vmcs FILE",
 	.brief = "Say why VM entries and VMX instructions failed",
 	.details =
-		"TRACE is the output folder of a recording. For each VM entry that failed: every check "
-		"of the group that fails, with the field, its value, the bits that are wrong, the rule and "
-		"its section of the SDM; which instruction wrote the field last, and how long before; the "
-		"value that would pass, and other fields that could be changed instead. For each VMX "
-		"instruction that failed: its error and what to look at. And use of VMX that goes well "
-		"here and fails on another processor: a VMCS active on two processors, one that moved "
-		"without VMCLEAR, memory written under an active VMCS, fields that the model does not "
-		"have, wrong revision identifiers. What is repeated is shown once. Status 8 when anything "
+		"TRACE is the output folder of a recording. For each VM entry that failed: every "
+		"check "
+		"of the group that fails, with the field, its value, the bits that are wrong, the "
+		"rule and "
+		"its section of the SDM; which instruction wrote the field last, and how long "
+		"before; the "
+		"value that would pass, and other fields that could be changed instead. For each "
+		"VMX "
+		"instruction that failed: its error and what to look at. And use of VMX that goes "
+		"well "
+		"here and fails on another processor: a VMCS active on two processors, one that "
+		"moved "
+		"without VMCLEAR, memory written under an active VMCS, fields that the model does "
+		"not "
+		"have, wrong revision identifiers. What is repeated is shown once. Status 8 when "
+		"anything "
 		"was found. nestor run --explain says the same while it happens.\n\n"
-		"--vmcs runs every check of the SDM on a VMCS and prints those that fail, by group: "
+		"--vmcs runs every check of the SDM on a VMCS and prints those that fail, by "
+		"group: "
 		"field, "
 		"value, rule and SDM section. Fields that FILE does not name are 0. Works on dumps "
 		"of nestor and of anybody else.",

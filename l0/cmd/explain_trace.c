@@ -37,9 +37,9 @@ typedef unsigned long long ull;
 static const char *place(const struct story *s, u32 vcpu, u64 rip, char *buf, size_t bytes)
 {
 	char text[SYMBOLS_NAME_BYTES];
-	const char *name = vcpu < EVENT_ID_TRACKED
-				   ? names_text(&s->names, s->model, vcpu >> 16, EVENT_NO_ID, rip, text)
-				   : NULL;
+	const char *name = vcpu < EVENT_ID_TRACKED ? names_text(&s->names, s->model, vcpu >> 16,
+								EVENT_NO_ID, rip, text)
+						   : NULL;
 
 	snprintf(buf, bytes, name ? " (%s)" : "", name);
 	return buf;
@@ -185,7 +185,8 @@ static bool is_news(struct story *s, u64 key)
 /* Check, field and value; all of an MSR. */
 static u32 key_words(const struct transition *t)
 {
-	return t->kind == TRANSITION_entry_failure_msr ? sizeof(struct ev_entry_failure_msr) / 8 : 3;
+	return t->kind == TRANSITION_entry_failure_msr ? sizeof(struct ev_entry_failure_msr) / 8
+						       : 3;
 }
 
 static u64 key_of_checks(const struct pending *p, u64 h)
@@ -262,7 +263,8 @@ static void tell_entry(struct story *s, const struct transition *t)
 
 	if (is_news(s, key_of_checks(p, mix(mix(f->exit_reason, f->info1), f->guest_rip)))) {
 		print_head(s, t, f->guest_rip);
-		printf("VM entry with vmcs 0x%llx fails: exit reason 0x%llx (%s), qualification %llu\n",
+		printf("VM entry with vmcs 0x%llx fails: exit reason 0x%llx (%s), qualification "
+		       "%llu\n",
 		       (ull)f->vmcs, 0x80000000ull | f->exit_reason,
 		       event_exit_reason_text(f->exit_reason), (ull)f->info1);
 		print_checks(s, p);
@@ -291,7 +293,8 @@ static void tell_misuse(struct story *s, const struct transition *t)
 		       model_vcpu_name(s->model, (u32)f->other_vcpu, name, sizeof(name)));
 		break;
 	case VMX_MISUSE_UNSUPPORTED_FIELD:
-		printf("  field 0x%llx%s%s\n", (ull)f->field, field ? ", " : "", field ? field : "");
+		printf("  field 0x%llx%s%s\n", (ull)f->field, field ? ", " : "",
+		       field ? field : "");
 		break;
 	case VMX_MISUSE_MEMORY_WRITTEN:
 		printf("  first field: %s is 0x%llx in memory, was 0x%llx\n", field ? field : "?",

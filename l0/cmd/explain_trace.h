@@ -1,6 +1,6 @@
 /*
- * explain_trace: the failed VM entries, failed VMX instructions and misuse of VMX in a recorded trace,
- * in words on standard output. For nestor explain TRACE.
+ * explain_trace: the failed VM entries, failed VMX instructions and misuse of VMX in a recorded
+ * trace, in words on standard output. For nestor explain TRACE.
  */
 #ifndef L0_CMD_EXPLAIN_TRACE_H
 #define L0_CMD_EXPLAIN_TRACE_H

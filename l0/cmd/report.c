@@ -22,7 +22,8 @@ static const struct cmd_option report_options[] = {
 	{NULL, 0, NULL, "What and where to:"},
 	{"output", 'o', "FILE", "Write to FILE instead of standard output."},
 	{"symbols", KEY_SYMBOLS, "[VM=]FILE[@SLIDE]",
-	 "Names for guest addresses (--details), from an ELF file or System.map; VM is a machine or "
+	 "Names for guest addresses (--details), from an ELF file or System.map; VM is a machine "
+	 "or "
 	 "MACHINE/CHILD. What the recording was made with is known without it."},
 	{"from", KEY_FROM, "TIME", "Draw from this virtual time on (--svg, --html, --perfetto)."},
 	{"to", KEY_TO, "TIME", "Draw up to this virtual time."},
@@ -174,7 +175,8 @@ static int report_main(const struct cmd *cmd, int argc, char **argv)
 			break;
 		case KEY_FROM:
 		case KEY_TO:
-			if (value_parse_time_ns(args.value, key == KEY_FROM ? &a.from_ns : &a.to_ns))
+			if (value_parse_time_ns(args.value,
+						key == KEY_FROM ? &a.from_ns : &a.to_ns))
 				return cmd_usage_error(cmd, "%s is no time; use 250ms, 1.5s",
 						       args.value);
 			break;

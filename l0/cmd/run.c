@@ -30,7 +30,8 @@ static void shown_quit(void *arg)
 	r->quit(r->arg);
 }
 
-static int show_live(const char *url, enum run_phase (*phase)(void *arg), void (*quit)(void *arg), void *arg)
+static int show_live(const char *url, enum run_phase (*phase)(void *arg), void (*quit)(void *arg),
+		     void *arg)
 {
 	struct shown_run r = {phase, quit, arg};
 

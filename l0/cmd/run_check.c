@@ -38,7 +38,8 @@ static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
 		return cmd_usage_error(cmd, "machine %s has no image", m->name);
 	if (m->is_firmware && (m->initrd || m->append || m->nmodules || m->entry))
 		return cmd_usage_error(cmd,
-				       "machine %s starts in its firmware, which loads what its disks have: no --initrd, --module, "
+				       "machine %s starts in its firmware, which loads what its "
+				       "disks have: no --initrd, --module, "
 				       "--append or --entry",
 				       m->name);
 	status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "image", m->image);
@@ -48,8 +49,10 @@ static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
 		status = check_file(cmd, EXIT_CODE_USAGE, "input", m->input);
 	for (unsigned i = 0; i < m->ncpu_changes && status == RUN_PARSE_OK; i++)
 		if (m->cpu_change[i].cpu >= m->cpus)
-			return cmd_usage_error(cmd, "machine %s: --cpu-hotplug names processor %u, and --cpus is %u", m->name,
-					       m->cpu_change[i].cpu, m->cpus);
+			return cmd_usage_error(
+				cmd,
+				"machine %s: --cpu-hotplug names processor %u, and --cpus is %u",
+				m->name, m->cpu_change[i].cpu, m->cpus);
 	return status;
 }
 
@@ -135,9 +138,11 @@ static void default_workers(struct run_options *o)
 static int check_nets(const struct cmd *cmd, const struct run_options *o)
 {
 	for (unsigned i = 0; i < o->nmachines; i++)
-		if (o->machines[i].net.user && o->clock == RUN_CLOCK_VIRTUAL && o->idle != RUN_IDLE_REAL)
-			return cmd_usage_error(cmd, "--net user: the network does not wait for virtual time; "
-						    "add --clock host, or --idle real");
+		if (o->machines[i].net.user && o->clock == RUN_CLOCK_VIRTUAL &&
+		    o->idle != RUN_IDLE_REAL)
+			return cmd_usage_error(
+				cmd, "--net user: the network does not wait for virtual time; "
+				     "add --clock host, or --idle real");
 	return RUN_PARSE_OK;
 }
 
@@ -152,16 +157,21 @@ static int check_reserves(const struct cmd *cmd, const struct run_options *o)
 			continue;
 		u64 own = m->reserve_ns * 1000000 / m->reserve_period_ns;
 		if (own > SCHED_RESERVE_MAX_PPM || ppm + own > limit)
-			return cmd_usage_error(cmd, "%s: machine %s: %lu.%lu %% of a processor, and %lu.%lu %% are reserved "
-						    "already; at most %lu %% of each of %u",
-					       m->reserve_at, m->name, own / 10000, own / 1000 % 10, ppm / 10000, ppm / 1000 % 10,
+			return cmd_usage_error(cmd,
+					       "%s: machine %s: %lu.%lu %% of a processor, and "
+					       "%lu.%lu %% are reserved "
+					       "already; at most %lu %% of each of %u",
+					       m->reserve_at, m->name, own / 10000, own / 1000 % 10,
+					       ppm / 10000, ppm / 1000 % 10,
 					       (u64)SCHED_RESERVE_MAX_PPM / 10000, o->workers);
 		ppm += own;
 	}
 	for (unsigned i = 0; ppm && i < o->nmachines; i++)
-		if (o->machines[i].reserve_ns && strcmp(o->sched, "qos") && strcmp(o->sched, "qos+state"))
-			return cmd_usage_error(cmd, "%s: needs the policy qos or qos+state, and this is %s",
-					       o->machines[i].reserve_at, o->sched);
+		if (o->machines[i].reserve_ns && strcmp(o->sched, "qos") &&
+		    strcmp(o->sched, "qos+state"))
+			return cmd_usage_error(
+				cmd, "%s: needs the policy qos or qos+state, and this is %s",
+				o->machines[i].reserve_at, o->sched);
 	return RUN_PARSE_OK;
 }
 
@@ -173,9 +183,11 @@ static int check_serials(const struct cmd *cmd, const struct run_options *o)
 		on_terminal += (o->machines[i].serial && !strcmp(o->machines[i].serial, "-")) ||
 			       (o->machines[i].console && !strcmp(o->machines[i].console, "-"));
 	if (on_terminal > 1)
-		return cmd_usage_error(cmd, "--serial -, --console -: only one machine can have this terminal");
+		return cmd_usage_error(
+			cmd, "--serial -, --console -: only one machine can have this terminal");
 	if (on_terminal && o->view)
-		return cmd_usage_error(cmd, "--view and --serial - or --console - both want this terminal");
+		return cmd_usage_error(
+			cmd, "--view and --serial - or --console - both want this terminal");
 	return RUN_PARSE_OK;
 }
 
@@ -203,7 +215,8 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 	if (!o->sched)
 		o->sched = o->nmachines > 1 ? "qos" : "rr";
 	if (o->engine == RUN_ENGINE_CHECK && o->clock != RUN_CLOCK_VIRTUAL)
-		return cmd_usage_error(cmd, "--engine check needs --clock virtual: nothing else may touch memory meanwhile");
+		return cmd_usage_error(cmd, "--engine check needs --clock virtual: nothing else "
+					    "may touch memory meanwhile");
 	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
 		return cmd_usage_error(cmd, "--idle real needs --clock virtual");
 	for (unsigned i = 0; i < RUN_CHARGES; i++)
@@ -223,8 +236,8 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 	}
 	default_workers(o);
 	if (o->topology.n && o->workers > o->topology.n)
-		return cmd_usage_error(cmd, "--workers: %u, but --topology has only %u processors", o->workers,
-				       o->topology.n);
+		return cmd_usage_error(cmd, "--workers: %u, but --topology has only %u processors",
+				       o->workers, o->topology.n);
 	status = check_reserves(cmd, o);
 	if (status != RUN_PARSE_OK)
 		return status;

@@ -45,36 +45,36 @@ struct run_options {
 	enum run_idle idle; /* virtual clock: skip idle time, or pace it by the host's clock */
 	unsigned workers;   /* 0: min(VPs, host CPUs) under the host clock, 1 under virtual */
 	bool parking;
-	struct topology topology; /* of the workers */
-	const char *sched;  /* policy's name */
-	u64 slice_ns;	    /* of the round-robin policy; guest time */
-	u64 insn_ns;	    /* virtual clock: time of an instruction */
+	struct topology topology;   /* of the workers */
+	const char *sched;	    /* policy's name */
+	u64 slice_ns;		    /* of the round-robin policy; guest time */
+	u64 insn_ns;		    /* virtual clock: time of an instruction */
 	u32 charge_ns[RUN_CHARGES]; /* virtual clock: costs.def in its order */
-	u64 for_ns;	    /* guest time after which the run ends; 0: none */
-	u64 timeout_ns;	    /* host time after which the run ends; 0: none */
-	u64 seed;	    /* of everything random */
+	u64 for_ns;		    /* guest time after which the run ends; 0: none */
+	u64 timeout_ns;		    /* host time after which the run ends; 0: none */
+	u64 seed;		    /* of everything random */
 
-	bool record;	    /* a lossless local LTTng session in output */
-	u64 flight_bytes;   /* record only the newest events, in so much memory; 0: all of them */
+	bool record;	  /* a lossless local LTTng session in output */
+	u64 flight_bytes; /* record only the newest events, in so much memory; 0: all of them */
 	const char *flight_on; /* what to write them for; NULL: the end of the run */
 	u64 flight_kinds;      /* kinds of events that flight_wants() is asked about */
 	bool (*flight_wants)(void *expression, const struct transition *t); /* set by the command */
-	bool view;	    /* the live viewer in this terminal */
-	/* Shows the live session at @url until the user leaves (viewer_run_live()); called on a thread
-	 * of its own. quit() is called when that is before the end. Set by the command. */
-	int (*show_live)(const char *url, enum run_phase (*phase)(void *arg), void (*quit)(void *arg),
-			 void *arg);
+	bool view; /* the live viewer in this terminal */
+	/* Shows the live session at @url until the user leaves (viewer_run_live()); called on a
+	 * thread of its own. quit() is called when that is before the end. Set by the command. */
+	int (*show_live)(const char *url, enum run_phase (*phase)(void *arg),
+			 void (*quit)(void *arg), void *arg);
 	const char *output; /* folder; NULL: ./nestor-trace-N, made when something is written */
 
 	struct run_report *report; /* filled at the end, for sched-compare; NULL: not wanted */
 
 	enum run_engine engine;
-	u64 jit_memory; /* of each machine, in bytes; 0: default */
+	u64 jit_memory;	  /* of each machine, in bytes; 0: default */
 	unsigned jit_off; /* groups of instructions (enum jit_group) left to the interpreter */
 	enum run_tlb tlb;
-	u64 vtlb_memory; /* bytes of each machine; 0: the default */
-	u32 vtlb_without; /* 1 << enum vtlb_part */
-	u32 vtlb_nodes;	 /* memory nodes to simulate; 0: the host's */
+	u64 vtlb_memory;		    /* bytes of each machine; 0: the default */
+	u32 vtlb_without;		    /* 1 << enum vtlb_part */
+	u32 vtlb_nodes;			    /* memory nodes to simulate; 0: the host's */
 	const char *count_text[COUNTS_MAX]; /* as they were given */
 	struct track_count counts[COUNTS_MAX];
 	unsigned ncounts;

@@ -69,7 +69,8 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 		if (!ok)
 			return p.status;
 	}
-	if (!opts->nmachines && (p.defaults.ndisks || p.defaults.ncdroms) && !parse_firmware(&p, DEFAULT_FIRMWARE))
+	if (!opts->nmachines && (p.defaults.ndisks || p.defaults.ncdroms) &&
+	    !parse_firmware(&p, DEFAULT_FIRMWARE))
 		return p.status;
 	for (unsigned i = 0; i < opts->nmachines; i++)
 		if (opts->machines[i].is_firmware && !opts->machines[i].reset_given)
@@ -77,6 +78,7 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 	if (!parse_symbols(&p))
 		return p.status;
 	if (!p.clock_given)
-		opts->clock = p.had_lab || opts->engine == RUN_ENGINE_CHECK ? RUN_CLOCK_VIRTUAL : RUN_CLOCK_HOST;
+		opts->clock = p.had_lab || opts->engine == RUN_ENGINE_CHECK ? RUN_CLOCK_VIRTUAL
+									    : RUN_CLOCK_HOST;
 	return run_check(cmd, opts);
 }

@@ -50,18 +50,22 @@ static bool bad_key(struct parse *p, const char *name, bool in_host)
 		if (!n)
 			is_machine_option = i == 0;
 		else if (!strcmp(n, name) && is_machine_option == in_host)
-			return parse_bad(p, name, "no key of %s; it belongs under %s", in_host ? "[host]" : "[machine NAME]",
+			return parse_bad(p, name, "no key of %s; it belongs under %s",
+					 in_host ? "[host]" : "[machine NAME]",
 					 in_host ? "[machine NAME]" : "[host]");
-		else if (is_machine_option != in_host && strlen(list) + strlen(n) + 2 < sizeof(list))
+		else if (is_machine_option != in_host &&
+			 strlen(list) + strlen(n) + 2 < sizeof(list))
 			strcat(strcat(list, " "), run_cmd_options[i].key == 'k' ? "image" : n);
 	}
-	return parse_bad(p, name, "no such key; %s has:%s", in_host ? "[host]" : "[machine NAME]", list);
+	return parse_bad(p, name, "no such key; %s has:%s", in_host ? "[host]" : "[machine NAME]",
+			 list);
 }
 
 /* Keys of which a machine, or the host, may have several. */
 static bool may_be_repeated(int key)
 {
-	return key == KEY_MODULE || key == KEY_DISK || key == KEY_CDROM || key == KEY_SYMBOLS || key == KEY_COUNT;
+	return key == KEY_MODULE || key == KEY_DISK || key == KEY_CDROM || key == KEY_SYMBOLS ||
+	       key == KEY_COUNT;
 }
 
 /* A key stands once in its section. @slot: its place in the table of options. */
@@ -70,7 +74,9 @@ static bool is_first(struct parse *p, size_t slot, bool in_host, const char *nam
 	int *line = in_host ? &p->host_key_line[slot] : &p->key_line[slot];
 
 	if (*line && !may_be_repeated(run_cmd_options[slot].key))
-		return parse_bad(p, name, "it stands in line %d already; once in a section is allowed", *line);
+		return parse_bad(p, name,
+				 "it stands in line %d already; once in a section is allowed",
+				 *line);
 	*line = p->lab_line;
 	return true;
 }
@@ -78,7 +84,9 @@ static bool is_first(struct parse *p, size_t slot, bool in_host, const char *nam
 static bool set_image(struct parse *p, const char *name, const char *value)
 {
 	if (p->current->image)
-		return parse_bad(p, name, "machine %s has an image already; one of image, kernel and firmware is allowed",
+		return parse_bad(p, name,
+				 "machine %s has an image already; one of image, kernel and "
+				 "firmware is allowed",
 				 p->current->name);
 	p->current->image = parse_path(p, parse_keep(p, value));
 	p->current->is_firmware = name[0] == 'f';
@@ -92,7 +100,8 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	bool is_machine_option = true;
 
 	p->lab_line = line;
-	if (!in_host && (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware")))
+	if (!in_host &&
+	    (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware")))
 		return set_image(p, name, value);
 	for (size_t i = 0; i < RUN_CMD_NOPTIONS && slot == RUN_CMD_NOPTIONS; i++) {
 		const char *n = run_cmd_options[i].name;
@@ -108,7 +117,8 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	if (!is_first(p, slot, in_host, name))
 		return false;
 	const struct cmd_option *o = &run_cmd_options[slot];
-	return o->arg ? parse_option(p, o->key, parse_keep(p, value)) : lab_flag(p, o->key, name, value);
+	return o->arg ? parse_option(p, o->key, parse_keep(p, value))
+		      : lab_flag(p, o->key, name, value);
 }
 
 bool parse_lab(struct parse *p, const char *path)

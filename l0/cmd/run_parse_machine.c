@@ -80,7 +80,8 @@ struct machine_desc *parse_new_machine(struct parse *p)
 		if (p->lab_path)
 			parse_bad(p, "machine", "there are more than %d", RUN_MAX_MACHINES);
 		else
-			p->status = cmd_usage_error(p->cmd, "more than %d machines", RUN_MAX_MACHINES);
+			p->status =
+				cmd_usage_error(p->cmd, "more than %d machines", RUN_MAX_MACHINES);
 		return NULL;
 	}
 	p->current = &o->machines[o->nmachines++];
@@ -130,7 +131,8 @@ static bool add_disk(struct parse *p, struct machine_desc *m, const char *name, 
 
 	for (unsigned i = 0; i < m->ndisks; i++)
 		ide += m->disk[i].is_ide;
-	return ide <= MACHINE_MAX_IDE_DISKS || parse_bad(p, name, "more than %d IDE disks", MACHINE_MAX_IDE_DISKS);
+	return ide <= MACHINE_MAX_IDE_DISKS ||
+	       parse_bad(p, name, "more than %d IDE disks", MACHINE_MAX_IDE_DISKS);
 }
 
 static bool add_cdrom(struct parse *p, struct machine_desc *m, const char *name, const char *value)
@@ -187,7 +189,8 @@ static bool set_reset(struct parse *p, struct machine_desc *m, const char *name,
 	return true;
 }
 
-static bool set_triple_fault(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+static bool set_triple_fault(struct parse *p, struct machine_desc *m, const char *name,
+			     const char *value)
 {
 	static const char *const words[] = {"stop", "reset"};
 	unsigned i;
@@ -199,7 +202,8 @@ static bool set_triple_fault(struct parse *p, struct machine_desc *m, const char
 }
 
 /* TIME/PERIOD */
-static bool set_reserve(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+static bool set_reserve(struct parse *p, struct machine_desc *m, const char *name,
+			const char *value)
 {
 	const char *slash = strchr(value, '/');
 	char *first = slash ? strndup(value, (size_t)(slash - value)) : NULL;
@@ -209,7 +213,10 @@ static bool set_reserve(struct parse *p, struct machine_desc *m, const char *nam
 	free(first);
 	if (!ok || m->reserve_ns < 10 * NS_PER_US || m->reserve_period_ns < NS_PER_MS / 2 ||
 	    m->reserve_period_ns > 2 * NS_PER_SEC)
-		return parse_bad(p, name, "'%s' is not TIME/PERIOD, as 2ms/10ms, with a time from 10us on in a period from 500us to 2s", value);
+		return parse_bad(p, name,
+				 "'%s' is not TIME/PERIOD, as 2ms/10ms, with a time from 10us on "
+				 "in a period from 500us to 2s",
+				 value);
 	if (m->reserve_ns > m->reserve_period_ns)
 		return parse_bad(p, name, "'%s' is more time than the period has", value);
 	m->reserve_at = parse_place(p, name);
@@ -233,14 +240,17 @@ static bool add_cpu_change(struct parse *p, struct machine_desc *m, const char *
 		return parse_bad(p, name, "'%s' is not TIME-N or TIME+N, as 2s-3", item);
 	}
 	if (!cpu || cpu >= MACHINE_MAX_CPUS)
-		return parse_bad(p, name, "processor %lu cannot come or go: 1 to %d can, with --cpus", cpu, MACHINE_MAX_CPUS - 1);
+		return parse_bad(p, name,
+				 "processor %lu cannot come or go: 1 to %d can, with --cpus", cpu,
+				 MACHINE_MAX_CPUS - 1);
 	m->cpu_change[m->ncpu_changes].at_ns = at_ns;
 	m->cpu_change[m->ncpu_changes].cpu = (unsigned)cpu;
 	m->cpu_change[m->ncpu_changes++].plug = plug;
 	return true;
 }
 
-static bool set_cpu_hotplug(struct parse *p, struct machine_desc *m, const char *name, const char *value)
+static bool set_cpu_hotplug(struct parse *p, struct machine_desc *m, const char *name,
+			    const char *value)
 {
 	char *copy = strdup(value), *rest = copy, *item;
 	bool ok = copy;
@@ -256,16 +266,22 @@ static bool set_cpu_hotplug(struct parse *p, struct machine_desc *m, const char 
 /* threads, threads=fs, threads=gs, threads=SIZE */
 static bool set_track(struct parse *p, struct machine_desc *m, const char *name, const char *value)
 {
-	const char *by = !strcmp(value, "threads") ? "16K" : !strncmp(value, "threads=", 8) ? value + 8 : NULL;
+	const char *by = !strcmp(value, "threads")	  ? "16K"
+			 : !strncmp(value, "threads=", 8) ? value + 8
+							  : NULL;
 	u64 bytes = 0;
 
 	if (by && (!strcmp(by, "fs") || !strcmp(by, "gs"))) {
 		m->threads_by = *by == 'f' ? MACHINE_THREADS_FS : MACHINE_THREADS_GS;
 		return true;
 	}
-	if (!by || value_parse_size(by, &bytes) || bytes < 1024 || bytes > MIB || bytes & (bytes - 1))
-		return parse_bad(p, name, "'%s' is not threads, threads=fs, threads=gs or threads=SIZE, with the size of a "
-				 "kernel stack, a power of two from 1K to 1M", value);
+	if (!by || value_parse_size(by, &bytes) || bytes < 1024 || bytes > MIB ||
+	    bytes & (bytes - 1))
+		return parse_bad(p, name,
+				 "'%s' is not threads, threads=fs, threads=gs or threads=SIZE, "
+				 "with the size of a "
+				 "kernel stack, a power of two from 1K to 1M",
+				 value);
 	m->threads_by = MACHINE_THREADS_STACK;
 	m->stack_bytes = (unsigned)bytes;
 	return true;
@@ -276,7 +292,8 @@ bool parse_file_is_there(struct parse *p, const char *name, const char *path)
 {
 	struct stat st;
 
-	if (path[0] && !access(path, R_OK) && !stat(path, &st) && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
+	if (path[0] && !access(path, R_OK) && !stat(path, &st) &&
+	    (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
 		return true;
 	if (!path[0])
 		parse_bad(p, name, "no file is named");

@@ -17,7 +17,9 @@ static bool take_policy(struct parse *p, const char *name, const char *value)
 	p->opts->sched = value;
 	if (sched_policy_lookup(value))
 		return true;
-	for (u32 i = 0; sched_policies[i] && strlen(list) + strlen(sched_policies[i]->name) + 2 < sizeof(list); i++)
+	for (u32 i = 0;
+	     sched_policies[i] && strlen(list) + strlen(sched_policies[i]->name) + 2 < sizeof(list);
+	     i++)
 		strcat(strcat(list, " "), sched_policies[i]->name);
 	return parse_bad(p, name, "no policy is called '%s'; there are:%s", value, list);
 }
@@ -45,18 +47,22 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 		return true;
 	case KEY_JIT_OFF:
 		bad = jit_parse_groups(value, &o->jit_off);
-		return bad ? parse_bad(p, name, "no group of instructions is called '%s'", bad) : true;
+		return bad ? parse_bad(p, name, "no group of instructions is called '%s'", bad)
+			   : true;
 	case KEY_TLB:
 		if (!parse_word(p, name, value, tlbs, ARRAY_SIZE(tlbs), &i))
 			return false;
 		o->tlb = (enum run_tlb)i;
 		return true;
-	case KEY_VTLB_MEMORY: return parse_size(p, name, value, 64 * KIB, 4 * GIB, "64K to 4G", &o->vtlb_memory);
+	case KEY_VTLB_MEMORY:
+		return parse_size(p, name, value, 64 * KIB, 4 * GIB, "64K to 4G", &o->vtlb_memory);
 	case KEY_VTLB_WITHOUT:
 		bad = vtlb_parse_parts(value, &o->vtlb_without);
-		return bad ? parse_bad(p, name, "the virtual TLB has no part called '%s'", bad) : true;
+		return bad ? parse_bad(p, name, "the virtual TLB has no part called '%s'", bad)
+			   : true;
 	case KEY_VTLB_NODES: return parse_unsigned(p, name, value, VTLB_NODES_MAX, &o->vtlb_nodes);
-	case KEY_JIT_MEMORY: return parse_size(p, name, value, 128 * KIB, GIB, "128K to 1G", &o->jit_memory);
+	case KEY_JIT_MEMORY:
+		return parse_size(p, name, value, 128 * KIB, GIB, "128K to 1G", &o->jit_memory);
 	case KEY_DETECT_STALE: o->detect_stale = true; return true;
 	case KEY_STATS: o->stats = true; return true;
 	case KEY_VMX_COVERAGE: o->vmx_coverage = true; return true;
@@ -128,7 +134,8 @@ bool parse_run_option(struct parse *p, const char *name, int key, const char *va
 	case KEY_PARKING: return o->parking = true;
 	case KEY_TOPOLOGY:
 		return !topology_parse(&o->topology, value) ||
-		       parse_bad(p, name, "'%s' is not flat, host or NODESxCORESxTHREADS, as 2x4x2", value);
+		       parse_bad(p, name, "'%s' is not flat, host or NODESxCORESxTHREADS, as 2x4x2",
+				 value);
 	case KEY_SCHED: return take_policy(p, name, value);
 	case KEY_SLICE:
 		return parse_time(p, name, value, &o->slice_ns) &&
@@ -142,7 +149,9 @@ bool parse_run_option(struct parse *p, const char *name, int key, const char *va
 	case KEY_TIMEOUT: return parse_time(p, name, value, &o->timeout_ns);
 	case KEY_SEED: return parse_number(p, name, value, 0, UINT64_MAX, &o->seed);
 	case 'r': o->record = true; return true;
-	case KEY_FLIGHT: return parse_size(p, name, value, 256 * KIB, 16 * GIB, "256K to 16G", &o->flight_bytes);
+	case KEY_FLIGHT:
+		return parse_size(p, name, value, 256 * KIB, 16 * GIB, "256K to 16G",
+				  &o->flight_bytes);
 	case KEY_ON: o->flight_on = value; return true;
 	case 'v': o->view = true; return true;
 	case 'o': o->output = parse_path(p, value); return true;

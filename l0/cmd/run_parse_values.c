@@ -24,8 +24,7 @@ bool parse_bad(struct parse *p, const char *name, const char *fmt, ...)
 	return false;
 }
 
-bool parse_number(struct parse *p, const char *name, const char *value, u64 min, u64 max,
-			u64 *out)
+bool parse_number(struct parse *p, const char *name, const char *value, u64 min, u64 max, u64 *out)
 {
 	if (value_parse_u64(value, out) || *out < min || *out > max)
 		return parse_bad(p, name, "'%s' is not a whole number from %lu to %lu", value, min,
@@ -34,7 +33,7 @@ bool parse_number(struct parse *p, const char *name, const char *value, u64 min,
 }
 
 bool parse_unsigned(struct parse *p, const char *name, const char *value, unsigned max,
-			  unsigned *out)
+		    unsigned *out)
 {
 	u64 n;
 
@@ -53,8 +52,8 @@ bool parse_time(struct parse *p, const char *name, const char *value, u64 *out)
 }
 
 /* @range: @min and @max in words */
-bool parse_size(struct parse *p, const char *name, const char *value, u64 min, u64 max, const char *range,
-		      u64 *out)
+bool parse_size(struct parse *p, const char *name, const char *value, u64 min, u64 max,
+		const char *range, u64 *out)
 {
 	if (value_parse_size(value, out) || *out < min || *out > max)
 		return parse_bad(p, name, "'%s' is not a size from %s", value, range);
@@ -62,8 +61,8 @@ bool parse_size(struct parse *p, const char *name, const char *value, u64 min, u
 }
 
 /* One of the @n words in @words; *@out is its index. */
-bool parse_word(struct parse *p, const char *name, const char *value,
-		      const char *const *words, unsigned n, unsigned *out)
+bool parse_word(struct parse *p, const char *name, const char *value, const char *const *words,
+		unsigned n, unsigned *out)
 {
 	char list[128] = "";
 
@@ -101,7 +100,8 @@ const char *parse_keep(const struct parse *p, const char *value)
 const char *parse_place(const struct parse *p, const char *name)
 {
 	char *at = NULL;
-	int n = p->lab_path ? asprintf(&at, "%s:%d: %s", p->lab_path, p->lab_line, name) : asprintf(&at, "--%s", name);
+	int n = p->lab_path ? asprintf(&at, "%s:%d: %s", p->lab_path, p->lab_line, name)
+			    : asprintf(&at, "--%s", name);
 
 	return n < 0 ? name : at;
 }

@@ -1,9 +1,9 @@
 /*
  * run_report.h - what a run came to, in numbers: for `nestor sched-compare`
  *
- * Filled by machine_run() when run_options.report is set. The guests' own counts (deadline port) and the
- * truth from the lab file stand beside what the scheduler did; the scheduler itself never sees either.
- * Plain data without pointers, so that it can go through a pipe.
+ * Filled by machine_run() when run_options.report is set. The guests' own counts (deadline port)
+ * and the truth from the lab file stand beside what the scheduler did; the scheduler itself never
+ * sees either. Plain data without pointers, so that it can go through a pipe.
  */
 #ifndef L0_CMD_RUN_REPORT_H
 #define L0_CMD_RUN_REPORT_H
@@ -23,7 +23,8 @@
 /* A stretch of a run in which a guest does the same all the time. */
 struct run_report_part {
 	u64 from_ns, y_ns, work_ns; /* the truth; set before the run */
-	u64 row_ns, settled_ns;	    /* first job of those within 10 %; when that was for good, 0: never */
+	/* first job of those within 10 %; when that was for good, 0: never */
+	u64 row_ns, settled_ns;
 	u64 r_min_ns, r_max_ns, r_last_ns, r_sum_ns, c_sum_ns; /* after the first periods */
 	u64 r_off_ppm; /* how far R went from its mean, at most; with several phases their sum */
 	u32 row, jobs;
@@ -39,7 +40,8 @@ struct run_report_why {
 #define RUN_REPORT_WHYS 3u /* by enum inference */
 
 struct run_report_guest {
-	u32 misses, early_misses, jobs, late_us, work; /* counts of the guest, as it wrote them last */
+	/* counts of the guest, as it wrote them last */
+	u32 misses, early_misses, jobs, late_us, work;
 	u64 last_miss_ns;
 	/* latest decision of the scheduler about it; 0: none */
 	u64 r_ns, x_ns, y_ns, work_ns;
@@ -56,7 +58,8 @@ struct run_report_machine {
 	u64 stopped_ns; /* 0: it ran to the end */
 	u64 ran_ns, waited_ns, delay_ns, longest_wait_ns, switches;
 	u64 moves, far_moves; /* to another worker than before; to one of another node */
-	u64 tlb_misses, code_misses; /* of the engine: accesses to data that missed the soft TLB, and jumps to code */
+	/* of the engine: accesses to data that missed the soft TLB, and jumps to code */
+	u64 tlb_misses, code_misses;
 	struct run_report_guest guest[RUN_REPORT_GUESTS];
 };
 

@@ -17,9 +17,14 @@ enum { KEY_JSON = CMD_KEY_LONG, KEY_PHASES, KEY_FOR, KEY_POLICY, KEY_NO_ALONE };
 
 static const struct cmd_option compare_options[] = {
 	{"policy", KEY_POLICY, "NAME", "Compare this policy only; may be repeated (default: all)."},
-	{"phases", KEY_PHASES, "N", "Run each policy N times, the real-time guests' timers of the first machine shifted by 10ms/N each time, those of the second by twice that and so on, and give means (default 1)."},
+	{"phases", KEY_PHASES, "N",
+	 "Run each policy N times, the real-time guests' timers of the first machine shifted by "
+	 "10ms/N each time, those of the second by twice that and so on, and give means (default "
+	 "1)."},
 	{"for", KEY_FOR, "TIME", "Length of each run in guest time, instead of the lab file's."},
-	{"no-alone", KEY_NO_ALONE, NULL, "Do not run each machine alone on the host. Without that the fair share is the one by weight."},
+	{"no-alone", KEY_NO_ALONE, NULL,
+	 "Do not run each machine alone on the host. Without that the fair share is the one by "
+	 "weight."},
 	{"json", KEY_JSON, NULL, "Print one JSON object instead of a table."},
 };
 
@@ -46,7 +51,8 @@ struct one_run {
 
 /* --- one run, in a process of its own --- */
 
-static int run_here(const struct comparison *c, const struct one_run *one, struct run_report *report)
+static int run_here(const struct comparison *c, const struct one_run *one,
+		    struct run_report *report)
 {
 	static struct run_options opts;
 	const char *argv[10] = {"run", "--serial", "none"};
@@ -63,7 +69,8 @@ static int run_here(const struct comparison *c, const struct one_run *one, struc
 	if (status != RUN_PARSE_OK)
 		return status;
 	if (!opts.for_ns)
-		return cmd_usage_error(c->cmd, "%s: [host] says no length; add for = 2s, or give --for", c->lab);
+		return cmd_usage_error(
+			c->cmd, "%s: [host] says no length; add for = 2s, or give --for", c->lab);
 	opts.report = report;
 	opts.engine = RUN_ENGINE_JIT; /* the same virtual times, sooner */
 	if (one->only != ALL_MACHINES) {
@@ -107,7 +114,8 @@ static void run_child(const struct comparison *c, const struct one_run *one, int
 }
 
 /* Return: the run's exit status; @report is valid with EXIT_CODE_OK. */
-static int run_apart(const struct comparison *c, const struct one_run *one, struct run_report *report)
+static int run_apart(const struct comparison *c, const struct one_run *one,
+		     struct run_report *report)
 {
 	int fd[2], status;
 
@@ -129,7 +137,8 @@ static int run_apart(const struct comparison *c, const struct one_run *one, stru
 	if (WIFEXITED(status) && WEXITSTATUS(status) != EXIT_CODE_OK)
 		return WEXITSTATUS(status);
 	if (!WIFEXITED(status) || err)
-		return cmd_error(c->cmd, EXIT_CODE_HOST, "the run under %s ended abnormally", one->policy);
+		return cmd_error(c->cmd, EXIT_CODE_HOST, "the run under %s ended abnormally",
+				 one->policy);
 	return EXIT_CODE_OK;
 }
 
@@ -230,7 +239,9 @@ static void note_ripple(struct run_report *r)
 				struct run_report_part *p = &r->machine[i].guest[g].part[k];
 				u64 mean_ns = p->jobs ? p->r_sum_ns / p->jobs : 0;
 				if (mean_ns)
-					p->r_off_ppm = MAX(mean_ns - p->r_min_ns, p->r_max_ns - mean_ns) * 1000000 / mean_ns;
+					p->r_off_ppm =
+						MAX(mean_ns - p->r_min_ns, p->r_max_ns - mean_ns) *
+						1000000 / mean_ns;
 			}
 }
 
@@ -253,7 +264,8 @@ static int run_phases(const struct comparison *c, const char *policy, struct run
 	return EXIT_CODE_OK;
 }
 
-static void print_alone(const struct comparison *c, const struct run_report *r, const struct compare_alone *alone)
+static void print_alone(const struct comparison *c, const struct run_report *r,
+			const struct compare_alone *alone)
 {
 	if (!c->json)
 		compare_text_head();
@@ -310,9 +322,11 @@ static int take_option(struct comparison *c, int key, const char *value)
 	case KEY_NO_ALONE: c->no_alone = true; return EXIT_CODE_OK;
 	case KEY_POLICY: return take_policy(c, value);
 	case KEY_PHASES:
-		if (value_parse_u64(value, &c->phases) || !c->phases || c->phases > COMPARE_MAX_PHASES)
-			return cmd_usage_error(c->cmd, "--phases: '%s' is not a whole number from 1 to %u", value,
-					       COMPARE_MAX_PHASES);
+		if (value_parse_u64(value, &c->phases) || !c->phases ||
+		    c->phases > COMPARE_MAX_PHASES)
+			return cmd_usage_error(c->cmd,
+					       "--phases: '%s' is not a whole number from 1 to %u",
+					       value, COMPARE_MAX_PHASES);
 		return EXIT_CODE_OK;
 	case KEY_FOR:
 		if (value_parse_time_ns(value, &ns) || !ns)
@@ -323,7 +337,8 @@ static int take_option(struct comparison *c, int key, const char *value)
 		if (c->lab)
 			return cmd_usage_error(c->cmd, "one lab file at a time");
 		if (!lab_is_lab_file(value))
-			return cmd_usage_error(c->cmd, "'%s' is no lab file (its name ends in .ini)", value);
+			return cmd_usage_error(
+				c->cmd, "'%s' is no lab file (its name ends in .ini)", value);
 		c->lab = value;
 		return EXIT_CODE_OK;
 	default: return cmd_args_status(key);
@@ -354,13 +369,20 @@ const struct cmd cmd_sched_compare = {
 	.name = "sched-compare",
 	.synopsis = "[--policy NAME]... [--phases N] [--for TIME] [--no-alone] [--json] LAB.ini",
 	.brief = "Run a lab under each scheduling policy and compare",
-	.details = "For each machine: jobs and missed deadlines by its guests' own counts (> 1 s: after the first "
-		   "second), worst lateness, longest wait for a processor, CPU time beside its fair share (by weight, "
-		   "among those who want more), switches. Below that, for each real-time guest, what the scheduler "
-		   "inferred (qos) beside the truth: period and work are those of the lab file, X is compared with the "
-		   "mean CPU time that its machine needed from arrival to completion; then what became of its "
-		   "reservation, how long it took until both period and work were within 10 % for eight jobs in a "
-		   "row, and on what that rests. First each machine alone on the host. Counts of several phases are "
+	.details = "For each machine: jobs and missed deadlines by its guests' own counts (> 1 s: "
+		   "after the first "
+		   "second), worst lateness, longest wait for a processor, CPU time beside its "
+		   "fair share (by weight, "
+		   "among those who want more), switches. Below that, for each real-time guest, "
+		   "what the scheduler "
+		   "inferred (qos) beside the truth: period and work are those of the lab file, X "
+		   "is compared with the "
+		   "mean CPU time that its machine needed from arrival to completion; then what "
+		   "became of its "
+		   "reservation, how long it took until both period and work were within 10 % for "
+		   "eight jobs in a "
+		   "row, and on what that rests. First each machine alone on the host. Counts of "
+		   "several phases are "
 		   "added up. Guests run translated: virtual times are the same in both engines.",
 	.examples = "nestor sched-compare docs/labs/lab1.ini\n"
 		    "nestor sched-compare --policy rr --policy qos --phases 8 docs/labs/lab1.ini",

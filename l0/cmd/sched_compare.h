@@ -1,6 +1,7 @@
 /*
  * sched_compare.h - parts of `nestor sched-compare`: what the lab file says about the guests of the
- * supplied child VMM (its command line is the only place), the figures of a row, and the output. For l0/cmd only.
+ * supplied child VMM (its command line is the only place), the figures of a row, and the output.
+ * For l0/cmd only.
  */
 #ifndef L0_CMD_SCHED_COMPARE_H
 #define L0_CMD_SCHED_COMPARE_H
@@ -41,8 +42,10 @@ struct compare_phases {
 	} of[COMPARE_MAX_PHASES][RUN_REPORT_MACHINES];
 };
 
-/* Machine @i of @r; its fair share by weight, among those who want more than that when @alone is known. */
-struct compare_row compare_row_of(const struct run_report *r, const struct compare_alone *alone, u32 i);
+/* Machine @i of @r; its fair share by weight, among those who want more than that when @alone is
+ * known. */
+struct compare_row compare_row_of(const struct run_report *r, const struct compare_alone *alone,
+				  u32 i);
 
 /* Value @value of the event enumeration @name in words. */
 const char *compare_enum_text(const char *name, u32 value);
@@ -50,11 +53,13 @@ const char *compare_enum_text(const char *name, u32 value);
 /* The table, at most 80 columns wide: its head, the machines alone, one policy's results. */
 void compare_text_head(void);
 void compare_text_alone(const struct run_report *r, const struct compare_alone *alone);
-void compare_text_policy(const char *policy, const struct run_report *r, const struct compare_alone *alone);
+void compare_text_policy(const char *policy, const struct run_report *r,
+			 const struct compare_alone *alone);
 
 /* The same as one JSON object: the list of machines alone, and a member of the list of policies. */
 void compare_json_alone(const struct run_report *r, const struct compare_alone *alone);
-void compare_json_policy(const char *policy, const struct run_report *r, const struct compare_phases *phases,
-			 const struct compare_alone *alone, bool first);
+void compare_json_policy(const char *policy, const struct run_report *r,
+			 const struct compare_phases *phases, const struct compare_alone *alone,
+			 bool first);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * nestor sched-compare: the table, for a terminal of 80 columns. What is printed before the first run ends
- * and after each, so that a long comparison shows how far it is.
+ * nestor sched-compare: the table, for a terminal of 80 columns. What is printed before the first
+ * run ends and after each, so that a long comparison shows how far it is.
  */
 #include <stdio.h>
 #include <string.h>
@@ -19,14 +19,15 @@ static double ms(u64 ns)
 
 void compare_text_head(void)
 {
-	printf("%-9s %-*s %7s %7s %7s %7s %7s %6s %6s %6s\n", "", NAME_COLUMNS, "", "", "", "missed", "worst", "longest",
-	       "CPU", "fair", "switch");
-	printf("%-9s %-*s %7s %7s %7s %7s %7s %6s %6s %6s\n", "policy", NAME_COLUMNS, "machine", "jobs", "missed", "> 1 s",
-	       "late ms", "gap ms", "%", "%", "/s");
+	printf("%-9s %-*s %7s %7s %7s %7s %7s %6s %6s %6s\n", "", NAME_COLUMNS, "", "", "",
+	       "missed", "worst", "longest", "CPU", "fair", "switch");
+	printf("%-9s %-*s %7s %7s %7s %7s %7s %6s %6s %6s\n", "policy", NAME_COLUMNS, "machine",
+	       "jobs", "missed", "> 1 s", "late ms", "gap ms", "%", "%", "/s");
 	fflush(stdout);
 }
 
-static void print_row(const char *policy, const char *name, const struct compare_row *row, bool has_fair)
+static void print_row(const char *policy, const char *name, const struct compare_row *row,
+		      bool has_fair)
 {
 	char fair[16] = "-";
 
@@ -37,8 +38,9 @@ static void print_row(const char *policy, const char *name, const struct compare
 		printf("%-9s %s\n", policy, name);
 		policy = name = "";
 	}
-	printf("%-9s %-*s %7lu %7lu %7lu %7.2f %7.2f %6.2f %6s %6.0f\n", policy, NAME_COLUMNS, name, row->jobs, row->misses,
-	       row->misses - row->early, (double)row->late_us / 1e3, ms(row->gap_ns), row->cpu, fair, row->switches_each_s);
+	printf("%-9s %-*s %7lu %7lu %7lu %7.2f %7.2f %6.2f %6s %6.0f\n", policy, NAME_COLUMNS, name,
+	       row->jobs, row->misses, row->misses - row->early, (double)row->late_us / 1e3,
+	       ms(row->gap_ns), row->cpu, fair, row->switches_each_s);
 }
 
 void compare_text_alone(const struct run_report *r, const struct compare_alone *alone)
@@ -74,8 +76,8 @@ static void print_settled(const struct run_report_guest *g, u32 *column)
 		if (!p->y_ns)
 			continue;
 		if (p->settled_ns)
-			snprintf(text, sizeof(text), "%swithin 10 %% after %.0f ms", k ? "then " : "",
-				 ms(p->settled_ns - p->from_ns));
+			snprintf(text, sizeof(text), "%swithin 10 %% after %.0f ms",
+				 k ? "then " : "", ms(p->settled_ns - p->from_ns));
 		else
 			snprintf(text, sizeof(text), "%snever within 10 %%", k ? "then " : "");
 		put(column, text);
@@ -93,8 +95,9 @@ static void print_whys(const struct run_report_guest *g, u32 *column)
 		if (!w->known)
 			continue;
 		snprintf(text, sizeof(text), "%s%s: %s (%u of %u, %u %%)", w->holds ? "" : "not ",
-			 compare_enum_text("inference", i), compare_enum_text("inference_reason", w->reason),
-			 w->agree, w->seen, w->confidence);
+			 compare_enum_text("inference", i),
+			 compare_enum_text("inference_reason", w->reason), w->agree, w->seen,
+			 w->confidence);
 		put(column, text);
 	}
 }
@@ -127,7 +130,8 @@ static void print_guest(const char *machine, u32 number, const struct run_report
 	printf(INDENT "%-*s", GUEST_COLUMNS, name);
 	if (strlen(name) > GUEST_COLUMNS)
 		printf("\n" INDENT "%-*s", GUEST_COLUMNS, "");
-	const u64 shown[] = {g->y_ns, part->y_ns, g->work_ns, part->work_ns, g->x_ns, need_ns(g), g->r_ns};
+	const u64 shown[] = {g->y_ns, part->y_ns, g->work_ns, part->work_ns,
+			     g->x_ns, need_ns(g), g->r_ns};
 	for (u32 i = 0; i < ARRAY_SIZE(shown); i++)
 		print_ms(shown[i]);
 	printf("\n");
@@ -154,14 +158,15 @@ static void print_guests(const struct run_report *r)
 				continue;
 			if (first)
 				printf(INDENT "%-*s %7s %7s %7s %7s %7s %7s %7s\n", GUEST_COLUMNS,
-				       "inferred, ms", "Y", "true", "work",
-				       "true", "X", "true", "R");
+				       "inferred, ms", "Y", "true", "work", "true", "X", "true",
+				       "R");
 			first = false;
 			print_guest(r->machine[i].name, n, g);
 		}
 }
 
-void compare_text_policy(const char *policy, const struct run_report *r, const struct compare_alone *alone)
+void compare_text_policy(const char *policy, const struct run_report *r,
+			 const struct compare_alone *alone)
 {
 	double idle = 100;
 
@@ -173,7 +178,8 @@ void compare_text_policy(const char *policy, const struct run_report *r, const s
 		if (r->machine[i].stopped_ns)
 			printf(INDENT "it stopped at %.0f ms\n", ms(r->machine[i].stopped_ns));
 	}
-	printf(INDENT "idle %.2f %%, %.2f s of the host's CPU\n", idle < 0 ? 0 : idle, (double)r->host_cpu_ns / 1e9);
+	printf(INDENT "idle %.2f %%, %.2f s of the host's CPU\n", idle < 0 ? 0 : idle,
+	       (double)r->host_cpu_ns / 1e9);
 	print_guests(r);
 	fflush(stdout);
 }

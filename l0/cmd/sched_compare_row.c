@@ -5,8 +5,8 @@
 #include "l0/cmd/sched_compare.h"
 
 /*
- * Max-min fair by weight: who wants less than its share, by what it takes when alone, leaves the rest to
- * the others. Without such knowledge the share by weight.
+ * Max-min fair by weight: who wants less than its share, by what it takes when alone, leaves the
+ * rest to the others. Without such knowledge the share by weight.
  */
 static double fair_share(const struct run_report *r, const struct compare_alone *alone, u32 i)
 {
@@ -32,7 +32,8 @@ static double fair_share(const struct run_report *r, const struct compare_alone 
 	return fair > 100.0 / r->workers ? 100.0 / r->workers : fair;
 }
 
-struct compare_row compare_row_of(const struct run_report *r, const struct compare_alone *alone, u32 i)
+struct compare_row compare_row_of(const struct run_report *r, const struct compare_alone *alone,
+				  u32 i)
 {
 	const struct run_report_machine *m = &r->machine[i];
 	struct compare_row row = {0};

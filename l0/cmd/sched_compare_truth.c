@@ -68,7 +68,8 @@ static void read_change(const char *at, struct run_report_guest *g)
 
 	if (!work || g->nparts == RUN_REPORT_PARTS)
 		return;
-	*part = (struct run_report_part){.from_ns = time_at(at, ":"), .y_ns = time_at(period + 1, ":"),
+	*part = (struct run_report_part){.from_ns = time_at(at, ":"),
+					 .y_ns = time_at(period + 1, ":"),
 					 .work_ns = time_at(work + 1, ", \t")};
 	g->nparts++;
 }

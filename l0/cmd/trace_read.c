@@ -64,8 +64,8 @@ static void take_lost(void *arg, u64 n)
 int trace_read(struct trace_read *r)
 {
 	static const struct bt_reader_ops ops = {take_event, take_lost};
-	struct reading reading = {.r = r,
-				  .progress = {.start_ns = host_ns(), .is_on = isatty(STDERR_FILENO)}};
+	struct reading reading = {
+		.r = r, .progress = {.start_ns = host_ns(), .is_on = isatty(STDERR_FILENO)}};
 	enum bt_reader_status status;
 	struct bt_reader *reader;
 	int code = EXIT_CODE_OK;
@@ -84,8 +84,9 @@ int trace_read(struct trace_read *r)
 	end_progress(&reading.progress);
 	r->foreign = bt_reader_foreign(reader);
 	if (status == BT_READER_ERROR)
-		code = cmd_error(r->cmd, EXIT_CODE_BAD_TRACE, "%s: %s; the report covers what came before",
-				 r->source, bt_reader_why(reader));
+		code = cmd_error(r->cmd, EXIT_CODE_BAD_TRACE,
+				 "%s: %s; the report covers what came before", r->source,
+				 bt_reader_why(reader));
 	else if (!model_totals(r->model)->events)
 		code = cmd_error(r->cmd, EXIT_CODE_BAD_TRACE, "%s: %s", r->source,
 				 r->foreign ? "a trace of another program" : "the trace is empty");

@@ -26,16 +26,16 @@ int absent_create(struct machine_bus *bus)
 		u16 first, count;
 	} ranges[] = {
 		{0x000, 16},			     /* 8237 DMA controllers */
-		{0x0c0, 32},
-		{0x1ce, 3},			     /* display interface of Bochs */
+		{0x0c0, 32}, {0x1ce, 3},	     /* display interface of Bochs */
 		{0x278, 3},  {0x378, 3},	     /* parallel ports */
 		{0x2e8, 8},  {0x2f8, 8}, {0x3e8, 8}, /* serial ports 4, 2 and 3 */
 		{0x3f0, 6},  {0x3f7, 1},	     /* floppy disk controller */
-		{0x402, 1},			     /* debug port of SeaBIOS: present where it reads 0xe9 */
+		{0x402, 1}, /* debug port of SeaBIOS: present where it reads 0xe9 */
 	};
 	int err = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(ranges) && !err; i++)
-		err = mem_add_ports(bus->mem, "absent", ranges[i].first, ranges[i].count, &absent_ops, NULL);
+		err = mem_add_ports(bus->mem, "absent", ranges[i].first, ranges[i].count,
+				    &absent_ops, NULL);
 	return err;
 }

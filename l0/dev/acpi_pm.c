@@ -163,7 +163,8 @@ static const struct port_ops gpe_port_ops = {
 
 int acpi_pm_add_gpe(struct acpi_pm *p)
 {
-	return mem_add_ports(p->dev.bus->mem, "acpi-gpe", PORT_ACPI_PM + ACPI_PM_GPE, ACPI_GPE_BYTES, &gpe_port_ops, p);
+	return mem_add_ports(p->dev.bus->mem, "acpi-gpe", PORT_ACPI_PM + ACPI_PM_GPE,
+			     ACPI_GPE_BYTES, &gpe_port_ops, p);
 }
 
 void acpi_pm_raise_gpe(struct acpi_pm *p, u32 n)

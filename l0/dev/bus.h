@@ -68,8 +68,8 @@ struct machine_bus_ops {
 	/* A device's MMIO region moved (vtlb_memory_changed()); NULL: nothing caches where they
 	 * are. */
 	void (*memory_changed)(void *machine);
-	/* A device has something to say to the user: that a driver broke a rule, that the host's side
-	 * of it failed. NULL: nobody listens. */
+	/* A device has something to say to the user: that a driver broke a rule, that the host's
+	 * side of it failed. NULL: nobody listens. */
 	void (*report)(void *machine, const char *device, const char *text);
 };
 

@@ -39,8 +39,8 @@ struct change {
 struct cpu_hotplug {
 	struct device dev;
 	u64 absent, inserted, removing; /* a bit for each processor */
-	u64 leaving; /* ejected; the machine has not stopped it yet ... */
-	u64 wanted;  /* ... and is to plug it at once when it has */
+	u64 leaving;			/* ejected; the machine has not stopped it yet ... */
+	u64 wanted;			/* ... and is to plug it at once when it has */
 	u32 selector, ost_event;
 	u8 command;
 	struct change *plan;
@@ -201,7 +201,8 @@ static void data(struct cpu_hotplug *h, u32 value)
 {
 	if (h->command == COMMAND_OST_EVENT)
 		h->ost_event = value;
-	if (h->command != COMMAND_OST_STATUS || (h->ost_event != OST_EJECT_REQUEST && h->ost_event != OST_EJECT_BY_SYSTEM))
+	if (h->command != COMMAND_OST_STATUS ||
+	    (h->ost_event != OST_EJECT_REQUEST && h->ost_event != OST_EJECT_BY_SYSTEM))
 		return;
 	if (value != OST_SUCCESS && value != OST_EJECTING && value != OST_PENDING)
 		tell(h, h->selector, CPU_CHANGE_REFUSED);
@@ -302,7 +303,8 @@ struct cpu_hotplug *cpu_hotplug_create(struct machine_bus *bus, u64 absent, int 
 		return NULL;
 	h->absent = absent & ~1ull & (bus->nvps < 64 ? BIT(bus->nvps) - 1 : ~0ull);
 	bus_add_device(bus, &h->dev, &hotplug_class);
-	*err = mem_add_ports(bus->mem, "cpu-hotplug", PORT_CPU_HOTPLUG, CPU_HOTPLUG_BYTES, &hotplug_port_ops, h);
+	*err = mem_add_ports(bus->mem, "cpu-hotplug", PORT_CPU_HOTPLUG, CPU_HOTPLUG_BYTES,
+			     &hotplug_port_ops, h);
 	if (!*err)
 		*err = acpi_pm_add_gpe(bus->acpi_pm);
 	if (*err)

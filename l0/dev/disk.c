@@ -42,7 +42,8 @@ struct disk *disk_open(const char *path, bool read_only, char *err)
 	u64 bytes = 0;
 
 	if (fd < 0) {
-		bool may_read = !read_only && (errno == EACCES || errno == EROFS) && !access(path, R_OK);
+		bool may_read =
+			!read_only && (errno == EACCES || errno == EROFS) && !access(path, R_OK);
 
 		snprintf(err, DISK_ERR_BYTES, "%s: %s%s", path, strerror(errno),
 			 may_read ? "; it can be read: add ,ro" : "");
@@ -51,7 +52,8 @@ struct disk *disk_open(const char *path, bool read_only, char *err)
 	const char *bad = examine(fd, &bytes);
 
 	if (!bad && flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB))
-		bad = "is in use by another disk or program; a disk that several read needs ,ro in each";
+		bad = "is in use by another disk or program; a disk that several read needs ,ro in "
+		      "each";
 	if (!bad && !(d = calloc(1, sizeof(*d))))
 		bad = "out of host memory";
 	if (bad) {

@@ -1,9 +1,10 @@
 /*
  * disk.h - the host's side of a virtual disk: a raw file or block device
  *
- * Read and written by pread and pwrite straight between the file and guest RAM, synchronously, by the
- * worker that serves the device. A file that two machines would write is refused (flock). What fails
- * while the machine runs is an I/O error to the guest; the device says the first one to the user.
+ * Read and written by pread and pwrite straight between the file and guest RAM, synchronously, by
+ * the worker that serves the device. A file that two machines would write is refused (flock). What
+ * fails while the machine runs is an I/O error to the guest; the device says the first one to the
+ * user.
  */
 #ifndef L0_DEV_DISK_H
 #define L0_DEV_DISK_H
@@ -18,8 +19,8 @@
 struct disk;
 
 /**
- * disk_open - @err (DISK_ERR_BYTES) gets one line when NULL is returned: no such file, not a file or
- * block device, not writable, in use, shorter than a sector
+ * disk_open - @err (DISK_ERR_BYTES) gets one line when NULL is returned: no such file, not a file
+ * or block device, not writable, in use, shorter than a sector
  */
 struct disk *disk_open(const char *path, bool read_only, char *err) __must_check;
 void disk_close(struct disk *d); /* NULL is fine */
@@ -28,8 +29,8 @@ u64 disk_sectors(const struct disk *d);
 bool disk_is_read_only(const struct disk *d);
 
 /*
- * Transfer all of @iov from byte @at on; @iov is used up. Return: 0; -errno; -EIO where the file ends
- * early (it was cut while the machine ran).
+ * Transfer all of @iov from byte @at on; @iov is used up. Return: 0; -errno; -EIO where the file
+ * ends early (it was cut while the machine ran).
  */
 int disk_read(struct disk *d, u64 at, struct iovec *iov, u32 n);
 int disk_write(struct disk *d, u64 at, struct iovec *iov, u32 n);

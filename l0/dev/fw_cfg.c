@@ -25,7 +25,7 @@
 #define DMA_SKIP 0x04u
 #define DMA_SELECT 0x08u /* the item in the upper half */
 #define DMA_WRITE 0x10u
-#define DMA_MAX_BYTES (64 * MIB) /* no item is near that */
+#define DMA_MAX_BYTES (64 * MIB)       /* no item is near that */
 #define DMA_SIGNATURE_HIGH 0x51454d55u /* "QEMU CFG" */
 #define DMA_SIGNATURE_LOW 0x20434647u
 
@@ -161,7 +161,8 @@ static void dma(struct fw_cfg *c, u64 gpa)
 
 	if (mem_read(mem, gpa, &a, sizeof(a)))
 		return;
-	bool ok = dma_perform(c, __builtin_bswap32(a.control), __builtin_bswap32(a.bytes), __builtin_bswap64(a.gpa));
+	bool ok = dma_perform(c, __builtin_bswap32(a.control), __builtin_bswap32(a.bytes),
+			      __builtin_bswap64(a.gpa));
 
 	a.control = ok ? 0 : __builtin_bswap32(DMA_ERROR);
 	if (mem_write(mem, gpa, &a.control, sizeof(a.control)))

@@ -2,8 +2,9 @@
  * fw_cfg.h - the configuration device by which firmware learns about the machine: ports 0x510-0x51b
  *
  * A selector and a byte stream: fixed items (signature, RAM size, number of processors) and named
- * files, read byte by byte or copied to guest RAM by the DMA interface. Read-only. Source: QEMU's "QEMU Firmware Configuration (fw_cfg)
- * Device" specification; SeaBIOS and kvm-unit-tests are its readers here.
+ * files, read byte by byte or copied to guest RAM by the DMA interface. Read-only. Source: QEMU's
+ * "QEMU Firmware Configuration (fw_cfg) Device" specification; SeaBIOS and kvm-unit-tests are its
+ * readers here.
  */
 #ifndef L0_DEV_FW_CFG_H
 #define L0_DEV_FW_CFG_H

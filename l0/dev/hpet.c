@@ -22,7 +22,8 @@
 
 #define FEMTOSECONDS (HPET_PERIOD_NS * 1000000ull)
 #define CAPABILITIES \
-	(0x8086a001ull | ((COMPARATORS - 1) << 8) | FEMTOSECONDS << 32) /* 64-bit, legacy capable \
+	(0x8086a001ull | ((COMPARATORS - 1) << 8) | \
+	 FEMTOSECONDS << 32) /* 64-bit, legacy capable \
 									 */
 
 #define CONFIG_ENABLE 0x1u

@@ -39,7 +39,8 @@ static void set_line(struct ide_channel *c, bool level)
 	struct machine_bus *bus = c->ide->dev.bus;
 
 	c->irq = level;
-	irq_set(&bus->irq, c->gsi, INTR_SOURCE_DEVICE, level && !(c->control & CONTROL_NIEN), bus_now(bus));
+	irq_set(&bus->irq, c->gsi, INTR_SOURCE_DEVICE, level && !(c->control & CONTROL_NIEN),
+		bus_now(bus));
 }
 
 void ide_interrupt(struct ide_channel *c)
@@ -92,8 +93,9 @@ void ide_report(struct ide_channel *c, int err)
 
 	if (!d->said)
 		bus_report(c->ide->dev.bus, d->name,
-			   err == -ENOSPC ? "the host's disk is full"
-					  : "the host cannot do an access; the guest gets an I/O error");
+			   err == -ENOSPC
+				   ? "the host's disk is full"
+				   : "the host cannot do an access; the guest gets an I/O error");
 	d->said = true;
 }
 
@@ -395,7 +397,8 @@ static int add_function(struct ide *ide)
 	f->name = "ide";
 	pci_put16(f, PCI_VENDOR, VENDOR);
 	pci_put16(f, PCI_DEVICE, DEVICE);
-	f->config[PCI_CLASS + 1] = 0x01; /* mass storage, IDE; both channels in compatibility mode */
+	/* mass storage, IDE; both channels in compatibility mode */
+	f->config[PCI_CLASS + 1] = 0x01;
 	f->config[PCI_CLASS + 2] = 0x01;
 	f->writable[PCI_COMMAND] = 0x01; /* I/O space: always decoded */
 	for (u32 i = 0; i < 4; i++)

@@ -57,12 +57,13 @@ static void identify(struct ide_channel *c)
 	put_word(to, 48, 1);	  /* 32-bit PIO */
 	put_word(to, 49, 0x0200); /* LBA, no DMA */
 	put_word(to, 59, d->multiple ? 0x100u | d->multiple : 0);
-	put_word(to, 64, 3);			 /* PIO modes 3 and 4, */
-	put_word(to, 67, 120);			 /* 120 ns a cycle */
+	put_word(to, 64, 3);   /* PIO modes 3 and 4, */
+	put_word(to, 67, 120); /* 120 ns a cycle */
 	put_word(to, 68, 120);
-	put_word(to, 80, 0x0070);		 /* ATA/ATAPI-4 to 6 */
-	put_word(to, 82, 0x4020);		 /* NOP, write cache (the host's) */
-	put_word(to, 83, 0x4000 | 0x2000 | 0x1000 | 0x0400); /* FLUSH CACHE (EXT), 48-bit addresses */
+	put_word(to, 80, 0x0070); /* ATA/ATAPI-4 to 6 */
+	put_word(to, 82, 0x4020); /* NOP, write cache (the host's) */
+	/* FLUSH CACHE (EXT), 48-bit addresses */
+	put_word(to, 83, 0x4000 | 0x2000 | 0x1000 | 0x0400);
 	put_word(to, 84, 0x4000);
 	put_word(to, 85, 0x4020);
 	put_word(to, 86, 0x2000 | 0x1000 | 0x0400);
@@ -125,7 +126,8 @@ static void transfer(struct ide_channel *c, enum direction dir, bool ext, bool m
 		ide_fail(c, ERROR_ABRT);
 		return;
 	}
-	if (!decode_address(d, ext, &c->next, &c->left) || c->next >= d->blocks || c->left > d->blocks - c->next) {
+	if (!decode_address(d, ext, &c->next, &c->left) || c->next >= d->blocks ||
+	    c->left > d->blocks - c->next) {
 		ide_fail(c, ERROR_IDNF);
 		return;
 	}

@@ -253,9 +253,9 @@ static void read_toc(struct ide_channel *c)
 static void get_configuration(struct ide_channel *c)
 {
 	static const u8 features[] = {
-		0, 0, 3, 8, 0, PROFILE_DVD, 0, 0, 0, PROFILE_CD, 0, 0, /* profiles */
-		0, 1, 3, 4, 0, 0, 0, 2,				       /* core: ATAPI */
-		0, 3, 3, 4, 0x29, 0, 0, 0,			       /* removable medium, tray */
+		0, 0, 3, 8, 0,	  PROFILE_DVD, 0, 0, 0, PROFILE_CD, 0, 0, /* profiles */
+		0, 1, 3, 4, 0,	  0,	       0, 2,			  /* core: ATAPI */
+		0, 3, 3, 4, 0x29, 0,	       0, 0, /* removable medium, tray */
 	};
 	bool is_dvd = ide_selected(c)->blocks > DVD_BLOCKS;
 	u8 *to = c->buffer;
@@ -286,8 +286,26 @@ static void get_event(struct ide_channel *c)
 static void mode_sense(struct ide_channel *c)
 {
 	static const u8 recovery[] = {PAGE_ERROR_RECOVERY, 6, 0, 5, 0, 0, 0, 0};
-	static const u8 capabilities[] = {PAGE_CAPABILITIES, 18, 0x3f, 0, 0x70, 0x60, 0x29, 0, 0x02, 0xc2,
-					  0, 2, 0x02, 0, 0x02, 0xc2, 0, 0, 0, 0};
+	static const u8 capabilities[] = {PAGE_CAPABILITIES,
+					  18,
+					  0x3f,
+					  0,
+					  0x70,
+					  0x60,
+					  0x29,
+					  0,
+					  0x02,
+					  0xc2,
+					  0,
+					  2,
+					  0x02,
+					  0,
+					  0x02,
+					  0xc2,
+					  0,
+					  0,
+					  0,
+					  0};
 	u32 page = c->packet[2] & 0x3f, bytes = 8;
 
 	if (page != PAGE_ERROR_RECOVERY && page != PAGE_CAPABILITIES && page != PAGE_ALL) {
@@ -337,10 +355,10 @@ void atapi_command(struct ide_channel *c)
 	c->per_block = limit < 2 || limit == 0xffff ? 0xfffe : limit & ~1u;
 	nm_zero(c->buffer, DISK_SECTOR);
 	switch (c->packet[0]) {
-	case 0x00:			       /* TEST UNIT READY */
-	case 0x1e:			       /* PREVENT ALLOW MEDIUM REMOVAL */
-	case 0x2b:			       /* SEEK */
-	case 0xbb: done(c); break;	       /* SET CD SPEED */
+	case 0x00:		   /* TEST UNIT READY */
+	case 0x1e:		   /* PREVENT ALLOW MEDIUM REMOVAL */
+	case 0x2b:		   /* SEEK */
+	case 0xbb: done(c); break; /* SET CD SPEED */
 	case 0x03: request_sense(c); break;
 	case 0x12: inquiry(c); break;
 	case 0x1b: start_stop(c); break;

@@ -1,10 +1,12 @@
 /*
- * ide_priv.h - drives and channels, shared by ide.c (registers), ide_ata.c (disks) and ide_atapi.c (CDs)
+ * ide_priv.h - drives and channels, shared by ide.c (registers), ide_ata.c (disks) and ide_atapi.c
+ * (CDs)
  *
- * A command: ide.c takes it from the register and arms the channel's timer; that calls ata_command() or
- * atapi_command(). They end it by ide_done(), ide_fail(), or start a transfer of blocks through the channel's
- * buffer: ide_data_in() and ide_data_out(); when the guest has emptied or filled the buffer, ide.c calls
- * ata_next() or atapi_next(). All with the bus lock held.
+ * A command: ide.c takes it from the register and arms the channel's timer; that calls
+ * ata_command() or atapi_command(). They end it by ide_done(), ide_fail(), or start a transfer of
+ * blocks through the channel's
+ * buffer: ide_data_in() and ide_data_out(); when the guest has emptied or filled the buffer, ide.c
+ * calls ata_next() or atapi_next(). All with the bus lock held.
  */
 #ifndef L0_DEV_IDE_PRIV_H
 #define L0_DEV_IDE_PRIV_H
@@ -91,7 +93,8 @@ static inline struct ide_drive *ide_selected(struct ide_channel *c)
 void ide_done(struct ide_channel *c);
 void ide_fail(struct ide_channel *c, u8 error);
 
-/* @bytes of the buffer from @pos on are the next block. @interrupt: tell the guest that it may begin. */
+/* @bytes of the buffer from @pos on are the next block. @interrupt: tell the guest that it may
+ * begin. */
 void ide_data_in(struct ide_channel *c, u32 pos, u32 bytes);
 void ide_data_out(struct ide_channel *c, u32 bytes, bool interrupt);
 

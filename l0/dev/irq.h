@@ -54,14 +54,16 @@ int irq_add_sink(struct irq_router *r, const struct irq_line *sink) __must_check
 void irq_set(struct irq_router *r, u32 gsi, u32 source, bool level, u64 due_ns);
 
 #define IRQ_OWED_MAX 1000u
-#define IRQ_OWED_PERIOD_NS 100000u /* a faster source gets no second chance: it would leave no time */
+#define IRQ_OWED_PERIOD_NS \
+	100000u /* a faster source gets no second chance: it would leave no time */
 
 /**
  * irq_owe - edges of a line that passed before anybody could see the one before them
  *
- * When the host's scheduler holds the worker, several ticks of a timer are one request at the controller, and a
- * guest that counts them loses time, or takes the timer for broken. So they are raised one by one, each when a
- * processor has taken an interrupt (irq_taken()), as KVM does for its 8254.
+ * When the host's scheduler holds the worker, several ticks of a timer are one request at the
+ * controller, and a guest that counts them loses time, or takes the timer for broken. So they are
+ * raised one by one, each when a processor has taken an interrupt (irq_taken()), as KVM does for
+ * its 8254.
  * @edges: how many more; at most IRQ_OWED_MAX are remembered
  */
 void irq_owe(struct irq_router *r, u32 gsi, u32 source, u64 edges);

@@ -230,7 +230,8 @@ void lapic_pmi(struct lapic *l)
 {
 	bus_lock(l->dev.bus);
 	lint_rises(l, LVT_PERF);
-	l->lvt[LVT_PERF] |= LVT_MASKED; /* SDM 3A "Local Vector Table": software takes it away again */
+	/* SDM 3A "Local Vector Table": software takes it away again */
+	l->lvt[LVT_PERF] |= LVT_MASKED;
 	lapic_update(l);
 	bus_unlock(l->dev.bus);
 }

@@ -55,8 +55,8 @@ enum lvt_index { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERR
 
 struct lapic {
 	struct device dev;
-	u32 vp;	  /* VP id, also the initial APIC ID */
-	u64 base; /* IA32_APIC_BASE */
+	u32 vp;		/* VP id, also the initial APIC ID */
+	u64 base;	/* IA32_APIC_BASE */
 	bool is_absent; /* its processor is not there */
 
 	u32 id; /* 8 bits in xAPIC mode, 32 in x2APIC mode */

@@ -114,9 +114,7 @@ static void write_dword(struct msix *m, u64 offset, u32 value)
 	case 0: e->address = (e->address & ~0xffffffffull) | (value & ~3u); break;
 	case 4: e->address = (u32)e->address | (u64)value << 32; break;
 	case 8: e->data = value; break;
-	default:
-		e->control = value & VECTOR_MASKED;
-		update(m);
+	default: e->control = value & VECTOR_MASKED; update(m);
 	}
 }
 

@@ -2,9 +2,10 @@
  * msix.h - MSI-X of a PCI function: its capability, vector table and pending bits
  *
  * A function that wants message-signalled interrupts embeds a struct msix, calls msix_init() before
- * pci_add(), routes accesses to the BAR that holds the table here, and asks msix_enabled() before it
- * falls back to its pin. A message to 0xfeexxxxx goes over the interrupt bus; one to any other address
- * is a write of four bytes to memory, as on hardware. All calls hold the bus lock. No allocation.
+ * pci_add(), routes accesses to the BAR that holds the table here, and asks msix_enabled() before
+ * it falls back to its pin. A message to 0xfeexxxxx goes over the interrupt bus; one to any other
+ * address is a write of four bytes to memory, as on hardware. All calls hold the bus lock. No
+ * allocation.
  * Source: PCI Local Bus Specification 3.0, section 6.8.2; SDM 3A "Message Signalled Interrupts".
  */
 #ifndef L0_DEV_MSIX_H
@@ -26,16 +27,16 @@ struct msix_vector {
 
 struct msix {
 	struct pci_function *f;
-	u32 cap;	/* offset of the capability */
-	u32 nvectors;	/* 1..MSIX_MAX_VECTORS */
-	u32 pending;	/* a bit a vector: raised while masked */
+	u32 cap;      /* offset of the capability */
+	u32 nvectors; /* 1..MSIX_MAX_VECTORS */
+	u32 pending;  /* a bit a vector: raised while masked */
 	u64 due_ns[MSIX_MAX_VECTORS];
 	struct msix_vector vector[MSIX_MAX_VECTORS];
 };
 
 /**
- * msix_init - fill in the capability; the table lies at 0 and the pending bits at MSIX_PBA_OFFSET of
- * BAR @bar
+ * msix_init - fill in the capability; the table lies at 0 and the pending bits at MSIX_PBA_OFFSET
+ * of BAR @bar
  * @cap:  where in configuration space; the caller links the list of capabilities
  * @next: offset of the next capability, or 0
  */

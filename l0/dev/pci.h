@@ -2,10 +2,10 @@
  * pci.h - the PCI bus: configuration mechanism 1, the host bridge, functions with memory BARs
  *
  * One bus, number 0, up to 32 slots of one function each; slot 0 is the host bridge. Ports
- * 0xcf8-0xcff, among them the reset register at 0xcf9; ECAM for the same space. A device that sits on the bus embeds a
- * struct pci_function, fills in its identity and BARs, and calls pci_add(); the bus answers its
- * configuration space and moves its MMIO regions as BARs and the command register are written.
- * Interrupt pin A of slot n is global system interrupt 16 + n mod 4, level triggered.
+ * 0xcf8-0xcff, among them the reset register at 0xcf9; ECAM for the same space. A device that sits
+ * on the bus embeds a struct pci_function, fills in its identity and BARs, and calls pci_add(); the
+ * bus answers its configuration space and moves its MMIO regions as BARs and the command register
+ * are written. Interrupt pin A of slot n is global system interrupt 16 + n mod 4, level triggered.
  * Source: PCI Local Bus Specification 3.0; Intel 440FX data sheet for the reset register.
  */
 #ifndef L0_DEV_PCI_H
@@ -62,7 +62,8 @@ struct pci_function {
 	u8 writable[PCI_CONFIG_BYTES]; /* bits that software may change; pci_add() adds the usual
 					  ones */
 	struct pci_bar bar[PCI_BARS];  /* 32-bit memory BARs */
-	/* NULL, or: the dword at @off, 40h or above, is about to be read; was written. Lock held. */
+	/* NULL, or: the dword at @off, 40h or above, is about to be read; was written. Lock
+	 * held. */
 	void (*config_read)(struct pci_function *f, u32 off, unsigned int size);
 	void (*config_written)(struct pci_function *f, u32 off, unsigned int size);
 	/* the bus's own */
@@ -80,8 +81,8 @@ struct pci_host *pci_host_create(struct machine_bus *bus, int *err);
 int pci_add(struct pci_host *h, struct pci_function *f) __must_check;
 
 /*
- * Who else hears of interrupt pins: @pin (slot mod 4) is now @level, one call for each change or more. One at
- * most; @arg lives as long as the bus. Called with the lock held.
+ * Who else hears of interrupt pins: @pin (slot mod 4) is now @level, one call for each change or
+ * more. One at most; @arg lives as long as the bus. Called with the lock held.
  */
 typedef void (*pci_router_fn)(void *arg, u32 pin, bool level, u64 due_ns);
 void pci_set_router(struct pci_host *h, pci_router_fn fn, void *arg);

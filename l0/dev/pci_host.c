@@ -192,7 +192,9 @@ static void write_data(struct pci_host *h, u32 at, u32 value, unsigned int size)
  */
 static struct pci_function *ecam_addressed(const struct pci_host *h, u64 offset, unsigned int size)
 {
-	return offset & (0xf00 | (size - 1)) ? NULL : addressed(h, ADDRESS_ENABLE | (u32)(offset >> 12) << 8);
+	return offset & (0xf00 | (size - 1))
+		       ? NULL
+		       : addressed(h, ADDRESS_ENABLE | (u32)(offset >> 12) << 8);
 }
 
 static u64 ecam_read(void *dev, u64 offset, unsigned int size)

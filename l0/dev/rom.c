@@ -60,8 +60,8 @@ static struct rom *load(int fd, const char *path, char *err)
 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size % ROM_UNIT ||
 	    st.st_size > (off_t)ROM_MAX_BYTES) {
-		snprintf(err, ROM_ERR_BYTES, "%s: firmware is a file of a multiple of 64 KiB, up to 8 MiB",
-			 path);
+		snprintf(err, ROM_ERR_BYTES,
+			 "%s: firmware is a file of a multiple of 64 KiB, up to 8 MiB", path);
 		return NULL;
 	}
 	r = calloc(1, sizeof(*r) + (size_t)st.st_size);

@@ -23,8 +23,7 @@ void usernet_send(void *arg, const void *frame, u32 bytes)
 		return;
 	pthread_mutex_lock(&u->lock);
 	if (u->waiting < USERNET_WAITING_MAX) { /* otherwise it is lost, as in a switch */
-		struct usernet_frame *f =
-			&u->frame[(u->first + u->waiting) % USERNET_WAITING_MAX];
+		struct usernet_frame *f = &u->frame[(u->first + u->waiting) % USERNET_WAITING_MAX];
 
 		was_empty = !u->waiting++;
 		f->bytes = bytes;

@@ -26,7 +26,8 @@ struct usernet;
  * usernet_create - a network, not running yet; usernet_peer() is the guest's end, which destroys it
  * @err: USERNET_ERR_BYTES; one line when NULL is returned: a port that is taken, no memory
  */
-struct usernet *usernet_create(const struct usernet_forward *forward, u32 n, char *err) __must_check;
+struct usernet *usernet_create(const struct usernet_forward *forward, u32 n,
+			       char *err) __must_check;
 void usernet_peer(struct usernet *u, struct net_peer *peer);
 
 /* Serve @card from now on. Return: 0 or -errno. */

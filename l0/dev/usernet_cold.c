@@ -186,7 +186,8 @@ static void *serve(void *arg)
 		slirp_pollfds_fill(u->slirp, &timeout, add_poll, u);
 		int n = poll(u->fds, u->nfds, (int)timeout);
 
-		if (n > 0 && (u->fds[0].revents & POLLIN) && read(u->event, &count, sizeof(count)) < 0)
+		if (n > 0 && (u->fds[0].revents & POLLIN) &&
+		    read(u->event, &count, sizeof(count)) < 0)
 			continue;
 		slirp_pollfds_poll(u->slirp, n < 0, get_revents, u);
 	}

@@ -30,7 +30,10 @@ static const u16 high_glyphs[128] = {
 
 static void put_utf8(FILE *to, u8 ch)
 {
-	u32 c = ch < 32 ? low_glyphs[ch] : ch < 127 ? ch : ch == 127 ? 0x2302 : high_glyphs[ch - 128];
+	u32 c = ch < 32	    ? low_glyphs[ch]
+		: ch < 127  ? ch
+		: ch == 127 ? 0x2302
+			    : high_glyphs[ch - 128];
 
 	if (c < 0x80) {
 		putc((int)c, to);

@@ -4,8 +4,8 @@
  * A device embeds struct virtio, fills in @ops, features and configuration, and calls virtio_add().
  * The transport (virtio_pci.c) answers the PCI function: common configuration, notification, ISR,
  * device configuration, MSI-X or pin. Modern interface only. A driver that breaks a ring gets
- * DEVICE_NEEDS_RESET and one line in the log of the run; nothing more happens on that device until it
- * is reset. Everything is called with the bus lock held.
+ * DEVICE_NEEDS_RESET and one line in the log of the run; nothing more happens on that device until
+ * it is reset. Everything is called with the bus lock held.
  * Source: Virtual I/O Device (VIRTIO) Version 1.1, section 4.1 "Virtio Over PCI Bus".
  */
 #ifndef L0_DEV_VIRTIO_H

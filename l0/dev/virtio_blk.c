@@ -43,7 +43,8 @@ struct virtio_blk {
 };
 
 /* The @bytes of the chain's readable or writable part from @skip on, as host memory. */
-static u32 gather(struct virtio_blk *b, const struct virtq_chain *c, bool writable, u64 skip, u64 bytes)
+static u32 gather(struct virtio_blk *b, const struct virtq_chain *c, bool writable, u64 skip,
+		  u64 bytes)
 {
 	u32 n = 0, i = writable ? c->nread : 0, end = writable ? c->nread + c->nwrite : c->nread;
 
@@ -74,9 +75,10 @@ static u8 failed(struct virtio_blk *b, int err)
 {
 	if (!b->said)
 		bus_report(b->v.dev.bus, b->v.name,
-			   err == -EIO	   ? "an I/O error, or the file has become shorter"
-			   : err == -ENOSPC ? "the host's disk is full"
-					    : "the host cannot do an access; the guest gets an I/O error");
+			   err == -EIO ? "an I/O error, or the file has become shorter"
+			   : err == -ENOSPC
+				   ? "the host's disk is full"
+				   : "the host cannot do an access; the guest gets an I/O error");
 	b->said = true;
 	return STATUS_IOERR;
 }
@@ -89,7 +91,8 @@ static bool in_range(const struct virtio_blk *b, u64 sector, u64 sectors)
 }
 
 /* Data in or out; @bytes of it. */
-static u8 transfer(struct virtio_blk *b, const struct virtq_chain *c, bool in, u64 sector, u64 bytes)
+static u8 transfer(struct virtio_blk *b, const struct virtq_chain *c, bool in, u64 sector,
+		   u64 bytes)
 {
 	int err;
 
@@ -236,7 +239,8 @@ static void fill_config(struct virtio_blk *b)
 	b->v.config_bytes = CFG_BYTES;
 }
 
-int virtio_blk_create(struct machine_bus *bus, struct disk *disk, const char *name, const char *serial)
+int virtio_blk_create(struct machine_bus *bus, struct disk *disk, const char *name,
+		      const char *serial)
 {
 	struct virtio_blk *b = calloc(1, sizeof(*b));
 	u64 features = BIT(F_SEG_MAX) | BIT(F_BLK_SIZE) | BIT(F_FLUSH) |

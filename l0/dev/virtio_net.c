@@ -87,7 +87,8 @@ void virtio_net_receive(struct virtio_net *n, const void *frame, u32 bytes)
 		if (!timer_is_armed(&n->deliver))
 			bus_timer_arm(bus, &n->deliver, bus_now(bus));
 	} else if (virtio_is_running(&n->v) && !n->said) {
-		bus_report(bus, n->v.name, "frames for the guest are lost: it takes them too slowly");
+		bus_report(bus, n->v.name,
+			   "frames for the guest are lost: it takes them too slowly");
 		n->said = true;
 	}
 	bus_unlock(bus);

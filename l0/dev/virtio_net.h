@@ -25,7 +25,8 @@ struct net_peer {
 };
 
 /**
- * virtio_net_create - a card connected to @peer, which it destroys in the end (also when this fails)
+ * virtio_net_create - a card connected to @peer, which it destroys in the end (also when this
+ * fails)
  * Return: the card, owned by @bus; NULL with *@err = -ENOSPC, -ENOMEM.
  */
 struct virtio_net *virtio_net_create(struct machine_bus *bus, const u8 mac[NET_MAC_BYTES],

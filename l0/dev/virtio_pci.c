@@ -186,8 +186,7 @@ static u64 read_common(struct virtio *v, u32 off)
 
 static void set_half(u64 *address, bool high, u32 value)
 {
-	*address = high ? (u32)*address | (u64)value << 32
-			: (*address & ~0xffffffffull) | value;
+	*address = high ? (u32)*address | (u64)value << 32 : (*address & ~0xffffffffull) | value;
 }
 
 static void write_queue_field(struct virtio *v, u32 off, u32 value)
@@ -365,7 +364,8 @@ static void config_written(struct pci_function *f, u32 off, unsigned int size)
 		msix_config_written(&v->msix);
 }
 
-static void put_cap(struct pci_function *f, u32 at, u8 next, u8 bytes, u8 type, u32 offset, u32 length)
+static void put_cap(struct pci_function *f, u32 at, u8 next, u8 bytes, u8 type, u32 offset,
+		    u32 length)
 {
 	u8 *cap = f->config + at;
 
@@ -405,7 +405,8 @@ static void fill_function(struct virtio *v)
 	for (u32 i = 8; i < 20; i++)
 		f->writable[CAP_PCI_CFG + i] = 0xff;
 	f->bar[0] = (struct pci_bar){.bytes = BAR_BYTES, .ops = &bar_ops, .dev = v};
-	f->bar[1] = (struct pci_bar){.bytes = MSIX_BAR_BYTES, .ops = &msix_bar_ops, .dev = &v->msix};
+	f->bar[1] =
+		(struct pci_bar){.bytes = MSIX_BAR_BYTES, .ops = &msix_bar_ops, .dev = &v->msix};
 	msix_init(&v->msix, f, CAP_MSIX, 0, 1, v->ops->nqueues + 1u);
 }
 

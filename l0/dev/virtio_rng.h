@@ -1,8 +1,8 @@
 /*
  * virtio_rng.h - a source of random bytes on virtio
  *
- * Under the host's clock the bytes are the host kernel's; under the virtual clock a generator started
- * from the run's seed makes them, so that two runs get the same. Not for keys in that case.
+ * Under the host's clock the bytes are the host kernel's; under the virtual clock a generator
+ * started from the run's seed makes them, so that two runs get the same. Not for keys in that case.
  * Source: Virtual I/O Device (VIRTIO) Version 1.1, section 5.4 "Entropy Device".
  */
 #ifndef L0_DEV_VIRTIO_RNG_H

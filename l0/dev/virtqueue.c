@@ -89,7 +89,8 @@ static const char *add_buf(struct virtq_chain *c, const struct mem *m, const str
 	return NULL;
 }
 
-/* Follow a chain in @table of @entries from @i; *@indirect: where it goes over into another table. */
+/* Follow a chain in @table of @entries from @i; *@indirect: where it goes over into another
+ * table. */
 static const char *follow(struct virtq_chain *c, const struct mem *m, u64 table, u32 entries, u32 i,
 			  struct desc *indirect)
 {

@@ -1,9 +1,10 @@
 /*
  * virtqueue.h - a virtio split ring, seen from the device
  *
- * Rings live in guest RAM and may hold anything: every address is checked against the machine's RAM,
- * every descriptor is read once, a chain ends after VIRTQ_MAX_BUFS buffers. What breaks the rules
- * makes virtq_pop() fail for good; the device then asks for a reset. Bus lock held; no allocation.
+ * Rings live in guest RAM and may hold anything: every address is checked against the machine's
+ * RAM, every descriptor is read once, a chain ends after VIRTQ_MAX_BUFS buffers. What breaks the
+ * rules makes virtq_pop() fail for good; the device then asks for a reset. Bus lock held; no
+ * allocation.
  * Source: Virtual I/O Device (VIRTIO) Version 1.1, sections 2.6 and 4.1.
  */
 #ifndef L0_DEV_VIRTQUEUE_H
@@ -48,8 +49,8 @@ bool virtq_usable(const struct virtq *q, const struct mem *m, const char **why);
 
 /**
  * virtq_pop - take the next request
- * Return: 1: *@c is it; 0: there is none (and the driver has been asked to notify); -EPROTO: the ring
- * is broken, *@why says how.
+ * Return: 1: *@c is it; 0: there is none (and the driver has been asked to notify); -EPROTO: the
+ * ring is broken, *@why says how.
  */
 int virtq_pop(struct virtq *q, struct mem *m, struct virtq_chain *c, const char **why) __must_check;
 

@@ -14,7 +14,7 @@
 #include "l0/engine/vapic.h"
 
 #define CODE_LINE_BYTES (1u << MEM_CODE_LINE_SHIFT)
-#define PATCHED_HEAT 100u    /* entries without another change until the tier may translate it */
+#define PATCHED_HEAT 100u /* entries without another change until the tier may translate it */
 
 static struct mem_frame
 	no_frame; /* of code that lies in no RAM: such blocks are never found again */
@@ -192,7 +192,8 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, co
 	b->n_ops = (u16)n_ops;
 	b->n = n_ops;
 	b->bytes = (u16)bytes;
-	b->lines = mem_line_mask(b->gpa % PAGE_SIZE, MIN((u64)bytes, PAGE_SIZE - b->gpa % PAGE_SIZE));
+	b->lines =
+		mem_line_mask(b->gpa % PAGE_SIZE, MIN((u64)bytes, PAGE_SIZE - b->gpa % PAGE_SIZE));
 	b->code = (u8 *)(end + 1);
 	nm_copy(b->code, code, bytes);
 	code_cache_take(vp->code, b);
@@ -319,7 +320,8 @@ bool block_renew(const struct vp *vp, struct block *b)
 {
 	u32 now;
 
-	if (b->fleeting || b->frame == &no_frame || !mem_code_is_intact(mem_map(vp->mem), b->frame, b->lines, b->gen, &now))
+	if (b->fleeting || b->frame == &no_frame ||
+	    !mem_code_is_intact(mem_map(vp->mem), b->frame, b->lines, b->gen, &now))
 		return false;
 	b->gen = now;
 	return true;
@@ -354,7 +356,8 @@ static bool second_is_fresh(const struct vp *vp, struct block *b)
 
 	if (b->gen2 == __atomic_load_n((u32 *)&b->frame2->code_gen, __ATOMIC_RELAXED))
 		return true;
-	if (b->fleeting || !mem_code_is_intact(mem_map(vp->mem), b->frame2, b->lines2, b->gen2, &now))
+	if (b->fleeting ||
+	    !mem_code_is_intact(mem_map(vp->mem), b->frame2, b->lines2, b->gen2, &now))
 		return false;
 	b->gen2 = now;
 	return true;
@@ -431,13 +434,15 @@ static bool second_page_is_same(struct vp *vp, struct block *b, u64 lin)
 }
 
 /*
- * The blocks of one place in memory that are kept. Programs that are loaded somewhere else each time they start
- * (address-space randomization) leave some for every run, which nobody asks for again.
+ * The blocks of one place in memory that are kept. Programs that are loaded somewhere else each
+ * time they start (address-space randomization) leave some for every run, which nobody asks for
+ * again.
  */
 #define BLOCK_VARIANTS 4u
 #define BLOCK_VERSIONS 4u /* of one block, by the bytes it was made from */
 
-/* Find a block from @link on; of those in the same place and not wanted, the oldest is forgotten. */
+/* Find a block from @link on; of those in the same place and not wanted, the oldest is
+ * forgotten. */
 static struct block **find(struct block **link, const u8 *hva, u64 rip, u32 mode)
 {
 	struct block **last = NULL;
@@ -471,19 +476,22 @@ static void kill(struct vp *vp, struct block **link)
 }
 
 /*
- * The block at *@link is stale. Code is often changed back and forth (trace points, jump labels), so what
- * was made from other bytes is kept, up to BLOCK_VERSIONS of them. Return: one that is right now, or NULL.
+ * The block at *@link is stale. Code is often changed back and forth (trace points, jump labels),
+ * so what was made from other bytes is kept, up to BLOCK_VERSIONS of them. Return: one that is
+ * right now, or NULL.
  */
 static struct block *other_version(struct vp *vp, struct block **link, u64 lin)
 {
-	struct block *stale = *link, **head = &vp->code->bucket[block_hash(stale->hva)], **at, **last = link;
+	struct block *stale = *link, **head = &vp->code->bucket[block_hash(stale->hva)], **at,
+		     **last = link;
 	u32 n = 1;
 
 	if (stale->frame2 || stale->dead) {
 		kill(vp, link);
 		return NULL;
 	}
-	for (at = &stale->next; (at = find(at, stale->hva, stale->rip, stale->mode)); at = &(*at)->next) {
+	for (at = &stale->next; (at = find(at, stale->hva, stale->rip, stale->mode));
+	     at = &(*at)->next) {
 		struct block *b = *at;
 
 		if (is_usable(vp, b, lin)) {
@@ -517,8 +525,7 @@ struct block *block_get(struct vp *vp, u32 mode)
 		f = fetch_page(vp, lin);
 	}
 	if (likely(f.hva)) {
-		struct block **link =
-			find(&vp->code->bucket[block_hash(f.hva)], f.hva, rip, mode);
+		struct block **link = find(&vp->code->bucket[block_hash(f.hva)], f.hva, rip, mode);
 		struct block *b = link ? *link : NULL;
 
 		if (b && unlikely(!is_usable(vp, b, lin)))
@@ -540,7 +547,8 @@ void block_stop_if_stale(struct vp *vp)
 
 	if (!b || b == &block_unlinked)
 		return;
-	if (likely(is_fresh_or_renewed(vp, b) && (!b->frame2 || second_is_fresh(vp, b))) || revive(vp, b))
+	if (likely(is_fresh_or_renewed(vp, b) && (!b->frame2 || second_is_fresh(vp, b))) ||
+	    revive(vp, b))
 		return;
 	b->dead = true;
 	/* Take it out of the cache: what follows the running operation is overwritten. */

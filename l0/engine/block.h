@@ -1,10 +1,11 @@
 /*
  * The operation cache of one virtual processor: blocks of decoded operations, found by the host
  * address of their first byte (so by physical page and offset), RIP and decoding mode. Memory is
- * one bounded arena, filled in parts in turn: the oldest is emptied when it is full (code_cache.c). A block is stale when the code generation
- * of its frame moved on (struct mem_frame): it is not entered. When it is looked up again it is good if
- * the write was for other lines (mem_code_is_intact()), else its bytes are compared: it lives on when they
- * are the same, since the write was for its neighbours.
+ * one bounded arena, filled in parts in turn: the oldest is emptied when it is full (code_cache.c).
+ * A block is stale when the code generation of its frame moved on (struct mem_frame): it is not
+ * entered. When it is looked up again it is good if the write was for other lines
+ * (mem_code_is_intact()), else its bytes are compared: it lives on when they are the same, since
+ * the write was for its neighbours.
  *
  * A block is a straight run of operations with side exits: a conditional branch that is not taken
  * goes on inside it. It ends at a page end, at an unconditional transfer, at an operation that may
@@ -19,7 +20,8 @@
 
 #define BLOCK_MAX_OPS 48u
 #define BLOCK_MAX_CODE 256u /* bytes of instructions */
-#define BLOCK_MAX_BYTES (sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
+#define BLOCK_MAX_BYTES \
+	(sizeof(struct block) + (BLOCK_MAX_OPS + 1) * sizeof(struct op) + BLOCK_MAX_CODE)
 #define BLOCK_BUCKETS 65536u
 
 struct block {
@@ -35,14 +37,14 @@ struct block {
 	struct mem_frame *frame2; /* straddling instruction: second page, else NULL */
 	u8 *hva2;
 	u32 gen2;
-	u32 lines, lines2; /* of both frames, that its bytes lie in */
-	bool fleeting;	   /* stores to it may not be noticed: good for one time */
-	bool dead;	   /* its bytes are others now: out of the cache */
-	u16 bytes, n_ops; /* without the closing operation */
-	u32 heat;	  /* vp->tier: entries until it is translated, */
-	op_fn first;	  /* and the handler of ops[0] itself */
-	u64 hot;	  /* host code that other translated blocks go to, or 0; */
-	void *own;	  /* the tier's of it; */
+	u32 lines, lines2;  /* of both frames, that its bytes lie in */
+	bool fleeting;	    /* stores to it may not be noticed: good for one time */
+	bool dead;	    /* its bytes are others now: out of the cache */
+	u16 bytes, n_ops;   /* without the closing operation */
+	u32 heat;	    /* vp->tier: entries until it is translated, */
+	op_fn first;	    /* and the handler of ops[0] itself */
+	u64 hot;	    /* host code that other translated blocks go to, or 0; */
+	void *own;	    /* the tier's of it; */
 	struct block *same; /* the tier's list of blocks in this frame */
 	struct op ops[];
 };
@@ -54,7 +56,7 @@ struct code_cache {
 	u8 *arena;
 	u64 bytes, part_bytes;
 	u32 n_parts, now; /* which is filled */
-	u32 epoch; /* incremented when blocks are dropped */
+	u32 epoch;	  /* incremented when blocks are dropped */
 	struct code_part {
 		u64 used;
 		u32 n_from;
@@ -98,7 +100,8 @@ bool block_renew(const struct vp *vp, struct block *b);
 static __always_inline void block_remember(struct vp *vp, const struct block *b)
 {
 	if (b->hot && b->mode == vp->mode) {
-		vp->jumps[jump_index(b->rip)] = (struct jump_slot){b->rip, vp->jump_key, b->hot, b->hva};
+		vp->jumps[jump_index(b->rip)] =
+			(struct jump_slot){b->rip, vp->jump_key, b->hot, b->hva};
 		vp_jump_mark(vp, b->rip);
 	}
 }

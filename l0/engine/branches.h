@@ -1,9 +1,10 @@
 /*
- * Branches that retire, and those that a processor would have mispredicted, for the performance counters:
- * counted only while somebody counts them (VP_MODE_BRANCHES), by the handlers of op_branch.c. The
- * predictor is a model, a pure function of the branches that were counted, so that its misses are the
- * same in every run, tier and slice: two-bit counters by address and recent directions, the last target
- * of each indirect jump and call, a stack of return addresses. Embedded in struct vp; freestanding.
+ * Branches that retire, and those that a processor would have mispredicted, for the performance
+ * counters: counted only while somebody counts them (VP_MODE_BRANCHES), by the handlers of
+ * op_branch.c. The predictor is a model, a pure function of the branches that were counted, so that
+ * its misses are the same in every run, tier and slice: two-bit counters by address and recent
+ * directions, the last target of each indirect jump and call, a stack of return addresses. Embedded
+ * in struct vp; freestanding.
  * Cost: some ns a branch.
  */
 #ifndef L0_ENGINE_BRANCHES_H

@@ -1,8 +1,9 @@
 /*
- * The memory of the operation cache. It is filled in parts in turn; the oldest blocks make room for new ones.
- * What points to a block: its bucket, operations that are chained to it, and the tier. Chains between
- * blocks of one part end with it; of those from other parts each part has a list, which is short, since only
- * blocks of one page are chained.
+ * The memory of the operation cache. It is filled in parts in turn; the oldest blocks make room for
+ * new ones.
+ * What points to a block: its bucket, operations that are chained to it, and the tier. Chains
+ * between blocks of one part end with it; of those from other parts each part has a list, which is
+ * short, since only blocks of one page are chained.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -72,7 +73,8 @@ void code_cache_link(struct code_cache *c, struct op *from, struct block *to)
 	u32 p = part_of(c, to);
 	struct code_part *part = &c->part[p];
 
-	if (part_of(c, from) != p && (from->link[0] == &block_unlinked || part_of(c, from->link[0]) != p)) {
+	if (part_of(c, from) != p &&
+	    (from->link[0] == &block_unlinked || part_of(c, from->link[0]) != p)) {
 		if (part->n_from == CODE_LINKS)
 			return;
 		part->from[part->n_from++] = from;

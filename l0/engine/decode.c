@@ -243,14 +243,16 @@ static void pick(struct decode *d, const u8 *bytes)
 	op->slow = sys_op_lookup(op->mnemonic);
 	if (!op->slow)
 		op->fn = op_ud;
-	else if (d->vp->tier && d->vp->tier->before_effect && (d->mode & VP_MODE_PLAIN || !quick_can_be_undone(op)))
+	else if (d->vp->tier && d->vp->tier->before_effect &&
+		 (d->mode & VP_MODE_PLAIN || !quick_can_be_undone(op)))
 		op->fn = op_slow; /* the general way is what the short ones are compared with */
 	else
 		op->fn = quick_handler(op, d->mode, &d->ends);
 	d->may_leave = true;
 }
 
-/* Is the immediate at the end of the instruction just op->imm, so that another one changes nothing else? */
+/* Is the immediate at the end of the instruction just op->imm, so that another one changes nothing
+ * else? */
 static void set_immediate(struct decode *d)
 {
 	const ZydisDecodedInstruction *in = &d->insn;
@@ -268,10 +270,12 @@ static void set_immediate(struct decode *d)
 	case ZYDIS_MNEMONIC_TEST: break;
 	default: return;
 	}
-	if ((d->form != FORM_RI && d->form != FORM_MI) || d->op->fn == op_slow || in->raw.imm[1].size ||
-	    in->raw.imm[0].offset + in->raw.imm[0].size / 8 != in->length || d->op->imm != in->raw.imm[0].value.u)
+	if ((d->form != FORM_RI && d->form != FORM_MI) || d->op->fn == op_slow ||
+	    in->raw.imm[1].size || in->raw.imm[0].offset + in->raw.imm[0].size / 8 != in->length ||
+	    d->op->imm != in->raw.imm[0].value.u)
 		return;
-	d->op->imm_bytes = (u8)(in->raw.imm[0].size / 8 | (in->raw.imm[0].is_signed ? OP_IMM_SIGNED : 0));
+	d->op->imm_bytes =
+		(u8)(in->raw.imm[0].size / 8 | (in->raw.imm[0].is_signed ? OP_IMM_SIGNED : 0));
 }
 
 /* All bytes that were looked at belong to it: the block is as good as they stay the same. */

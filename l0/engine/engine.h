@@ -39,7 +39,8 @@ enum engine_stop engine_run(struct vp *vp, u64 until);
  */
 void engine_state_changed(struct vp *vp);
 
-/* Is something due that comes before all else at this instruction boundary, the VMX-preemption timer
+/* Is something due that comes before all else at this instruction boundary, the VMX-preemption
+ * timer
  * included: the injection of an entry, a trap of the last instruction? engine_run() sees to it even
  * when it is to run no instruction. */
 bool engine_trap_due(struct vp *vp);
@@ -58,12 +59,12 @@ void engine_inject(struct vp *vp, u32 intr_info, u32 error, u32 insn_len);
 int engine_read_linear(struct vp *vp, u64 gva, void *buf, u32 len);
 int engine_write_linear(struct vp *vp, u64 gva, const void *buf, u32 len);
 
-/* Tell vp->ops->stack_load of loads of the stack pointer at CPL 0 (thread tracking), or no more. Costs
- * nothing while off; while on, such a load is a slow operation. */
+/* Tell vp->ops->stack_load of loads of the stack pointer at CPL 0 (thread tracking), or no more.
+ * Costs nothing while off; while on, such a load is a slow operation. */
 void engine_watch_stacks(struct vp *vp, bool on);
 
-/* For who is told: a word of @size (4, 8) bytes at @gva, aligned, without any effect on the guest; and
- * RSP0 (ESP0) of its TSS. Return: false: no RAM there. */
+/* For who is told: a word of @size (4, 8) bytes at @gva, aligned, without any effect on the guest;
+ * and RSP0 (ESP0) of its TSS. Return: false: no RAM there. */
 bool engine_peek_word(const struct vp *vp, u64 gva, u32 size, u64 *value);
 bool engine_is_kernel_page(const struct vp *vp, u64 gva); /* mapped, and not for user mode */
 bool engine_kernel_entry_stack(const struct vp *vp, u64 *sp);

@@ -24,8 +24,7 @@ typedef jmp_buf escape_buf;
 #endif
 
 #define UNTIL_MAX (1ull << 61) /* translated code marks counts above it */
-#define ATTN_SINGLE \
-	(VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
+#define ATTN_SINGLE (VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
 
 static bool is_code64(const struct vp *vp)
 {
@@ -126,7 +125,8 @@ static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
 		struct block *b = vp->code->bucket[block_hash(p)];
 
 		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode &&
-			   !b->frame2 && (b->mode & VP_MODE_CSFLAT) && chain_is_open(vp, b, start))) {
+			   !b->frame2 && (b->mode & VP_MODE_CSFLAT) &&
+			   chain_is_open(vp, b, start))) {
 			block_remember(vp, b);
 			RUN_BLOCK(vp, b, start);
 		}
@@ -158,8 +158,8 @@ void op_slow(struct vp *vp, const struct op *op)
 	return chain_lookup(vp, vp->next_rip, vp->insns);
 }
 
-/* It may have moved translations, modes, code, or given the processor something to look at: then the
- * block ends as after op_slow(). */
+/* It may have moved translations, modes, code, or given the processor something to look at: then
+ * the block ends as after op_slow(). */
 void op_inline(struct vp *vp, const struct op *op)
 {
 	u64 gen = vp->tlb_soft.gen;

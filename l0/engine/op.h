@@ -33,12 +33,13 @@ struct op {
 	u8 base, index, scale, seg; /* memory operand; seg SEG_COUNT = no base added */
 	u8 size; /* operand size in bytes: 1, 2, 4, 8 (memory size for vector operations: 16, 32 …)
 		  */
-	u8 asize;      /* address size in bytes: 2, 4, 8 */
-	u8 flags;      /* OP_* below */
-	u8 modrm;      /* the raw ModRM byte, for the instruction-information field */
-	u16 sel;       /* far pointer immediate: selector */
-	u16 aux;       /* form-specific: second immediate (ENTER), condition code, prefix bits */
-	u8 imm_bytes;  /* the last bytes of the instruction are @imm and nothing else; OP_IMM_SIGNED: extended */
+	u8 asize; /* address size in bytes: 2, 4, 8 */
+	u8 flags; /* OP_* below */
+	u8 modrm; /* the raw ModRM byte, for the instruction-information field */
+	u16 sel;  /* far pointer immediate: selector */
+	u16 aux;  /* form-specific: second immediate (ENTER), condition code, prefix bits */
+	/* the last bytes of the instruction are @imm and nothing else; OP_IMM_SIGNED: extended */
+	u8 imm_bytes;
 	void *link[1]; /* form-specific: chained block; extra data of decode.c */
 };
 _Static_assert(sizeof(struct op) <= 72, "an operation stays within a little over a cache line");
@@ -68,15 +69,15 @@ _Noreturn void vp_restart(struct vp *vp);
 /* Ways out of an operation by a long jump. */
 enum vp_escape {
 	ESCAPE_NONE,
-	ESCAPE_FAULT,	/* vp->fault_* is to be delivered */
-	ESCAPE_EXIT,	/* vp->exit is filled */
+	ESCAPE_FAULT, /* vp->fault_* is to be delivered */
+	ESCAPE_EXIT,  /* vp->exit is filled */
 	ESCAPE_RESTART,
 	ESCAPE_CUT, /* the tier's own, see engine_tier.before_effect */
 };
 _Noreturn void vp_escape(struct vp *vp, enum vp_escape how);
 
-/* Call fn(vp, arg) and stop the ways out of operations that it runs. Return: the one that was taken,
- * for vp_escape() to go on with. */
+/* Call fn(vp, arg) and stop the ways out of operations that it runs. Return: the one that was
+ * taken, for vp_escape() to go on with. */
 enum vp_escape vp_guard(struct vp *vp, void (*fn)(struct vp *vp, void *arg), void *arg);
 
 #endif

@@ -147,8 +147,7 @@
 	DEF_ALU_MEM_TEST(nm, S, sfx, m, LIN_TM)
 #define DEF_ALL_SIZES(DEF, nm, ...) \
 	DEF(nm, 1, "b", ##__VA_ARGS__) \
-	DEF(nm, 2, "w", ##__VA_ARGS__) DEF(nm, 4, "l", ##__VA_ARGS__) \
-		DEF(nm, 8, "q", ##__VA_ARGS__)
+	DEF(nm, 2, "w", ##__VA_ARGS__) DEF(nm, 4, "l", ##__VA_ARGS__) DEF(nm, 8, "q", ##__VA_ARGS__)
 #define DEF_DEAD_SIZES(nm, EXPR) \
 	DEF_ALU_DEAD(nm, 1, EXPR) \
 	DEF_ALU_DEAD(nm, 2, EXPR) DEF_ALU_DEAD(nm, 4, EXPR) DEF_ALU_DEAD(nm, 8, EXPR)
@@ -223,8 +222,8 @@ DEF_DEAD_SIZES(xor, d ^ s)
 	}
 #define DEF_UNARY_SIZES(nm, pre, XR, XM) \
 	DEF_UNARY(nm, 1, "b", pre, XR, XM) \
-	DEF_UNARY(nm, 2, "w", pre, XR, XM) DEF_UNARY(nm, 4, "l", pre, XR, XM) \
-		DEF_UNARY(nm, 8, "q", pre, XR, XM)
+	DEF_UNARY(nm, 2, "w", pre, XR, XM) \
+	DEF_UNARY(nm, 4, "l", pre, XR, XM) DEF_UNARY(nm, 8, "q", pre, XR, XM)
 DEF_UNARY_SIZES(inc, CF_IN, UNARY_EXEC_REG, UNARY_EXEC)
 DEF_UNARY_SIZES(dec, CF_IN, UNARY_EXEC_REG, UNARY_EXEC)
 DEF_UNARY_SIZES(neg, "", UNARY_EXEC_REG, UNARY_EXEC)

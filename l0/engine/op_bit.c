@@ -115,13 +115,16 @@ static bool pick_bt(struct decode *d, u32 what)
 	return true;
 }
 
-/* ---- the host's own instructions: a model announces only what the host has. Undefined flags, and the
- * destination of a scan that finds nothing, are as the host leaves them ---- */
+/* ---- the host's own instructions: a model announces only what the host has. Undefined flags, and
+ * the destination of a scan that finds nothing, are as the host leaves them ---- */
 
 #define HOST_EXEC(insn) \
 	do { \
 		u32 ax_ = vp->arith; \
-		__asm__ volatile(FLAGS_IN insn FLAGS_OUT : [d] "+r"(d), "+a"(ax_) : [s] "r"(s), [v] "r"(v) : "cc"); \
+		__asm__ volatile(FLAGS_IN insn FLAGS_OUT \
+				 : [d] "+r"(d), "+a"(ax_) \
+				 : [s] "r"(s), [v] "r"(v) \
+				 : "cc"); \
 		vp->arith = (u16)ax_; \
 	} while (0)
 

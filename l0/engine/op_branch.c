@@ -4,8 +4,8 @@
  *
  * op->imm is the target of a direct branch, complete (RIP added, truncated to the operand size).
  *
- * While branches are counted (VP_MODE_BRANCHES), code is decoded apart: only the general handlers are
- * picked, which count, and the translator leaves branches to them.
+ * While branches are counted (VP_MODE_BRANCHES), code is decoded apart: only the general handlers
+ * are picked, which count, and the translator leaves branches to them.
  */
 #include "l0/engine/branches.h"
 #include "l0/engine/decode.h"
@@ -256,7 +256,9 @@ static op_fn loop_fast(const struct decode *d)
 	bool good = (d->mode & VP_MODE_SIZE) == VP_MODE_64 ? is_canonical_va(d->vp, target)
 							   : d->mode & VP_MODE_CSFLAT;
 
-	return !good || d->mode & VP_MODE_BRANCHES || d->op->asize < 4 ? loop_cc : d->op->asize == 8 ? loop_flat8 : loop_flat4;
+	return !good || d->mode & VP_MODE_BRANCHES || d->op->asize < 4 ? loop_cc
+	       : d->op->asize == 8				       ? loop_flat8
+								       : loop_flat4;
 }
 
 static bool pick_jcc(struct decode *d)
@@ -275,7 +277,8 @@ bool op_branch_pick(struct decode *d)
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_JMP:
 		if (opcode == 0xe9 || opcode == 0xeb)
-			return pick_rel(d, d->mode & VP_MODE_BRANCHES ? jmp_rel_counted : jmp_rel, true);
+			return pick_rel(d, d->mode & VP_MODE_BRANCHES ? jmp_rel_counted : jmp_rel,
+					true);
 		if (opcode == 0xff && (op->modrm >> 3 & 7) == 4)
 			return pick_indirect(d, jmp_r64, jmp_r32, jmp_any);
 		return false; /* far */

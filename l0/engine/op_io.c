@@ -96,8 +96,7 @@ void op_out(struct vp *vp, const struct op *op)
 
 /* Bytes after which a REP form counts as one more instruction (engine.h). */
 #define COUNTED_BYTES 64u
-#define ATTN_SINGLE \
-	(VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
+#define ATTN_SINGLE (VP_ATTN_STEP | VP_ATTN_MTF | VP_ATTN_WATCH | VP_ATTN_TRACE | VP_ATTN_VAPIC)
 
 static u64 address_mask(const struct op *op)
 {

@@ -72,9 +72,10 @@ static void check_monitor(struct vp *vp, const struct op *op)
 }
 
 /*
- * The frame's stores take the slow path from now on, as soon as nobody has a write tag of it. Where that takes
- * until other VPs have looked, the first MWAITs end at once; MONITOR of the same frame, with no store to any
- * monitored frame since, goes on with the old ticket, so that a loop of both comes to rest.
+ * The frame's stores take the slow path from now on, as soon as nobody has a write tag of it. Where
+ * that takes until other VPs have looked, the first MWAITs end at once; MONITOR of the same frame,
+ * with no store to any monitored frame since, goes on with the old ticket, so that a loop of both
+ * comes to rest.
  */
 static void monitor_line(struct vp *vp, u64 lin)
 {
@@ -90,8 +91,10 @@ static void monitor_line(struct vp *vp, u64 lin)
 	vp->ev.monitor_gpa = xl.gpa & ~63ull;
 	vp->ev.monitor_line = (const u8 *)((u64)xl.hva & ~63ull);
 	frame = mem_frame(vp->mem, xl.gpa);
-	is_marked = __atomic_fetch_or((u8 *)&frame->flags, MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST) & MEM_FRAME_MONITORED;
-	u64 stores = mem_monitored_stores(vp->mem); /* after the mark: whoever took it away before counts */
+	is_marked = __atomic_fetch_or((u8 *)&frame->flags, MEM_FRAME_MONITORED, __ATOMIC_SEQ_CST) &
+		    MEM_FRAME_MONITORED;
+	/* after the mark: whoever took it away before counts */
+	u64 stores = mem_monitored_stores(vp->mem);
 
 	if (!is_marked || !is_same || stores != vp->ev.monitor_stores) {
 		vp->ev.monitor_stores = stores;
@@ -125,8 +128,8 @@ static bool line_is_same(const struct vp *vp)
 
 /*
  * Without an exit it is a halt that a store to the line ends too. It may end for any reason, and
- * does at once where no store could be missed otherwise: in a guest (a VM exit has no activity state
- * for it), and while a soft TLB may still write to the frame.
+ * does at once where no store could be missed otherwise: in a guest (a VM exit has no activity
+ * state for it), and while a soft TLB may still write to the frame.
  */
 static void mwait(struct vp *vp)
 {

@@ -1,10 +1,10 @@
 /*
  * Threads of the guest's kernels (mechanism A3): loads of the stack pointer at CPL 0, which real
- * processors cannot trap, told to the machine. While a virtual processor watches stacks its mode has
- * VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and MOV, CMOVcc, XCHG, LEA, LEAVE and
- * POP to RSP get the handlers below; they are slow operations, which the translator leaves alone. The
- * other ways to a stack (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they end. Arithmetic
- * (ADD, AND, XADD and the like) moves within a stack and is not looked at.
+ * processors cannot trap, told to the machine. While a virtual processor watches stacks its mode
+ * has VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and MOV, CMOVcc, XCHG, LEA, LEAVE
+ * and POP to RSP get the handlers below; they are slow operations, which the translator leaves
+ * alone. The other ways to a stack (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they
+ * end. Arithmetic (ADD, AND, XADD and the like) moves within a stack and is not looked at.
  * Source: SDM 1 "Stack Management".
  */
 #include "l0/arch/events.h"
@@ -30,7 +30,8 @@ void base_watch(struct vp *vp, u32 msr, u64 value)
 	if (cur_cpl(vp) || (!is_fs && msr != MSR_IA32_GS_BASE && msr != MSR_IA32_KERNEL_GS_BASE))
 		return;
 	if (vp->ops->stack_load)
-		vp->ops->stack_load(vp, is_fs ? THREAD_BY_FS : THREAD_BY_GS, value, vp->cpu.gpr[RSP]);
+		vp->ops->stack_load(vp, is_fs ? THREAD_BY_FS : THREAD_BY_GS, value,
+				    vp->cpu.gpr[RSP]);
 }
 
 static void mov_to_stack(struct vp *vp, const struct op *op)
@@ -53,7 +54,8 @@ static void mov_imm_to_stack(struct vp *vp, const struct op *op)
 
 static void xchg_with_stack(struct vp *vp, const struct op *op)
 {
-	u64 prev = vp->cpu.gpr[RSP], a = reg_get(vp, op->dst, op->size), b = reg_get(vp, op->src, op->size);
+	u64 prev = vp->cpu.gpr[RSP], a = reg_get(vp, op->dst, op->size),
+	    b = reg_get(vp, op->src, op->size);
 
 	reg_set(vp, op->dst, b, op->size);
 	reg_set(vp, op->src, a, op->size);
@@ -126,7 +128,8 @@ static bool pick(struct decode *d, op_fn fn)
 bool op_watch_pick(struct decode *d)
 {
 	struct op *op = d->op;
-	bool to_rsp = (d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RM || d->form == FORM_RI) &&
+	bool to_rsp = (d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RM ||
+		       d->form == FORM_RI) &&
 		      op->dst == RSP;
 
 	if (op->size < 4)
@@ -137,17 +140,18 @@ bool op_watch_pick(struct decode *d)
 	case ZYDIS_MNEMONIC_XCHG:
 		if (d->form == FORM_RR)
 			return (op->dst == RSP || op->src == RSP) && pick(d, xchg_with_stack);
-		return (d->form == FORM_RM ? op->dst : op->src) == RSP && pick(d, xchg_stack_with_memory);
+		return (d->form == FORM_RM ? op->dst : op->src) == RSP &&
+		       pick(d, xchg_stack_with_memory);
 	case ZYDIS_MNEMONIC_LEAVE: return pick(d, leave_to_frame);
-	case ZYDIS_MNEMONIC_LEA:
-		return to_rsp && op->base != RSP && pick(d, lea_to_stack);
-	case ZYDIS_MNEMONIC_POP:
-		return to_rsp && pick(d, pop_stack);
+	case ZYDIS_MNEMONIC_LEA: return to_rsp && op->base != RSP && pick(d, lea_to_stack);
+	case ZYDIS_MNEMONIC_POP: return to_rsp && pick(d, pop_stack);
 	default:
 		/* CMOVcc */
 		op->aux = d->insn.opcode & 15;
-		return to_rsp && d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && (d->insn.opcode & 0xf0) == 0x40 &&
-		       d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && pick(d, cmov_to_stack);
+		return to_rsp && d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F &&
+		       (d->insn.opcode & 0xf0) == 0x40 &&
+		       d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+		       pick(d, cmov_to_stack);
 	}
 }
 
@@ -165,7 +169,8 @@ bool engine_peek_word(const struct vp *vp, u64 gva, u32 size, u64 *value)
 	struct vtlb_fault f;
 
 	*value = 0;
-	if (gva % size || vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_SYSTEM, &xl, &f) != VTLB_OK || !xl.hva)
+	if (gva % size || vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_SYSTEM, &xl, &f) != VTLB_OK ||
+	    !xl.hva)
 		return false;
 	*value = size == 8 ? nm_load64(xl.hva) : nm_load32(xl.hva);
 	return true;
@@ -178,7 +183,8 @@ bool engine_is_kernel_page(const struct vp *vp, u64 gva)
 
 	if (vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_SYSTEM, &xl, &f) != VTLB_OK)
 		return false;
-	return !(vp->cpu.cr0 & CR0_PG) || vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_USER, &xl, &f) != VTLB_OK;
+	return !(vp->cpu.cr0 & CR0_PG) ||
+	       vtlb_peek(&vp->tlb, gva, VTLB_READ | VTLB_USER, &xl, &f) != VTLB_OK;
 }
 
 bool engine_kernel_entry_stack(const struct vp *vp, u64 *sp)

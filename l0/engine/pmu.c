@@ -37,18 +37,20 @@ static u64 global_bit(u32 n)
 
 /*
  * What a counter with @select counts. The counter mask asks for that many events in a cycle, and no
- * cycle has more than one: cycles with at least one are the events themselves, others never are. Inverted
+ * cycle has more than one: cycles with at least one are the events themselves, others never are.
+ * Inverted
  * it is the other way round: never, or each cycle.
  */
 static enum pmu_event select_event(u64 select)
 {
 	u64 event = select & SELECT_EVENT, mask = select >> SELECT_MASK_SHIFT & 0xff;
 	bool inverts = select & SELECT_INVERT;
-	enum pmu_event what = event == EVENT_BRANCHES ? PMU_BRANCHES
-			      : event == EVENT_BRANCH_MISSES ? PMU_BRANCH_MISSES
-			      : event == EVENT_CYCLES || event == EVENT_REFERENCE || event == EVENT_INSNS
-				      ? PMU_INSNS
-				      : PMU_NOTHING;
+	enum pmu_event what =
+		event == EVENT_BRANCHES	       ? PMU_BRANCHES
+		: event == EVENT_BRANCH_MISSES ? PMU_BRANCH_MISSES
+		: event == EVENT_CYCLES || event == EVENT_REFERENCE || event == EVENT_INSNS
+			? PMU_INSNS
+			: PMU_NOTHING;
 
 	if (!(select & SELECT_ENABLE) || what == PMU_NOTHING)
 		return PMU_NOTHING;
@@ -89,7 +91,8 @@ static void configure(struct vp *vp)
 		p->kernel |= (u8)(kernel << n);
 		p->interrupt |= (u8)(interrupt << n);
 		if (p->event[n] >= PMU_BRANCHES)
-			p->branches_in |= (u8)((user ? PMU_IN_USER : 0) | (kernel ? PMU_IN_KERNEL : 0));
+			p->branches_in |=
+				(u8)((user ? PMU_IN_USER : 0) | (kernel ? PMU_IN_KERNEL : 0));
 	}
 	p->is_counting = p->user | p->kernel;
 	p->in_user = vp->cpl == 3;
@@ -215,7 +218,8 @@ bool pmu_msr_write(struct vp *vp, u32 msr, u64 value)
 		return false;
 	pmu_sync(vp);
 	if (n >= 0) { /* a general counter takes 32 bits and their sign */
-		p->count[n] = (n < (s32)PMU_GENERAL ? (u64)(s64)(s32)value : value) & mask_low(PMU_BITS);
+		p->count[n] =
+			(n < (s32)PMU_GENERAL ? (u64)(s64)(s32)value : value) & mask_low(PMU_BITS);
 		configure(vp);
 		return true;
 	}

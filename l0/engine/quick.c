@@ -2,8 +2,8 @@
  * One rule makes this safe: first look, then commit. Every condition of the general way that holds
  * in well-behaved 64-bit code is tested here, in any order, and a miss leaves it all to that way.
  * Attention of any kind is such a miss, so traps, windows and breakpoints are not looked at here.
- * Source: SDM 3A "64-bit Mode Stack Frame", "Stack Switching in IA-32e Mode"; SDM 2 "IRET", "SYSCALL",
- * "SYSRET", "SWAPGS".
+ * Source: SDM 3A "64-bit Mode Stack Frame", "Stack Switching in IA-32e Mode"; SDM 2 "IRET",
+ * "SYSCALL", "SYSRET", "SWAPGS".
  */
 #include "l0/engine/quick.h"
 
@@ -106,7 +106,8 @@ bool quick_deliver(struct vp *vp, const struct event *e)
 	u8 *frame;
 	u16 sel;
 
-	if (unlikely((vp->mode & (VP_MODE_SIZE | VP_MODE_PLAIN)) != VP_MODE_64 || off + 15 > c->idtr.limit || vp->watch_stacks))
+	if (unlikely((vp->mode & (VP_MODE_SIZE | VP_MODE_PLAIN)) != VP_MODE_64 ||
+		     off + 15 > c->idtr.limit || vp->watch_stacks))
 		return false;
 	p = sys_page(vp, c->idtr.base + off, 16);
 	if (unlikely(!p))
@@ -114,13 +115,15 @@ bool quick_deliver(struct vp *vp, const struct event *e)
 	gate = nm_load64(p);
 	if (unlikely((gate & GATE_MASK) != GATE))
 		return false;
-	if ((e->type == INTR_TYPE_SW_INTERRUPT || e->type == INTR_TYPE_SW_EXCEPTION) && dpl_of(gate) < vp->cpl)
+	if ((e->type == INTR_TYPE_SW_INTERRUPT || e->type == INTR_TYPE_SW_EXCEPTION) &&
+	    dpl_of(gate) < vp->cpl)
 		return false;
 	rip = (gate & 0xffff) | (gate >> 32 & 0xffff0000) | nm_load64(p + 8) << 32;
 	sel = (u16)(gate >> 16);
 	code = gdt_entry(vp, sel);
 	cpl = dpl_of(code);
-	if (unlikely((code & CODE64_MASK) != CODE64 || cpl > vp->cpl || cpl == 3 || !is_canonical_va(vp, rip)))
+	if (unlikely((code & CODE64_MASK) != CODE64 || cpl > vp->cpl || cpl == 3 ||
+		     !is_canonical_va(vp, rip)))
 		return false;
 	sp = gate_stack(vp, gate, cpl) & ~15ull;
 	frame = frame_page(vp, sp - bytes, bytes);
@@ -142,8 +145,9 @@ bool quick_deliver(struct vp *vp, const struct event *e)
 	set_segment(&c->seg[SEG_CS], code, (u16)((sel & ~SEL_RPL) | cpl));
 	c->rip = vp->next_rip = rip;
 	set_flags(vp,
-		  old & ~(RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | (gate & GATE_TRAP ? 0 : RFLAGS_IF)), old,
-		  cpl);
+		  old & ~(RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM |
+			  (gate & GATE_TRAP ? 0 : RFLAGS_IF)),
+		  old, cpl);
 	return true;
 }
 
@@ -152,8 +156,9 @@ bool quick_deliver(struct vp *vp, const struct event *e)
 /* No attention, no shadow: nothing between instructions has to know of this one. */
 static __always_inline bool is_calm(const struct vp *vp)
 {
-	return likely(!(__atomic_load_n((const u32 *)&vp->attn, __ATOMIC_RELAXED) |
-			(vp->cpu.interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))));
+	return likely(
+		!(__atomic_load_n((const u32 *)&vp->attn, __ATOMIC_RELAXED) |
+		  (vp->cpu.interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))));
 }
 
 static __always_inline void count(struct vp *vp, const struct op *op)
@@ -163,7 +168,9 @@ static __always_inline void count(struct vp *vp, const struct op *op)
 
 static void quick_int(struct vp *vp, const struct op *op)
 {
-	struct event e = {.vector = op->imm & 0xff, .type = INTR_TYPE_SW_INTERRUPT, .rip = op_rip(vp, op) + op->len};
+	struct event e = {.vector = op->imm & 0xff,
+			  .type = INTR_TYPE_SW_INTERRUPT,
+			  .rip = op_rip(vp, op) + op->len};
 
 	if (unlikely(!is_calm(vp)))
 		return op_slow(vp, op);
@@ -179,7 +186,8 @@ static void quick_int(struct vp *vp, const struct op *op)
 /* What IRET changes at CPL @cpl. */
 static __always_inline u64 iret_flags(u32 cpl, u64 old)
 {
-	u64 mask = RFLAGS_ARITH | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID;
+	u64 mask = RFLAGS_ARITH | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_RF | RFLAGS_AC |
+		   RFLAGS_ID;
 
 	if (!cpl)
 		mask |= RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP;
@@ -225,7 +233,8 @@ static void quick_iret(struct vp *vp, const struct op *op)
 	if (stack)
 		set_segment(&c->seg[SEG_SS], stack, ss);
 	else
-		c->seg[SEG_SS] = (struct seg){.sel = ss, .ar = SEG_AR_UNUSABLE | cpl << SEG_AR_DPL_SHIFT};
+		c->seg[SEG_SS] =
+			(struct seg){.sel = ss, .ar = SEG_AR_UNUSABLE | cpl << SEG_AR_DPL_SHIFT};
 	set_segment(&c->seg[SEG_CS], code, cs);
 	if (cpl != vp->cpl)
 		segment_drop_privileged(vp, cpl);
@@ -305,7 +314,8 @@ static void quick_invlpg(struct vp *vp, const struct op *op)
 {
 	u64 gva = intercept_operand_gva(vp, op), rip = op_rip(vp, op);
 
-	if (unlikely(!is_calm(vp) || vp->cpl || vp->ctl.proc & PROC_INVLPG || vp->compared || !is_canonical_va(vp, gva)))
+	if (unlikely(!is_calm(vp) || vp->cpl || vp->ctl.proc & PROC_INVLPG || vp->compared ||
+		     !is_canonical_va(vp, gva)))
 		return op_slow(vp, op);
 	count(vp, op);
 	vp->cur = op;

@@ -1,8 +1,8 @@
 /*
- * Transfers of 64-bit code by the short way: interrupts and exceptions through a gate, IRET, SYSCALL,
- * SYSRET, SWAPGS, when everything they read and write is ordinary and the soft TLB has it. What is
- * not is found out before anything changes, and goes to event.c, iret.c, syscall.c, which know all of
- * it. decode.c asks for the handlers, event.c for the delivery. Cost: 10 to 20 ns each.
+ * Transfers of 64-bit code by the short way: interrupts and exceptions through a gate, IRET,
+ * SYSCALL, SYSRET, SWAPGS, when everything they read and write is ordinary and the soft TLB has it.
+ * What is not is found out before anything changes, and goes to event.c, iret.c, syscall.c, which
+ * know all of it. decode.c asks for the handlers, event.c for the delivery. Cost: 10 to 20 ns each.
  */
 #ifndef L0_ENGINE_QUICK_H
 #define L0_ENGINE_QUICK_H
@@ -14,8 +14,8 @@
  * false when the block may go on after it. */
 op_fn quick_handler(const struct op *op, u32 mode, bool *ends);
 
-/* Does @op change nothing but the processor's state and memory that the soft TLB serves, or else go the
- * general way? So not: devices, MSRs, what a VMCS keeps. */
+/* Does @op change nothing but the processor's state and memory that the soft TLB serves, or else go
+ * the general way? So not: devices, MSRs, what a VMCS keeps. */
 bool quick_can_be_undone(const struct op *op);
 
 /**

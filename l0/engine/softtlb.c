@@ -49,7 +49,8 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	u64 addend = (u64)xl->hva - gva;
 	u32 prot = xl->prot;
 
-	if (mode >= SOFTTLB_EXEC || unlikely(__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & VP_ATTN_WATCH))
+	if (mode >= SOFTTLB_EXEC ||
+	    unlikely(__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED) & VP_ATTN_WATCH))
 		prot &= VTLB_EXEC;
 	/* Rights come from this translation alone: an older one may have had more. */
 	e->tag_r = prot & VTLB_READ ? tag : 0;
@@ -86,7 +87,8 @@ void softtlb_page_key(struct vp *vp)
 		return;
 	if (*key <= vp->page_floor)
 		*key = ++vp->page_last;
-	vp->site_key = *key << 16 | (vp->mmu_mode == SOFTTLB_SUPERVISOR_AC ? SITE_KEY_AC : 0) | vp->mode;
+	vp->site_key =
+		*key << 16 | (vp->mmu_mode == SOFTTLB_SUPERVISOR_AC ? SITE_KEY_AC : 0) | vp->mode;
 }
 
 /* ---- what translated code may use without asking again ---- */
@@ -107,7 +109,8 @@ static bool in_runs(const struct softtlb *t, u64 hva)
 /* May the frame at @hva keep write tags, and translated code write to it without asking again? */
 static bool may_write(struct vp *vp, u8 *hva)
 {
-	return (!vp->tier->may_write || vp->tier->may_write(vp, hva)) && vtlb_grant_write(&vp->tlb, hva);
+	return (!vp->tier->may_write || vp->tier->may_write(vp, hva)) &&
+	       vtlb_grant_write(&vp->tlb, hva);
 }
 
 /* Frames next to @gva's, within @window bytes, that may be written. */
@@ -128,7 +131,8 @@ static bool has(const struct softtlb_run *r, u64 gva)
 	return gva - r->first < r->end - r->first;
 }
 
-/* Windows grow as more of a page is used, so that looking at frames pays. They hold @gva to @last. */
+/* Windows grow as more of a page is used, so that looking at frames pays. They hold @gva to
+ * @last. */
 static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 last, u64 addend)
 {
 	struct softtlb *t = &vp->tlb_soft;
@@ -148,8 +152,11 @@ static struct softtlb_run *writable_run(struct vp *vp, u64 gva, u64 last, u64 ad
 		softtlb_page_key(vp);
 	}
 	r = &t->runs[t->n_runs++];
-	*r = (struct softtlb_run){.large = large, .addend = addend, .serial = t->serial,
-				  .window = window ? MIN(window * 4, (u64)PAGE_SIZE_2M) : WINDOW_FIRST};
+	*r = (struct softtlb_run){.large = large,
+				  .addend = addend,
+				  .serial = t->serial,
+				  .window = window ? MIN(window * 4, (u64)PAGE_SIZE_2M)
+						   : WINDOW_FIRST};
 	while (r->window < PAGE_SIZE_2M && (gva ^ last) & ~(r->window - 1))
 		r->window *= 2;
 	find_run(vp, gva, r);
@@ -177,7 +184,8 @@ u64 softtlb_remember(struct vp *vp, u64 gva, u64 bytes, bool write, struct softt
 	*out = (struct softtlb_range){gva & PAGE_MASK, PAGE_SIZE};
 	if (vp->tlb_soft.large[slot / 64] >> slot % 64 & 1 && !has_vapic(vp, large + e->addend)) {
 		if (write) {
-			const struct softtlb_run *r = writable_run(vp, gva, gva + bytes - 1, e->addend);
+			const struct softtlb_run *r =
+				writable_run(vp, gva, gva + bytes - 1, e->addend);
 
 			*out = (struct softtlb_range){r->first, r->end - r->first};
 		} else {
@@ -235,7 +243,8 @@ static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 
 		for (u32 i = pair; i < pair + 2; i++)
 			for (u64 left = t->part[i]; left; left &= left - 1) {
-				struct softtlb_entry *e = &t->e[0][i * 64 + (u32)__builtin_ctzll(left)];
+				struct softtlb_entry *e =
+					&t->e[0][i * 64 + (u32)__builtin_ctzll(left)];
 
 				if (!(((e->tag_r | e->tag_w | e->tag_x) ^ gva) & ~(bytes - 1)))
 					forget(e);
@@ -243,7 +252,8 @@ static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 	}
 }
 
-/* Is something in the page of @bytes at @gva marked? @pages, @large: the same by 4 KiB and by 2 MiB. */
+/* Is something in the page of @bytes at @gva marked? @pages, @large: the same by 4 KiB and by 2
+ * MiB. */
 static bool any_marked(const u64 *pages, const u64 *large, u64 gva, u64 bytes)
 {
 	if (bytes == PAGE_SIZE)
@@ -254,9 +264,9 @@ static bool any_marked(const u64 *pages, const u64 *large, u64 gva, u64 bytes)
 void softtlb_flush_page(struct vp *vp, u64 gva)
 {
 	struct softtlb *t = &vp->tlb_soft;
-	u64 bytes = t->parts_1g & gib_bit(gva) ? BIT(30)
+	u64 bytes = t->parts_1g & gib_bit(gva)		      ? BIT(30)
 		    : is_marked(t->parts_2m, vp_mark_2m(gva)) ? PAGE_SIZE_2M
-							   : PAGE_SIZE;
+							      : PAGE_SIZE;
 	bool jumps;
 
 	for (u32 m = 0; m < SOFTTLB_MODES; m++)

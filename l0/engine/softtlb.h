@@ -6,16 +6,24 @@
  * A hit is one compare: the slot is chosen by the address of the first byte, the tag is compared
  * with the page of the last byte | generation, so an access that crosses into the next page cannot
  * match (neighbouring pages never share a slot). A flush increments the generation.
- * Cost: about 6 host instructions a hit; a flush is O(1), a real clear every 4095 flushes; to forget a
- * page some ns, and some more for each entry that is a piece of a larger page when it may be one.
+ * Cost: about 6 host instructions a hit; a flush is O(1), a real clear every 4095 flushes; to
+ * forget a page some ns, and some more for each entry that is a piece of a larger page when it may
+ * be one.
  */
 #ifndef L0_ENGINE_SOFTTLB_H
 #define L0_ENGINE_SOFTTLB_H
 
 #include "l0/engine/vp.h"
 
-/* Data by privilege, AC: with SMAP overridden by RFLAGS.AC; code by privilege, so that it is not driven out by data. */
-enum softtlb_mode { SOFTTLB_SUPERVISOR, SOFTTLB_USER, SOFTTLB_SUPERVISOR_AC, SOFTTLB_EXEC, SOFTTLB_EXEC_USER };
+/* Data by privilege, AC: with SMAP overridden by RFLAGS.AC; code by privilege, so that it is not
+ * driven out by data. */
+enum softtlb_mode {
+	SOFTTLB_SUPERVISOR,
+	SOFTTLB_USER,
+	SOFTTLB_SUPERVISOR_AC,
+	SOFTTLB_EXEC,
+	SOFTTLB_EXEC_USER
+};
 
 /* Multiplicative hash: strides of any power of two spread, and page p + 1 is never in p's slot
  * because the top bits of the factor are neither all 0 nor all 1. */
@@ -58,8 +66,8 @@ static __always_inline u8 *softtlb_exec(struct vp *vp, u64 gva)
 /* vp->site_key after @vp's generation or mode changed. */
 void softtlb_page_key(struct vp *vp);
 
-/* Enter what vtlb_translate() found for the page of @gva into array @mode, rights of its use. Under armed debug
- * registers data accesses get no tag, so that every access is looked at. */
+/* Enter what vtlb_translate() found for the page of @gva into array @mode, rights of its use. Under
+ * armed debug registers data accesses get no tag, so that every access is looked at. */
 void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl);
 
 /* Linear addresses that one addend is good for. */
@@ -75,7 +83,8 @@ struct softtlb_range {
  */
 u64 softtlb_remember(struct vp *vp, u64 gva, u64 bytes, bool write, struct softtlb_range *out);
 
-/* Forget everything; forget the page at @gva, whatever its size (all privileges, all generations). */
+/* Forget everything; forget the page at @gva, whatever its size (all privileges, all
+ * generations). */
 void softtlb_flush(struct vp *vp);
 void softtlb_flush_page(struct vp *vp, u64 gva);
 /* Forget that the frame at host page @hva may be written: it holds code now. */

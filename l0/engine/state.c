@@ -26,7 +26,8 @@ static u32 derive_mode(const struct vp *vp)
 
 	if (unlikely(vp->watch_stacks) && vp->cpl == 0)
 		mode |= VP_MODE_STACKS;
-	if (unlikely(vp->counts_branches || vp->pmu.branches_in & (vp->cpl == 3 ? PMU_IN_USER : PMU_IN_KERNEL)))
+	if (unlikely(vp->counts_branches ||
+		     vp->pmu.branches_in & (vp->cpl == 3 ? PMU_IN_USER : PMU_IN_KERNEL)))
 		mode |= VP_MODE_BRANCHES;
 
 	if (vp->cpl == 3 && (c->cr0 & CR0_AM) && (c->rflags & RFLAGS_AC))

@@ -53,7 +53,8 @@ void event_release(struct vp *vp);
 static inline bool event_is_covered(const struct vp *vp)
 {
 	return unlikely((vp->cpu.rflags & RFLAGS_RF) ||
-			vp->cpu.interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+			vp->cpu.interruptibility &
+				(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 }
 /* End RF and shadows, unless the instruction that they cover is still to come (vp->insns, RCX). */
 void event_uncover(struct vp *vp);

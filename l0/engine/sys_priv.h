@@ -206,7 +206,8 @@ void branch_far(struct vp *vp);
 
 /* --- threads (op_watch.c); only while vp->watch_stacks --- */
 
-/* The stack pointer was loaded, and CPL is 0: tell it. @how: enum thread_cause; @prev: RSP before. */
+/* The stack pointer was loaded, and CPL is 0: tell it. @how: enum thread_cause; @prev: RSP
+ * before. */
 void stack_watch(struct vp *vp, u32 how, u64 prev);
 /* @msr, a base register, is @value now. Tells it of FS and GS at CPL 0. */
 void base_watch(struct vp *vp, u32 msr, u64 value);

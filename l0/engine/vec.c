@@ -15,7 +15,9 @@
  * When the host's processor raises a floating-point exception in it, on_sigfpe() returns from the
  * stub with the host's trap number in r11.
  */
-#define STUB_CALL "leaq -128(%%rsp), %%rsp\n\txorl %%r11d, %%r11d\n\tcall *%[stub]\n\tleaq 128(%%rsp), %%rsp"
+#define STUB_CALL \
+	"leaq -128(%%rsp), %%rsp\n\txorl %%r11d, %%r11d\n\tcall *%[stub]\n\tleaq 128(%%rsp), " \
+	"%%rsp"
 
 static __always_inline u32 stub_run(const void *stub, const void *mem)
 {
@@ -60,7 +62,8 @@ static __attribute__((noinline)) void stub_trapped(struct vp *vp, const struct o
 {
 	if (trap == VECTOR_MF) {
 		if (!(vp->cpu.cr0 & CR0_NE))
-			log_once(LOG_ENGINE, "x87 error with CR0.NE = 0: delivered as #MF, FERR# is not modelled");
+			log_once(LOG_ENGINE, "x87 error with CR0.NE = 0: delivered as #MF, FERR# "
+					     "is not modelled");
 		vp_fault(vp, op, VECTOR_MF, 0);
 	}
 	vp_fault(vp, op, vp->cpu.cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
@@ -216,9 +219,10 @@ static void vec_store(struct vp *vp, const struct op *op)
 /* General registers and flags in and out, with or without a memory source or destination. */
 static u32 stub_run_general(struct vp *vp, const struct op *op, const void *mem, bool flags_out)
 {
-	u64 a = op->aux & VEC_STRING ? vp->cpu.gpr[RAX]
-		: op->aux & VEC_GPR_IN ? vp->cpu.gpr[op->src]
-		: op->aux & VEC_GPR_OUT ? vp->cpu.gpr[op->dst] : 0;
+	u64 a = op->aux & VEC_STRING	? vp->cpu.gpr[RAX]
+		: op->aux & VEC_GPR_IN	? vp->cpu.gpr[op->src]
+		: op->aux & VEC_GPR_OUT ? vp->cpu.gpr[op->dst]
+					: 0;
 	u64 c = vp->cpu.gpr[RCX], d = vp->cpu.gpr[RDX];
 	register u64 trap __asm__("r11");
 	register u64 result __asm__("r10");
@@ -284,7 +288,8 @@ static void vec_fcmov(struct vp *vp, const struct op *op)
 	vec_gate(vp, op);
 	vec_live(vp);
 	vec_passed(vp, op);
-	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\txorl %%r11d, %%r11d\n\tsahf\n\tcall *%[stub]\n\tleaq 128(%%rsp), %%rsp"
+	__asm__ volatile("leaq -128(%%rsp), %%rsp\n\txorl %%r11d, %%r11d\n\tsahf\n\tcall "
+			 "*%[stub]\n\tleaq 128(%%rsp), %%rsp"
 			 : "=&r"(trap), "+a"(a)
 			 : [stub] "r"((const void *)op->slow)
 			 : "memory", "cc");
@@ -341,7 +346,8 @@ static void vec_maskmov(struct vp *vp, const struct op *op)
 	const u8 *regs = vp->cpu.vec + (mmx ? 32 : 160);
 	/* MMn is physical register n; the image is in the order of the x87 stack */
 	u32 top = mmx ? nm_load16(vp->cpu.vec + 2) >> 11 & 7 : 0, wrap = mmx ? 7 : 15;
-	const u8 *data = regs + 16 * ((op->dst - top) & wrap), *mask = regs + 16 * ((op->src - top) & wrap);
+	const u8 *data = regs + 16 * ((op->dst - top) & wrap),
+		 *mask = regs + 16 * ((op->src - top) & wrap);
 	u64 off = vp->cpu.gpr[RDI];
 
 	if (op->asize < 8)
@@ -415,10 +421,8 @@ static bool is_stateful(const ZydisDecodedInstruction *insn)
 	case ZYDIS_MNEMONIC_PREFETCHT0:
 	case ZYDIS_MNEMONIC_PREFETCHT1:
 	case ZYDIS_MNEMONIC_PREFETCHT2:
-	case ZYDIS_MNEMONIC_PREFETCHW:
-		return false;
-	default:
-		return true;
+	case ZYDIS_MNEMONIC_PREFETCHW: return false;
+	default: return true;
 	}
 }
 
@@ -430,7 +434,8 @@ static const struct vec_set *set_of(const ZydisDecodedInstruction *insn)
 	return NULL;
 }
 
-static bool is_announced(const struct vp *vp, const struct vec_set *s, const ZydisDecodedInstruction *insn)
+static bool is_announced(const struct vp *vp, const struct vec_set *s,
+			 const ZydisDecodedInstruction *insn)
 {
 	if (insn->meta.isa_set == ZYDIS_ISA_SET_SSE42)
 		return vp->features->has_sse42;
@@ -448,11 +453,18 @@ static bool is_gpr(ZydisRegister r)
 static bool is_legacy_prefix(u8 b)
 {
 	switch (b) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
-	case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
-		return true;
-	default:
-		return false;
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3: return true;
+	default: return false;
 	}
 }
 
@@ -462,14 +474,16 @@ struct gpr_use {
 };
 
 /*
- * Rewrite @bytes for the stub: memory operand [rdi], general register rax, no segment or address-size
- * prefix, everything else as it is. Return: length.
+ * Rewrite @bytes for the stub: memory operand [rdi], general register rax, no segment or
+ * address-size prefix, everything else as it is. Return: length.
  */
-static u32 rewrite(const ZydisDecodedInstruction *insn, const u8 *bytes, const struct gpr_use *g, bool mem, u8 *out)
+static u32 rewrite(const ZydisDecodedInstruction *insn, const u8 *bytes, const struct gpr_use *g,
+		   bool mem, u8 *out)
 {
 	u32 i = 0, n = 0;
 	u8 rex = 0;
-	bool x87 = insn->meta.isa_ext == ZYDIS_ISA_EXT_X87 || insn->mnemonic == ZYDIS_MNEMONIC_FISTTP;
+	bool x87 =
+		insn->meta.isa_ext == ZYDIS_ISA_EXT_X87 || insn->mnemonic == ZYDIS_MNEMONIC_FISTTP;
 	bool rm_fixed = mem || g->in_rm;
 
 	for (;; i++) {
@@ -477,7 +491,8 @@ static u32 rewrite(const ZydisDecodedInstruction *insn, const u8 *bytes, const s
 			rex = 0; /* only the REX right before the opcode counts */
 			if ((bytes[i] == 0x66 || bytes[i] == 0xf2 || bytes[i] == 0xf3) && !x87)
 				out[n++] = bytes[i];
-		} else if (insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 && (bytes[i] & 0xf0) == 0x40) {
+		} else if (insn->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
+			   (bytes[i] & 0xf0) == 0x40) {
 			rex = bytes[i];
 		} else {
 			break;
@@ -542,25 +557,23 @@ static u16 alignment(const ZydisDecodedInstruction *insn, u32 bytes)
 	case ZYDIS_MNEMONIC_PCMPISTRI:
 	case ZYDIS_MNEMONIC_PCMPISTRM:
 	case ZYDIS_MNEMONIC_PCMPESTRI:
-	case ZYDIS_MNEMONIC_PCMPESTRM:
-		return 0;
+	case ZYDIS_MNEMONIC_PCMPESTRM: return 0;
 	case ZYDIS_MNEMONIC_VMOVAPS:
 	case ZYDIS_MNEMONIC_VMOVAPD:
 	case ZYDIS_MNEMONIC_VMOVDQA:
 	case ZYDIS_MNEMONIC_VMOVNTDQ:
 	case ZYDIS_MNEMONIC_VMOVNTDQA:
 	case ZYDIS_MNEMONIC_VMOVNTPS:
-	case ZYDIS_MNEMONIC_VMOVNTPD:
-		return (u16)bytes;
-	default:
-		return !vex && bytes == 16 ? 16 : 0;
+	case ZYDIS_MNEMONIC_VMOVNTPD: return (u16)bytes;
+	default: return !vex && bytes == 16 ? 16 : 0;
 	}
 }
 
 static bool is_string_compare(ZydisMnemonic m)
 {
-	return m == ZYDIS_MNEMONIC_PCMPESTRI || m == ZYDIS_MNEMONIC_PCMPESTRM || m == ZYDIS_MNEMONIC_PCMPISTRI ||
-	       m == ZYDIS_MNEMONIC_PCMPISTRM || m == ZYDIS_MNEMONIC_VPCMPESTRI || m == ZYDIS_MNEMONIC_VPCMPESTRM ||
+	return m == ZYDIS_MNEMONIC_PCMPESTRI || m == ZYDIS_MNEMONIC_PCMPESTRM ||
+	       m == ZYDIS_MNEMONIC_PCMPISTRI || m == ZYDIS_MNEMONIC_PCMPISTRM ||
+	       m == ZYDIS_MNEMONIC_VPCMPESTRI || m == ZYDIS_MNEMONIC_VPCMPESTRM ||
 	       m == ZYDIS_MNEMONIC_VPCMPISTRI || m == ZYDIS_MNEMONIC_VPCMPISTRM;
 }
 
@@ -575,10 +588,8 @@ static bool is_x87_control(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_FWAIT:
 	case ZYDIS_MNEMONIC_FDISI8087_NOP:
 	case ZYDIS_MNEMONIC_FENI8087_NOP:
-	case ZYDIS_MNEMONIC_FSETPM287_NOP:
-		return true;
-	default:
-		return false;
+	case ZYDIS_MNEMONIC_FSETPM287_NOP: return true;
+	default: return false;
 	}
 }
 
@@ -591,16 +602,11 @@ static op_fn special(ZydisMnemonic m, struct op *op)
 		op->size = 4;
 		op->sel = 0;
 		return vec_ldmxcsr;
-	case ZYDIS_MNEMONIC_FNINIT:
-		return vec_fninit;
-	case ZYDIS_MNEMONIC_MASKMOVQ:
-		op->aux = VEC_MMX;
-		return vec_maskmov;
+	case ZYDIS_MNEMONIC_FNINIT: return vec_fninit;
+	case ZYDIS_MNEMONIC_MASKMOVQ: op->aux = VEC_MMX; return vec_maskmov;
 	case ZYDIS_MNEMONIC_MASKMOVDQU:
-	case ZYDIS_MNEMONIC_VMASKMOVDQU:
-		return vec_maskmov;
-	default:
-		return NULL;
+	case ZYDIS_MNEMONIC_VMASKMOVDQU: return vec_maskmov;
+	default: return NULL;
 	}
 }
 
@@ -610,8 +616,8 @@ struct operands {
 	bool mem_read, mem_write;
 };
 
-static void scan_operands(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o, struct op *op,
-			  struct operands *u)
+static void scan_operands(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o,
+			  struct op *op, struct operands *u)
 {
 	for (u32 i = 0; i < insn->operand_count; i++, o++) {
 		/* FNSTSW AX names its register implicitly */
@@ -622,7 +628,8 @@ static void scan_operands(const ZydisDecodedInstruction *insn, const ZydisDecode
 			u->mem = o;
 			u->mem_read = read;
 			u->mem_write = write;
-		} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(o->reg.value) && visible) {
+		} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(o->reg.value) &&
+			   visible) {
 			u8 r = (u8)ZydisRegisterGetId(o->reg.value);
 			if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG)
 				u->gpr.in_reg = true;
@@ -644,8 +651,8 @@ static void scan_operands(const ZydisDecodedInstruction *insn, const ZydisDecode
 static op_fn choose(const ZydisDecodedInstruction *insn, struct op *op, const struct operands *u)
 {
 	const ZydisAccessedFlags *fl = insn->cpu_flags;
-	const u32 arith = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF | ZYDIS_CPUFLAG_ZF |
-			  ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF;
+	const u32 arith = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF |
+			  ZYDIS_CPUFLAG_ZF | ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF;
 	bool flags_out = fl && ((fl->modified | fl->set_0 | fl->set_1 | fl->undefined) & arith);
 	bool flags_in = fl && (fl->tested & arith);
 
@@ -663,15 +670,16 @@ static op_fn choose(const ZydisDecodedInstruction *insn, struct op *op, const st
 /* PCMPISTRx has fixed registers for results alone. */
 static bool is_string_implicit(u16 m)
 {
-	return m == ZYDIS_MNEMONIC_PCMPISTRI || m == ZYDIS_MNEMONIC_PCMPISTRM || m == ZYDIS_MNEMONIC_VPCMPISTRI ||
-	       m == ZYDIS_MNEMONIC_VPCMPISTRM;
+	return m == ZYDIS_MNEMONIC_PCMPISTRI || m == ZYDIS_MNEMONIC_PCMPISTRM ||
+	       m == ZYDIS_MNEMONIC_VPCMPISTRI || m == ZYDIS_MNEMONIC_VPCMPISTRM;
 }
 
 bool vec_native(const struct op *op, op_fn fn, struct vec_native *n)
 {
 	bool general = fn == vec_general || fn == vec_general_flags, string = op->aux & VEC_STRING;
 
-	if (fn != vec_reg && fn != vec_x87_reg && fn != vec_load && fn != vec_store && fn != vec_fcmov && !general)
+	if (fn != vec_reg && fn != vec_x87_reg && fn != vec_load && fn != vec_store &&
+	    fn != vec_fcmov && !general)
 		return false;
 	if (string && !is_string_implicit(op->mnemonic))
 		return false;
@@ -690,12 +698,13 @@ bool vec_native(const struct op *op, op_fn fn, struct vec_native *n)
 		n->ax_out = true;
 		n->gpr_out = false;
 	}
-	n->rcx_out = op->mnemonic == ZYDIS_MNEMONIC_PCMPISTRI || op->mnemonic == ZYDIS_MNEMONIC_VPCMPISTRI;
+	n->rcx_out = op->mnemonic == ZYDIS_MNEMONIC_PCMPISTRI ||
+		     op->mnemonic == ZYDIS_MNEMONIC_VPCMPISTRI;
 	return !(n->gpr_in && n->gpr_out);
 }
 
-op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
-		    const u8 *bytes, struct op *op)
+op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn,
+		    const ZydisDecodedOperand *operands, const u8 *bytes, struct op *op)
 {
 	const struct vec_set *set = set_of(insn);
 	op_fn state = vec_state_lookup(insn->mnemonic);
@@ -741,7 +750,8 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 	if (is_string_compare(insn->mnemonic))
 		op->aux |= VEC_STRING;
 	scan_operands(insn, operands, op, &u);
-	if (insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+	if (insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+	    insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
 	    insn->mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) {
 		op->dst = (u8)ZydisRegisterGetId(operands[0].reg.value);
 		op->src = (u8)ZydisRegisterGetId(operands[1].reg.value);
@@ -760,7 +770,8 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn, const Zy
 	if (fn)
 		return fn;
 	if (unlikely(!vp->stubs)) {
-		log_once(LOG_ENGINE, "the host forbids executable memory: without vector instructions (#UD)");
+		log_once(LOG_ENGINE,
+			 "the host forbids executable memory: without vector instructions (#UD)");
 		return op_ud;
 	}
 	u32 n = rewrite(insn, bytes, &u.gpr, u.mem != NULL, code);

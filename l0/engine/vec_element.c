@@ -1,7 +1,8 @@
 /*
- * Vector instructions that access memory element by element, under a mask: gathers and masked moves.
- * They work on the parked state, so what a fault leaves behind is what the SDM says: a gather keeps the
- * elements it has loaded and their cleared mask bits. Source: SDM 2C "VPGATHERDD", "VMASKMOV".
+ * Vector instructions that access memory element by element, under a mask: gathers and masked
+ * moves. They work on the parked state, so what a fault leaves behind is what the SDM says: a
+ * gather keeps the elements it has loaded and their cleared mask bits. Source: SDM 2C "VPGATHERDD",
+ * "VMASKMOV".
  */
 #include "l0/engine/vec_priv.h"
 
@@ -72,7 +73,8 @@ static void slow_gather(struct vp *vp, const struct op *op)
 			continue;
 		u64 x = element_get(vp, index, i, isize);
 		s64 offset = isize == 4 ? (s64)(s32)x : (s64)x;
-		u64 v = seg_read(vp, op, op->seg, (base + (u64)offset * op->scale) & address_mask(op), size);
+		u64 v = seg_read(vp, op, op->seg,
+				 (base + (u64)offset * op->scale) & address_mask(op), size);
 		element_set(vp, op->dst, i, size, v);
 		element_set(vp, mask, i, size, 0);
 	}
@@ -89,7 +91,8 @@ static void slow_maskload(struct vp *vp, const struct op *op)
 	vec_own_image(vp);
 	for (u32 i = 0; i < n; i++)
 		v[i] = masked_in(vp, mask, i, size)
-			       ? seg_read(vp, op, op->seg, (base + i * size) & address_mask(op), size)
+			       ? seg_read(vp, op, op->seg, (base + i * size) & address_mask(op),
+					  size)
 			       : 0;
 	for (u32 i = 0; i < n; i++)
 		element_set(vp, op->dst, i, size, v[i]);
@@ -121,10 +124,12 @@ struct element_insn {
 };
 
 static const struct element_insn insns[] = {
-	{ZYDIS_MNEMONIC_VPGATHERDD, 4, 4}, {ZYDIS_MNEMONIC_VPGATHERDQ, 8, 4}, {ZYDIS_MNEMONIC_VPGATHERQD, 4, 8},
-	{ZYDIS_MNEMONIC_VPGATHERQQ, 8, 8}, {ZYDIS_MNEMONIC_VGATHERDPS, 4, 4}, {ZYDIS_MNEMONIC_VGATHERDPD, 8, 4},
-	{ZYDIS_MNEMONIC_VGATHERQPS, 4, 8}, {ZYDIS_MNEMONIC_VGATHERQPD, 8, 8}, {ZYDIS_MNEMONIC_VMASKMOVPS, 4, 0},
-	{ZYDIS_MNEMONIC_VMASKMOVPD, 8, 0}, {ZYDIS_MNEMONIC_VPMASKMOVD, 4, 0}, {ZYDIS_MNEMONIC_VPMASKMOVQ, 8, 0},
+	{ZYDIS_MNEMONIC_VPGATHERDD, 4, 4}, {ZYDIS_MNEMONIC_VPGATHERDQ, 8, 4},
+	{ZYDIS_MNEMONIC_VPGATHERQD, 4, 8}, {ZYDIS_MNEMONIC_VPGATHERQQ, 8, 8},
+	{ZYDIS_MNEMONIC_VGATHERDPS, 4, 4}, {ZYDIS_MNEMONIC_VGATHERDPD, 8, 4},
+	{ZYDIS_MNEMONIC_VGATHERQPS, 4, 8}, {ZYDIS_MNEMONIC_VGATHERQPD, 8, 8},
+	{ZYDIS_MNEMONIC_VMASKMOVPS, 4, 0}, {ZYDIS_MNEMONIC_VMASKMOVPD, 8, 0},
+	{ZYDIS_MNEMONIC_VPMASKMOVD, 4, 0}, {ZYDIS_MNEMONIC_VPMASKMOVQ, 8, 0},
 };
 
 static u32 number(const ZydisDecodedOperand *o)
@@ -132,8 +137,10 @@ static u32 number(const ZydisDecodedOperand *o)
 	return (u32)ZydisRegisterGetId(o->reg.value) & 15;
 }
 
-/* Gather: destination, memory, mask. Masked load: destination, mask, memory; store: memory, mask, source. */
-op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o, struct op *op)
+/* Gather: destination, memory, mask. Masked load: destination, mask, memory; store: memory, mask,
+ * source. */
+op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o,
+			 struct op *op)
 {
 	const struct element_insn *e = insns;
 
@@ -148,7 +155,8 @@ op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecoded
 		op->dst = (u8)number(&o[0]);
 		op->index = OP_NO_REG;
 		op->scale = o[1].mem.scale;
-		op->imm |= (u64)number(&o[2]) << 16 | (u64)((u32)ZydisRegisterGetId(o[1].mem.index) & 15) << 24;
+		op->imm |= (u64)number(&o[2]) << 16 |
+			   (u64)((u32)ZydisRegisterGetId(o[1].mem.index) & 15) << 24;
 		return slow_gather;
 	}
 	bool store = o[0].type == ZYDIS_OPERAND_TYPE_MEMORY;

@@ -14,15 +14,15 @@
 #define VEC_AVX 0x0008u
 _Static_assert(VEC_X87 == 1 && VEC_MMX == 2 && VEC_SSE == 4, "see vec_passes()");
 #define VEC_SETS (VEC_X87 | VEC_MMX | VEC_SSE | VEC_AVX)
-#define VEC_FXSR 0x0010u      /* FXSAVE, FXRSTOR: EM gives #NM */
-#define VEC_WAIT 0x0020u      /* FWAIT: gated by MP and TS */
-#define VEC_GPR_IN 0x0040u    /* op->src goes to the stub in rax */
-#define VEC_GPR_OUT 0x0080u   /* rax goes to op->dst */
-#define VEC_STRING 0x0100u    /* PCMPxSTRx: RAX, RDX in, RCX out */
-#define VEC_POINTER 0x0200u   /* moves the x87 last-instruction pointers */
+#define VEC_FXSR 0x0010u	/* FXSAVE, FXRSTOR: EM gives #NM */
+#define VEC_WAIT 0x0020u	/* FWAIT: gated by MP and TS */
+#define VEC_GPR_IN 0x0040u	/* op->src goes to the stub in rax */
+#define VEC_GPR_OUT 0x0080u	/* rax goes to op->dst */
+#define VEC_STRING 0x0100u	/* PCMPxSTRx: RAX, RDX in, RCX out */
+#define VEC_POINTER 0x0200u	/* moves the x87 last-instruction pointers */
 #define VEC_STORE_KEEPS 0x0400u /* a store that an unmasked exception suppresses: x87 */
 
-#define VEC_GPR_RM 0x0800u    /* the general register is in ModRM.rm */
+#define VEC_GPR_RM 0x0800u /* the general register is in ModRM.rm */
 
 /* #UD, #NM and the like when the instruction may not run now. */
 void vec_gate_slow(struct vp *vp, const struct op *op);
@@ -30,7 +30,8 @@ void vec_gate_slow(struct vp *vp, const struct op *op);
 static __always_inline void vec_gate(struct vp *vp, const struct op *op)
 {
 	if (unlikely((vp->cpu.cr0 & (CR0_TS | CR0_EM)) ||
-		     ((op->aux & (VEC_SSE | VEC_AVX)) && !(vp->cpu.cr4 & CR4_OSFXSR)) || (op->aux & VEC_AVX)))
+		     ((op->aux & (VEC_SSE | VEC_AVX)) && !(vp->cpu.cr4 & CR4_OSFXSR)) ||
+		     (op->aux & VEC_AVX)))
 		vec_gate_slow(vp, op);
 }
 
@@ -41,8 +42,10 @@ static __always_inline void vec_live(struct vp *vp)
 }
 
 /*
- * After what needed the state. ThreadSanitizer's run-time library, called at every access, uses vector
- * registers: in its build (Makefile) the state does not stay there, and these files are not instrumented.
+ * After what needed the state. ThreadSanitizer's run-time library, called at every access, uses
+ * vector
+ * registers: in its build (Makefile) the state does not stay there, and these files are not
+ * instrumented.
  */
 static __always_inline void vec_done(struct vp *vp)
 {
@@ -64,7 +67,8 @@ extern u32 vec_mxcsr_mask;
 op_fn vec_state_lookup(u16 mnemonic);
 op_fn vec_xsave_lookup(const struct cpu_features *f, u16 mnemonic);
 /* Gathers and masked moves; fills @op. */
-op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, struct op *op);
+op_fn vec_element_lookup(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+			 struct op *op);
 
 /* Park, and make every component of cpu.vec valid: it is about to be read or changed by hand. */
 u8 *vec_own_image(struct vp *vp);

@@ -50,7 +50,8 @@ static void learn_host(void)
 /* CPUID bits that mean 256-bit state. */
 static bool needs_avx(u32 leaf, u32 reg, u32 bit)
 {
-	return (leaf == 1 && reg == 2 && (bit == 12 || bit == 28 || bit == 29)) || (leaf == 7 && reg == 1 && bit == 5);
+	return (leaf == 1 && reg == 2 && (bit == 12 || bit == 28 || bit == 29)) ||
+	       (leaf == 7 && reg == 1 && bit == 5);
 }
 
 bool vec_host_has(u32 leaf, u32 subleaf, u32 reg, u32 bit)
@@ -69,7 +70,10 @@ void vp_vec_park_slow(struct vp *vp)
 	const u32 mxcsr = MXCSR_DEFAULT;
 
 	if (host_mask)
-		__asm__ volatile("xsave64 (%0)" : : "r"(vp->cpu.vec), "a"(host_mask), "d"(0) : "memory");
+		__asm__ volatile("xsave64 (%0)"
+				 :
+				 : "r"(vp->cpu.vec), "a"(host_mask), "d"(0)
+				 : "memory");
 	else
 		__asm__ volatile("fxsave64 (%0)" : : "r"(vp->cpu.vec) : "memory");
 	vp->vec_live = false;
@@ -85,7 +89,10 @@ void vec_unpark(struct vp *vp)
 	if (unlikely(!host_known))
 		learn_host();
 	if (host_mask)
-		__asm__ volatile("xrstor64 (%0)" : : "r"(vp->cpu.vec), "a"(host_mask), "d"(0) : "memory");
+		__asm__ volatile("xrstor64 (%0)"
+				 :
+				 : "r"(vp->cpu.vec), "a"(host_mask), "d"(0)
+				 : "memory");
 	else
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(vp->cpu.vec) : "memory");
 	vp->vec_live = true;
@@ -140,7 +147,8 @@ static u64 state_operand(struct vp *vp, const struct op *op, u32 align)
 	u64 off = op_ea(vp, op);
 
 	vec_gate_slow(vp, op);
-	if (align && (seg_linear(vp, op, op->seg < SEG_COUNT ? op->seg : SEG_DS, off, 1, false) & (align - 1)))
+	if (align && (seg_linear(vp, op, op->seg < SEG_COUNT ? op->seg : SEG_DS, off, 1, false) &
+		      (align - 1)))
 		vp_fault(vp, op, VECTOR_GP, 0);
 	return off;
 }
@@ -200,7 +208,8 @@ static void slow_fxrstor64(struct vp *vp, const struct op *op)
 	fxrstor(vp, op, true);
 }
 
-/* ---- x87 environment: SDM 1 "Saving the x87 FPU's State with FSTENV/FNSTENV and FSAVE/FNSAVE" ---- */
+/* ---- x87 environment: SDM 1 "Saving the x87 FPU's State with FSTENV/FNSTENV and FSAVE/FNSAVE"
+ * ---- */
 
 /* Two tag bits a physical register from the abridged tag and the value. */
 static u16 full_tag(const u8 *img)
@@ -214,7 +223,9 @@ static u16 full_tag(const u8 *img)
 			const u8 *st = img + IMG_ST + 16 * ((phys - top) & 7);
 			u64 frac = nm_load64(st);
 			u32 exp = nm_load16(st + 8) & 0x7fff;
-			t = exp == 0 && frac == 0 ? 1 : exp == 0 || exp == 0x7fff || !(frac >> 63) ? 2 : 0;
+			t = exp == 0 && frac == 0			 ? 1
+			    : exp == 0 || exp == 0x7fff || !(frac >> 63) ? 2
+									 : 0;
 		}
 		tag |= (u16)(t << (2 * phys));
 	}
@@ -236,7 +247,8 @@ static bool is_real_format(const struct vp *vp)
 	return vp->mode & (VP_MODE_REAL | VP_MODE_V86);
 }
 
-/* Build the environment of 14 or 28 bytes. FCS and FDS are stored as 0 (deprecated, CPUID says so). */
+/* Build the environment of 14 or 28 bytes. FCS and FDS are stored as 0 (deprecated, CPUID says
+ * so). */
 static u32 env_build(const struct vp *vp, const u8 *img, u32 size, u8 *env)
 {
 	u16 fcw = nm_load16(img + IMG_FCW), fsw = nm_load16(img + IMG_FSW), tag = full_tag(img);
@@ -374,23 +386,14 @@ static void slow_frstor(struct vp *vp, const struct op *op)
 op_fn vec_state_lookup(u16 mnemonic)
 {
 	switch (mnemonic) {
-	case ZYDIS_MNEMONIC_FXSAVE:
-		return slow_fxsave;
-	case ZYDIS_MNEMONIC_FXSAVE64:
-		return slow_fxsave64;
-	case ZYDIS_MNEMONIC_FXRSTOR:
-		return slow_fxrstor;
-	case ZYDIS_MNEMONIC_FXRSTOR64:
-		return slow_fxrstor64;
-	case ZYDIS_MNEMONIC_FNSTENV:
-		return slow_fnstenv;
-	case ZYDIS_MNEMONIC_FLDENV:
-		return slow_fldenv;
-	case ZYDIS_MNEMONIC_FNSAVE:
-		return slow_fnsave;
-	case ZYDIS_MNEMONIC_FRSTOR:
-		return slow_frstor;
-	default:
-		return NULL;
+	case ZYDIS_MNEMONIC_FXSAVE: return slow_fxsave;
+	case ZYDIS_MNEMONIC_FXSAVE64: return slow_fxsave64;
+	case ZYDIS_MNEMONIC_FXRSTOR: return slow_fxrstor;
+	case ZYDIS_MNEMONIC_FXRSTOR64: return slow_fxrstor64;
+	case ZYDIS_MNEMONIC_FNSTENV: return slow_fnstenv;
+	case ZYDIS_MNEMONIC_FLDENV: return slow_fldenv;
+	case ZYDIS_MNEMONIC_FNSAVE: return slow_fnsave;
+	case ZYDIS_MNEMONIC_FRSTOR: return slow_frstor;
+	default: return NULL;
 	}
 }

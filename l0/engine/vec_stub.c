@@ -14,9 +14,9 @@
 #define BUCKETS 4096u
 
 /*
- * All arenas live in one reserved range of host addresses, so that the signal handler can tell a stub
- * by two compares. The range bounds the number of arenas; an arena that finds no place in it fails to
- * be created.
+ * All arenas live in one reserved range of host addresses, so that the signal handler can tell a
+ * stub by two compares. The range bounds the number of arenas; an arena that finds no place in it
+ * fails to be created.
  */
 #define RANGE_BYTES (1024ull * ARENA_BYTES)
 static _Atomic u64 range_base;
@@ -43,10 +43,12 @@ static u8 *range_get(void)
 
 	if (base)
 		return (u8 *)base;
-	void *p = mmap(NULL, RANGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, RANGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	if (__atomic_compare_exchange_n(&range_base, &base, (u64)p, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (__atomic_compare_exchange_n(&range_base, &base, (u64)p, false, __ATOMIC_SEQ_CST,
+					__ATOMIC_SEQ_CST))
 		return p;
 	munmap(p, RANGE_BYTES);
 	return (u8 *)base;
@@ -100,7 +102,8 @@ void vec_stubs_destroy(struct vec_stubs *a)
 		return;
 	u8 *range = (u8 *)range_base;
 	munmap(a->write, ARENA_BYTES);
-	(void)!mmap(a->exec, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	(void)!mmap(a->exec, ARENA_BYTES, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	place_taken[(u64)(a->exec - range) / ARENA_BYTES] = 0;
 	free(a);
 }

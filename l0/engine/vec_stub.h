@@ -1,6 +1,7 @@
 /*
- * Host code stubs for vector instructions: the guest's instruction with its memory operand rewritten
- * to [rdi] and its general register to rax, followed by RET. One arena a virtual processor, beside
+ * Host code stubs for vector instructions: the guest's instruction with its memory operand
+ * rewritten to [rdi] and its general register to rax, followed by RET. One arena a virtual
+ * processor, beside
  * its operation cache: equal instructions share a stub, the arena is bounded, and it is emptied
  * together with the cache (nothing else points into it). Its pages are mapped twice; none is
  * writable and executable at one address. Used by the worker that runs the VP only.
@@ -14,7 +15,8 @@
 
 struct vec_stubs;
 
-/* Return: the arena, or NULL with *err = -errno (no memory, or the host forbids executable pages). */
+/* Return: the arena, or NULL with *err = -errno (no memory, or the host forbids executable
+ * pages). */
 struct vec_stubs *vec_stubs_create(int *err);
 void vec_stubs_destroy(struct vec_stubs *a);
 

@@ -39,7 +39,8 @@ static struct target operand(struct vp *vp, const struct op *op, enum variant v)
 
 	if (!(vp->cpu.cr4 & CR4_OSXSAVE))
 		vp_fault(vp, op, VECTOR_UD, 0);
-	if (v == SUPERVISOR && (!(vp->ctl.proc & PROC_SECONDARY) || !(vp->ctl.proc2 & PROC2_XSAVES)))
+	if (v == SUPERVISOR &&
+	    (!(vp->ctl.proc & PROC_SECONDARY) || !(vp->ctl.proc2 & PROC2_XSAVES)))
 		vp_fault(vp, op, VECTOR_UD, 0);
 	if (v == SUPERVISOR && vp->cpl)
 		vp_fault(vp, op, VECTOR_GP, 0);
@@ -52,7 +53,8 @@ static struct target operand(struct vp *vp, const struct op *op, enum variant v)
 	return t;
 }
 
-static void put(struct vp *vp, const struct op *op, const struct target *t, u32 at, const void *p, u32 n)
+static void put(struct vp *vp, const struct op *op, const struct target *t, u32 at, const void *p,
+		u32 n)
 {
 	seg_write_bytes(vp, op, t->seg, t->off + at, p, n);
 }
@@ -64,7 +66,8 @@ u64 vec_xinuse(struct vp *vp)
 }
 
 /* Components @which to memory, PKRU by the format @comp; @wide: 64-bit x87 pointers. */
-static void save(struct vp *vp, const struct op *op, const struct target *t, u64 which, bool mxcsr, bool wide, u64 comp)
+static void save(struct vp *vp, const struct op *op, const struct target *t, u64 which, bool mxcsr,
+		 bool wide, u64 comp)
 {
 	const u8 *vec = vp->cpu.vec;
 	u8 head[24];
@@ -174,7 +177,8 @@ static void xrstor(struct vp *vp, const struct op *op, bool wide, enum variant v
 	if (bv & AVX)
 		seg_read_bytes(vp, op, t.seg, t.off + YMM_HIGH, img + YMM_HIGH, 16 * t.nregs);
 	if (bv & PKRU)
-		seg_read_bytes(vp, op, t.seg, t.off + pkru_offset(nm_load64(header + 8)), pkru, sizeof(pkru));
+		seg_read_bytes(vp, op, t.seg, t.off + pkru_offset(nm_load64(header + 8)), pkru,
+			       sizeof(pkru));
 	bool mxcsr = compact ? t.rfbm & SSE : t.rfbm & (SSE | AVX);
 	u32 value = compact && !(bv & SSE) ? 0x1f80 : nm_load32(img + MXCSR);
 	if (mxcsr && (value & ~vec_mxcsr_mask))
@@ -224,28 +228,19 @@ op_fn vec_xsave_lookup(const struct cpu_features *f, u16 mnemonic)
 	case ZYDIS_MNEMONIC_XSAVEOPT: /* which may, but need not, leave parts out */
 		return slow_xsave;
 	case ZYDIS_MNEMONIC_XSAVE64:
-	case ZYDIS_MNEMONIC_XSAVEOPT64:
-		return slow_xsave64;
-	case ZYDIS_MNEMONIC_XSAVEC:
-		return slow_xsavec;
-	case ZYDIS_MNEMONIC_XSAVEC64:
-		return slow_xsavec64;
-	case ZYDIS_MNEMONIC_XRSTOR:
-		return slow_xrstor;
-	case ZYDIS_MNEMONIC_XRSTOR64:
-		return slow_xrstor64;
+	case ZYDIS_MNEMONIC_XSAVEOPT64: return slow_xsave64;
+	case ZYDIS_MNEMONIC_XSAVEC: return slow_xsavec;
+	case ZYDIS_MNEMONIC_XSAVEC64: return slow_xsavec64;
+	case ZYDIS_MNEMONIC_XRSTOR: return slow_xrstor;
+	case ZYDIS_MNEMONIC_XRSTOR64: return slow_xrstor64;
 	}
 	if (!f->has_xsaves)
 		return NULL;
 	switch (mnemonic) {
-	case ZYDIS_MNEMONIC_XSAVES:
-		return slow_xsaves;
-	case ZYDIS_MNEMONIC_XSAVES64:
-		return slow_xsaves64;
-	case ZYDIS_MNEMONIC_XRSTORS:
-		return slow_xrstors;
-	case ZYDIS_MNEMONIC_XRSTORS64:
-		return slow_xrstors64;
+	case ZYDIS_MNEMONIC_XSAVES: return slow_xsaves;
+	case ZYDIS_MNEMONIC_XSAVES64: return slow_xsaves64;
+	case ZYDIS_MNEMONIC_XRSTORS: return slow_xrstors;
+	case ZYDIS_MNEMONIC_XRSTORS64: return slow_xrstors64;
 	}
 	return NULL;
 }

@@ -45,9 +45,10 @@ struct vp;
 #define VP_ATTN_WATCH 0x1000u /* DR7 has enabled breakpoints: run by single steps where needed */
 #define VP_ATTN_TRACE 0x2000u /* --trace-exec */
 #define VP_ATTN_VAPIC 0x4000u /* a write to the virtual APIC is to be completed, see vapic.c */
-#define VP_ATTN_NMI_AGAIN 0x20000u /* with VP_ATTN_NMI: one more came before that was taken, see try_nmi() */
+#define VP_ATTN_NMI_AGAIN \
+	0x20000u /* with VP_ATTN_NMI: one more came before that was taken, see try_nmi() */
 #define VP_ATTN_STORE 0x10000u /* a store that MWAIT may wait for */
-#define VP_ATTN_CODE 0x8000u /* code was overwritten: vp->tier has to look (mem_watch_code()) */
+#define VP_ATTN_CODE 0x8000u   /* code was overwritten: vp->tier has to look (mem_watch_code()) */
 
 /* What the machine gives the engine. All may be called in mid-instruction; none blocks. */
 struct vp_ops {
@@ -61,15 +62,17 @@ struct vp_ops {
 	u64 (*tsc)(struct vp *vp);
 	void (*set_tpr)(struct vp *vp, u8 tpr); /* MOV CR8: TPR[7:4] in bits 7:4 */
 	u8 (*get_tpr)(struct vp *vp);
-	void (*pmi)(struct vp *vp); /* a counter has overflowed: the local APIC's LVT entry; or NULL */
+	/* a counter has overflowed: the local APIC's LVT entry; or NULL */
+	void (*pmi)(struct vp *vp);
 	/* Called before every instruction when VP_ATTN_TRACE is set, cpu state complete. Return:
 	 * false: do not execute it, engine_run() returns ENGINE_STOP_REQUEST. */
 	bool (*trace_exec)(struct vp *vp);
 	/* Called for every data access while @vp->host_watch is set: a debugger's watchpoints. */
 	void (*watch)(struct vp *vp, u64 gva, u32 size, bool write);
-	/* While @vp->watch_stacks: code at CPL 0 has loaded the stack pointer, or a base register that
-	 * kernels give each thread. @how: enum thread_cause; @value: linear address of the stack's
-	 * top, or the base; @prev: RSP before. @vp->insns is the count before the instruction. */
+	/* While @vp->watch_stacks: code at CPL 0 has loaded the stack pointer, or a base register
+	 * that kernels give each thread. @how: enum thread_cause; @value: linear address of the
+	 * stack's top, or the base; @prev: RSP before. @vp->insns is the count before the
+	 * instruction. */
 	void (*stack_load)(struct vp *vp, u32 how, u64 value, u64 prev);
 };
 
@@ -83,13 +86,15 @@ struct engine_tier {
 	void (*block_made)(struct vp *vp, struct block *b);
 	void (*cache_flushed)(struct vp *vp); /* no block is there any more, none runs */
 	void (*block_gone)(struct vp *vp, struct block *b); /* the same of one that has block.own */
-	void (*code_changed)(struct vp *vp);  /* VP_ATTN_CODE; between blocks */
-	/* While vp->compared: @op is about to do what cannot be undone (system instructions, whatever the
-	 * soft TLB does not serve, repeated strings). Nothing of it is done. May leave by ESCAPE_CUT. */
+	void (*code_changed)(struct vp *vp);		    /* VP_ATTN_CODE; between blocks */
+	/* While vp->compared: @op is about to do what cannot be undone (system instructions,
+	 * whatever the soft TLB does not serve, repeated strings). Nothing of it is done. May leave
+	 * by ESCAPE_CUT. */
 	void (*before_effect)(struct vp *vp, const struct op *op);
 	/* The soft TLB got a write tag of the host page @hva; or NULL. */
 	void (*write_filled)(struct vp *vp, u8 *hva);
-	/* May translated code write to the host page @hva because a page next to it has a write tag? NULL: yes. */
+	/* May translated code write to the host page @hva because a page next to it has a write
+	 * tag? NULL: yes. */
 	bool (*may_write)(struct vp *vp, u8 *hva);
 };
 
@@ -113,7 +118,7 @@ static inline u32 jump_index(u64 rip)
 #define SOFTTLB_ENTRIES (1u << SOFTTLB_BITS)
 #define SOFTTLB_WRITABLE 126u
 #define SOFTTLB_RUNS 64u
-#define SOFTTLB_MODES 5u /* enum softtlb_mode */
+#define SOFTTLB_MODES 5u				     /* enum softtlb_mode */
 #define SOFTTLB_WORDS (SOFTTLB_MODES * SOFTTLB_ENTRIES / 64) /* one bit for each slot */
 
 /* tag = page address | generation (low 12 bits), see softtlb.h; 0 never matches */
@@ -142,9 +147,9 @@ struct softtlb {
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
 	/* By slot: the translation is one of 2 MiB; of a guest's page larger than 4 KiB. */
 	u64 large[SOFTTLB_WORDS], part[SOFTTLB_WORDS];
-	u64 part_words; /* which pairs of @part may not be 0 */
+	u64 part_words;		    /* which pairs of @part may not be 0 */
 	u64 parts_2m[16], parts_1g; /* hashed addresses of those pages */
-	u64 serial;				  /* generations begun */
+	u64 serial;		    /* generations begun */
 	u32 n_runs;
 	struct softtlb_run runs[SOFTTLB_RUNS];
 };
@@ -158,7 +163,7 @@ struct vp {
 	/* --- engine, hot --- */
 	u64 insns; /* retired instructions; exact at every return and in every callback */
 	u64 until;
-	u64 slice; /* translated code: count at which it looks at @attn next, <= @until */
+	u64 slice;    /* translated code: count at which it looks at @attn next, <= @until */
 	u64 next_rip; /* slow operations: RIP after this instruction, may be overwritten */
 	u32 arith;    /* flags as LAHF (bits 15:8) and SETO (bit 0) leave them in AX */
 	u32 mode;     /* key of the decoding mode: VP_MODE_* */
@@ -178,10 +183,10 @@ struct vp {
 	/* A read-modify-write that the soft TLB did not serve, see access_rmw_begin(). */
 	u64 rmw_value[2], rmw_lin, rmw_gpa;
 	u8 rmw_kind, rmw_size;
-	bool host_watch; /* show every data access to ops->watch */
+	bool host_watch;   /* show every data access to ops->watch */
 	bool watch_stacks; /* tell ops->stack_load; engine_watch_stacks() */
-	bool vec_live;	 /* the guest's vector state is in the host's registers */
-	bool compared;	 /* what runs now will be undone and done again, see l0/jit/check.c */
+	bool vec_live;	   /* the guest's vector state is in the host's registers */
+	bool compared;	   /* what runs now will be undone and done again, see l0/jit/check.c */
 	u8 vec_ok; /* what may run natively: VEC_SETS that passed their gates, and it is live */
 	bool delivering; /* an event is being delivered: faults become double faults */
 
@@ -209,30 +214,33 @@ struct vp {
 	int escape_how;
 	/* event.c: what it remembers from one instruction boundary to the next */
 	struct vp_event {
-		u64 mark_insns, mark_rcx; /* where the pending items below were seen first */
-		bool step_armed;	  /* TF was 1 before the instruction that runs now */
-		bool shadow_armed;	  /* a shadow or RF covers the instruction at */
+		u64 mark_insns, mark_rcx;   /* where the pending items below were seen first */
+		bool step_armed;	    /* TF was 1 before the instruction that runs now */
+		bool shadow_armed;	    /* a shadow or RF covers the instruction at */
 		u64 cover_insns, cover_rcx; /* this count, and RCX: event_uncover() */
-		bool intr_taken;	  /* an interrupt was delivered just before it */
-		u32 held; /* VP_ATTN_* that wait for RFLAGS.IF, taken out of @attn: event_release() */
-		bool branched;		  /* the last single step was a taken branch */
+		bool intr_taken;	    /* an interrupt was delivered just before it */
+		/* VP_ATTN_* that wait for RFLAGS.IF, taken out of @attn: event_release() */
+		u32 held;
+		bool branched; /* the last single step was a taken branch */
 		bool mtf_armed,
 			mtf_due;     /* the instruction after VM entry runs; exit at the boundary */
 		bool iret_unblocked; /* the running IRET ended blocking by NMI */
 		u64 fault_insns;     /* count at the last fault delivered, */
 		u32 faults;	     /* and how many there were since without progress */
 		u64 fault_dr6;	     /* bits for DR6 of a #DB in fault_vector */
-		u64 ple_first, ple_last; /* PAUSE-loop exiting: time-stamp counter values */
-		bool monitor_armed;	 /* MONITOR was executed, MWAIT not yet */
-		_Atomic u8 mwait;	 /* enum vp_mwait; other threads read it */
-		const u8 *monitor_line;	 /* 64 bytes; NULL: no RAM */
+		u64 ple_first, ple_last;	 /* PAUSE-loop exiting: time-stamp counter values */
+		bool monitor_armed;		 /* MONITOR was executed, MWAIT not yet */
+		_Atomic u8 mwait;		 /* enum vp_mwait; other threads read it */
+		const u8 *monitor_line;		 /* 64 bytes; NULL: no RAM */
 		u64 monitor_gpa, monitor_was[8]; /* and what they held */
-		u64 monitor_ticket, monitor_stores; /* vtlb_guard_frame(), and mem_monitored_stores() then */
-		u64 io_rip, io_rcx;	 /* REP INS/OUTS cut short within a counted group: where, */
-		u8 io_group;		 /* and the bytes of the group that are done */
+		/* vtlb_guard_frame(), and mem_monitored_stores() then */
+		u64 monitor_ticket, monitor_stores;
+		u64 io_rip, io_rcx; /* REP INS/OUTS cut short within a counted group: where, */
+		u8 io_group;	    /* and the bytes of the group that are done */
 		u32 vapic_write; /* write to the virtual APIC whose effects are due, see vapic.h */
-		u64 vapic_insns; /* count of an instruction that runs alone because it writes there */
-		u64 rng;		 /* RDRAND and RDSEED; 0: seeded from the VP's number */
+		/* count of an instruction that runs alone because it writes there */
+		u64 vapic_insns;
+		u64 rng; /* RDRAND and RDSEED; 0: seeded from the VP's number */
 	} ev;
 
 	/* x87: the guest's own last instruction, operand and opcode, see vec.h */
@@ -245,26 +253,31 @@ struct vp {
 
 	struct pmu pmu;
 	struct branches branches;
-	bool counts_branches; /* at every level; the PMU's counters may want them at one level only */
+	/* at every level; the PMU's counters may want them at one level only */
+	bool counts_branches;
 
 	/* engine counters (engine.def prints them) */
-	u64 n_blocks_decoded, n_blocks_retired, n_block_kills, n_code_misses, n_softtlb_miss, n_interrupts, n_exceptions, n_exits;
+	u64 n_blocks_decoded, n_blocks_retired, n_block_kills, n_code_misses, n_softtlb_miss,
+		n_interrupts, n_exceptions, n_exits;
 
 	struct softtlb tlb_soft;
 
 	/*
-	 * Translated code remembers where its accesses and jumps went under @site_key, which changes with
-	 * @mode and whenever the soft TLB forgets something. Keys of generations that come back are good
-	 * again when they are above @page_floor. Bits by hashed linear and host page tell what is
-	 * remembered at all; the last for writing.
+	 * Translated code remembers where its accesses and jumps went under @site_key, which
+	 * changes with
+	 * @mode and whenever the soft TLB forgets something. Keys of generations that come back are
+	 * good again when they are above @page_floor. Bits by hashed linear and host page tell what
+	 * is remembered at all; the last for writing.
 	 */
 	u64 site_key, page_last, page_floor;
 	u64 page_linear[16], page_large[16], page_host[16]; /* the second by 2 MiB */
 	u64 page_gen_key[PAGE_SIZE];
 
-	u64 jit_sp;		 /* the host's stack pointer where translated code was entered */
-	u64 jump_key, jump_keep; /* of @jumps; @jump_keep: the translator's, between two instructions */
-	u64 jump_pages[16], jump_large[16]; /* one bit for each page, hashed, that @jumps has targets in; by 2 MiB */
+	u64 jit_sp; /* the host's stack pointer where translated code was entered */
+	/* of @jumps; @jump_keep: the translator's, between two instructions */
+	u64 jump_key, jump_keep;
+	/* one bit for each page, hashed, that @jumps has targets in; by 2 MiB */
+	u64 jump_pages[16], jump_large[16];
 	struct jump_slot jumps[VP_JUMPS];
 };
 
@@ -282,8 +295,10 @@ struct vp {
 #define VP_MODE_AC 0x100u     /* alignment checking active (CR0.AM, RFLAGS.AC, CPL 3) */
 #define VP_MODE_CSFLAT 0x200u /* CS limit is 4 GiB - 1 (or 64-bit mode): no fetch limit checks */
 #define VP_MODE_ONE 0x400u    /* key of blocks of one instruction; never set in @mode itself */
-#define VP_MODE_PLAIN 0x800u  /* key of blocks that vp->tier leaves alone; in @mode only while it says so */
-#define VP_MODE_STACKS 0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
+#define VP_MODE_PLAIN \
+	0x800u /* key of blocks that vp->tier leaves alone; in @mode only while it says so */
+#define VP_MODE_STACKS \
+	0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
 #define VP_MODE_BRANCHES 0x2000u /* branches are counted: op_branch.c */
 #define VP_MODE_END 0x4000u
 
@@ -348,9 +363,9 @@ static inline void vp_request_nmi(struct vp *vp)
 {
 	u32 was = __atomic_load_n(&vp->attn, __ATOMIC_RELAXED);
 
-	while (!__atomic_compare_exchange_n(&vp->attn, &was,
-					    was | (was & VP_ATTN_NMI ? VP_ATTN_NMI_AGAIN : VP_ATTN_NMI), false,
-					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(
+		&vp->attn, &was, was | (was & VP_ATTN_NMI ? VP_ATTN_NMI_AGAIN : VP_ATTN_NMI), false,
+		__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
 }
 /* One NMI is taken. */
@@ -358,9 +373,9 @@ static inline void vp_take_nmi(struct vp *vp)
 {
 	u32 was = __atomic_load_n(&vp->attn, __ATOMIC_RELAXED);
 
-	while (!__atomic_compare_exchange_n(&vp->attn, &was,
-					    was & ~(was & VP_ATTN_NMI_AGAIN ? VP_ATTN_NMI_AGAIN : VP_ATTN_NMI),
-					    false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(
+		&vp->attn, &was, was & ~(was & VP_ATTN_NMI_AGAIN ? VP_ATTN_NMI_AGAIN : VP_ATTN_NMI),
+		false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 		;
 }
 static inline void vp_request_clear(struct vp *vp, u32 attn)

@@ -58,10 +58,10 @@ static bool same_name(const char *a, const char *b)
 
 /* Features that mean nothing without another, which stands before them here. */
 static const u8 needs[][2] = {
-	{CPU_FEATURE_AVX, CPU_FEATURE_XSAVE},	 {CPU_FEATURE_XSAVEOPT, CPU_FEATURE_XSAVE},
-	{CPU_FEATURE_XSAVEC, CPU_FEATURE_XSAVE}, {CPU_FEATURE_AVX2, CPU_FEATURE_AVX},
-	{CPU_FEATURE_FMA, CPU_FEATURE_AVX},	 {CPU_FEATURE_F16C, CPU_FEATURE_AVX},
-	{CPU_FEATURE_PKU, CPU_FEATURE_XSAVE},	 {CPU_FEATURE_XGETBV1, CPU_FEATURE_XSAVE},
+	{CPU_FEATURE_AVX, CPU_FEATURE_XSAVE},	  {CPU_FEATURE_XSAVEOPT, CPU_FEATURE_XSAVE},
+	{CPU_FEATURE_XSAVEC, CPU_FEATURE_XSAVE},  {CPU_FEATURE_AVX2, CPU_FEATURE_AVX},
+	{CPU_FEATURE_FMA, CPU_FEATURE_AVX},	  {CPU_FEATURE_F16C, CPU_FEATURE_AVX},
+	{CPU_FEATURE_PKU, CPU_FEATURE_XSAVE},	  {CPU_FEATURE_XGETBV1, CPU_FEATURE_XSAVE},
 	{CPU_FEATURE_XSAVES, CPU_FEATURE_XSAVEC},
 };
 
@@ -303,8 +303,8 @@ static void leaves_extended(struct cpu_profile *p)
 			 w[4 * i + 3]);
 	leaf_add(p, 0x80000006, ANY_SUBLEAF, 0, 0, 0x04008040, 0); /* 1 MiB, 64-byte lines */
 	leaf_features(p, leaf_add(p, 0x80000007, ANY_SUBLEAF, 0, 0, 0, 0));
-	leaf_add(p, 0x80000008, ANY_SUBLEAF, p->model->maxphyaddr | p->features.linaddr_bits << 8, 0,
-		 0, 0);
+	leaf_add(p, 0x80000008, ANY_SUBLEAF, p->model->maxphyaddr | p->features.linaddr_bits << 8,
+		 0, 0, 0);
 }
 
 /* --- the profile ------------------------------------------------------------------------------ */
@@ -437,8 +437,8 @@ void cpuid_execute(struct vp *vp, const struct nvmx *nv)
 	const struct cpu_profile *p = nv->profile;
 	u32 leaf = (u32)vp->cpu.gpr[RAX], subleaf = (u32)vp->cpu.gpr[RCX];
 	struct cpuid_leaf out = {0};
-	u32 basic_max = vp->cpu.misc_enable & MISC_ENABLE_LIMIT_CPUID ? CPUID_LIMITED_MAX
-								      : p->basic_max;
+	u32 basic_max =
+		vp->cpu.misc_enable & MISC_ENABLE_LIMIT_CPUID ? CPUID_LIMITED_MAX : p->basic_max;
 	const struct cpuid_leaf *l;
 
 	/* a leaf beyond the last gives the data of the highest basic leaf */

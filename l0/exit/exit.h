@@ -108,8 +108,8 @@ enum exit_action exit_handle(struct vp *vp, struct nvmx *nv);
 /**
  * exit_vp_detect_spin - have loops of PAUSE come back as EXIT_ACTION_SPIN
  *
- * For VPs whose machine has others that they may wait for. It is L0's own PAUSE-loop exiting (SDM 3C
- * "Controls for PAUSE-Loop Exiting"), in guests of the machine's VMM too unless the VMM uses the
+ * For VPs whose machine has others that they may wait for. It is L0's own PAUSE-loop exiting (SDM
+ * 3C "Controls for PAUSE-Loop Exiting"), in guests of the machine's VMM too unless the VMM uses the
  * control itself: then the exit is the VMM's. Before the VP runs. Cost: an exit for each
  * EXIT_SPIN_WINDOW of waiting, none otherwise.
  */

@@ -133,7 +133,8 @@ void explain_say_misuse(struct vp *vp, struct nvmx *nv, u64 vmptr, const struct 
 
 void exit_stop_text(struct vp *vp, struct nvmx *nv, const char *text);
 
-/* What a VMX abort is about, in one line: @cause is a VMX_ABORT_*, @bad the entry of the MSR list. */
+/* What a VMX abort is about, in one line: @cause is a VMX_ABORT_*, @bad the entry of the MSR
+ * list. */
 #define EXIT_ABORT_BYTES 160
 const char *exit_abort_text(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad, char *buf);
 

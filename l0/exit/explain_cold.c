@@ -1,7 +1,7 @@
 /*
  * A failed VM entry, explained as it happens: every check of the group that fails, who wrote the
- * fields, what would pass. Emits entry_failure, entry_failure_field and entry_failure_msr when records
- * are kept; in words with --explain. Cold: parks the guest's vector state.
+ * fields, what would pass. Emits entry_failure, entry_failure_field and entry_failure_msr when
+ * records are kept; in words with --explain. Cold: parks the guest's vector state.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,17 +19,19 @@ static const char *writer_text(struct vp *vp, const struct vmcs_writer *w, char 
 
 	switch (w->how) {
 	case FIELD_WRITER_VMWRITE:
-		snprintf(buf, WRITER_BYTES, "written at rip 0x%" PRIx64 " by cpu %u, %" PRIu64 " ns ago",
-			 w->rip, w->vcpu & 0xffff, now - w->when_ns);
+		snprintf(buf, WRITER_BYTES,
+			 "written at rip 0x%" PRIx64 " by cpu %u, %" PRIu64 " ns ago", w->rip,
+			 w->vcpu & 0xffff, now - w->when_ns);
 		break;
 	case FIELD_WRITER_EXIT:
 		snprintf(buf, WRITER_BYTES,
-			 "saved by the VM exit at guest rip 0x%" PRIx64 ", %" PRIu64 " ns ago", w->rip,
-			 now - w->when_ns);
+			 "saved by the VM exit at guest rip 0x%" PRIx64 ", %" PRIu64 " ns ago",
+			 w->rip, now - w->when_ns);
 		break;
 	case FIELD_WRITER_MEMORY:
 		snprintf(buf, WRITER_BYTES,
-			 "stored to the region's memory, found %" PRIu64 " ns ago", now - w->when_ns);
+			 "stored to the region's memory, found %" PRIu64 " ns ago",
+			 now - w->when_ns);
 		break;
 	default: snprintf(buf, WRITER_BYTES, "never written: what the region held at VMPTRLD");
 	}
@@ -55,9 +57,10 @@ static void emit(struct vp *vp, struct nvmx *nv, const struct explain *e, u32 or
 			      .writer_ns = w.when_ns, .writer_vcpu = w.vcpu);
 	}
 	if (e->msr.entry)
-		VP_TRANSITION(vp, entry_failure_msr, .vmcs = nv->current_vmptr, .entry = e->msr.entry,
-			      .address = e->msr.at, .is_memory = e->msr.is_memory,
-			      .msr = e->msr.msr, .reserved = e->msr.reserved, .value = e->msr.value);
+		VP_TRANSITION(vp, entry_failure_msr, .vmcs = nv->current_vmptr,
+			      .entry = e->msr.entry, .address = e->msr.at,
+			      .is_memory = e->msr.is_memory, .msr = e->msr.msr,
+			      .reserved = e->msr.reserved, .value = e->msr.value);
 }
 
 static void say(struct vp *vp, struct nvmx *nv, const struct explain *e, u32 order)
@@ -110,19 +113,23 @@ void explain_say_misuse(struct vp *vp, struct nvmx *nv, u64 vmptr, const struct 
 	switch (m->kind) {
 	case VMX_MISUSE_ACTIVE_TWICE:
 	case VMX_MISUSE_NO_VMCLEAR:
-		log_write(LOG_EXIT, "cpu %u: VMPTRLD of vmcs 0x%" PRIx64 " at rip 0x%" PRIx64 ", active on cpu %u: %s",
+		log_write(LOG_EXIT,
+			  "cpu %u: VMPTRLD of vmcs 0x%" PRIx64 " at rip 0x%" PRIx64
+			  ", active on cpu %u: %s",
 			  nv->index, vmptr, vp->cpu.rip, m->other_vcpu & 0xffff,
 			  explain_misuse(m->kind));
 		break;
 	case VMX_MISUSE_UNSUPPORTED_FIELD:
-		log_write(LOG_EXIT, "cpu %u: field 0x%" PRIx64 " (%s) at rip 0x%" PRIx64 ": %s", nv->index,
-			  m->field, field ? field : "no field", vp->cpu.rip, explain_misuse(m->kind));
+		log_write(LOG_EXIT, "cpu %u: field 0x%" PRIx64 " (%s) at rip 0x%" PRIx64 ": %s",
+			  nv->index, m->field, field ? field : "no field", vp->cpu.rip,
+			  explain_misuse(m->kind));
 		break;
 	default:
 		log_write(LOG_EXIT,
-			  "cpu %u: vmcs 0x%" PRIx64 " at rip 0x%" PRIx64 ": %s 0x%" PRIx64 ", not 0x%" PRIx64 ": %s",
+			  "cpu %u: vmcs 0x%" PRIx64 " at rip 0x%" PRIx64 ": %s 0x%" PRIx64
+			  ", not 0x%" PRIx64 ": %s",
 			  nv->index, vmptr, vp->cpu.rip,
-			  m->kind == VMX_MISUSE_MEMORY_WRITTEN && field ? field : "revision", m->value,
-			  m->expected, explain_misuse(m->kind));
+			  m->kind == VMX_MISUSE_MEMORY_WRITTEN && field ? field : "revision",
+			  m->value, m->expected, explain_misuse(m->kind));
 	}
 }

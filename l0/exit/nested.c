@@ -166,8 +166,8 @@ enum exit_action nested_preemption_expired(struct vp *vp, struct nvmx *nv)
 /* --- entering -----------------------------------------------------------------------------------
  */
 
-/* SDM 3C "VMX Aborts": the cause goes into the VMCS region in memory, the processor shuts down; here the
- * machine stops and says why. @bad: the entry of the MSR list, from 1. */
+/* SDM 3C "VMX Aborts": the cause goes into the VMCS region in memory, the processor shuts down;
+ * here the machine stops and says why. @bad: the entry of the MSR list, from 1. */
 static enum exit_action vmx_abort(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad)
 {
 	char text[EXIT_ABORT_BYTES];
@@ -420,8 +420,7 @@ enum exit_action nested_exit(struct vp *vp, struct nvmx *nv)
 	vmcs02_record_exit(v, &vp->exit);
 	timer_stop(vp, nv);
 	if (unlikely(v->vm_exit_msr_store_count) &&
-	    !msr_list_store(vp, nv, v->vm_exit_msr_store_addr, v->vm_exit_msr_store_count,
-			    &bad))
+	    !msr_list_store(vp, nv, v->vm_exit_msr_store_addr, v->vm_exit_msr_store_count, &bad))
 		return vmx_abort(vp, nv, VMX_ABORT_SAVE_MSR, bad);
 	action = return_to_l1(vp, nv, nmi);
 	exit_emit(vp, nv, true);

@@ -49,18 +49,20 @@ const char *exit_abort_text(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad, 
 	vp_vec_park(vp);
 	if (cause == VMX_ABORT_LOAD_PDPTE) {
 		snprintf(buf, EXIT_ABORT_BYTES,
-			 "VMX abort %u: reserved bits in the PDPTEs at the host's CR3 0x%" PRIx64, cause,
-			 v->host_cr3);
+			 "VMX abort %u: reserved bits in the PDPTEs at the host's CR3 0x%" PRIx64,
+			 cause, v->host_cr3);
 		return buf;
 	}
-	n = snprintf(buf, EXIT_ABORT_BYTES, "VMX abort %u: entry %u of the VM-exit MSR-%s list, at 0x%" PRIx64,
-		     cause, bad, stores ? "store" : "load", at);
+	n = snprintf(buf, EXIT_ABORT_BYTES,
+		     "VMX abort %u: entry %u of the VM-exit MSR-%s list, at 0x%" PRIx64, cause, bad,
+		     stores ? "store" : "load", at);
 	if (bad > VMX_MSR_LIST_MAX)
 		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ", more than IA32_VMX_MISC allows");
 	else if (mem_read(vp->mem, at, &e, sizeof(e)))
 		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ", where no memory is");
 	else
-		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ": MSR 0x%x, value 0x%llx", e.index, e.value);
+		snprintf(buf + n, EXIT_ABORT_BYTES - (size_t)n, ": MSR 0x%x, value 0x%llx", e.index,
+			 e.value);
 	return buf;
 }
 
@@ -205,8 +207,8 @@ static void dump_nested(struct vp *vp, struct nvmx *nv, FILE *out)
 void exit_dump(struct vp *vp, struct nvmx *nv, FILE *out)
 {
 	vp_vec_park(vp);
-	fprintf(out, "cpu %u: %s%s%s, %" PRIu64 " instructions\n", nv->index, vp->in_l2 ? "L2" : "L1",
-		nv->stop_text[0] ? ": " : "", nv->stop_text, vp->insns);
+	fprintf(out, "cpu %u: %s%s%s, %" PRIu64 " instructions\n", nv->index,
+		vp->in_l2 ? "L2" : "L1", nv->stop_text[0] ? ": " : "", nv->stop_text, vp->insns);
 	dump_registers(&vp->cpu, out);
 	dump_segments(&vp->cpu, out);
 	dump_control(&vp->cpu, out);

@@ -123,7 +123,9 @@ enum exit_action exit_vmcall(struct vp *vp, struct nvmx *nv)
 	if (is_undefined_mode(vp))
 		return exit_ud(vp);
 	if (unlikely(nv->declares && (u32)vp->cpu.gpr[RAX] == HYPERCALL_DECLARE)) {
-		bool taken = nv->hooks->declare && nv->hooks->declare(vp, vp->cpu.gpr[RBX], vp->cpu.gpr[RCX], vp->cpu.gpr[RDX]);
+		bool taken = nv->hooks->declare &&
+			     nv->hooks->declare(vp, vp->cpu.gpr[RBX], vp->cpu.gpr[RCX],
+						vp->cpu.gpr[RDX]);
 		vp->cpu.gpr[RAX] = taken ? 0 : HYPERCALL_REFUSED;
 		return vmx_succeed(vp);
 	}

@@ -1,5 +1,6 @@
 /*
- * Stops that come from transitions. Reached between exit and re-entry: general registers only, no libc.
+ * Stops that come from transitions. Reached between exit and re-entry: general registers only, no
+ * libc.
  */
 #include "l0/base/mem_ops.h"
 #include "l0/gdb/gdb_priv.h"
@@ -45,7 +46,8 @@ static bool matches(const struct gdb_catch *c, const struct transition *t)
 static u32 cpu_of(const struct gdb *g, u32 vcpu)
 {
 	for (u32 i = 0; i < g->ncpus; i++)
-		if (g->cpus[i].track->vcpu_id == vcpu || track_active_vcpu(g->cpus[i].track) == vcpu)
+		if (g->cpus[i].track->vcpu_id == vcpu ||
+		    track_active_vcpu(g->cpus[i].track) == vcpu)
 			return i;
 	return 0;
 }

@@ -18,10 +18,12 @@
 
 /* ---- connection ---- */
 
-struct gdb *gdb_open(u16 port, struct gdb_cpu *cpus, u32 n, bool (*stop_wanted)(void *arg), void *arg, int *err)
+struct gdb *gdb_open(u16 port, struct gdb_cpu *cpus, u32 n, bool (*stop_wanted)(void *arg),
+		     void *arg, int *err)
 {
-	struct sockaddr_in addr = {
-		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons(port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct gdb *g = calloc(1, sizeof(*g));
 	int one = 1;
 
@@ -142,7 +144,8 @@ bool gdb_on_exec(struct gdb *g, struct vp *vp)
 		return false;
 	u64 thread = gdb_thread_of_vp(g, i);
 	if (g->step_thread == thread) {
-		/* its first instruction since; what its processor did for others meanwhile is no step */
+		/* its first instruction since; what its processor did for others meanwhile is no
+		 * step */
 		if (g->step_insns == ~0ull)
 			g->step_insns = vp->insns;
 		if (g->step_insns == vp->insns)
@@ -155,7 +158,8 @@ bool gdb_on_exec(struct gdb *g, struct vp *vp)
 	g->resume_insns[i] = ~0ull;
 	u64 rip = linear_rip(vp);
 	for (u32 p = 0; p < g->npoints; p++)
-		if (g->point[p].kind <= POINT_HARDWARE && (g->point[p].addr == rip || g->point[p].addr == vp->cpu.rip)) {
+		if (g->point[p].kind <= POINT_HARDWARE &&
+		    (g->point[p].addr == rip || g->point[p].addr == vp->cpu.rip)) {
 			gdb_stop_once(g, thread, GDB_SIGNAL_TRAP);
 			return false;
 		}
@@ -166,7 +170,8 @@ void gdb_on_access(struct gdb *g, struct vp *vp, u64 gva, u32 size, bool write)
 {
 	for (u32 i = 0; i < g->npoints; i++) {
 		const struct gdb_point *p = &g->point[i];
-		if (p->kind < POINT_WRITE || (p->kind == POINT_WRITE && !write) || (p->kind == POINT_READ && write))
+		if (p->kind < POINT_WRITE || (p->kind == POINT_WRITE && !write) ||
+		    (p->kind == POINT_READ && write))
 			continue;
 		if (gva + size <= p->addr || gva >= p->addr + p->len)
 			continue;
@@ -216,7 +221,8 @@ static void arm(struct gdb *g)
 
 static void stop_reply(struct gdb *g)
 {
-	static const char *const names[] = {[POINT_WRITE] = "watch:", [POINT_READ] = "rwatch:", [POINT_ACCESS] = "awatch:"};
+	static const char *const names[] = {
+		[POINT_WRITE] = "watch:", [POINT_READ] = "rwatch:", [POINT_ACCESS] = "awatch:"};
 	u8 signal = (u8)g->signal;
 
 	gdb_out(g, "T");
@@ -271,7 +277,8 @@ static void memory_command(struct gdb *g, const char *p)
 		return;
 	}
 	p += *p == ':';
-	u32 have = how == 'M' ? gdb_parse_hex(p, buf, sizeof(buf)) : (u32)(g->packet + g->packet_bytes - p);
+	u32 have = how == 'M' ? gdb_parse_hex(p, buf, sizeof(buf))
+			      : (u32)(g->packet + g->packet_bytes - p);
 	const u8 *bytes = how == 'M' ? buf : (const u8 *)p;
 	gdb_out(g, have >= len && gdb_write_memory(g, addr, bytes, (u32)len) ? "OK" : "E0e");
 }
@@ -306,7 +313,8 @@ static void query(struct gdb *g, const char *p)
 	const char *rest;
 
 	if (starts(p, "qSupported", &rest)) {
-		gdb_out(g, "PacketSize=3000;qXfer:features:read+;QStartNoAckMode+;vContSupported+;hwbreak+;swbreak+");
+		gdb_out(g, "PacketSize=3000;qXfer:features:read+;QStartNoAckMode+;vContSupported+;"
+			   "hwbreak+;swbreak+");
 	} else if (starts(p, "qXfer:features:read:target.xml:", &rest)) {
 		transfer_xml(g, rest);
 	} else if (starts(p, "qfThreadInfo", &rest)) {
@@ -397,7 +405,9 @@ static void command(struct gdb *g)
 		gdb_out(g, *rest == '=' && gdb_write_register(g, n, rest + 1) ? "OK" : "E01");
 		break;
 	}
-	case 'm': case 'M': case 'X': memory_command(g, p); break;
+	case 'm':
+	case 'M':
+	case 'X': memory_command(g, p); break;
 	case 'Z': set_point(g, p + 1, true); break;
 	case 'z': set_point(g, p + 1, false); break;
 	case 'H': select_thread(g, p + 2); break;
@@ -407,8 +417,10 @@ static void command(struct gdb *g)
 		gdb_out(g, gdb_thread_exists(g, t) ? "OK" : "E01");
 		break;
 	}
-	case 'c': case 'C': resume(g, 0); return;
-	case 's': case 'S': resume(g, g->thread); return;
+	case 'c':
+	case 'C': resume(g, 0); return;
+	case 's':
+	case 'S': resume(g, g->thread); return;
 	case 'q': query(g, p); break;
 	case 'Q':
 		if (starts(p, "QStartNoAckMode", &rest)) {

@@ -22,9 +22,9 @@ struct gdb_point {
 /* What the selected thread is, for registers and memory. */
 struct gdb_view {
 	struct vp *vp;
-	bool live;		 /* it is what @vp executes: registers may be written */
+	bool live;		     /* it is what @vp executes: registers may be written */
 	const struct cpu_state *cpu; /* &vp->cpu when live */
-	struct vtlb_vp tlb;	 /* a copy with the thread's own paging context, for vtlb_peek() */
+	struct vtlb_vp tlb; /* a copy with the thread's own paging context, for vtlb_peek() */
 };
 
 enum gdb_catch_kind { CATCH_EXIT, CATCH_ENTRY, CATCH_VMPTRLD, CATCH_FAILED_ENTRY, CATCH_VMFAIL };
@@ -53,8 +53,8 @@ struct gdb {
 	/* why the guest is stopped */
 	bool stopped; /* set by whichever worker comes first */
 	bool resumed;
-	u32 lock;      /* 0: free; held to decide who stops the guest, and why */
-	u64 thread;    /* number of the thread that stopped, and that commands are about */
+	u32 lock;   /* 0: free; held to decide who stops the guest, and why */
+	u64 thread; /* number of the thread that stopped, and that commands are about */
 	bool is_caught;
 	struct transition caught; /* what stopped it */
 	u32 signal;
@@ -82,7 +82,7 @@ bool gdb_packet_get(struct gdb *g);
 void gdb_packet_put(struct gdb *g);
 void gdb_out(struct gdb *g, const char *text);
 void gdb_out_hex(struct gdb *g, const void *bytes, u32 n);
-void gdb_out_u64(struct gdb *g, u64 v); /* as a number, in hex without leading zeros */
+void gdb_out_u64(struct gdb *g, u64 v);		    /* as a number, in hex without leading zeros */
 u32 gdb_parse_hex(const char *s, u8 *out, u32 max); /* Return: bytes */
 u64 gdb_parse_u64(const char **s);
 void gdb_disconnect(struct gdb *g);

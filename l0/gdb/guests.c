@@ -1,11 +1,13 @@
 /*
- * Threads: virtual processors (1 and up), and the vCPUs of their guests (GDB_GUEST_THREAD and up, from
- * their numbers in events). A thread is live while its processor executes it. One that is not has
- * the registers that its VMM would enter it with (vmcs12): general registers but RSP, and vector
- * registers, are the VMM's to keep, so they are not known. A processor whose guest runs shows
+ * Threads: virtual processors (1 and up), and the vCPUs of their guests (GDB_GUEST_THREAD and up,
+ * from their numbers in events). A thread is live while its processor executes it. One that is not
+ * has the registers that its VMM would enter it with (vmcs12): general registers but RSP, and
+ * vector registers, are the VMM's to keep, so they are not known. A processor whose guest runs
+ * shows
  * where its own code will go on: the host state of the current VMCS.
  *
- * Memory goes through the thread's own CR3 and, for a guest, ept12; nothing is taken to be mapped one to one.
+ * Memory goes through the thread's own CR3 and, for a guest, ept12; nothing is taken to be mapped
+ * one to one.
  */
 #include <stdio.h>
 #include <string.h>
@@ -99,7 +101,9 @@ void gdb_thread_name(const struct gdb *g, u64 thread, char *buf, size_t bytes)
 		const struct gdb_cpu *c = &g->cpus[thread - 1];
 
 		snprintf(buf, bytes, "%s%s", c->name,
-			 c->vp->in_l2 ? ", runs a guest" : c->vp->cpu.activity ? ", halted" : "");
+			 c->vp->in_l2	       ? ", runs a guest"
+			 : c->vp->cpu.activity ? ", halted"
+					       : "");
 		return;
 	}
 	if (!find_guest(g, thread, &guest, &cpu)) {
@@ -108,9 +112,9 @@ void gdb_thread_name(const struct gdb *g, u64 thread, char *buf, size_t bytes)
 	}
 	if (on < g->ncpus)
 		snprintf(where, sizeof(where), ", on processor %u", g->cpus[on].vp->id);
-	snprintf(buf, bytes, "%s child %u.%u vcpu %u, level %u, vmcs 0x%llx%s", g->cpus[cpu].machine,
-		 guest.child >> 16 & 0x7fff, guest.child & 0xffff, guest.index, guest.depth,
-		 (unsigned long long)guest.vmcs, where);
+	snprintf(buf, bytes, "%s child %u.%u vcpu %u, level %u, vmcs 0x%llx%s",
+		 g->cpus[cpu].machine, guest.child >> 16 & 0x7fff, guest.child & 0xffff,
+		 guest.index, guest.depth, (unsigned long long)guest.vmcs, where);
 }
 
 /* --- views ---------------------------------------------------------------------------------------
@@ -165,7 +169,8 @@ static void set_context(struct gdb_view *view, u64 eptp, bool mbec)
 static void view_guest(struct gdb_view *view, const struct vmcs12 *v)
 {
 	static struct cpu_state cpu;
-	u32 proc2 = v->cpu_based_vm_exec_control & PROC_SECONDARY ? v->secondary_vm_exec_control : 0;
+	u32 proc2 =
+		v->cpu_based_vm_exec_control & PROC_SECONDARY ? v->secondary_vm_exec_control : 0;
 
 	memset(&cpu, 0, sizeof(cpu));
 	vmcs02_load_guest(&cpu, v);

@@ -1,5 +1,6 @@
 /*
- * gdb's "monitor" commands: stops at VMX events, the VMCS of a thread. Output is text for gdb's console.
+ * gdb's "monitor" commands: stops at VMX events, the VMCS of a thread. Output is text for gdb's
+ * console.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -46,8 +47,10 @@ static void help(struct gdb *g)
 		say(g, "    %-14s %s\n", catches[i].name, catches[i].help);
 	say(g, "monitor breaks        list what is set\n"
 	       "monitor delete [N]    remove number N, or all\n"
-	       "monitor vmcs [FIELD]  the VMCS of the thread: of a guest its own, of a processor the current one\n"
-	       "monitor unplug N      ask the thread's machine to do without its processor N (--cpu-hotplug)\n"
+	       "monitor vmcs [FIELD]  the VMCS of the thread: of a guest its own, of a processor "
+	       "the current one\n"
+	       "monitor unplug N      ask the thread's machine to do without its processor N "
+	       "(--cpu-hotplug)\n"
 	       "monitor plug N        put it in again\n");
 }
 
@@ -140,7 +143,8 @@ static void print_vmcs(struct gdb *g, const char *want)
 		const struct vmcs_field_info *f = &vmcs_field_table[i];
 		u64 value;
 
-		if (!vmcs12_peek(&v, f->encoding, &value) || (want ? strcmp(want, f->name) != 0 : !value))
+		if (!vmcs12_peek(&v, f->encoding, &value) ||
+		    (want ? strcmp(want, f->name) != 0 : !value))
 			continue;
 		say(g, "%-30s 0x%llx\n", f->name, (unsigned long long)value);
 		shown++;
@@ -165,8 +169,14 @@ static void change_cpu(struct gdb *g, bool plug, const char *word)
 		return;
 	}
 	switch (plug ? cpu_hotplug_plug(h, n) : cpu_hotplug_unplug(h, n)) {
-	case 0: say(g, plug ? "processor %u is in\n" : "the guest is asked to let processor %u go\n", n); break;
-	case -EALREADY: say(g, plug ? "processor %u is there\n" : "processor %u is not there\n", n); break;
+	case 0:
+		say(g,
+		    plug ? "processor %u is in\n" : "the guest is asked to let processor %u go\n",
+		    n);
+		break;
+	case -EALREADY:
+		say(g, plug ? "processor %u is there\n" : "processor %u is not there\n", n);
+		break;
 	default: say(g, "processor %u cannot come or go\n", n);
 	}
 }
@@ -177,7 +187,8 @@ void gdb_monitor(struct gdb *g, const char *hex)
 	u32 n = 0;
 
 	line[gdb_parse_hex(hex, (u8 *)line, sizeof(line) - 1)] = 0;
-	for (char *w = strtok_r(line, " ", &save); w && n < WORDS_MAX; w = strtok_r(NULL, " ", &save))
+	for (char *w = strtok_r(line, " ", &save); w && n < WORDS_MAX;
+	     w = strtok_r(NULL, " ", &save))
 		word[n++] = w;
 	if (n && !strcmp(word[0], "break"))
 		add_catch(g, word + 1, n - 1);
@@ -221,9 +232,13 @@ static void tell(struct gdb *g, const struct transition *t)
 		break;
 	case TRANSITION_entry_failure: {
 		const struct ev_entry_failure *f = transition_payload(t, entry_failure);
-		const struct explain e = {.check = (u32)f->check, .field = (u32)f->field, .value = f->value,
-					  .pass_known = f->pass_known, .pass_value = f->pass_value,
-					  .must_set = f->must_set, .must_clear = f->must_clear};
+		const struct explain e = {.check = (u32)f->check,
+					  .field = (u32)f->field,
+					  .value = f->value,
+					  .pass_known = f->pass_known,
+					  .pass_value = f->pass_value,
+					  .must_set = f->must_set,
+					  .must_clear = f->must_clear};
 		char text[EXPLAIN_TEXT_BYTES];
 
 		say(g, "VM entry with vmcs 0x%llx fails: %s", (unsigned long long)f->vmcs,

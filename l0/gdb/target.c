@@ -1,6 +1,6 @@
 /*
- * The processor and its memory as gdb sees them. Register numbers follow the target description below:
- * the x86-64 core set, SSE, then segment bases and control registers.
+ * The processor and its memory as gdb sees them. Register numbers follow the target description
+ * below: the x86-64 core set, SSE, then segment bases and control registers.
  */
 #include <string.h>
 
@@ -38,6 +38,7 @@ const char *gdb_target_xml(void)
 #define FP(n) "<reg name=\"" n "\" bitsize=\"32\" type=\"int\" group=\"float\"/>"
 #define XMM(n) "<reg name=\"xmm" n "\" bitsize=\"128\" type=\"vec128\"/>"
 #define SYS(n) "<reg name=\"" n "\" bitsize=\"64\" type=\"uint64\" group=\"system\"/>"
+	/* clang-format off */
 	return "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target>"
 	       "<architecture>i386:x86-64</architecture><feature name=\"org.gnu.gdb.i386.core\">"
 	       R64("rax") R64("rbx") R64("rcx") R64("rdx") R64("rsi") R64("rdi")
@@ -58,9 +59,11 @@ const char *gdb_target_xml(void)
 	       "<reg name=\"mxcsr\" bitsize=\"32\" type=\"int\" group=\"vector\"/></feature>"
 	       "<feature name=\"org.gnu.gdb.i386.system\">" SYS("fs_base") SYS("gs_base") SYS("k_gs_base") SYS("cr0")
 	       SYS("cr2") SYS("cr3") SYS("cr4") SYS("cr8") SYS("efer") "</feature></target>";
+	/* clang-format on */
 }
 
-static const u8 gpr_order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
+static const u8 gpr_order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP,
+				 R8,  R9,  R10, R11, R12, R13, R14, R15};
 static const u8 seg_order[6] = {SEG_CS, SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
 
 /* A 64-bit register of the processor, or NULL when it is narrower. */
@@ -151,14 +154,16 @@ static u32 set(struct vp *vp, u32 n, const u8 *in)
 	return n >= REG_XMM && n < REG_MXCSR ? 16 : n >= REG_ST && n < REG_FCTRL ? 10 : 4;
 }
 
-/* Of a thread that does not execute, its VMM keeps most registers where L0 cannot know: "x" for gdb. */
+/* Of a thread that does not execute, its VMM keeps most registers where L0 cannot know: "x" for
+ * gdb. */
 static bool is_known(const struct gdb_view *view, u32 n)
 {
 	if (view->live)
 		return true;
 	if (n < 16)
 		return gpr_order[n] == RSP;
-	return n < REG_ST || (n >= REG_FS_BASE && n != REG_K_GS_BASE && n != REG_CR2 && n != REG_CR8);
+	return n < REG_ST ||
+	       (n >= REG_FS_BASE && n != REG_K_GS_BASE && n != REG_CR2 && n != REG_CR8);
 }
 
 static void out_register(struct gdb *g, const struct gdb_view *view, u32 n)
@@ -269,7 +274,8 @@ bool gdb_write_memory(struct gdb *g, u64 addr, const u8 *bytes, u32 len)
 	for (u32 done = 0; done < len;) {
 		struct vtlb_xl xl;
 		u32 n = (u32)MIN((u64)(len - done), PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
-		if (!translate(&view, addr + done, &xl) || mem_write(view.vp->mem, xl.gpa, bytes + done, n))
+		if (!translate(&view, addr + done, &xl) ||
+		    mem_write(view.vp->mem, xl.gpa, bytes + done, n))
 			return false;
 		done += n;
 	}

@@ -18,7 +18,8 @@ static u64 records_bytes(const struct jit_arena *a)
 
 static u8 *map_private(u64 bytes)
 {
-	return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 void arena_destroy(struct jit_arena *a)
@@ -73,7 +74,8 @@ int arena_join(struct jit_arena *a, struct jit *j)
 
 	if (place == MAP_FAILED)
 		return -ENOMEM;
-	if (mmap(place, a->bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, a->fd, 0) == MAP_FAILED) {
+	if (mmap(place, a->bytes, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, a->fd, 0) ==
+	    MAP_FAILED) {
 		int err = -errno;
 
 		munmap(place, a->bytes + records_bytes(a));
@@ -140,7 +142,8 @@ static void retire(struct jit_arena *a, const struct jit *self)
 			vp_request(j->vp, VP_ATTN_CODE);
 }
 
-/* Has every processor given up what was retired? One that is offline sees it before it runs again. */
+/* Has every processor given up what was retired? One that is offline sees it before it runs
+ * again. */
 static bool all_gave_up(const struct jit_arena *a)
 {
 	for (const struct jit *j = a->tiers; j; j = j->next)

@@ -1,19 +1,21 @@
 /*
  * The memory of translated code, of all virtual processors of a machine. Internal to l0/jit.
  *
- * There is one memory of code, a memfd: mapped once to write to, and for each processor once to execute
- * from, with the processor's own records (struct jit_page, jit_edge …) right behind. Code reaches its
- * records by RIP, so the same bytes work for every processor with the records of that one, at the same
- * distance; it contains no other address but those of L0's functions.
+ * There is one memory of code, a memfd: mapped once to write to, and for each processor once to
+ * execute from, with the processor's own records (struct jit_page, jit_edge …) right behind. Code
+ * reaches its records by RIP, so the same bytes work for every processor with the records of that
+ * one, at the same distance; it contains no other address but those of L0's functions.
  *
- * Code is never changed: what varies is in the records, which belong to one processor. It is written and
- * listed (struct jit_code) under the arena's lock and found under it by others, so whoever enters it has
- * seen all of it. Nobody waits for the lock: who does not get it goes on with the handlers.
+ * Code is never changed: what varies is in the records, which belong to one processor. It is
+ * written and listed (struct jit_code) under the arena's lock and found under it by others, so
+ * whoever enters it has seen all of it. Nobody waits for the lock: who does not get it goes on with
+ * the handlers.
  *
- * Regions are filled in turn. The oldest is retired when room is needed: no translation of it is found any
- * more, every processor is told by VP_ATTN_CODE, gives up what it has there, and says so (jit.retired);
- * one that no worker runs need not (vtlb_offline()): it does so before it runs anything. When all have,
- * nobody executes there and nothing points there, and the region is filled again. Nobody stops meanwhile.
+ * Regions are filled in turn. The oldest is retired when room is needed: no translation of it is
+ * found any more, every processor is told by VP_ATTN_CODE, gives up what it has there, and says so
+ * (jit.retired); one that no worker runs need not (vtlb_offline()): it does so before it runs
+ * anything. When all have, nobody executes there and nothing points there, and the region is filled
+ * again. Nobody stops meanwhile.
  */
 #ifndef L0_JIT_ARENA_H
 #define L0_JIT_ARENA_H
@@ -26,16 +28,16 @@
 
 /* A translation, and what each processor's records begin as. */
 struct jit_code {
-	struct jit_code *next;	   /* same bucket, */
-	struct jit_code *next_in;  /* same region */
+	struct jit_code *next;	  /* same bucket, */
+	struct jit_code *next_in; /* same region */
 	u64 rip;
 	const u8 *hva;
-	u32 mode, hot; /* where it begins; */
+	u32 mode, hot;	      /* where it begins; */
 	u32 data, data_bytes; /* its records; */
-	u32 own; /* struct jit_own of these, from @data on */
+	u32 own;	      /* struct jit_own of these, from @data on */
 	u16 bytes, n_ops, n_moved;
 	bool apart; /* without ranges, see jit_set_apart() */
-	u8 *code;  /* the guest's, */
+	u8 *code;   /* the guest's, */
 	u64 *image; /* the records, with addresses from 0 on, */
 	u16 *moved; /* that are in these words: MOVED_* of them */
 };
@@ -61,9 +63,9 @@ struct jit_arena {
 	u8 *info;  /* struct jit_code with what belongs to it */
 	struct jit_trap *traps;
 	u64 bytes;
-	u32 part;    /* bytes of a region, of code, of records and of @info */
+	u32 part; /* bytes of a region, of code, of records and of @info */
 	u32 n_regions, now;
-	u64 n_filled; /* regions that were begun, */
+	u64 n_filled;	       /* regions that were begun, */
 	_Atomic u64 n_retired; /* and given up again: in the same order */
 	struct jit *tiers;
 	struct jit_stubs stub; /* from the start of the code on */
@@ -86,7 +88,8 @@ void arena_leave(struct jit *j);
 bool arena_trylock(struct jit_arena *a);
 void arena_unlock(struct jit_arena *a);
 
-/* The region with room for a translation; NULL: none yet, some processor has still to give up an older one. Locked. */
+/* The region with room for a translation; NULL: none yet, some processor has still to give up an
+ * older one. Locked. */
 struct jit_region *arena_room(struct jit *j);
 /* Whatever is in it, the region that is filled now is full. */
 void arena_is_full(struct jit_arena *a);
@@ -141,7 +144,8 @@ void share_detach(struct jit *j, struct block *b);
 void share_forget_blocks(struct jit *j);
 
 struct translation;
-/* Publish what was translated into region @r, with entries[k] the place of the one before operation @k. Return:
+/* Publish what was translated into region @r, with entries[k] the place of the one before operation
+ * @k. Return:
  * false: no room. */
 bool share_publish(struct translation *t, struct jit_region *r, const u32 *entries);
 

@@ -76,8 +76,8 @@ static void emit_cmpxchg(struct translation *t, u32 k)
 	emit_rr(&t->e, 8, 0x89, H_RAX, ha);
 }
 
-/* Its four registers are the host's; the operand's address waits in the register of RCX, older flags, where
- * they are live, are in the host's. */
+/* Its four registers are the host's; the operand's address waits in the register of RCX, older
+ * flags, where they are live, are in the host's. */
 static void emit_wide(struct translation *t, u32 k)
 {
 	struct emit *e = &t->e;

@@ -125,7 +125,9 @@ bool bits_take(const struct decode *d, struct jit_op *j)
 	case ZYDIS_MNEMONIC_TZCNT: return take_scan(d, j, 0xf3, 0xbc);
 	case ZYDIS_MNEMONIC_LZCNT: return take_scan(d, j, 0xf3, 0xbd);
 	case ZYDIS_MNEMONIC_POPCNT: j->killed = RFLAGS_ARITH; return take_scan(d, j, 0xf3, 0xb8);
-	case ZYDIS_MNEMONIC_CRC32: j->keeps = true; return take_host(d, j, 0xf2, 2, d->op->size > 1 ? 0xf1 : 0xf0);
+	case ZYDIS_MNEMONIC_CRC32:
+		j->keeps = true;
+		return take_host(d, j, 0xf2, 2, d->op->size > 1 ? 0xf1 : 0xf0);
 	case ZYDIS_MNEMONIC_ADCX: return take_carry(d, j, 0x66, RFLAGS_CF);
 	case ZYDIS_MNEMONIC_ADOX: return take_carry(d, j, 0xf3, RFLAGS_OF);
 	case ZYDIS_MNEMONIC_SHLD: return take_shift2(d, j, 0x0fa5);
@@ -199,12 +201,13 @@ static void emit_host(struct translation *t, u32 k)
 	reg = o->keeps ? reg_in(t, op->dst, H_RCX) : reg_out(op->dst, H_RCX);
 	if (o->vex) {
 		v = o->sub ? reg : o->vreg == OP_NO_REG ? 0 : reg_in(t, o->vreg, H_RCX);
-		emit_vex(e, op->size, o->pp, o->map, o->opc, o->sub ? o->sub : reg,
-			 v, is_mem && m.index >= 0 ? (u32)m.index : 0, is_mem ? m.base : rm);
+		emit_vex(e, op->size, o->pp, o->map, o->opc, o->sub ? o->sub : reg, v,
+			 is_mem && m.index >= 0 ? (u32)m.index : 0, is_mem ? m.base : rm);
 	} else {
 		if (o->pp)
 			emit1(e, o->pp);
-		emit_op(e, op->size, opc, reg, is_mem && m.index >= 0 ? (u32)m.index : 0, is_mem ? m.base : rm);
+		emit_op(e, op->size, opc, reg, is_mem && m.index >= 0 ? (u32)m.index : 0,
+			is_mem ? m.base : rm);
 	}
 	if (is_mem)
 		emit_modrm(e, o->sub ? o->sub : reg, m.base, m.index, m.disp);
@@ -215,8 +218,8 @@ static void emit_host(struct translation *t, u32 k)
 	reg_done(t, op->dst, reg);
 }
 
-/* SHLD, SHRD: the count in CL, as the handlers have it (see emit_shift()); where flags are live they are in
- * the host's then, and eax is free. */
+/* SHLD, SHRD: the count in CL, as the handlers have it (see emit_shift()); where flags are live
+ * they are in the host's then, and eax is free. */
 static void emit_shift2(struct translation *t, u32 k)
 {
 	const struct op *op = &t->b->ops[k];

@@ -1,10 +1,10 @@
 /*
  * Calls and returns. The host's stack is the return-address stack: a call pushes the guest's return
- * address and then calls, so that what is behind the call goes on at that address; a return that finds its
- * address on top returns there, which the host's processor predicts. Any other return takes one entry away
- * and looks its target up, so both stacks soon agree again. Whatever leaves translated code drops
- * all entries (vp->jit_sp), and it leaves every few thousand instructions: that bounds the stack.
- * Below the first entry is one for the return address 0 (jit_returned()).
+ * address and then calls, so that what is behind the call goes on at that address; a return that
+ * finds its address on top returns there, which the host's processor predicts. Any other return
+ * takes one entry away and looks its target up, so both stacks soon agree again. Whatever leaves
+ * translated code drops all entries (vp->jit_sp), and it leaves every few thousand instructions:
+ * that bounds the stack. Below the first entry is one for the return address 0 (jit_returned()).
  */
 #include "l0/jit/translation.h"
 

@@ -1,17 +1,18 @@
 /*
  * The translator held against the interpreter while a guest runs (--engine check).
  *
- * Whatever the run loop enters is run as a stretch: translated code and the handlers that it uses run
- * for a while; then everything is undone, the interpreter runs the same instructions in blocks of its
- * own (VP_MODE_PLAIN), and the two ends are compared: all of struct cpu_state, the count, a fault or
- * exit with what belongs to it, and the bytes of memory that were written.
+ * Whatever the run loop enters is run as a stretch: translated code and the handlers that it uses
+ * run for a while; then everything is undone, the interpreter runs the same instructions in blocks
+ * of its own (VP_MODE_PLAIN), and the two ends are compared: all of struct cpu_state, the count, a
+ * fault or exit with what belongs to it, and the bytes of memory that were written.
  *
  * A stretch ends before anything that cannot be undone (engine_tier.before_effect): most system
  * instructions (those of quick_can_be_undone() are compared, the short way with the general one),
  * repeated strings, and every access that the soft TLB does not serve, so devices, walks
- * with their accessed bits, faults of paging, and stores to code and page tables. The interpreter does
- * that one instruction alone. So a stretch writes only where the soft TLB has a write tag, and those
- * pages are known (check_write_filled()) and few: they are copied before it and compared after it.
+ * with their accessed bits, faults of paging, and stores to code and page tables. The interpreter
+ * does that one instruction alone. So a stretch writes only where the soft TLB has a write tag, and
+ * those pages are known (check_write_filled()) and few: they are copied before it and compared
+ * after it.
  *
  * The memory belongs to one thread meanwhile: the machine sees to that (virtual clock).
  * Cost: some microseconds a stretch.
@@ -66,7 +67,8 @@ static bool is_known(const struct check *c, const u8 *p)
 	return false;
 }
 
-/* The page behind it comes along where there is room, so that ranges of a large page have several. */
+/* The page behind it comes along where there is room, so that ranges of a large page have
+ * several. */
 void check_write_filled(struct vp *vp, u8 *hva)
 {
 	struct check *c = check_of(vp);
@@ -82,7 +84,8 @@ void check_write_filled(struct vp *vp, u8 *hva)
 	if (c->n_pages == CHECK_PAGES)
 		drop_page(vp, c, c->victim++ % CHECK_PAGES);
 	c->page[c->n_pages++] = (struct check_page){.hva = p};
-	if (c->n_pages < CHECK_PAGES / 2 && (u64)(next - map->base) < map->low_bytes + map->high_bytes && !is_known(c, next))
+	if (c->n_pages < CHECK_PAGES / 2 &&
+	    (u64)(next - map->base) < map->low_bytes + map->high_bytes && !is_known(c, next))
 		c->page[c->n_pages++] = (struct check_page){.hva = next};
 }
 
@@ -206,12 +209,13 @@ static bool same_end(const struct check *c)
 	u8 byte;
 
 	return a->how == b->how && a->insns == b->insns && nm_equal(&a->cpu, &b->cpu, before_vec) &&
-	       a->mode == b->mode && a->n_exceptions == b->n_exceptions && a->ev.held == b->ev.held &&
-	       nm_equal(&a->pmu, &b->pmu, sizeof(a->pmu)) &&
+	       a->mode == b->mode && a->n_exceptions == b->n_exceptions &&
+	       a->ev.held == b->ev.held && nm_equal(&a->pmu, &b->pmu, sizeof(a->pmu)) &&
 	       a->fpu_ip == b->fpu_ip && a->fpu_dp == b->fpu_dp && a->fpu_op == b->fpu_op &&
 	       a->vector == b->vector && a->error == b->error && a->cr2 == b->cr2 &&
 	       nm_equal(&a->exit, &b->exit, sizeof(a->exit)) &&
-	       (nm_equal(a->cpu.vec, b->cpu.vec, VEC_AREA_BYTES) || check_same_vec(a->cpu.vec, b->cpu.vec)) &&
+	       (nm_equal(a->cpu.vec, b->cpu.vec, VEC_AREA_BYTES) ||
+		check_same_vec(a->cpu.vec, b->cpu.vec)) &&
 	       !check_memory(c, &byte);
 }
 
@@ -222,7 +226,8 @@ void check_before_effect(struct vp *vp, const struct op *op)
 	struct check *c = check_of(vp);
 	u64 insns = op->fn == op_slow ? vp->insns : vp->block_insns + op->idx;
 
-	/* Translated code went on here: it remembers pages that the soft TLB does not have any more. */
+	/* Translated code went on here: it remembers pages that the soft TLB does not have any
+	 * more. */
 	if (c->replays && insns <= c->translated.insns)
 		return;
 	if (op->fn != op_slow)
@@ -260,8 +265,8 @@ static void run_plain_block(struct vp *vp, struct check *c, u64 end)
 	while (vp->insns < end && vp->cpu.rip - rip < bytes);
 }
 
-/* In the mode whose blocks are not translated, so that branches find only those. To the same count; to the
- * fault or exit behind it when there was one. */
+/* In the mode whose blocks are not translated, so that branches find only those. To the same count;
+ * to the fault or exit behind it when there was one. */
 static void run_interpreted(struct vp *vp, void *arg)
 {
 	struct check *c = arg;
@@ -273,7 +278,8 @@ static void run_interpreted(struct vp *vp, void *arg)
 		run_plain_block(vp, c, end->insns);
 }
 
-static enum vp_escape guarded(struct vp *vp, u64 until, void (*fn)(struct vp *vp, void *arg), void *arg)
+static enum vp_escape guarded(struct vp *vp, u64 until, void (*fn)(struct vp *vp, void *arg),
+			      void *arg)
 {
 	u64 outer = vp->until;
 	enum vp_escape how;
@@ -296,8 +302,8 @@ static bool stretch(struct vp *vp, struct check *c, const struct op *op, u64 unt
 
 	c->replays = false;
 	capture(vp, &c->translated, guarded(vp, until, run_translated, (void *)op));
-	if (c->translated.insns == c->start.insns &&
-	    c->translated.how != ESCAPE_FAULT && c->translated.how != ESCAPE_EXIT)
+	if (c->translated.insns == c->start.insns && c->translated.how != ESCAPE_FAULT &&
+	    c->translated.how != ESCAPE_EXIT)
 		return true; /* refused; or nothing to compare */
 	link = vp->link_from;
 	from = vp->cur_block;
@@ -312,7 +318,8 @@ static bool stretch(struct vp *vp, struct check *c, const struct op *op, u64 unt
 	vp_jump_key_update(vp); /* keys that were made meanwhile have the mode in them */
 	softtlb_page_key(vp);
 	capture(vp, &c->interpreted, how);
-	if (how == ESCAPE_NONE && (c->translated.how == ESCAPE_CUT || c->translated.how == ESCAPE_RESTART))
+	if (how == ESCAPE_NONE &&
+	    (c->translated.how == ESCAPE_CUT || c->translated.how == ESCAPE_RESTART))
 		c->interpreted.how = c->translated.how;
 	vp->link_from = link;
 	vp->cur_block = from;
@@ -325,7 +332,8 @@ static bool stretch(struct vp *vp, struct check *c, const struct op *op, u64 unt
 	return same_end(c);
 }
 
-/* The stretch again, longer and longer: its last block is where they part. Return: false: all were good. */
+/* The stretch again, longer and longer: its last block is where they part. Return: false: all were
+ * good. */
 static bool find_block(struct vp *vp, struct check *c, struct block *b, u64 until)
 {
 	u64 first = c->start.insns, rip = c->start.cpu.rip;
@@ -358,7 +366,8 @@ static void run_alone(struct vp *vp, void *arg)
 	run_one_block(vp, b);
 }
 
-/* One instruction, of @b or at RIP, that nothing is compared with; what comes next is not chained. */
+/* One instruction, of @b or at RIP, that nothing is compared with; what comes next is not
+ * chained. */
 static void alone(struct vp *vp, struct check *c, struct block *b)
 {
 	u64 until = vp->until;
@@ -378,7 +387,9 @@ void check_enter(struct vp *vp, const struct op *op)
 {
 	struct check *c = check_of(vp);
 	struct block *b = vp->cur_block;
-	u64 until = MIN(vp->until, vp->insns + MAX((u64)lengths[c->stats.stretches % ARRAY_SIZE(lengths)], b->n));
+	u64 until =
+		MIN(vp->until,
+		    vp->insns + MAX((u64)lengths[c->stats.stretches % ARRAY_SIZE(lengths)], b->n));
 	u32 epoch = vp->code->epoch;
 	enum vp_escape how;
 

@@ -37,11 +37,11 @@ struct check {
 	struct check_state start, translated, interpreted;
 	struct check_page page[CHECK_PAGES];
 	u32 n_pages, victim;
-	bool replays;  /* the interpreter is at it */
-	bool reported; /* nothing is compared any more */
+	bool replays;	    /* the interpreter is at it */
+	bool reported;	    /* nothing is compared any more */
 	struct block *last; /* that the interpreter ran, good while vp->code->epoch is */
 	u32 last_epoch;
-	u64 begin;	    /* where the last piece of the stretch begins that was found good */
+	u64 begin; /* where the last piece of the stretch begins that was found good */
 	struct jit_checked stats;
 	u64 until; /* of the run, while an instruction runs alone */
 	char text[CHECK_TEXT_BYTES];
@@ -52,7 +52,8 @@ struct check {
 
 /* Are the vector states of two images the same, whatever components are in use? */
 bool check_same_vec(const u8 *a, const u8 *b);
-/* The first byte that differs in a page that was written; NULL: none. @translated: what it should not be. */
+/* The first byte that differs in a page that was written; NULL: none. @translated: what it should
+ * not be. */
 const u8 *check_memory(const struct check *c, u8 *translated);
 /* c->text := what differs, and the code. */
 void check_describe(struct vp *vp, struct check *c);

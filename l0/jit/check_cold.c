@@ -32,8 +32,8 @@ __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char
 static void value(struct text *t, const char *name, u64 translated, u64 interpreted)
 {
 	if (translated != interpreted && t->differences++ < SHOWN_MAX)
-		put(t, "  %-12s translated %#018llx  interpreted %#018llx\n", name, (unsigned long long)translated,
-		    (unsigned long long)interpreted);
+		put(t, "  %-12s translated %#018llx  interpreted %#018llx\n", name,
+		    (unsigned long long)translated, (unsigned long long)interpreted);
 }
 
 static void registers(struct text *t, const struct check_state *a, const struct check_state *b)
@@ -58,10 +58,12 @@ static void registers(struct text *t, const struct check_state *a, const struct 
 
 static void end(struct text *t, const struct check_state *a, const struct check_state *b)
 {
-	static const char *const names[] = {"goes on", "fault", "exit", "restarts", "leaves to a handler"};
+	static const char *const names[] = {"goes on", "fault", "exit", "restarts",
+					    "leaves to a handler"};
 
 	if (a->how != b->how && ++t->differences)
-		put(t, "  %-12s translated: %s  interpreted: %s\n", "end", names[a->how], names[b->how]);
+		put(t, "  %-12s translated: %s  interpreted: %s\n", "end", names[a->how],
+		    names[b->how]);
 	value(t, "vector", a->vector, b->vector);
 	value(t, "error code", a->error, b->error);
 	value(t, "cr2", a->cr2, b->cr2);
@@ -75,7 +77,8 @@ static void others(struct text *t, const struct check_state *a, const struct che
 	const u8 *x = (const u8 *)&a->cpu, *y = (const u8 *)&b->cpu;
 	char name[32];
 
-	for (u32 i = __builtin_offsetof(struct cpu_state, cr0); i < __builtin_offsetof(struct cpu_state, vec); i += 8) {
+	for (u32 i = __builtin_offsetof(struct cpu_state, cr0);
+	     i < __builtin_offsetof(struct cpu_state, vec); i += 8) {
 		snprintf(name, sizeof(name), "cpu+%#x", i);
 		value(t, name, nm_load64(x + i), nm_load64(y + i));
 	}
@@ -87,7 +90,8 @@ static void others(struct text *t, const struct check_state *a, const struct che
 		if (i >= 160 && i < 416)
 			snprintf(name, sizeof(name), "xmm%u+%u", (i - 160) / 16, i % 16);
 		else if (high)
-			snprintf(name, sizeof(name), "ymm%u+%u", (i - XSAVE_AVX_OFFSET) / 16, 16 + i % 16);
+			snprintf(name, sizeof(name), "ymm%u+%u", (i - XSAVE_AVX_OFFSET) / 16,
+				 16 + i % 16);
 		else
 			snprintf(name, sizeof(name), "fxsave+%u", i);
 		if (i < 416 || high)
@@ -108,15 +112,17 @@ static void memory(struct text *t, const struct vp *vp, const struct check *c)
 	if (at >= map->low_bytes)
 		at += MEM_HOLE_END - map->low_bytes;
 	t->differences++;
-	put(t, "  memory at physical %#llx: translated %02x  interpreted %02x (the first byte)\n", (unsigned long long)at,
-	    want, *p);
+	put(t, "  memory at physical %#llx: translated %02x  interpreted %02x (the first byte)\n",
+	    (unsigned long long)at, want, *p);
 }
 
 static void code(struct text *t, const struct block *b)
 {
-	static const ZydisMachineMode modes[] = {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_MACHINE_MODE_LEGACY_32,
+	static const ZydisMachineMode modes[] = {ZYDIS_MACHINE_MODE_LEGACY_16,
+						 ZYDIS_MACHINE_MODE_LEGACY_32,
 						 ZYDIS_MACHINE_MODE_LONG_64};
-	static const ZydisStackWidth widths[] = {ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32, ZYDIS_STACK_WIDTH_64};
+	static const ZydisStackWidth widths[] = {ZYDIS_STACK_WIDTH_16, ZYDIS_STACK_WIDTH_32,
+						 ZYDIS_STACK_WIDTH_64};
 	ZydisDecoder d;
 	ZydisFormatter f;
 	ZydisDecodedInstruction in;
@@ -132,7 +138,8 @@ static void code(struct text *t, const struct block *b)
 		put(t, "  %16llx ", (unsigned long long)(b->rip + i));
 		for (u32 k = 0; k < 11; k++)
 			put(t, k < n ? " %02x" : "   ", b->code[i + MIN(k, n - 1)]);
-		ZydisFormatterFormatInstruction(&f, &in, o, in.operand_count_visible, s, sizeof(s), b->rip + i, NULL);
+		ZydisFormatterFormatInstruction(&f, &in, o, in.operand_count_visible, s, sizeof(s),
+						b->rip + i, NULL);
 		put(t, "  %s\n", s);
 	}
 }
@@ -147,8 +154,9 @@ void check_describe(struct vp *vp, struct check *c)
 	registers(&t, a, b);
 	others(&t, a, b);
 	memory(&t, vp, c);
-	put(&t, "  after %llu instructions from rip %#llx, level %u\n", (unsigned long long)(b->insns - c->start.insns),
-	    (unsigned long long)c->start.cpu.rip, vp->in_l2 ? 2 : 1);
+	put(&t, "  after %llu instructions from rip %#llx, level %u\n",
+	    (unsigned long long)(b->insns - c->start.insns), (unsigned long long)c->start.cpu.rip,
+	    vp->in_l2 ? 2 : 1);
 	if (c->last && c->last_epoch == vp->code->epoch)
 		code(&t, c->last);
 }

@@ -35,10 +35,12 @@ static inline u32 emit_pos(const struct emit *e)
 	return (u32)(e->p - e->base);
 }
 
-/* Prefixes, REX and opcode; @opc may be 0f xx or 0f 38 xx. Byte operations always get REX: spl … dil, no high bytes. */
+/* Prefixes, REX and opcode; @opc may be 0f xx or 0f 38 xx. Byte operations always get REX: spl …
+ * dil, no high bytes. */
 static inline void emit_op(struct emit *e, u32 size, u32 opc, u32 reg, u32 index, u32 rm)
 {
-	u32 rex = 0x40 | (size == 8) << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1);
+	u32 rex = 0x40 | (size == 8) << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 |
+		  (rm >> 3 & 1);
 
 	if (size == 2)
 		emit1(e, 0x66);
@@ -51,8 +53,10 @@ static inline void emit_op(struct emit *e, u32 size, u32 opc, u32 reg, u32 index
 	emit1(e, opc);
 }
 
-/* VEX of three bytes and opcode; @map: 1 0f, 2 0f 38, 3 0f 3a; @pp: the prefix it stands for, or 0. */
-static inline void emit_vex(struct emit *e, u32 size, u32 pp, u32 map, u32 opc, u32 reg, u32 v, u32 index, u32 rm)
+/* VEX of three bytes and opcode; @map: 1 0f, 2 0f 38, 3 0f 3a; @pp: the prefix it stands for, or
+ * 0. */
+static inline void emit_vex(struct emit *e, u32 size, u32 pp, u32 map, u32 opc, u32 reg, u32 v,
+			    u32 index, u32 rm)
 {
 	u32 p = pp == 0x66 ? 1 : pp == 0xf3 ? 2 : pp == 0xf2 ? 3 : 0;
 
@@ -87,7 +91,8 @@ static inline void emit_rm(struct emit *e, u32 size, u32 opc, u32 reg, u32 base,
 }
 
 /* lea reg, [base + index * scale + disp]; base or index < 0: none. @size 4 truncates. */
-static inline void emit_lea(struct emit *e, u32 size, u32 reg, int base, int index, u32 scale, s32 disp)
+static inline void emit_lea(struct emit *e, u32 size, u32 reg, int base, int index, u32 scale,
+			    s32 disp)
 {
 	u32 b = base < 0 ? 0 : (u32)base, x = index < 0 ? H_RSP : (u32)index;
 	u32 ss = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
@@ -103,14 +108,15 @@ static inline void emit_lea(struct emit *e, u32 size, u32 reg, int base, int ind
 }
 
 /* [base + index + disp]; index < 0: none. */
-static inline void emit_mem(struct emit *e, u32 size, u32 opc, u32 reg, u32 base, int index, s32 disp)
+static inline void emit_mem(struct emit *e, u32 size, u32 opc, u32 reg, u32 base, int index,
+			    s32 disp)
 {
 	emit_op(e, size, opc, reg, index < 0 ? 0 : (u32)index, base);
 	emit_modrm(e, reg, base, index, disp);
 }
 
-/* [rip + …] for the absolute address @to; @from: the address of e->base where it runs; @after: bytes
- * of the instruction behind the displacement. */
+/* [rip + …] for the absolute address @to; @from: the address of e->base where it runs; @after:
+ * bytes of the instruction behind the displacement. */
 static inline void emit_rip(struct emit *e, u32 size, u32 opc, u32 reg, u64 to, u64 from, u32 after)
 {
 	emit_op(e, size, opc, reg, 0, 0);

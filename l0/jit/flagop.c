@@ -1,5 +1,6 @@
 /*
- * Instructions on RFLAGS that need no privilege: CLC STC CMC, CLD STD, LAHF SAHF, and PUSHF in 64-bit code.
+ * Instructions on RFLAGS that need no privilege: CLC STC CMC, CLD STD, LAHF SAHF, and PUSHF in
+ * 64-bit code.
  */
 #include "l0/jit/translation.h"
 
@@ -81,7 +82,7 @@ static void emit_pushf(struct translation *t, u32 k)
 	t->recipe.kind = RECIPE_NONE;
 	emit_rm(e, 4, 0x8b, H_RCX, H_RDI, VP_OFF(cpu.rflags));
 	emit_rr(e, 4, 0x81, 4, H_RCX);
-	emit_n(e, (u32)~(RFLAGS_ARITH | RFLAGS_RF | RFLAGS_VM), 4);
+	emit_n(e, (u32) ~(RFLAGS_ARITH | RFLAGS_RF | RFLAGS_VM), 4);
 	emit_n(e, 0xe108, 2); /* or cl, ah */
 	emit1(e, 0x50);	      /* push rax */
 	emit_rr(e, 4, 0x83, 4, H_RAX);

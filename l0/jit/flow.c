@@ -1,9 +1,9 @@
 /*
  * What joins translated blocks with each other, with handlers and with the run loop.
  *
- * Wherever a handler takes over, registers, flags, block and count are stored and the handler of that
- * very operation runs, from before it; it goes on to op[1].fn, which is an entry behind it in this
- * code. So faults are precise without tables from host code back to operations.
+ * Wherever a handler takes over, registers, flags, block and count are stored and the handler of
+ * that very operation runs, from before it; it goes on to op[1].fn, which is an entry behind it in
+ * this code. So faults are precise without tables from host code back to operations.
  *
  * Attention is looked at where a handler comes back (r15 is made negative then, so that the next
  * block refuses) and at the end of each slice of a few thousand instructions. Blocks whose code was
@@ -11,13 +11,14 @@
  */
 #include "l0/jit/translation.h"
 
-#define SITE_OFF(m) ((s32)__builtin_offsetof(struct jit_site, m))
+#define SITE_OFF(m) ((s32) __builtin_offsetof(struct jit_site, m))
 #define LOOP_MAX_OPS 24u /* whose body is there twice */
-#define JUMP_OFF(m) (VP_OFF(jumps) + (s32)__builtin_offsetof(struct jump_slot, m))
+#define JUMP_OFF(m) (VP_OFF(jumps) + (s32) __builtin_offsetof(struct jump_slot, m))
 
 const s8 jit_host[GPR_COUNT] = {
-	[RAX] = H_R8, [RCX] = H_R9, [RDX] = 10, [RBX] = H_RBX, [RSP] = 14, [RBP] = H_RBP, [RSI] = H_RSI,
-	[RDI] = 11, [8] = 12, [9] = 13, [10] = -1, [11] = -1, [12] = -1, [13] = -1, [14] = -1, [15] = -1,
+	[RAX] = H_R8,  [RCX] = H_R9, [RDX] = 10, [RBX] = H_RBX, [RSP] = 14, [RBP] = H_RBP,
+	[RSI] = H_RSI, [RDI] = 11,   [8] = 12,	 [9] = 13,	[10] = -1,  [11] = -1,
+	[12] = -1,     [13] = -1,    [14] = -1,	 [15] = -1,
 };
 
 static void emit_regs(struct emit *e, u32 opc)
@@ -65,7 +66,7 @@ static void make_store(struct emit *e)
 	emit_rr(e, 8, 0x89, H_COUNT, H_RSI);
 	emit_n(e, 0x02e6c148, 4); /* shl rsi, 2 */
 	emit_n(e, 0x02eec148, 4); /* shr rsi, 2 */
-	emit_rm(e, 8, 0x03, H_RSI, H_RCX, (s32)__builtin_offsetof(struct block, n));
+	emit_rm(e, 8, 0x03, H_RSI, H_RCX, (s32) __builtin_offsetof(struct block, n));
 	emit_rm(e, 8, 0x8b, H_RAX, H_RDI, VP_OFF(slice));
 	emit_rr(e, 8, 0x29, H_RSI, H_RAX);
 	emit_rm(e, 8, 0x89, H_RAX, H_RDI, VP_OFF(block_insns));
@@ -209,9 +210,13 @@ void add_cold(struct translation *t, u32 kind, u32 k, u32 at, struct jit_edge *e
 		t->e.full = true;
 		return;
 	}
-	t->cold[t->n_cold++] = (struct cold){
-		.kind = (u8)kind, .k = (u8)k, .eax = t->in_eax, .host = t->in_host, .recipe = t->recipe,
-		.at = at, .edge = edge};
+	t->cold[t->n_cold++] = (struct cold){.kind = (u8)kind,
+					     .k = (u8)k,
+					     .eax = t->in_eax,
+					     .host = t->in_host,
+					     .recipe = t->recipe,
+					     .at = at,
+					     .edge = edge};
 }
 
 void add_cold_page(struct translation *t, u32 k, u32 at, struct page_miss *m)
@@ -274,7 +279,8 @@ static bool has_far_edges(const struct translation *t)
 	for (u32 k = 0; k < n; k++) {
 		u32 kind = t->j[k].kind;
 
-		if ((kind == J_JCC || kind == J_JMP || kind == J_CALL) && !is_same_page(t, ops[k].imm))
+		if ((kind == J_JCC || kind == J_JMP || kind == J_CALL) &&
+		    !is_same_page(t, ops[k].imm))
 			return true;
 	}
 	return !is_same_page(t, ops[n].imm);
@@ -285,11 +291,13 @@ void flow_begin(struct translation *t)
 	u32 n = 0;
 
 	for (u32 k = 0; k < t->b->n_ops; k++)
-		n += (t->j[k].mem && !t->j[k].sure) + (t->j[k].kind == J_CALL_IND || t->j[k].kind == J_STRING);
+		n += (t->j[k].mem && !t->j[k].sure) +
+		     (t->j[k].kind == J_CALL_IND || t->j[k].kind == J_STRING);
 	emit_count(t, t->b->n_ops);
 	add_cold(t, COLD_REFUSE, 0, emit_jcc(&t->e, CC_L), NULL);
 	if (n || has_far_edges(t)) {
-		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page), KEYS_ADDRESSES);
+		t->keys = new_record(t, sizeof(*t->keys) + n * (u32)sizeof(struct jit_page),
+				     KEYS_ADDRESSES);
 		*t->keys = (struct jit_keys){.b = t->b, .pages = n};
 		t->n_pages = n;
 		add_cold(t, COLD_KEYS, 0, emit_keys(t, CC_NE), NULL);
@@ -315,8 +323,8 @@ bool flow_is_near(const struct translation *t, u64 target)
 {
 	if (t->tier->off & 1u << JIT_GROUP_CHAIN)
 		return false;
-	return is_same_page(t, target) ||
-	       (!(t->tier->off & 1u << JIT_GROUP_FAR) && (u64)((s64)(target << 16) >> 16) == target);
+	return is_same_page(t, target) || (!(t->tier->off & 1u << JIT_GROUP_FAR) &&
+					   (u64)((s64)(target << 16) >> 16) == target);
 }
 
 static void give_back(struct translation *t, u32 count)
@@ -327,7 +335,8 @@ static void give_back(struct translation *t, u32 count)
 
 static bool same_recipe(const struct recipe *a, const struct recipe *b)
 {
-	return a->kind == b->kind && a->size == b->size && a->a == b->a && a->b == b->b && a->imm == b->imm;
+	return a->kind == b->kind && a->size == b->size && a->a == b->a && a->b == b->b &&
+	       a->imm == b->imm;
 }
 
 /* To the second body, which is entered with flags by recipe? */
@@ -383,8 +392,12 @@ struct jit_edge *flow_new_edge(struct translation *t, u32 k, u32 count, u64 targ
 	struct jit_edge *edge = new_record(t, sizeof(*edge), EDGE_ADDRESSES);
 	bool far = !is_same_page(t, target);
 
-	*edge = (struct jit_edge){
-		.op = &t->b->ops[k], .b = t->b, .count = count, .rip = target, .is_far = far, .sibling = t->edges};
+	*edge = (struct jit_edge){.op = &t->b->ops[k],
+				  .b = t->b,
+				  .count = count,
+				  .rip = target,
+				  .is_far = far,
+				  .sibling = t->edges};
 	t->edges = edge;
 	if (far) {
 		edge->far = t->keys->far;
@@ -396,7 +409,8 @@ struct jit_edge *flow_new_edge(struct translation *t, u32 k, u32 count, u64 targ
 	return edge;
 }
 
-/* Flags are in eax, but for loops of one block. @k: where the link is; @count: instructions before the target. */
+/* Flags are in eax, but for loops of one block. @k: where the link is; @count: instructions before
+ * the target. */
 void flow_edge(struct translation *t, u32 k, u32 count, u64 target)
 {
 	if (!flow_is_near(t, target)) {
@@ -508,12 +522,11 @@ static void emit_one_cold(struct translation *t, u32 i)
 	want_eax(t);
 	t->in_host = false;
 	switch (c.kind) {
-	case COLD_EDGE:
-		flow_edge(t, c.k, c.k + 1u, t->b->ops[c.k].imm);
-		break;
+	case COLD_EDGE: flow_edge(t, c.k, c.k + 1u, t->b->ops[c.k].imm); break;
 	case COLD_EDGE_STUB:
 		emit_lea_rip(t, H_RDX, (u64)c.edge);
-		emit_to(&t->e, 0xe9, c.edge->is_far ? t->tier->stub.edge_far : t->tier->stub.edge, t->exec);
+		emit_to(&t->e, 0xe9, c.edge->is_far ? t->tier->stub.edge_far : t->tier->stub.edge,
+			t->exec);
 		break;
 	case COLD_KEYS:
 		emit_new_keys(t);

@@ -1,7 +1,8 @@
 /*
- * Operations with AH, CH, DH or BH. Guest registers are where no such name reaches, so they are done in
- * copies: the destination in rcx, the source in rdx, of which CH and DH exist as long as the instruction
- * has no REX prefix.
+ * Operations with AH, CH, DH or BH. Guest registers are where no such name reaches, so they are
+ * done in
+ * copies: the destination in rcx, the source in rdx, of which CH and DH exist as long as the
+ * instruction has no REX prefix.
  */
 #include "l0/jit/translation.h"
 
@@ -87,7 +88,10 @@ static void emit_in_registers(struct translation *t, u32 k, u32 opc)
 	} else if (o->kind == J_UNARY) {
 		emit_plain(e, o->by_cl ? 0xfe : 0xf6, o->sub, d);
 	} else {
-		emit_plain(e, o->kind == J_MOV ? 0xc6 : o->kind == J_TEST ? 0xf6 : 0x80,
+		emit_plain(e,
+			   o->kind == J_MOV    ? 0xc6
+			   : o->kind == J_TEST ? 0xf6
+					       : 0x80,
 			   o->kind == J_ALU ? o->sub : 0, d);
 		emit1(e, op->imm & 0xff);
 	}

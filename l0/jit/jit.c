@@ -10,7 +10,8 @@
 #include "l0/jit/emit.h"
 
 #define ARENA_BYTES_DEFAULT (32u * 1024 * 1024)
-#define HEAT_DEFAULT 1000u /* what a process runs once and a page fault interrupts does not pay for itself */
+#define HEAT_DEFAULT \
+	1000u /* what a process runs once and a page fault interrupts does not pay for itself */
 
 #if ENGINE_SIBLING_CALLS
 /*
@@ -41,7 +42,8 @@ void jit_enter(struct vp *vp, const struct op *op)
 /* ---- blocks that become hot ---- */
 
 #define BUSY_ENTRIES 8u /* before another attempt */
-#define LOOK_ENTRIES 32u /* after so many: has another processor translated the block? A power of two. */
+#define LOOK_ENTRIES \
+	32u /* after so many: has another processor translated the block? A power of two. */
 
 /* Return: can the block be entered by its code? */
 static bool try_translate(struct vp *vp, struct block *b, bool only_take)
@@ -88,9 +90,11 @@ static void block_made(struct vp *vp, struct block *b)
 {
 	u32 size = b->mode & VP_MODE_SIZE;
 
-	if (b->mode & (VP_MODE_ONE | VP_MODE_PLAIN) || !b->hva || b->frame2 || b->ops[0].fn == op_slow)
+	if (b->mode & (VP_MODE_ONE | VP_MODE_PLAIN) || !b->hva || b->frame2 ||
+	    b->ops[0].fn == op_slow)
 		return;
-	if (size != VP_MODE_64 && (size != VP_MODE_32 || !(b->mode & VP_MODE_FLAT) || !(b->mode & VP_MODE_CSFLAT)))
+	if (size != VP_MODE_64 &&
+	    (size != VP_MODE_32 || !(b->mode & VP_MODE_FLAT) || !(b->mode & VP_MODE_CSFLAT)))
 		return;
 	b->first = b->ops[0].fn;
 	jit_cool(vp->tier_data, b);
@@ -288,7 +292,8 @@ static bool tier_enlist(struct jit *j)
 	for (u32 i = 0; i < TIERS_MAX; i++) {
 		struct jit *none = NULL;
 
-		if (__atomic_compare_exchange_n(&tiers[i], &none, j, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		if (__atomic_compare_exchange_n(&tiers[i], &none, j, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_SEQ_CST))
 			return true;
 	}
 	return false;
@@ -301,10 +306,16 @@ static void tier_leave(struct jit *j)
 			__atomic_store_n(&tiers[i], NULL, __ATOMIC_SEQ_CST);
 }
 
-static const struct engine_tier jit_tier = {.enter = jit_enter, .block_made = block_made,
-					    .cache_flushed = cache_flushed, .block_gone = block_gone, .code_changed = code_changed};
-static const struct engine_tier check_tier = {.enter = check_enter, .block_made = block_made,
-					      .cache_flushed = cache_flushed, .block_gone = block_gone, .code_changed = code_changed,
+static const struct engine_tier jit_tier = {.enter = jit_enter,
+					    .block_made = block_made,
+					    .cache_flushed = cache_flushed,
+					    .block_gone = block_gone,
+					    .code_changed = code_changed};
+static const struct engine_tier check_tier = {.enter = check_enter,
+					      .block_made = block_made,
+					      .cache_flushed = cache_flushed,
+					      .block_gone = block_gone,
+					      .code_changed = code_changed,
 					      .before_effect = check_before_effect,
 					      .write_filled = check_write_filled,
 					      .may_write = check_may_write};
@@ -347,7 +358,8 @@ static int prepare(struct jit *j, const struct jit_config *cfg)
 		if (!j->check)
 			return -ENOMEM;
 	}
-	a = with ? with->arena : arena_create(cfg->arena_bytes ? cfg->arena_bytes : ARENA_BYTES_DEFAULT, &err);
+	a = with ? with->arena
+		 : arena_create(cfg->arena_bytes ? cfg->arena_bytes : ARENA_BYTES_DEFAULT, &err);
 	if (!a)
 		return err;
 	err = arena_join(a, j);
@@ -417,5 +429,6 @@ void jit_get_stats(const struct vp *vp, struct jit_stats *s)
 {
 	const struct jit *j = vp->tier_data;
 
-	*s = j ? (struct jit_stats){j->n_translated, j->n_taken_over, j->n_retired, j->n_flushes} : (struct jit_stats){0};
+	*s = j ? (struct jit_stats){j->n_translated, j->n_taken_over, j->n_retired, j->n_flushes}
+	       : (struct jit_stats){0};
 }

@@ -19,28 +19,40 @@ enum jit_group {
 };
 
 struct jit_config {
-	/* Another processor of the machine, with the same configuration: one's translations are the other's.
+	/* Another processor of the machine, with the same configuration: one's translations are the
+	 * other's.
 	 * NULL: an arena of its own. */
 	const struct vp *with;
 	u64 arena_bytes; /* of translated code; 0: default */
 	u32 heat;	 /* entries before a block is translated; 0: default */
 	u32 off;	 /* bit n: group n goes to the interpreter */
-	/* Not NULL: whatever translated code does is undone, done again by the interpreter and compared.
-	 * Called once, when it differs, with lines that say how; @rip: where the block begins. The VP has
-	 * the interpreter's state and goes on with it. One thread at a time may touch the guest's memory. */
+	/* Not NULL: whatever translated code does is undone, done again by the interpreter and
+	 * compared. Called once, when it differs, with lines that say how; @rip: where the block
+	 * begins. The VP has the interpreter's state and goes on with it. One thread at a time may
+	 * touch the guest's memory. */
 	void (*differs)(struct vp *vp, u64 rip, const char *text);
 	u32 lose; /* for tests of that: operations that are translated wrongly, enum jit_lose */
 };
 
 /* Kinds of operations that a translator with an error leaves out. */
-enum jit_lose { JIT_LOSE_NONE, JIT_LOSE_ALU, JIT_LOSE_CMP, JIT_LOSE_STORE, JIT_LOSE_VEC, JIT_LOSE_JCC, JIT_LOSE_COUNT };
+enum jit_lose {
+	JIT_LOSE_NONE,
+	JIT_LOSE_ALU,
+	JIT_LOSE_CMP,
+	JIT_LOSE_STORE,
+	JIT_LOSE_VEC,
+	JIT_LOSE_JCC,
+	JIT_LOSE_COUNT
+};
 
 /* What was compared so far. */
 struct jit_checked {
 	u64 stretches, insns; /* runs of translated code, and the instructions of them */
-	u64 alone;	      /* instructions that the interpreter alone did: devices, system instructions … */
+	/* instructions that the interpreter alone did: devices, system instructions … */
+	u64 alone;
 };
-void jit_get_checked(const struct vp *vp, struct jit_checked *c); /* zeros when nothing is compared */
+void jit_get_checked(const struct vp *vp,
+		     struct jit_checked *c); /* zeros when nothing is compared */
 
 /**
  * jit_attach - give @vp the translator tier; after engine_vp_init()
@@ -58,9 +70,11 @@ void jit_detach(struct vp *vp);
 const char *jit_parse_groups(const char *list, u32 *off);
 
 struct jit_stats {
-	u64 translated, taken_over; /* blocks, by this processor; and translations that were there already */
-	u64 retired;		    /* parts of the arena whose translations were given up for new ones */
-	u64 flushes;		    /* of the operation cache */
+	/* blocks, by this processor; and translations that were there already */
+	u64 translated, taken_over;
+	/* parts of the arena whose translations were given up for new ones */
+	u64 retired;
+	u64 flushes; /* of the operation cache */
 };
 void jit_get_stats(const struct vp *vp, struct jit_stats *s); /* zeros without a tier */
 

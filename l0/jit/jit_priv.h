@@ -18,8 +18,9 @@
 
 /* Where an access of translated code went last: one page or a part of a large one. */
 struct jit_page {
-	u64 first;  /* linear */
-	u64 room;   /* bytes from @first on at which an access may begin; 0: nothing is remembered */
+	u64 first; /* linear */
+	/* bytes from @first on at which an access may begin; 0: nothing is remembered */
+	u64 room;
 	u64 addend; /* host address = linear + addend, */
 	u64 host;   /* or that of @first */
 	u64 last;   /* r15 when another page was seen */
@@ -28,11 +29,12 @@ struct jit_page {
 };
 
 /*
- * Records begin with addresses, of the block, its operations, code and other records; what follows is the same
- * for every processor when a translation is new (share.c).
+ * Records begin with addresses, of the block, its operations, code and other records; what follows
+ * is the same for every processor when a translation is new (share.c).
  */
 
-/* In front of a block's pages: they, and jumps to other pages, are good while @key is vp->site_key. */
+/* In front of a block's pages: they, and jumps to other pages, are good while @key is
+ * vp->site_key. */
 struct jit_keys {
 	struct jit_edge *far; /* jumps to other pages */
 	struct block *b;
@@ -50,8 +52,8 @@ struct jit_site {
 
 /* A direct jump to another block. */
 struct jit_edge {
-	u64 target; /* code of the other block, or @cold */
-	u64 cold;   /* code that comes to jit_edge_taken() */
+	u64 target;		  /* code of the other block, or @cold */
+	u64 cold;		  /* code that comes to jit_edge_taken() */
 	const struct op *op;	  /* whose link[0] it follows */
 	struct block *b;	  /* in which */
 	struct jit_edge *sibling; /* in this block; */
@@ -94,10 +96,10 @@ struct jit_arena;
 /* What a virtual processor has of its own. */
 struct jit {
 	struct vp *vp;
-	struct jit_arena *arena; /* the machine's */
-	struct jit *next;	 /* the other processors in it */
-	u8 *exec;		 /* its code, executable, */
-	u8 *data;		 /* and right behind it this processor's records */
+	struct jit_arena *arena;	    /* the machine's */
+	struct jit *next;		    /* the other processors in it */
+	u8 *exec;			    /* its code, executable, */
+	u8 *data;			    /* and right behind it this processor's records */
 	struct jit_own *own[ARENA_REGIONS]; /* by the region that they are in, */
 	u32 data_end[ARENA_REGIONS];	    /* and the end of this processor's records there */
 	_Atomic u64 retired;		    /* regions that it knows to be */
@@ -117,7 +119,8 @@ struct jit {
 
 enum jit_result { JIT_DONE, JIT_BUSY, JIT_NEVER };
 
-/* Translate @b, whose first operation's handler is b->first. The arena is locked. JIT_BUSY: it has no room now;
+/* Translate @b, whose first operation's handler is b->first. The arena is locked. JIT_BUSY: it has
+ * no room now;
  * JIT_NEVER: nothing to gain. */
 enum jit_result jit_translate(struct vp *vp, struct block *b);
 
@@ -131,7 +134,8 @@ void jit_make_stubs(struct jit *j, struct emit *e);
  * Return: the addend. */
 u64 jit_page_read(struct vp *vp, struct jit_page *p, u64 gva);
 u64 jit_page_write(struct vp *vp, struct jit_page *p, u64 gva);
-/* The same for a range of memory. Return: 0: not one range of host memory as far as the soft TLB knows. */
+/* The same for a range of memory. Return: 0: not one range of host memory as far as the soft TLB
+ * knows. */
 u64 jit_range_read(struct vp *vp, struct jit_page *p, u64 gva);
 u64 jit_range_write(struct vp *vp, struct jit_page *p, u64 gva);
 /* @b is translated anew, with each access looked up alone. */
@@ -145,11 +149,12 @@ void jit_refused(struct vp *vp, const struct jit_site *s, u64 left);
 /* A return to @rip that has been done. */
 void jit_returned(struct vp *vp, u64 rip, u64 left);
 
-/* Translated code for @rip under the current translation and mode, when the soft TLB knows the page; or
- * NULL. Flat code segments only. */
+/* Translated code for @rip under the current translation and mode, when the soft TLB knows the
+ * page; or NULL. Flat code segments only. */
 struct block *jit_find_hot(struct vp *vp, u64 rip);
 
-/* Far edge @e may have been cut because of its block's key alone. Return: the code to go to, or 0. */
+/* Far edge @e may have been cut because of its block's key alone. Return: the code to go to, or
+ * 0. */
 u64 jit_edge_again(struct vp *vp, struct jit_edge *e);
 /* The same into vp->jumps. Return: bytes from there to its place, or < 0. */
 s64 jit_find_jump(struct vp *vp, u64 rip);

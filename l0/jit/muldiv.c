@@ -1,7 +1,7 @@
 /*
- * MUL, IMUL with one operand, DIV, IDIV, MULX, and the sign extensions into rDX. Divisions that might
- * raise #DE are their handlers': what is divided here has a divisor above the high half, or is a sign
- * extension and not divided by 0 or -1.
+ * MUL, IMUL with one operand, DIV, IDIV, MULX, and the sign extensions into rDX. Divisions that
+ * might raise #DE are their handlers': what is divided here has a divisor above the high half, or
+ * is a sign extension and not divided by 0 or -1.
  */
 #include "l0/jit/translation.h"
 
@@ -40,7 +40,8 @@ bool muldiv_take(const struct decode *d, struct jit_op *j)
 {
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_MUL: return take_one(d, j, DIGIT_MUL);
-	case ZYDIS_MNEMONIC_IMUL: return d->insn.operand_count_visible == 1 && take_one(d, j, DIGIT_MUL + 1);
+	case ZYDIS_MNEMONIC_IMUL:
+		return d->insn.operand_count_visible == 1 && take_one(d, j, DIGIT_MUL + 1);
 	case ZYDIS_MNEMONIC_DIV: return take_one(d, j, DIGIT_DIV);
 	case ZYDIS_MNEMONIC_IDIV: return take_one(d, j, DIGIT_IDIV);
 	case ZYDIS_MNEMONIC_MULX: return take_mulx(d, j);
@@ -119,8 +120,8 @@ static void emit_idiv_check(struct translation *t, u32 k)
 	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_BE), NULL);
 }
 
-/* A division leaves the flags alone: where they are live they are by recipe or in eax, which waits in the
- * register of RAX. After a multiplication older ones are dead. */
+/* A division leaves the flags alone: where they are live they are by recipe or in eax, which waits
+ * in the register of RAX. After a multiplication older ones are dead. */
 static void emit_muldiv(struct translation *t, u32 k)
 {
 	const struct jit_op *o = &t->j[k];

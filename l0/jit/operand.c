@@ -1,7 +1,7 @@
 /*
- * Memory operands. Each access remembers the page, or part of a large page, that it went to last; others
- * are looked up in the soft TLB out of line. What is remembered is good under one vp->site_key, which is
- * looked at where the block is entered.
+ * Memory operands. Each access remembers the page, or part of a large page, that it went to last;
+ * others are looked up in the soft TLB out of line. What is remembered is good under one
+ * vp->site_key, which is looked at where the block is entered.
  */
 #include "l0/jit/translation.h"
 
@@ -84,12 +84,12 @@ static void emit_pop_regs(struct emit *e)
 		emit_op(e, 4, 0x58 | (caller_saved[i] & 7), 0, 0, caller_saved[i]);
 }
 
-#define PAGE_OFF(m) ((s32)__builtin_offsetof(struct jit_page, m))
+#define PAGE_OFF(m) ((s32) __builtin_offsetof(struct jit_page, m))
 
 /*
- * rdx: linear address, rcx: struct jit_page → rdx: addend, no carry; or carry: the soft TLB does not
- * know it. What changes pages often is not remembered, so that the branch that comes here is always
- * taken. Translated code runs with rsp 8 below a multiple of 16, as functions begin.
+ * rdx: linear address, rcx: struct jit_page → rdx: addend, no carry; or carry: the soft TLB does
+ * not know it. What changes pages often is not remembered, so that the branch that comes here is
+ * always taken. Translated code runs with rsp 8 below a multiple of 16, as functions begin.
  */
 static void make_page_stub(struct emit *e, bool write, bool range)
 {
@@ -106,8 +106,8 @@ static void make_page_stub(struct emit *e, bool write, bool range)
 	emit_n(e, 0xfffff000e28148, 7); /* and rdx, -4096 */
 	emit_rm(e, 8, 0x0b, H_RDX, H_RDI, VP_OFF(tlb_soft.gen));
 	emit_rm(e, 8, 0x3b, H_RDX, H_RCX,
-		write ? (s32)__builtin_offsetof(struct softtlb_entry, tag_w)
-		      : (s32)__builtin_offsetof(struct softtlb_entry, tag_r));
+		write ? (s32) __builtin_offsetof(struct softtlb_entry, tag_w)
+		      : (s32) __builtin_offsetof(struct softtlb_entry, tag_r));
 	fail = emit_jcc(e, CC_NE);
 	emit_rm(e, 8, 0x8b, H_RDX, H_RSI, PAGE_OFF(last));
 	emit_rm(e, 8, 0x89, H_COUNT, H_RSI, PAGE_OFF(last));
@@ -115,7 +115,7 @@ static void make_page_stub(struct emit *e, bool write, bool range)
 	emit_rr(e, 8, 0x81, 7, H_RDX);
 	emit_n(e, PAGE_OFTEN, 4);
 	remember = emit_jcc(e, CC_AE);
-	emit_rm(e, 8, 0x8b, H_RDX, H_RCX, (s32)__builtin_offsetof(struct softtlb_entry, addend));
+	emit_rm(e, 8, 0x8b, H_RDX, H_RCX, (s32) __builtin_offsetof(struct softtlb_entry, addend));
 	if (range) { /* the accesses that follow look there */
 		emit_rm(e, 8, 0x89, H_RDX, H_RSI, PAGE_OFF(addend));
 		emit_rm(e, 8, 0xc7, 0, H_RSI, PAGE_OFF(room));
@@ -203,7 +203,8 @@ void jit_make_page_stubs(struct jit *j, struct emit *e)
 
 /* ---- inline ---- */
 
-static struct page_miss *new_miss(struct translation *t, const struct address *a, u32 size, bool write)
+static struct page_miss *new_miss(struct translation *t, const struct address *a, u32 size,
+				  bool write)
 {
 	struct page_miss *m = &t->miss[t->n_miss];
 
@@ -237,8 +238,8 @@ static void emit_compare(struct translation *t, u32 k, struct page_miss *m)
 /* Can an access be [base + rdx + disp], rdx the addend? */
 static bool is_plain(const struct address *a)
 {
-	return a->asize == 8 && !has_seg(a) && !a->bit_size && a->index == OP_NO_REG && (u64)(s64)(s32)a->disp == a->disp &&
-	       (a->base == OP_NO_REG || is_pinned(a->base));
+	return a->asize == 8 && !has_seg(a) && !a->bit_size && a->index == OP_NO_REG &&
+	       (u64)(s64)(s32)a->disp == a->disp && (a->base == OP_NO_REG || is_pinned(a->base));
 }
 
 static struct operand plain_operand(const struct address *a)
@@ -247,8 +248,8 @@ static struct operand plain_operand(const struct address *a)
 }
 
 /* Look up the access, or the range whose first it is. */
-static struct operand find(struct translation *t, u32 k, const struct address *a, u32 size, bool write,
-			   const struct jit_range *r)
+static struct operand find(struct translation *t, u32 k, const struct address *a, u32 size,
+			   bool write, const struct jit_range *r)
 {
 	struct address begin = *a;
 	struct emit *e = &t->e;
@@ -297,7 +298,8 @@ static void add_register(struct translation *t, u32 r, u32 scale, s32 disp)
 }
 
 /* The range of the access was looked up. */
-static struct operand find_known(struct translation *t, const struct address *a, const struct jit_range *r)
+static struct operand find_known(struct translation *t, const struct address *a,
+				 const struct jit_range *r)
 {
 	const struct jit_page *page = t->range[r->id].page;
 	struct emit *e = &t->e;
@@ -348,7 +350,8 @@ static bool begin_now(const struct translation *t, const struct range_place *p, 
 {
 	s64 disp = p->offset;
 
-	*a = (struct address){.base = OP_NO_REG, .index = OP_NO_REG, .scale = 1, .asize = 8, .seg = SEG_DS};
+	*a = (struct address){
+		.base = OP_NO_REG, .index = OP_NO_REG, .scale = 1, .asize = 8, .seg = SEG_DS};
 	if (p->base != t->values.none) {
 		a->base = holder(t, p->base);
 		if (a->base == GPR_COUNT)
@@ -438,9 +441,11 @@ void operand_miss(struct translation *t, u32 k, const struct page_miss *m)
 	}
 	emit_rip(e, 8, 0x8d, H_RCX, (u64)m->page, t->exec, 0);
 	if (m->range)
-		emit_to(e, 0xe8, m->write ? t->tier->stub.range_write : t->tier->stub.range_read, t->exec);
+		emit_to(e, 0xe8, m->write ? t->tier->stub.range_write : t->tier->stub.range_read,
+			t->exec);
 	else
-		emit_to(e, 0xe8, m->write ? t->tier->stub.page_write : t->tier->stub.page_read, t->exec);
+		emit_to(e, 0xe8, m->write ? t->tier->stub.page_write : t->tier->stub.page_read,
+			t->exec);
 	add_cold(t, COLD_SITE, k, emit_jcc(e, CC_B), NULL);
 	if (m->add) {
 		emit_rr(e, 8, 0x89, H_RDX, H_RCX);
@@ -452,8 +457,12 @@ void operand_miss(struct translation *t, u32 k, const struct page_miss *m)
 
 static struct address address_of(const struct op *op)
 {
-	return (struct address){.base = op->base, .index = op->index, .scale = op->scale, .asize = op->asize,
-				.disp = (u64)op->disp, .seg = op->seg};
+	return (struct address){.base = op->base,
+				.index = op->index,
+				.scale = op->scale,
+				.asize = op->asize,
+				.disp = (u64)op->disp,
+				.seg = op->seg};
 }
 
 void operand_offset(struct translation *t, u32 k)
@@ -469,7 +478,8 @@ struct operand operand_find(struct translation *t, u32 k, u32 size, bool write)
 	static const struct jit_range alone;
 	const struct op *op = &t->b->ops[k];
 	struct address a = address_of(op);
-	const struct jit_range *r = t->j[k].kind == J_CALL_IND ? &alone : &t->j[k].range; /* that is the push's */
+	/* that is the push's */
+	const struct jit_range *r = t->j[k].kind == J_CALL_IND ? &alone : &t->j[k].range;
 
 	if (t->j[k].kind == J_BIT && !t->j[k].has_imm) {
 		a.bit_reg = op->src;
@@ -480,10 +490,12 @@ struct operand operand_find(struct translation *t, u32 k, u32 size, bool write)
 
 struct operand operand_stack(struct translation *t, u32 k, u32 r, s32 disp, u32 size, bool write)
 {
-	struct address a = {.base = r, .index = OP_NO_REG, .asize = size, .disp = (u64)disp, .seg = SEG_SS};
+	struct address a = {
+		.base = r, .index = OP_NO_REG, .asize = size, .disp = (u64)disp, .seg = SEG_SS};
 	const struct jit_range *range = &t->j[k].range;
 
-	return range->id && !range->first ? find_known(t, &a, range) : find(t, k, &a, size, write, range);
+	return range->id && !range->first ? find_known(t, &a, range)
+					  : find(t, k, &a, size, write, range);
 }
 
 struct operand operand_run(struct translation *t, u32 k, u32 r, u32 bytes, bool write)

@@ -63,7 +63,11 @@ void range_values_step(struct range_values *v, const struct op *op, const struct
 		forget(v, (1u << GPR_COUNT) - 1);
 		v->none = ++v->last;
 		return;
-	case J_PUSH: case J_POP: case J_LEAVE: case J_CALL: case J_CALL_IND: step_stack(v, op, j); return;
+	case J_PUSH:
+	case J_POP:
+	case J_LEAVE:
+	case J_CALL:
+	case J_CALL_IND: step_stack(v, op, j); return;
 	case J_MOV:
 		if (j->form != FORM_RR || op->size != 8)
 			break;
@@ -83,25 +87,51 @@ void range_values_step(struct range_values *v, const struct op *op, const struct
 	forget(v, j->wr | (j->kind == J_XCHG ? 1u << (op->src & 15) : 0));
 }
 
-bool range_place_of(const struct range_values *v, const struct op *op, const struct jit_op *j, struct range_place *p)
+bool range_place_of(const struct range_values *v, const struct op *op, const struct jit_op *j,
+		    struct range_place *p)
 {
 	u32 base = op->base, index = op->index;
 	s64 disp = op->disp;
 
 	switch (j->kind) {
-	case J_PUSH: case J_CALL: case J_CALL_IND: base = RSP; index = OP_NO_REG; disp = -(s64)op->size; break;
-	case J_POP: case J_RET: base = RSP; index = OP_NO_REG; disp = 0; break;
-	case J_LEAVE: base = RBP; index = OP_NO_REG; disp = 0; break;
-	case J_MOV: case J_ALU: case J_TEST: case J_UNARY: case J_SHIFT: case J_IMUL: case J_EXTEND: case J_CMOV:
-	case J_SETCC: case J_VEC:
-		if (!j->mem || j->vec.align || op->asize != 8 || op->seg == SEG_FS || op->seg == SEG_GS)
+	case J_PUSH:
+	case J_CALL:
+	case J_CALL_IND:
+		base = RSP;
+		index = OP_NO_REG;
+		disp = -(s64)op->size;
+		break;
+	case J_POP:
+	case J_RET:
+		base = RSP;
+		index = OP_NO_REG;
+		disp = 0;
+		break;
+	case J_LEAVE:
+		base = RBP;
+		index = OP_NO_REG;
+		disp = 0;
+		break;
+	case J_MOV:
+	case J_ALU:
+	case J_TEST:
+	case J_UNARY:
+	case J_SHIFT:
+	case J_IMUL:
+	case J_EXTEND:
+	case J_CMOV:
+	case J_SETCC:
+	case J_VEC:
+		if (!j->mem || j->vec.align || op->asize != 8 || op->seg == SEG_FS ||
+		    op->seg == SEG_GS)
 			return false;
 		break;
 	default: return false;
 	}
 	if ((base != OP_NO_REG || index != OP_NO_REG) && (disp < -DISP_MAX || disp > DISP_MAX))
 		return false;
-	*p = (struct range_place){.base = base == OP_NO_REG ? v->none : v->value[base], .offset = disp};
+	*p = (struct range_place){.base = base == OP_NO_REG ? v->none : v->value[base],
+				  .offset = disp};
 	if (base != OP_NO_REG)
 		p->offset += v->plus[base];
 	if (index != OP_NO_REG) {
@@ -115,7 +145,12 @@ bool range_place_of(const struct range_values *v, const struct op *op, const str
 static bool writes(const struct jit_op *j)
 {
 	switch (j->kind) {
-	case J_PUSH: case J_CALL: case J_CALL_IND: case J_UNARY: case J_SHIFT: case J_SETCC: return true;
+	case J_PUSH:
+	case J_CALL:
+	case J_CALL_IND:
+	case J_UNARY:
+	case J_SHIFT:
+	case J_SETCC: return true;
 	case J_MOV: return j->form == FORM_MR || j->form == FORM_MI;
 	case J_ALU: return j->form != FORM_RM && j->sub != 7;
 	case J_VEC: return j->vec.store;
@@ -173,7 +208,8 @@ void range_find(const struct block *b, struct jit_op *j)
 		struct range_place p;
 		u32 size = j[k].kind == J_EXTEND ? j[k].src_size : op->size, i;
 
-		if (range_place_of(&v, op, &j[k], &p) && (i = choose(c, &n, k, &p, size)) < RANGE_MAX) {
+		if (range_place_of(&v, op, &j[k], &p) &&
+		    (i = choose(c, &n, k, &p, size)) < RANGE_MAX) {
 			offset[k] = p.offset;
 			c[i].write |= writes(&j[k]);
 			c[i].n++;

@@ -1,6 +1,6 @@
 /*
- * Ranges of memory: accesses of a block whose addresses differ by constants are looked up once, for all
- * bytes from the lowest to the highest, where the first of them is. Finds them; emits nothing.
+ * Ranges of memory: accesses of a block whose addresses differ by constants are looked up once, for
+ * all bytes from the lowest to the highest, where the first of them is. Finds them; emits nothing.
  */
 #ifndef L0_JIT_RANGE_H
 #define L0_JIT_RANGE_H
@@ -27,7 +27,8 @@ void range_values_begin(struct range_values *v);
 /* Operation @op is done. */
 void range_values_step(struct range_values *v, const struct op *op, const struct jit_op *j);
 /* Where the access of @op that may be part of a range goes. Return: is there one. */
-bool range_place_of(const struct range_values *v, const struct op *op, const struct jit_op *j, struct range_place *p);
+bool range_place_of(const struct range_values *v, const struct op *op, const struct jit_op *j,
+		    struct range_place *p);
 
 /* Fill j[].range and j[].sure of a block of 64-bit code. */
 void range_find(const struct block *b, struct jit_op *j);

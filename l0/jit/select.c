@@ -16,20 +16,31 @@ static bool is_system(op_fn fn)
 static bool is_jcc(u32 m)
 {
 	switch (m) {
-	case ZYDIS_MNEMONIC_JB: case ZYDIS_MNEMONIC_JBE: case ZYDIS_MNEMONIC_JL: case ZYDIS_MNEMONIC_JLE:
-	case ZYDIS_MNEMONIC_JNB: case ZYDIS_MNEMONIC_JNBE: case ZYDIS_MNEMONIC_JNL: case ZYDIS_MNEMONIC_JNLE:
-	case ZYDIS_MNEMONIC_JNO: case ZYDIS_MNEMONIC_JNP: case ZYDIS_MNEMONIC_JNS: case ZYDIS_MNEMONIC_JNZ:
-	case ZYDIS_MNEMONIC_JO: case ZYDIS_MNEMONIC_JP: case ZYDIS_MNEMONIC_JS: case ZYDIS_MNEMONIC_JZ:
-		return true;
-	default:
-		return false;
+	case ZYDIS_MNEMONIC_JB:
+	case ZYDIS_MNEMONIC_JBE:
+	case ZYDIS_MNEMONIC_JL:
+	case ZYDIS_MNEMONIC_JLE:
+	case ZYDIS_MNEMONIC_JNB:
+	case ZYDIS_MNEMONIC_JNBE:
+	case ZYDIS_MNEMONIC_JNL:
+	case ZYDIS_MNEMONIC_JNLE:
+	case ZYDIS_MNEMONIC_JNO:
+	case ZYDIS_MNEMONIC_JNP:
+	case ZYDIS_MNEMONIC_JNS:
+	case ZYDIS_MNEMONIC_JNZ:
+	case ZYDIS_MNEMONIC_JO:
+	case ZYDIS_MNEMONIC_JP:
+	case ZYDIS_MNEMONIC_JS:
+	case ZYDIS_MNEMONIC_JZ: return true;
+	default: return false;
 	}
 }
 
 /* Handlers count these under VP_MODE_BRANCHES. */
 static bool is_branch(u32 m)
 {
-	return m == ZYDIS_MNEMONIC_JMP || m == ZYDIS_MNEMONIC_CALL || m == ZYDIS_MNEMONIC_RET || is_jcc(m);
+	return m == ZYDIS_MNEMONIC_JMP || m == ZYDIS_MNEMONIC_CALL || m == ZYDIS_MNEMONIC_RET ||
+	       is_jcc(m);
 }
 
 bool select_mem(const struct decode *d, struct jit_op *j)
@@ -40,7 +51,8 @@ bool select_mem(const struct decode *d, struct jit_op *j)
 	if (op->flags & OP_SEGCHECK || (op->flags & OP_LOCK && !j->lock) || op->asize < 4 ||
 	    (code64 ? op->seg > SEG_GS : op->seg >= SEG_FS))
 		return false;
-	if (op->asize == 8 && (s64)(s32)op->disp != op->disp && (op->base != OP_NO_REG || op->index != OP_NO_REG))
+	if (op->asize == 8 && (s64)(s32)op->disp != op->disp &&
+	    (op->base != OP_NO_REG || op->index != OP_NO_REG))
 		return false;
 	j->use |= reg_bit(op->base) | reg_bit(op->index);
 	j->mem = true;
@@ -51,14 +63,15 @@ bool select_mem(const struct decode *d, struct jit_op *j)
 
 static bool has_high_form(u32 kind)
 {
-	return kind == J_MOV || kind == J_ALU || kind == J_TEST || kind == J_UNARY || kind == J_SETCC ||
-	       kind == J_EXTEND;
+	return kind == J_MOV || kind == J_ALU || kind == J_TEST || kind == J_UNARY ||
+	       kind == J_SETCC || kind == J_EXTEND;
 }
 
 bool select_operands(const struct decode *d, struct jit_op *j, bool written)
 {
 	const struct op *op = d->op;
-	bool reg_dst = d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RI || d->form == FORM_RM;
+	bool reg_dst =
+		d->form == FORM_R || d->form == FORM_RR || d->form == FORM_RI || d->form == FORM_RM;
 	bool reg_src = d->form == FORM_RR || d->form == FORM_MR;
 
 	if (d->form == FORM_NONE || d->form == FORM_I || d->form == FORM_OTHER)
@@ -163,9 +176,7 @@ static bool take_stack(const struct decode *d, struct jit_op *j, u32 kind)
 		j->use |= reg_bit(op->dst);
 		j->wr |= reg_bit(op->dst);
 		return d->form == FORM_R && op->dst < 16;
-	case J_LEAVE:
-		j->use = j->wr = reg_bit(RSP) | reg_bit(RBP);
-		return true;
+	case J_LEAVE: j->use = j->wr = reg_bit(RSP) | reg_bit(RBP); return true;
 	case J_CALL: return d->insn.opcode == 0xe8 && (u64)((s64)(op->imm << 16) >> 16) == op->imm;
 	case J_RET: return d->insn.opcode == 0xc2 || d->insn.opcode == 0xc3;
 	default: return false;
@@ -179,7 +190,8 @@ static bool take_indirect(const struct decode *d, struct jit_op *j, u32 kind)
 
 	j->kind = (u8)kind;
 	j->form = (u8)d->form;
-	if (!decode_flat_stack(d) || d->insn.opcode != 0xff || (op->modrm >> 3 & 7) != (kind == J_CALL_IND ? 2 : 4))
+	if (!decode_flat_stack(d) || d->insn.opcode != 0xff ||
+	    (op->modrm >> 3 & 7) != (kind == J_CALL_IND ? 2 : 4))
 		return false;
 	j->mem = kind == J_CALL_IND;
 	return !(op->flags & OP_MEM) ? op->src < 16 : select_mem(d, j);
@@ -193,7 +205,8 @@ static bool take_branch(const struct decode *d, struct jit_op *j)
 
 	if (!is_jcc(d->insn.mnemonic) && d->insn.mnemonic != ZYDIS_MNEMONIC_JMP)
 		return false;
-	if (!jcc && (d->mode & VP_MODE_SIZE) == VP_MODE_64 && (u64)((s64)(d->op->imm << 16) >> 16) != d->op->imm)
+	if (!jcc && (d->mode & VP_MODE_SIZE) == VP_MODE_64 &&
+	    (u64)((s64)(d->op->imm << 16) >> 16) != d->op->imm)
 		return false;
 	j->kind = jcc ? J_JCC : J_JMP;
 	j->sub = (u8)(opcode & 15);
@@ -205,7 +218,8 @@ static bool take_condition(const struct decode *d, struct jit_op *j)
 {
 	u32 opcode = d->insn.opcode;
 
-	if (d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || d->insn.opcode_map != ZYDIS_OPCODE_MAP_0F)
+	if (d->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+	    d->insn.opcode_map != ZYDIS_OPCODE_MAP_0F)
 		return false;
 	j->sub = (u8)(opcode & 15);
 	j->read = RFLAGS_ARITH;
@@ -214,8 +228,8 @@ static bool take_condition(const struct decode *d, struct jit_op *j)
 		return (d->form == FORM_RR || d->form == FORM_RM) && select_operands(d, j, true);
 	}
 	j->kind = J_SETCC;
-	return (opcode & 0xf0) == 0x90 && d->op->size == 1 && (d->form == FORM_R || d->form == FORM_M) &&
-	       select_operands(d, j, true);
+	return (opcode & 0xf0) == 0x90 && d->op->size == 1 &&
+	       (d->form == FORM_R || d->form == FORM_M) && select_operands(d, j, true);
 }
 
 static bool take_mov(const struct decode *d, struct jit_op *j)
@@ -238,8 +252,11 @@ static bool take_special(const struct decode *d, struct jit_op *j, u32 *group)
 	static const struct {
 		u32 group;
 		bool (*take)(const struct decode *d, struct jit_op *j);
-	} t[] = {{JIT_GROUP_MULDIV, muldiv_take}, {JIT_GROUP_BITS, bits_take}, {JIT_GROUP_ATOMIC, atomic_take},
-	       {JIT_GROUP_FLAGOP, flagop_take}, {JIT_GROUP_STRING, string_take}};
+	} t[] = {{JIT_GROUP_MULDIV, muldiv_take},
+		 {JIT_GROUP_BITS, bits_take},
+		 {JIT_GROUP_ATOMIC, atomic_take},
+		 {JIT_GROUP_FLAGOP, flagop_take},
+		 {JIT_GROUP_STRING, string_take}};
 
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		*j = (struct jit_op){0};
@@ -262,10 +279,17 @@ static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 	switch (d->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_MOV: return take_mov(d, j);
 	case ZYDIS_MNEMONIC_NOP:
-	case ZYDIS_MNEMONIC_ENDBR32: case ZYDIS_MNEMONIC_ENDBR64:
-	case ZYDIS_MNEMONIC_PREFETCH: case ZYDIS_MNEMONIC_PREFETCHW: case ZYDIS_MNEMONIC_PREFETCHWT1:
-	case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1:
-	case ZYDIS_MNEMONIC_PREFETCHT2: j->kind = J_NOP; return !(d->op->flags & (OP_LOCK | OP_REP));
+	case ZYDIS_MNEMONIC_ENDBR32:
+	case ZYDIS_MNEMONIC_ENDBR64:
+	case ZYDIS_MNEMONIC_PREFETCH:
+	case ZYDIS_MNEMONIC_PREFETCHW:
+	case ZYDIS_MNEMONIC_PREFETCHWT1:
+	case ZYDIS_MNEMONIC_PREFETCHNTA:
+	case ZYDIS_MNEMONIC_PREFETCHT0:
+	case ZYDIS_MNEMONIC_PREFETCHT1:
+	case ZYDIS_MNEMONIC_PREFETCHT2:
+		j->kind = J_NOP;
+		return !(d->op->flags & (OP_LOCK | OP_REP));
 	case ZYDIS_MNEMONIC_XCHG:
 		j->kind = J_XCHG;
 		j->wr = reg_bit(d->op->src);
@@ -277,10 +301,14 @@ static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 	case ZYDIS_MNEMONIC_CWDE:
 	case ZYDIS_MNEMONIC_CDQE:
 		j->kind = J_SIGN_RAX;
-		j->sub = d->insn.mnemonic == ZYDIS_MNEMONIC_CBW ? 2 : d->insn.mnemonic == ZYDIS_MNEMONIC_CWDE ? 4 : 8;
+		j->sub = d->insn.mnemonic == ZYDIS_MNEMONIC_CBW	   ? 2
+			 : d->insn.mnemonic == ZYDIS_MNEMONIC_CWDE ? 4
+								   : 8;
 		j->use = j->wr = reg_bit(RAX);
 		return true;
-	case ZYDIS_MNEMONIC_CWD: case ZYDIS_MNEMONIC_CDQ: case ZYDIS_MNEMONIC_CQO: return take_convert(d, j);
+	case ZYDIS_MNEMONIC_CWD:
+	case ZYDIS_MNEMONIC_CDQ:
+	case ZYDIS_MNEMONIC_CQO: return take_convert(d, j);
 	case ZYDIS_MNEMONIC_MOVZX: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fb6);
 	case ZYDIS_MNEMONIC_MOVSX:
 	case ZYDIS_MNEMONIC_MOVSXD: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fbe);
@@ -289,7 +317,8 @@ static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 		j->kind = J_LEA;
 		j->use = reg_bit(d->op->base) | reg_bit(d->op->index) | reg_bit(d->op->dst);
 		j->wr = reg_bit(d->op->dst);
-		return (d->op->size == 8 ? d->op->asize == 8 : d->op->size == 4 && d->op->asize >= 4) &&
+		return (d->op->size == 8 ? d->op->asize == 8
+					 : d->op->size == 4 && d->op->asize >= 4) &&
 		       d->op->dst < 16 &&
 		       ((s64)(s32)d->op->disp == d->op->disp || d->op->size == 4 ||
 			(d->op->base == OP_NO_REG && d->op->index == OP_NO_REG));
@@ -330,7 +359,8 @@ static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 	case ZYDIS_MNEMONIC_LEAVE: *group = JIT_GROUP_STACK; return take_stack(d, j, J_LEAVE);
 	case ZYDIS_MNEMONIC_CALL:
 		*group = JIT_GROUP_CALL;
-		return d->insn.opcode == 0xe8 ? take_stack(d, j, J_CALL) : take_indirect(d, j, J_CALL_IND);
+		return d->insn.opcode == 0xe8 ? take_stack(d, j, J_CALL)
+					      : take_indirect(d, j, J_CALL_IND);
 	case ZYDIS_MNEMONIC_RET: *group = JIT_GROUP_CALL; return take_stack(d, j, J_RET);
 	default: break;
 	}
@@ -373,7 +403,8 @@ static void find_live(struct jit_op *j, u32 n)
 		struct jit_op *o = &j[i];
 
 		o->after = live;
-		if (o->kind == J_SLOW || (o->mem && !o->sure) || o->leaves || o->kind == J_JCC || o->kind >= J_JMP)
+		if (o->kind == J_SLOW || (o->mem && !o->sure) || o->leaves || o->kind == J_JCC ||
+		    o->kind >= J_JMP)
 			live = RFLAGS_ARITH;
 		else
 			live = (live & ~o->killed) | o->read;
@@ -402,13 +433,17 @@ u32 jit_select(struct vp *vp, struct block *b, const struct jit *tier, struct ji
 			continue;
 		if (is_system(i ? op->fn : b->first) && op->mnemonic != ZYDIS_MNEMONIC_PUSHFQ)
 			continue;
-		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off, op->rip_off, i) != DECODE_OK ||
-		    !take(&d, &j[i], &group) || off & 1u << group || (j[i].high && off & 1u << JIT_GROUP_HIGH) ||
+		if (decode_one(&d, b->code + op->rip_off, op->len, b->rip + op->rip_off,
+			       op->rip_off, i) != DECODE_OK ||
+		    !take(&d, &j[i], &group) || off & 1u << group ||
+		    (j[i].high && off & 1u << JIT_GROUP_HIGH) ||
 		    (j[i].mem && off & 1u << JIT_GROUP_MEM))
 			make_slow(&j[i]);
 	}
-	drop_short_runs(j, b->n_ops, tier->heat == 1 ? 1 : RUN_MIN); /* heat 1: tests want everything */
-	if ((b->mode & VP_MODE_SIZE) == VP_MODE_64 && !(off & 1u << JIT_GROUP_RANGES) && !jit_is_apart(tier, b))
+	/* heat 1: tests want everything */
+	drop_short_runs(j, b->n_ops, tier->heat == 1 ? 1 : RUN_MIN);
+	if ((b->mode & VP_MODE_SIZE) == VP_MODE_64 && !(off & 1u << JIT_GROUP_RANGES) &&
+	    !jit_is_apart(tier, b))
 		range_find(b, j);
 	find_live(j, b->n_ops);
 	for (u32 i = 0; i < b->n_ops; i++)

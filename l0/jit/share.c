@@ -1,7 +1,7 @@
 /*
- * One translation for several virtual processors. Translating leaves code that all can use and the records of
- * the processor that did it; of these an image is kept with addresses taken out, from which each processor's
- * are made, the first one's too, when it takes the translation over.
+ * One translation for several virtual processors. Translating leaves code that all can use and the
+ * records of the processor that did it; of these an image is kept with addresses taken out, from
+ * which each processor's are made, the first one's too, when it takes the translation over.
  */
 #include "l0/engine/exec.h"
 #include "l0/jit/arena.h"
@@ -15,15 +15,17 @@ static struct jit_code *find(const struct jit *j, const struct block *b)
 	bool apart = jit_is_apart(j, b);
 	struct jit_code *c = a->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)];
 
-	while (c && (c->rip != b->rip || c->mode != b->mode || c->hva != b->hva || c->bytes != b->bytes ||
-		     c->n_ops != b->n_ops || c->apart != apart || !nm_equal(c->code, b->code, b->bytes)))
+	while (c && (c->rip != b->rip || c->mode != b->mode || c->hva != b->hva ||
+		     c->bytes != b->bytes || c->n_ops != b->n_ops || c->apart != apart ||
+		     !nm_equal(c->code, b->code, b->bytes)))
 		c = c->next;
 	return c;
 }
 
 bool share_may_have(const struct jit *j, const struct block *b)
 {
-	return __atomic_load_n(&j->arena->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)], __ATOMIC_RELAXED);
+	return __atomic_load_n(&j->arena->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)],
+			       __ATOMIC_RELAXED);
 }
 
 /* ---- what a processor has ---- */
@@ -196,17 +198,26 @@ bool share_publish(struct translation *t, struct jit_region *r, const u32 *entri
 	struct block *b = t->b;
 	struct jit_own *own = make_own(t, entries);
 	u32 bytes = t->data_end - t->data_begin;
-	struct jit_code *c = own ? arena_info(a, (u32)sizeof(*c) + bytes + ALIGN_UP(b->bytes, 8u) + t->n_moved * 2) : NULL;
+	struct jit_code *c = own ? arena_info(a, (u32)sizeof(*c) + bytes + ALIGN_UP(b->bytes, 8u) +
+							 t->n_moved * 2)
+				 : NULL;
 	struct jit_code **head = &a->bucket[arena_bucket(b->rip, b->mode, b->code, b->bytes)];
 
 	if (!c)
 		return false;
-	*c = (struct jit_code){
-		.next = *head, .next_in = r->first, .rip = b->rip, .hva = b->hva, .mode = b->mode,
-		.hot = (u32)(t->exec - (u64)j->exec), .data = t->data_begin, .data_bytes = bytes,
-		.own = (u32)((u8 *)own - j->data) - t->data_begin, .bytes = b->bytes, .n_ops = b->n_ops,
-		.apart = jit_is_apart(j, b),
-		.image = (u64 *)(c + 1)};
+	*c = (struct jit_code){.next = *head,
+			       .next_in = r->first,
+			       .rip = b->rip,
+			       .hva = b->hva,
+			       .mode = b->mode,
+			       .hot = (u32)(t->exec - (u64)j->exec),
+			       .data = t->data_begin,
+			       .data_bytes = bytes,
+			       .own = (u32)((u8 *)own - j->data) - t->data_begin,
+			       .bytes = b->bytes,
+			       .n_ops = b->n_ops,
+			       .apart = jit_is_apart(j, b),
+			       .image = (u64 *)(c + 1)};
 	c->code = (u8 *)c->image + bytes;
 	c->moved = (u16 *)(c->code + ALIGN_UP(b->bytes, 8u));
 	nm_copy(c->code, b->code, b->bytes);

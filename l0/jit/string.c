@@ -1,7 +1,7 @@
 /*
- * REP MOVS and REP STOS in 64-bit code, upwards and of at most 64 bytes: these count as one instruction
- * and never stop on the way (op_string.c). Each operand is looked up as the 64 bytes that it may have, so
- * that what remains in a page is enough; all others are the handler's.
+ * REP MOVS and REP STOS in 64-bit code, upwards and of at most 64 bytes: these count as one
+ * instruction and never stop on the way (op_string.c). Each operand is looked up as the 64 bytes
+ * that it may have, so that what remains in a page is enough; all others are the handler's.
  */
 #include "l0/jit/translation.h"
 
@@ -51,7 +51,8 @@ void string_emit(struct translation *t, u32 k)
 {
 	const struct op *op = &t->b->ops[k];
 	struct emit *e = &t->e;
-	u32 ha = (u32)jit_host[RAX], hc = (u32)jit_host[RCX], hd = (u32)jit_host[RDI], hs = (u32)jit_host[RSI];
+	u32 ha = (u32)jit_host[RAX], hc = (u32)jit_host[RCX], hd = (u32)jit_host[RDI],
+	    hs = (u32)jit_host[RSI];
 	bool moves = (t->j[k].opc & 0xfe) == 0xa4;
 
 	check(t, k);

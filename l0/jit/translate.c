@@ -24,7 +24,8 @@ void flags_after(struct translation *t, const struct jit_op *o)
 	} /* else: of INC and DEC only CF is live, which they leave alone */
 }
 
-/* After ALU operation @k between registers or with an immediate: how to do it again for the flags. */
+/* After ALU operation @k between registers or with an immediate: how to do it again for the
+ * flags. */
 static void note_recipe(struct translation *t, u32 k)
 {
 	const struct op *op = &t->b->ops[k];
@@ -49,8 +50,8 @@ static void note_recipe(struct translation *t, u32 k)
 		t->recipe = r;
 }
 
-/* Before operation @k: does it take away what the recipe needs, while flags are live? Return: it is void
- * after it. */
+/* Before operation @k: does it take away what the recipe needs, while flags are live? Return: it is
+ * void after it. */
 static bool keep_flags(struct translation *t, u32 k)
 {
 	const struct jit_op *o = &t->j[k];
@@ -59,7 +60,8 @@ static bool keep_flags(struct translation *t, u32 k)
 
 	if (!t->recipe.kind)
 		return false;
-	if (leaves && (o->read || (o->written && !kills))) { /* rcx is in use when they are wanted */
+	if (leaves &&
+	    (o->read || (o->written && !kills))) { /* rcx is in use when they are wanted */
 		want_eax(t);
 		t->recipe.kind = RECIPE_NONE;
 	}
@@ -139,7 +141,8 @@ static void emit_alu(struct translation *t, u32 k)
 
 	if (o->mem)
 		m = operand_find(t, k, s, o->form != FORM_RM && !quiet);
-	if (o->mem && ((o->form == FORM_RM && !is_pinned(op->dst)) || (o->form == FORM_MR && !is_pinned(op->src))))
+	if (o->mem && ((o->form == FORM_RM && !is_pinned(op->dst)) ||
+		       (o->form == FORM_MR && !is_pinned(op->src))))
 		operand_free_rcx(t, &m);
 	flags_before(t, o);
 	switch (o->form) {
@@ -549,8 +552,22 @@ static bool keeps_rdx(const struct jit_op *o)
 	if (o->high)
 		return false;
 	switch (o->kind) {
-	case J_NOP: case J_MOV: case J_XCHG: case J_BSWAP: case J_SIGN_RAX: case J_EXTEND: case J_LEA: case J_ALU:
-	case J_TEST: case J_UNARY: case J_SHIFT: case J_IMUL: case J_CMOV: case J_SETCC: case J_PUSH: case J_POP:
+	case J_NOP:
+	case J_MOV:
+	case J_XCHG:
+	case J_BSWAP:
+	case J_SIGN_RAX:
+	case J_EXTEND:
+	case J_LEA:
+	case J_ALU:
+	case J_TEST:
+	case J_UNARY:
+	case J_SHIFT:
+	case J_IMUL:
+	case J_CMOV:
+	case J_SETCC:
+	case J_PUSH:
+	case J_POP:
 	case J_JCC: return true;
 	default: return false;
 	}
@@ -588,7 +605,8 @@ static void emit_body(struct translation *t)
 			t->held.what = RDX_NOTHING;
 		range_values_step(&t->values, &t->b->ops[k], &t->j[k]);
 		if (kind == J_SLOW || (t->j[k].mem && !t->j[k].sure) || t->j[k].leaves)
-			t->entry[k + 1] = t->entry[k + 2] = true; /* + 2: the handler may be a fused pair's */
+			/* + 2: the handler may be a fused pair's */
+			t->entry[k + 1] = t->entry[k + 2] = true;
 	}
 	if (t->j[n - 1].kind != J_SLOW && t->j[n - 1].kind < J_JMP)
 		flow_end(t);

@@ -16,7 +16,7 @@
 #include "l0/jit/range.h"
 #include "l0/jit/select.h"
 
-#define VP_OFF(m) ((s32)__builtin_offsetof(struct vp, m))
+#define VP_OFF(m) ((s32) __builtin_offsetof(struct vp, m))
 #define COLD_MAX (BLOCK_MAX_OPS * 6)
 #define H_COUNT 15u
 #define CC_B 2u
@@ -29,10 +29,21 @@
 #define CC_L 12u
 #define CC_GE 13u
 
-enum cold_kind { COLD_SITE, COLD_EDGE, COLD_EDGE_STUB, COLD_REFUSE, COLD_PAGE, COLD_TRAP, COLD_KEYS, COLD_FIND, COLD_RETURN };
+enum cold_kind {
+	COLD_SITE,
+	COLD_EDGE,
+	COLD_EDGE_STUB,
+	COLD_REFUSE,
+	COLD_PAGE,
+	COLD_TRAP,
+	COLD_KEYS,
+	COLD_FIND,
+	COLD_RETURN
+};
 
 /*
- * How the flags can be had again from registers that still hold what they held, so that they need not be
+ * How the flags can be had again from registers that still hold what they held, so that they need
+ * not be
  * saved: for most operations they are, only whatever leaves looks at them.
  */
 struct recipe {
@@ -68,7 +79,8 @@ struct page_miss {
 		u32 scale, asize;
 		u64 disp;
 		u32 seg; /* SEG_FS, SEG_GS: its base is added */
-		/* BT m, r: what bit number @bit_reg reaches is added, in operands of @bit_size bytes; 0: no */
+		/* BT m, r: what bit number @bit_reg reaches is added, in operands of @bit_size
+		 * bytes; 0: no */
 		u32 bit_reg, bit_size;
 	} a;
 	struct jit_page *page;
@@ -100,12 +112,12 @@ struct translation {
 	struct vp *vp;
 	struct jit *tier;
 	struct block *b;
-	u64 exec; /* address of e.base in the executable mapping */
+	u64 exec;		  /* address of e.base in the executable mapping */
 	u32 data_begin, data_end; /* its records */
 	struct jit_edge *edges;
 	u32 n_moved;
 	u16 moved[JIT_BLOCK_MAX_DATA / 8]; /* words of the records that hold addresses */
-	struct jit_keys *keys; /* or NULL: no memory operands */
+	struct jit_keys *keys;		   /* or NULL: no memory operands */
 	u32 n_pages;
 	struct jit_op j[BLOCK_MAX_OPS];
 	op_fn handler[BLOCK_MAX_OPS + 1];
@@ -129,7 +141,7 @@ struct translation {
 	u32 n_traps, max_traps;
 	u32 n_cold;
 	struct cold cold[COLD_MAX];
-	struct range_values values; /* on the straight path */
+	struct range_values values;		 /* on the straight path */
 	struct known_range range[RANGE_MAX + 1]; /* by id */
 	struct held held, entry_held[BLOCK_MAX_OPS];
 	struct range_again again_at[AGAIN_MAX];
@@ -212,8 +224,8 @@ static inline void want_eax(struct translation *t)
 /* al is 0 or 1: the addition overflows or not, and can be undone without flags. */
 static inline void put_flags(struct emit *e)
 {
-	emit_n(e, 0x9e7f04, 3);	  /* add al, 7f; sahf */
-	emit_n(e, 0x81408d, 3);	  /* lea eax, [rax - 7f] */
+	emit_n(e, 0x9e7f04, 3); /* add al, 7f; sahf */
+	emit_n(e, 0x81408d, 3); /* lea eax, [rax - 7f] */
 }
 
 static inline void want_host(struct translation *t)
@@ -291,7 +303,8 @@ void operand_miss(struct translation *t, u32 k, const struct page_miss *m);
 /* Free rcx when the operand uses it. */
 void operand_free_rcx(struct translation *t, struct operand *m);
 
-static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, const struct operand *m)
+static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg,
+			     const struct operand *m)
 {
 	emit_mem(&t->e, size, opc, reg, m->base, m->index, m->disp);
 }
@@ -299,9 +312,10 @@ static inline void emit_opnd(struct translation *t, u32 size, u32 opc, u32 reg, 
 /* ---- flow.c ---- */
 
 /*
- * A record of translated code behind the others; its first @addresses words are addresses of the block, its
- * operations, code or other records, or NULL. What it holds when the translation ends is what it begins as for every processor,
- * with these made the processor's own (share.c): so it holds nothing else that belongs to one processor.
+ * A record of translated code behind the others; its first @addresses words are addresses of the
+ * block, its operations, code or other records, or NULL. What it holds when the translation ends is
+ * what it begins as for every processor, with these made the processor's own (share.c): so it holds
+ * nothing else that belongs to one processor.
  */
 void *new_record(struct translation *t, u32 bytes, u32 addresses);
 
@@ -320,8 +334,8 @@ void flow_end(struct translation *t);
 /* A direct jump of operation @k on condition @cc. */
 void flow_jcc(struct translation *t, u32 k, u32 cc);
 void flow_jmp(struct translation *t, u32 k);
-/* rdx: target. When its code is known, rcx is its place in vp->jumps, else operation @k's handler does
- * it all. flow_jump() goes there. */
+/* rdx: target. When its code is known, rcx is its place in vp->jumps, else operation @k's handler
+ * does it all. flow_jump() goes there. */
 void flow_find(struct translation *t, u32 k);
 void flow_jump(struct translation *t, u32 digit); /* 4: jump, 2: call */
 /* A jump or call (@digit 4, 2) through a new edge from operation @k. */

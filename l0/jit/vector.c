@@ -1,6 +1,6 @@
 /*
- * x87, MMX, SSE and AVX: the handlers' own code on the state that is live in the host's registers, with the
- * memory operand at rdx and the general register in rcx.
+ * x87, MMX, SSE and AVX: the handlers' own code on the state that is live in the host's registers,
+ * with the memory operand at rdx and the general register in rcx.
  */
 #include "l0/jit/translation.h"
 
@@ -12,7 +12,8 @@ static bool is_size(const struct op *op)
 }
 
 /* These were decoded once and for all. */
-bool vector_take(struct vp *vp, const struct block *b, const struct op *op, op_fn fn, struct jit_op *j)
+bool vector_take(struct vp *vp, const struct block *b, const struct op *op, op_fn fn,
+		 struct jit_op *j)
 {
 	struct op copy = *op;
 	struct decode d = {.vp = vp, .mode = b->mode, .op = &copy};

@@ -56,7 +56,8 @@ static bool section_is_right(struct reading *r, const char *line)
 	return true;
 }
 
-/* fgets() for the parser, which counts the lines; sections of the same name in a row are two, too. */
+/* fgets() for the parser, which counts the lines; sections of the same name in a row are two,
+ * too. */
 static char *read_line(char *buf, int size, void *stream)
 {
 	void **both = stream;
@@ -98,8 +99,8 @@ static int on_key(void *user, const char *section, const char *name, const char 
 	r->header_line = 0;
 	if (begins) {
 		snprintf(r->section, sizeof(r->section), "%s", section);
-		if (!in_host &&
-		    !r->reader->machine(r->reader->arg, section + sizeof(machine) - 1, header_line)) {
+		if (!in_host && !r->reader->machine(r->reader->arg, section + sizeof(machine) - 1,
+						    header_line)) {
 			r->stopped = true;
 			return 0;
 		}

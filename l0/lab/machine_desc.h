@@ -46,7 +46,12 @@ struct machine_net {
 };
 
 /* How threads of a machine's kernels are told apart (l0/track/track.h: enum track_threads_by). */
-enum machine_threads { MACHINE_THREADS_OFF, MACHINE_THREADS_STACK, MACHINE_THREADS_FS, MACHINE_THREADS_GS };
+enum machine_threads {
+	MACHINE_THREADS_OFF,
+	MACHINE_THREADS_STACK,
+	MACHINE_THREADS_FS,
+	MACHINE_THREADS_GS
+};
 
 struct machine_desc {
 	char name[MACHINE_MAX_NAME]; /* unique in the run; of files, events and the viewer */
@@ -55,11 +60,11 @@ struct machine_desc {
 	const char *initrd;	     /* or NULL */
 	struct machine_module module[MACHINE_MAX_MODULES];
 	unsigned nmodules;
-	unsigned entry; /* 16, 32, 64; 0: the loader's choice */
-	const char *append;	     /* command line for the image; NULL: none */
-	const char *cpu_model;	     /* a name of cpu_models.def; NULL: the default */
-	const char *serial; /* file, "-" (terminal), "none"; NULL: the default of the run */
-	const char *input;  /* script of terminal input at virtual times, or NULL */
+	unsigned entry;	       /* 16, 32, 64; 0: the loader's choice */
+	const char *append;    /* command line for the image; NULL: none */
+	const char *cpu_model; /* a name of cpu_models.def; NULL: the default */
+	const char *serial;    /* file, "-" (terminal), "none"; NULL: the default of the run */
+	const char *input;     /* script of terminal input at virtual times, or NULL */
 	const char *symbols[MACHINE_MAX_SYMBOLS]; /* FILE[@slide] */
 	unsigned nsymbols;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
@@ -72,7 +77,7 @@ struct machine_desc {
 	const char *vga_dump; /* file for the text screen as it is in the end, or NULL */
 	bool reset_given;
 	bool triple_resets; /* a triple fault is a reset; false: it stops the machine with a dump */
-	bool reboots; /* a reset starts it again; false: it ends the machine */
+	bool reboots;	    /* a reset starts it again; false: it ends the machine */
 	u64 memory_bytes;
 	unsigned cpus;
 	bool cpu_hotplug; /* processors may come and go, and do so: */
@@ -82,14 +87,17 @@ struct machine_desc {
 		bool plug;
 	} cpu_change[MACHINE_MAX_CPU_CHANGES];
 	unsigned ncpu_changes;
-	u64 reserve_ns, reserve_period_ns; /* processor time it gets in each period at least; 0: none */
-	const char *reserve_at;		   /* where that was said, for messages */
-	bool declares; /* its VMM may declare what its guests need */
-	const char *fence; /* which of its guests (or a process) comes after all that is real-time; NULL: none */
+	/* processor time it gets in each period at least; 0: none */
+	u64 reserve_ns, reserve_period_ns;
+	const char *reserve_at; /* where that was said, for messages */
+	bool declares;		/* its VMM may declare what its guests need */
+	/* which of its guests (or a process) comes after all that is real-time; NULL: none */
+	const char *fence;
 	const char *fence_at; /* where that was said */
 	enum machine_threads threads_by;
 	unsigned stack_bytes; /* of their kernel stacks; 0: the default */
-	unsigned weight; /* share of the host's processors relative to the other machines; 0: the default */
+	/* share of the host's processors relative to the other machines; 0: the default */
+	unsigned weight;
 };
 
 #endif

@@ -583,7 +583,8 @@ void mem_code_moved(struct mem *m, struct mem_frame *f, u32 lines)
 	m->moved[m->moved_count++ % MOVED_KEPT] = f;
 	for (u32 i = 0; i < m->watchers; i++)
 		if (m->watch[i].attn)
-			__atomic_fetch_or((u32 *)m->watch[i].attn, m->watch[i].bit, __ATOMIC_SEQ_CST);
+			__atomic_fetch_or((u32 *)m->watch[i].attn, m->watch[i].bit,
+					  __ATOMIC_SEQ_CST);
 	moved_give(m);
 }
 
@@ -641,7 +642,9 @@ static void note_frame(struct mem *m, struct mem_frame *f, u64 gpa, u64 len)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	lines = __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST);
 	hit = lines & mem_line_mask(gpa % PAGE_SIZE, len);
-	if (lines && !hit && __atomic_fetch_add((u16 *)&f->beside, 1, __ATOMIC_RELAXED) % BESIDE_MAX == BESIDE_MAX - 1)
+	if (lines && !hit &&
+	    __atomic_fetch_add((u16 *)&f->beside, 1, __ATOMIC_RELAXED) % BESIDE_MAX ==
+		    BESIDE_MAX - 1)
 		hit = lines;
 	if (unlikely(hit)) {
 		__atomic_fetch_and((u32 *)&f->code_lines, ~hit, __ATOMIC_SEQ_CST);
@@ -685,7 +688,8 @@ void mem_clear(struct mem *m)
 
 		if (mem_frame_is_guarded(&m->map.frames[i]))
 			note_frame(m, &m->map.frames[i],
-				   at < m->map.low_bytes ? at : MEM_HOLE_END + at - m->map.low_bytes,
+				   at < m->map.low_bytes ? at
+							 : MEM_HOLE_END + at - m->map.low_bytes,
 				   PAGE_SIZE);
 	}
 }
@@ -701,7 +705,8 @@ u32 mem_mark_code(struct mem *m, u64 gpa, u64 len, bool *first)
 	lines = mem_line_mask(gpa % PAGE_SIZE, MIN(len, PAGE_SIZE - gpa % PAGE_SIZE));
 	do {
 		gen = __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST);
-		if ((gen & lines) != lines && !__atomic_fetch_or((u32 *)&f->code_lines, lines, __ATOMIC_SEQ_CST))
+		if ((gen & lines) != lines &&
+		    !__atomic_fetch_or((u32 *)&f->code_lines, lines, __ATOMIC_SEQ_CST))
 			*first = true;
 		gen = __atomic_load_n((u32 *)&f->code_gen, __ATOMIC_SEQ_CST);
 	} while ((__atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST) & lines) != lines);

@@ -51,14 +51,15 @@ struct mem_region {
  */
 #define MEM_FRAME_TRACKED 0x02u	  /* virtual TLB tracks it as a guest page table */
 #define MEM_FRAME_PROTECTED 0x04u /* two-stage write protection, marked */
-#define MEM_FRAME_MONITORED 0x08u /* MONITOR: somebody waits for a store to it; the store clears it */
+#define MEM_FRAME_MONITORED \
+	0x08u /* MONITOR: somebody waits for a store to it; the store clears it */
 
 #define MEM_FRAME_GUARDS \
 	(MEM_FRAME_TRACKED | MEM_FRAME_PROTECTED | MEM_FRAME_MONITORED) /* and code_lines */
 #define MEM_FRAME_WRITABLE 0x80u /* no guard: some soft TLB may hold a write tag of it */
 
-/* One per 4 KiB frame of RAM. Code blocks remember @code_gen: when it has moved on, mem_code_stamps()
- * tell whether that was for a line of theirs. */
+/* One per 4 KiB frame of RAM. Code blocks remember @code_gen: when it has moved on,
+ * mem_code_stamps() tell whether that was for a line of theirs. */
 struct mem_frame {
 	_Atomic u32 code_gen;	/* bumped when a line with code was written */
 	_Atomic u32 code_lines; /* one bit per 128 bytes: code was decoded from there */
@@ -79,7 +80,8 @@ struct mem_map {
 	u64 low_bytes;		  /* gpa [0, low_bytes) is hpa [0, low_bytes) */
 	u64 high_bytes;		  /* gpa [4 GiB, 4 GiB + high_bytes) is hpa [low_bytes, …) */
 	struct mem_frame *frames; /* by hpa */
-	u32 *stamps;		  /* 32 a frame: the code_gen that a line's code was overwritten under */
+	/* 32 a frame: the code_gen that a line's code was overwritten under */
+	u32 *stamps;
 };
 
 struct mem *mem_create(u64 ram_bytes, int *err); /* NULL + -errno */
@@ -156,14 +158,15 @@ int mem_write(struct mem *m, u64 gpa, const void *buf, u64 len);
  * which it is known to be, when so. Stamps are written before the generation moves on, and read
  * after it.
  */
-static inline bool mem_code_is_intact(const struct mem_map *map, const struct mem_frame *f, u32 lines, u32 gen,
-				      u32 *now)
+static inline bool mem_code_is_intact(const struct mem_map *map, const struct mem_frame *f,
+				      u32 lines, u32 gen, u32 *now)
 {
 	const u32 *stamp = map->stamps + (u64)(f - map->frames) * MEM_CODE_LINES;
 
 	*now = __atomic_load_n((const u32 *)&f->code_gen, __ATOMIC_ACQUIRE);
 	for (; lines; lines &= lines - 1)
-		if ((s32)(__atomic_load_n(&stamp[__builtin_ctz(lines)], __ATOMIC_RELAXED) - gen) > 0)
+		if ((s32)(__atomic_load_n(&stamp[__builtin_ctz(lines)], __ATOMIC_RELAXED) - gen) >
+		    0)
 			return false;
 	return true;
 }
@@ -182,10 +185,10 @@ static inline u32 mem_line_mask(u64 offset, u64 len)
 void mem_note_write(struct mem *m, u64 gpa, u64 len);
 
 /*
- * Code that was decoded from @lines of @f is void: they are stamped, its generation moves on, and who watches is told by @bit in
- * its attention word. A watcher asks mem_code_moves() for the frames from where it left off: @from
- * counts on; *frame is one that moved, or NULL when there were too many to remember and any may
- * have. Return: false: no more.
+ * Code that was decoded from @lines of @f is void: they are stamped, its generation moves on, and
+ * who watches is told by @bit in its attention word. A watcher asks mem_code_moves() for the frames
+ * from where it left off: @from counts on; *frame is one that moved, or NULL when there were too
+ * many to remember and any may have. Return: false: no more.
  */
 void mem_code_moved(struct mem *m, struct mem_frame *f, u32 lines);
 int mem_watch_code(struct mem *m, _Atomic u32 *attn, u32 bit); /* 0, -ENOSPC */
@@ -198,7 +201,8 @@ bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame);
  *         are read
  * Return: the code_gen to remember with the block. Whatever write comes later moves the frame's
  * code_gen on: marks are set before the generation is read, and looked at again after it.
- * A hit by mem_note_write() clears the marks of the lines that were hit: their blocks are dead then. So do
+ * A hit by mem_note_write() clears the marks of the lines that were hit: their blocks are dead
+ * then. So do
  * many stores to other lines with all marks: whatever still runs is marked again, and a page whose
  * code is gone gets its stores back.
  */

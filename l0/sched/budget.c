@@ -1,8 +1,8 @@
 #include "l0/sched/budget.h"
 
 #define DOWN_PART 4u /* of the way */
-/* X goes down towards the largest of so many: what a child that schedules by turns needs is multimodal,
- * and a long job comes back before long. */
+/* X goes down towards the largest of so many: what a child that schedules by turns needs is
+ * multimodal, and a long job comes back before long. */
 #define DOWN_KEPT 8u
 #define MARGIN_NS (50 * NS_PER_US)
 

@@ -1,8 +1,8 @@
 /*
  * Budget X of one real-time entity (mechanism B2): the CPU time that its whole child uses from the
- * claimed arrival to the entity's HLT. A controller in velocity form: X goes up to a longer job at once,
- * and down by a quarter of the way to the longest of the latest 8, so that a need in steps (a child that
- * schedules by turns) is covered without swings and slack is given back within 20 jobs.
+ * claimed arrival to the entity's HLT. A controller in velocity form: X goes up to a longer job at
+ * once, and down by a quarter of the way to the longest of the latest 8, so that a need in steps (a
+ * child that schedules by turns) is covered without swings and slack is given back within 20 jobs.
  * Anti-windup: X never leaves [BUDGET_MIN_NS, limit], and an unfinished job teaches only when
  * its reservation was delivered and used up. Begins at a provisional rating: a share of the period.
  * Pure, fixed point. Cost: some 10 ns a job (the median, up to 16 moves, is kept sorted).
@@ -33,8 +33,8 @@ void budget_unfinished(struct budget *b, u64 used_ns, u64 limit_ns);
 /* Median of the latest finished jobs, 0 without any. */
 u64 budget_median_ns(const struct budget *b);
 
-/* What to reserve at ease: X, at least the median and a tenth, and a little for the entry and exit of the
- * child ... */
+/* What to reserve at ease: X, at least the median and a tenth, and a little for the entry and exit
+ * of the child ... */
 u64 budget_wanted_ns(const struct budget *b);
 /* ... and at least, when processors are scarce. */
 u64 budget_squeezed_ns(const struct budget *b);

@@ -34,16 +34,19 @@ static inline void fair_charge(struct sched_vp *e, u64 ran_ns)
 	e->vruntime_ns += fair_weighted(e, ran_ns);
 }
 
-/* In a shorter stretch (a wait, a tick) nothing was fetched that counts, and who comes first is in a hurry. */
+/* In a shorter stretch (a wait, a tick) nothing was fetched that counts, and who comes first is in
+ * a hurry. */
 #define FAIR_WARM_NS (200 * NS_PER_US)
 /* So many of those that are due first are looked at. */
 #define FAIR_LOOK 7u
 
 /*
- * Who goes to @worker? The first one, unless another that is due nearly as early loses less by coming there:
- * what is in the caches of the worker where it ran last. With one worker the first one. NULL: nobody.
+ * Who goes to @worker? The first one, unless another that is due nearly as early loses less by
+ * coming there: what is in the caches of the worker where it ran last. With one worker the first
+ * one. NULL: nobody.
  */
-static inline struct sched_vp *fair_first_for(const struct fair *f, const struct sched *s, u32 worker, u64 now_ns)
+static inline struct sched_vp *fair_first_for(const struct fair *f, const struct sched *s,
+					      u32 worker, u64 now_ns)
 {
 	struct sched_vp *best = runq_first(&f->queue);
 	u64 best_ns = ~0ull;
@@ -54,8 +57,9 @@ static inline struct sched_vp *fair_first_for(const struct fair *f, const struct
 		struct sched_vp *e = f->queue.heap[i];
 		u64 cost_ns = 0;
 		if (e->last_worker >= 0 && e->last_ran_ns >= FAIR_WARM_NS)
-			cost_ns = topology_move_cost_ns(topology_distance(s->topology, (u32)e->last_worker, worker),
-							now_ns > e->left_ns ? now_ns - e->left_ns : 0);
+			cost_ns = topology_move_cost_ns(
+				topology_distance(s->topology, (u32)e->last_worker, worker),
+				now_ns > e->left_ns ? now_ns - e->left_ns : 0);
 		u64 ns = e->vruntime_ns + fair_weighted(e, cost_ns);
 		if (ns < best_ns) {
 			best_ns = ns;
@@ -65,17 +69,19 @@ static inline struct sched_vp *fair_first_for(const struct fair *f, const struct
 	return best;
 }
 
-/* The first one has been picked; @e may come from elsewhere, so vtime follows the fair class only. */
+/* The first one has been picked; @e may come from elsewhere, so vtime follows the fair class
+ * only. */
 static inline void fair_picked(struct fair *f, const struct sched_vp *e)
 {
 	f->vtime_ns = MAX(f->vtime_ns, e->vruntime_ns);
 }
 
 /* Is @e so far behind @running, which has run @ran_ns in this slice, that it takes over at once? */
-static inline bool fair_preempts(const struct fair *f, const struct sched_vp *e, const struct sched_vp *running,
-				 u64 ran_ns)
+static inline bool fair_preempts(const struct fair *f, const struct sched_vp *e,
+				 const struct sched_vp *running, u64 ran_ns)
 {
-	return e->vruntime_ns + f->slice_ns / 2 < running->vruntime_ns + fair_weighted(running, ran_ns);
+	return e->vruntime_ns + f->slice_ns / 2 <
+	       running->vruntime_ns + fair_weighted(running, ran_ns);
 }
 
 #endif

@@ -40,8 +40,10 @@ static void unhide(struct sched *s, struct sched_vp *e)
 	s->n_parked--;
 }
 
-/* The place is free: the sibling that has waited longest takes it, with the fair order of who had it. */
-static void hand_over(struct sched *s, struct sched_machine *m, const struct sched_vp *from, u64 now_ns)
+/* The place is free: the sibling that has waited longest takes it, with the fair order of who had
+ * it. */
+static void hand_over(struct sched *s, struct sched_machine *m, const struct sched_vp *from,
+		      u64 now_ns)
 {
 	m->in_place = NULL;
 	if (list_is_empty(&m->parked))
@@ -92,14 +94,16 @@ static u32 weight_of(const struct sched_machine *m, const struct sched_vp *e)
 {
 	u32 weight = e->own_weight * (e->shares_place ? m->n_sharing : 1);
 
-	return m->n_out && !e->is_out && m->n_vps > m->n_out ? weight * m->n_vps / (m->n_vps - m->n_out) : weight;
+	return m->n_out && !e->is_out && m->n_vps > m->n_out
+		       ? weight * m->n_vps / (m->n_vps - m->n_out)
+		       : weight;
 }
 
 static void set_weights(struct sched *s, struct sched_machine *m)
 {
 	struct sched_vp *e;
 
-	list_for_each(e, &s->all, all_node)
+	list_for_each (e, &s->all, all_node)
 		if (machine_of(s, e) == m)
 			e->weight = weight_of(m, e);
 }
@@ -140,7 +144,7 @@ static void leave_alone(struct sched *s, struct sched_machine *m, u64 now_ns)
 
 	if (m->n_sharing != 1)
 		return;
-	list_for_each(e, &s->all, all_node)
+	list_for_each (e, &s->all, all_node)
 		if (machine_of(s, e) == m && e->shares_place) {
 			leave(s, m, e, now_ns);
 			return;
@@ -152,12 +156,13 @@ static bool may_park(const struct sched *s, const struct sched_vp *e)
 	return !e->reserve_ns && (!s->policy->is_reserved || !s->policy->is_reserved(e));
 }
 
-/* Of @m, the processor with the least CPU time in the last window that may share a place, or NULL. */
+/* Of @m, the processor with the least CPU time in the last window that may share a place, or
+ * NULL. */
 static struct sched_vp *least_busy(struct sched *s, const struct sched_machine *m)
 {
 	struct sched_vp *e, *best = NULL;
 
-	list_for_each(e, &s->all, all_node)
+	list_for_each (e, &s->all, all_node)
 		if (machine_of(s, e) == m && !e->shares_place && !e->is_out && may_park(s, e) &&
 		    (!best || e->window_ran_ns < best->window_ran_ns))
 			best = e;
@@ -175,7 +180,8 @@ static void tell(struct sched *s, struct sched_machine *m, u32 action, const str
 					.used_ns = m->ran_ns,
 					.need_ns = m->delay_ns,
 					.limit_ns = m->n_vps,
-					.median_ns = (m->n_sharing ? m->n_sharing - 1 : 0) + m->n_out};
+					.median_ns =
+						(m->n_sharing ? m->n_sharing - 1 : 0) + m->n_out};
 	sched_tell(s, &note);
 }
 
@@ -231,7 +237,7 @@ static bool ask_out(struct sched *s, struct sched_machine *m, u64 now_ns)
 		is_deaf(m);
 	if (now_ns < m->deaf_until_ns)
 		return false;
-	list_for_each(e, &s->all, all_node)
+	list_for_each (e, &s->all, all_node)
 		if (machine_of(s, e) == m && e->can_go && !e->is_out && may_park(s, e) &&
 		    (!best || e->window_ran_ns < best->window_ran_ns))
 			best = e;
@@ -250,7 +256,7 @@ static bool give_back(struct sched *s, struct sched_machine *m)
 {
 	struct sched_vp *e;
 
-	list_for_each(e, &s->all, all_node)
+	list_for_each (e, &s->all, all_node)
 		if (machine_of(s, e) == m && e->is_out && e->was_asked) {
 			e->was_asked = false;
 			tell(s, m, PRESSURE_GIVE, e);
@@ -295,7 +301,7 @@ static void unpark_one(struct sched *s, struct sched_machine *m, u64 now_ns)
 
 	if (!list_is_empty(&m->parked))
 		e = list_entry(m->parked.next, struct sched_vp, node);
-	list_for_each(i, &s->all, all_node)
+	list_for_each (i, &s->all, all_node)
 		if (!e && machine_of(s, i) == m && i->shares_place && m->in_place != i)
 			e = i;
 	if (!e)
@@ -379,7 +385,8 @@ static void judge(struct sched *s, struct sched_machine *m, u64 now_ns)
 	m->permille = (3 * m->permille + permille + 2) / 4;
 	m->n_high = m->permille > PARK_PERMILLE ? m->n_high + 1 : 0;
 	m->n_low = m->permille < UNPARK_PERMILLE ? m->n_low + 1 : 0;
-	bool can_park = s->parks && s->policy->shares_by_weight && m->n_vps - m->n_out > MAX(m->n_sharing, 1u);
+	bool can_park = s->parks && s->policy->shares_by_weight &&
+			m->n_vps - m->n_out > MAX(m->n_sharing, 1u);
 	if (m->n_high >= PARK_WINDOWS && can_park) {
 		m->n_high = 0;
 		if (ask_out(s, m, now_ns) || park_one(s, m))
@@ -396,7 +403,8 @@ static void judge(struct sched *s, struct sched_machine *m, u64 now_ns)
 		m->n_low = 0;
 		return;
 	}
-	u32 change = m->permille > m->told_permille ? m->permille - m->told_permille : m->told_permille - m->permille;
+	u32 change = m->permille > m->told_permille ? m->permille - m->told_permille
+						    : m->told_permille - m->permille;
 	if (change >= TELL_PERMILLE)
 		tell(s, m, PRESSURE_CHANGED, NULL);
 }
@@ -406,8 +414,9 @@ static void unpark_reserved(struct sched *s, u64 now_ns)
 {
 	struct sched_vp *e;
 
-	list_for_each(e, &s->all, all_node) {
-		struct sched_machine *m = e->shares_place && !may_park(s, e) ? machine_of(s, e) : NULL;
+	list_for_each (e, &s->all, all_node) {
+		struct sched_machine *m =
+			e->shares_place && !may_park(s, e) ? machine_of(s, e) : NULL;
 		if (m)
 			unpark(s, m, e, now_ns);
 	}
@@ -420,7 +429,7 @@ void park_refresh(struct sched *s, u64 now_ns)
 	if (likely(now_ns < s->next_pressure_ns))
 		return;
 	s->next_pressure_ns = now_ns + WINDOW_NS;
-	list_for_each(e, &s->all, all_node)
+	list_for_each (e, &s->all, all_node)
 		measure(s, e, now_ns);
 	unpark_reserved(s, now_ns);
 	for (u32 i = 0; i < SCHED_MACHINES; i++)

@@ -1,11 +1,11 @@
 #include "l0/sched/period.h"
 
 #define FRAC 256u
-#define PHASE_SHIFT 2	/* correction of the phase: 1/4 of the error */
-#define FREQ_SHIFT 5	/* and of the period: 1/32 */
-#define NEED_GAPS 4u	/* gaps that must agree for a lock */
+#define PHASE_SHIFT 2 /* correction of the phase: 1/4 of the error */
+#define FREQ_SHIFT 5  /* and of the period: 1/32 */
+#define NEED_GAPS 4u  /* gaps that must agree for a lock */
 #define MAX_MULTIPLE 32u
-#define OFF_LIMIT 3	/* of the latest 8 off the grid: look again */
+#define OFF_LIMIT 3 /* of the latest 8 off the grid: look again */
 #define HOLES_LIMIT 6
 #define TOLERANCE_SHIFT 3 /* a gap is a multiple when within 1/8 of the period */
 

@@ -1,8 +1,10 @@
 /*
  * Period Y of one real-time candidate, from the due times of the interrupts that it claimed
  * (mechanism B1). The arrivals are matched to a grid: an anchor and a period, corrected by a
- * phase-locked loop (phase by a quarter of each error). The window within which an arrival counts as on
- * the grid follows the jitter: about twice its bound. Missing arrivals leave holes in the grid only.
+ * phase-locked loop (phase by a quarter of each error). The window within which an arrival counts
+ * as on
+ * the grid follows the jitter: about twice its bound. Missing arrivals leave holes in the grid
+ * only.
  *
  * Without a grid, or with one that no longer fits, the gaps between the latest arrivals decide: the
  * smallest gap that all others are multiples of, else the greatest common divisor within tolerance.
@@ -27,15 +29,15 @@ struct period {
 	u64 last_ns;   /* latest arrival */
 	u64 history[PERIOD_HISTORY];
 	u32 n_history;
-	u32 confidence; /* 0 .. PERIOD_SURE */
-	u32 lost;	/* points of the grid without an arrival, since the lock */
+	u32 confidence;	 /* 0 .. PERIOD_SURE */
+	u32 lost;	 /* points of the grid without an arrival, since the lock */
 	bool by_divisor; /* no gap is the period: their common divisor is (several sources) */
-	u8 off_mask;	/* latest 8 arrivals: 1 = off the grid */
-	u8 holes;	/* arrivals in a row that came more than one period after the one before */
+	u8 off_mask;	 /* latest 8 arrivals: 1 = off the grid */
+	u8 holes;	 /* arrivals in a row that came more than one period after the one before */
 };
 
 enum period_match {
-	PERIOD_UNKNOWN,	 /* no grid */
+	PERIOD_UNKNOWN, /* no grid */
 	PERIOD_ON_GRID,
 	PERIOD_OFF_GRID, /* an extra interrupt, or too early or late */
 	PERIOD_LOCKED,	 /* this arrival made a (new) grid */

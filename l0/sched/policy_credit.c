@@ -67,7 +67,8 @@ static void credit_charge(struct sched *s, struct sched_vp *e, u64 now_ns, u64 r
 	fair_charge(e, ran_ns);
 }
 
-static bool credit_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns)
+static bool credit_preempts(struct sched *s, const struct sched_vp *e,
+			    const struct sched_vp *running, u64 now_ns)
 {
 	u64 ran_ns = now_ns > running->run_start_ns ? now_ns - running->run_start_ns : 0;
 

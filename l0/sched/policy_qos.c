@@ -10,7 +10,8 @@
 #include "l0/base/bits.h"
 #include "l0/sched/qos.h"
 
-#define FAIR_SLICE_NS (3 * NS_PER_MS) /* at most: an unknown real-time child must live on this first */
+#define FAIR_SLICE_NS \
+	(3 * NS_PER_MS) /* at most: an unknown real-time child must live on this first */
 /* Gap guard: nobody who is runnable waits longer, whatever is reserved. */
 #define GAP_NS (50 * NS_PER_MS)
 #define GAP_SLICE_NS (500 * NS_PER_US)
@@ -44,7 +45,7 @@ static void qos_fini(struct sched *s)
 	struct qos *q = s->policy_data;
 	struct qos_vp *v, *next;
 
-	list_for_each_safe(v, next, &q->vps, node)
+	list_for_each_safe (v, next, &q->vps, node)
 		free(v);
 	runq_fini(&q->fair.queue);
 	runq_fini(&q->edf);
@@ -57,7 +58,8 @@ static int qos_add(struct sched *s, struct sched_vp *e)
 	struct qos *q = s->policy_data;
 	struct qos_vp *v;
 
-	if (runq_reserve(&q->fair.queue, s->n_entities + 1) || runq_reserve(&q->edf, s->n_entities + 1))
+	if (runq_reserve(&q->fair.queue, s->n_entities + 1) ||
+	    runq_reserve(&q->edf, s->n_entities + 1))
 		return -ENOMEM;
 	v = calloc(1, sizeof(*v));
 	if (!v)
@@ -147,7 +149,8 @@ static bool is_served(const struct sched_vp *e, u64 cpu_ns)
 }
 
 /* Who is next; *@fair: by its share, with a whole slice. */
-static struct sched_vp *pick_next(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns, bool *fair)
+static struct sched_vp *pick_next(struct sched *s, u32 worker, u64 now_ns, u64 *slice_ns,
+				  bool *fair)
 {
 	struct qos *q = s->policy_data;
 
@@ -167,7 +170,8 @@ static struct sched_vp *pick_next(struct sched *s, u32 worker, u64 now_ns, u64 *
 		const struct qos_entity *server = qos_server(qos_of(e), e->ran_ns);
 		if (is_served(e, e->ran_ns))
 			server = &qos_of(e)->service;
-		*slice_ns = server ? MAX(server->end_cpu_ns - e->ran_ns, LEAST_SLICE_NS) : LEAST_SLICE_NS;
+		*slice_ns = server ? MAX(server->end_cpu_ns - e->ran_ns, LEAST_SLICE_NS)
+				   : LEAST_SLICE_NS;
 	} else {
 		e = fair_first_for(&q->fair, s, worker, now_ns);
 		*slice_ns = q->fair.slice_ns;
@@ -209,14 +213,16 @@ static void qos_charge(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_
 	qos_count_tokens(qos_of(e), now_ns, e->ran_ns);
 }
 
-static bool qos_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns)
+static bool qos_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running,
+			 u64 now_ns)
 {
 	struct qos *q = s->policy_data;
 	const struct qos_entity *mine = qos_server(qos_of(e), qos_cpu(e, now_ns));
 	const struct qos_entity *theirs = qos_server(qos_of(running), qos_cpu(running, now_ns));
 
 	if (mine || theirs)
-		return mine && !is_served(running, qos_cpu(running, now_ns)) && (!theirs || mine->deadline_ns < theirs->deadline_ns);
+		return mine && !is_served(running, qos_cpu(running, now_ns)) &&
+		       (!theirs || mine->deadline_ns < theirs->deadline_ns);
 	u64 ran_ns = now_ns > running->run_start_ns ? now_ns - running->run_start_ns : 0;
 	return fair_preempts(&q->fair, e, running, ran_ns);
 }
@@ -226,19 +232,20 @@ static bool qos_is_reserved(const struct sched_vp *e)
 	const struct qos_vp *v = qos_of(e);
 
 	for (u32 i = 0; i < v->n_entities; i++)
-		if (v->entity[i].id != EVENT_NO_ID && (v->entity[i].r_ns || v->entity[i].rt.is_rt || v->entity[i].rt.trial))
+		if (v->entity[i].id != EVENT_NO_ID &&
+		    (v->entity[i].r_ns || v->entity[i].rt.is_rt || v->entity[i].rt.trial))
 			return true;
 	return false;
 }
 
-#define COMMON_OPS                                                                                         \
-	.init = qos_init, .fini = qos_fini, .add = qos_add, .remove = qos_remove, .enqueue = qos_enqueue,  \
-	.dequeue = qos_dequeue, .pick = qos_pick, .charge = qos_charge, .preempts = qos_preempts,          \
-	.spin = qos_spin, .yields_spinners = true, .shares_by_weight = true,                               \
-	.is_reserved = qos_is_reserved, .declare = qos_declare,                                                                    \
-	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) |           \
-		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | BIT(TRANSITION_process_switch) |           \
-		 BIT(TRANSITION_idle) | BIT(TRANSITION_fence)
+#define COMMON_OPS \
+	.init = qos_init, .fini = qos_fini, .add = qos_add, .remove = qos_remove, \
+	.enqueue = qos_enqueue, .dequeue = qos_dequeue, .pick = qos_pick, .charge = qos_charge, \
+	.preempts = qos_preempts, .spin = qos_spin, .yields_spinners = true, \
+	.shares_by_weight = true, .is_reserved = qos_is_reserved, .declare = qos_declare, \
+	.kinds = BIT(TRANSITION_vm_entry) | BIT(TRANSITION_vm_exit) | BIT(TRANSITION_intr_due) | \
+		 BIT(TRANSITION_intr_injected) | BIT(TRANSITION_halt) | \
+		 BIT(TRANSITION_process_switch) | BIT(TRANSITION_idle) | BIT(TRANSITION_fence)
 
 const struct sched_policy sched_policy_qos = {
 	.name = "qos",

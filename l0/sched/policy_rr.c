@@ -59,7 +59,8 @@ static void rr_charge(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_n
 	(void)ran_ns;
 }
 
-static bool rr_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns)
+static bool rr_preempts(struct sched *s, const struct sched_vp *e, const struct sched_vp *running,
+			u64 now_ns)
 {
 	(void)s;
 	(void)now_ns;

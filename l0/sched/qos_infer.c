@@ -2,7 +2,6 @@
 #include "l0/arch/vmexit.h"
 #include "l0/sched/qos.h"
 
-
 /* --- who is it about --- */
 
 struct qos_entity *qos_entity_lookup(struct qos_vp *v, u32 id, u32 process)
@@ -49,7 +48,7 @@ static struct qos_vp *vp_lookup(struct sched *s, const struct transition *t)
 
 	if (running && (running->vcpu_id == t->vcpu_id || qos_of(running)->inside == t->vcpu_id))
 		return qos_of(running);
-	list_for_each(v, qos_machine(q, t->vcpu_id), peers)
+	list_for_each (v, qos_machine(q, t->vcpu_id), peers)
 		if (v->e->vcpu_id == t->vcpu_id || v->inside == t->vcpu_id)
 			return v;
 	return NULL;
@@ -69,7 +68,8 @@ static bool is_periodic_source(u64 source)
 	return source != INTR_SOURCE_IPI && source != INTR_SOURCE_NMI;
 }
 
-/* An interrupt of @v is due: remember it for the entity that will claim it, and start reservations. */
+/* An interrupt of @v is due: remember it for the entity that will claim it, and start
+ * reservations. */
 static s32 arrival_due(struct sched *s, struct qos_vp *v, u64 due_ns, u64 now_ns)
 {
 	struct qos_arrival *a = &v->arrival[v->n_arrivals++ % QOS_ARRIVALS];
@@ -110,10 +110,12 @@ static const struct qos_arrival *arrival_for(const struct qos_vp *v, const struc
 		const struct qos_arrival *a = &v->arrival[i];
 		if (a->serial <= x->claimed)
 			continue;
-		if (period_expects(&x->period, a->due_ns) && (!newest || a->due_ns > newest->due_ns ||
-							      !period_expects(&x->period, newest->due_ns)))
+		if (period_expects(&x->period, a->due_ns) &&
+		    (!newest || a->due_ns > newest->due_ns ||
+		     !period_expects(&x->period, newest->due_ns)))
 			newest = a;
-		else if (!newest || (a->serial > newest->serial && !period_expects(&x->period, newest->due_ns)))
+		else if (!newest || (a->serial > newest->serial &&
+				     !period_expects(&x->period, newest->due_ns)))
 			newest = a;
 	}
 	return newest;
@@ -122,7 +124,8 @@ static const struct qos_arrival *arrival_for(const struct qos_vp *v, const struc
 /* --- jobs --- */
 
 /* The next arrival finds the job open. */
-static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
+static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_entity *x,
+			   u64 cpu_ns)
 {
 	u64 used = cpu_ns - x->job_cpu_ns, budget;
 
@@ -137,7 +140,8 @@ static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_e
 }
 
 /* The job that was due at @due_ns is open, and the next arrival is on the grid. */
-static void tell_miss(struct sched *s, const struct qos_vp *v, const struct qos_entity *x, u64 due_ns, u64 used_ns)
+static void tell_miss(struct sched *s, const struct qos_vp *v, const struct qos_entity *x,
+		      u64 due_ns, u64 used_ns)
 {
 	const struct sched_note note = {.is_miss = true,
 					.vcpu_id = v->e->vcpu_id,
@@ -162,7 +166,8 @@ static enum period_match declared_arrival(struct qos_entity *x, u64 due_ns)
 	return is_new ? PERIOD_LOCKED : PERIOD_ON_GRID;
 }
 
-void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns, u64 now_ns)
+void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns,
+		    u64 now_ns)
 {
 	u64 cpu_now_ns = qos_cpu(v->e, now_ns);
 	u64 open_due_ns = x->job_due_ns, open_used_ns = cpu_now_ns - x->job_cpu_ns;
@@ -177,7 +182,8 @@ void qos_job_begins(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64
 	x->own_ns = 0;
 	x->claim_ns = now_ns;
 	x->awaited = false;
-	enum period_match match = x->declared_y_ns ? declared_arrival(x, due_ns) : period_arrival(&x->period, due_ns);
+	enum period_match match =
+		x->declared_y_ns ? declared_arrival(x, due_ns) : period_arrival(&x->period, due_ns);
 	qos_tell_period(s, v, x, false);
 	if (is_miss && match == PERIOD_ON_GRID)
 		tell_miss(s, v, x, open_due_ns, open_used_ns);
@@ -193,7 +199,8 @@ static void claim(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 n
 	x->has_switched = false;
 	x->was_interrupted = x->interrupted = true;
 	qos_got_interrupt(s, v, x);
-	qos_job_begins(s, v, x, a ? a->due_ns : now_ns, a ? a->cpu_ns : qos_cpu(v->e, now_ns), now_ns);
+	qos_job_begins(s, v, x, a ? a->due_ns : now_ns, a ? a->cpu_ns : qos_cpu(v->e, now_ns),
+		       now_ns);
 	if (a)
 		x->claimed = a->serial;
 }
@@ -242,7 +249,8 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 	x->active = false;
 	qos_count_tokens(v, now_ns, qos_cpu(v->e, now_ns));
 	/* What is left of the reservation is everybody's again. */
-	const struct sched_vp *next = runq_first(&q->edf) ? runq_first(&q->edf) : runq_first(&q->fair.queue);
+	const struct sched_vp *next =
+		runq_first(&q->edf) ? runq_first(&q->edf) : runq_first(&q->fair.queue);
 	return had_server && next ? sched_worker_for(s, next, now_ns) : -1;
 }
 
@@ -320,7 +328,8 @@ static s32 on_exit(struct sched *s, const struct transition *t)
 }
 
 /*
- * A machine without guests of its own: its processor is the entity. A guest that gets an interrupt without a VM
+ * A machine without guests of its own: its processor is the entity. A guest that gets an interrupt
+ * without a VM
  * entry that brings it: virtual-interrupt delivery, as Linux' KVM uses it.
  */
 static s32 on_injected(struct sched *s, const struct transition *t)
@@ -361,11 +370,14 @@ static s32 on_fence(struct sched *s, const struct transition *t)
 {
 	struct qos_vp *v = vp_running(s, t);
 
-	return v ? qos_fence(s, v, t->vcpu_id, (u32)transition_payload(t, fence)->process, t->vtime_ns) : -1;
+	return v ? qos_fence(s, v, t->vcpu_id, (u32)transition_payload(t, fence)->process,
+			     t->vtime_ns)
+		 : -1;
 }
 
 /*
- * A guest that never halts may hold a real-time process beside others. The interrupt brings it in (CR3),
+ * A guest that never halts may hold a real-time process beside others. The interrupt brings it in
+ * (CR3),
  * and it is done when it goes without another interrupt since it came: taken away is not finished.
  */
 static s32 on_process(struct sched *s, const struct transition *t)

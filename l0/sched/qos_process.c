@@ -1,18 +1,20 @@
 /*
- * Real-time processes inside a guest that does not rest, whose own scheduler takes them away and brings
- * them back (round robin, say), so that the guest's vCPU as a whole shows neither period nor end.
+ * Real-time processes inside a guest that does not rest, whose own scheduler takes them away and
+ * brings them back (round robin, say), so that the guest's vCPU as a whole shows neither period nor
+ * end.
  *
- * A process begins a job when an interrupt brings it in that has none: it runs first after it. Times
- * of its arrivals are those of interrupts that the guest got at once, so that the grid is that of
- * its jobs, not of the slices of whoever runs the guest. It ends when the process goes without
- * another interrupt since it came. Who always has to be taken away never ends: batch.
+ * A process begins a job when an interrupt brings it in that has none: it runs first after it.
+ * Times of its arrivals are those of interrupts that the guest got at once, so that the grid is
+ * that of its jobs, not of the slices of whoever runs the guest. It ends when the process goes
+ * without another interrupt since it came. Who always has to be taken away never ends: batch.
  *
- * Where one of the guest's processes is a fence, all jobs of the others end when it comes in, and who
- * comes in before it has a job, whoever brings it in (qos_evidence.c).
+ * Where one of the guest's processes is a fence, all jobs of the others end when it comes in, and
+ * who comes in before it has a job, whoever brings it in (qos_evidence.c).
  *
- * A guest with turns that gets the processor in slices only is always behind, and then its real-time
- * process never ends either. So it is observed: a row of LOOKS tenths of a second in which it gets
- * its share in one piece, its jobs ending and beginning on time; then a pause that doubles each time.
+ * A guest with turns that gets the processor in slices only is always behind, and then its
+ * real-time process never ends either. So it is observed: a row of LOOKS tenths of a second in
+ * which it gets its share in one piece, its jobs ending and beginning on time; then a pause that
+ * doubles each time.
  */
 #include "l0/sched/qos.h"
 
@@ -44,7 +46,8 @@ static struct qos_process *create(struct qos_vp *v, u32 owner, u32 id)
 	return p;
 }
 
-static s32 finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, struct qos_process *p, u64 now_ns)
+static s32 finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, struct qos_process *p,
+		    u64 now_ns)
 {
 	struct qos_entity *e = qos_entity_lookup(v, p->owner, p->id);
 
@@ -61,7 +64,8 @@ static s32 finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, str
 	return -1;
 }
 
-static void begins(struct sched *s, struct qos_vp *v, const struct qos_entity *x, struct qos_process *p, u64 now_ns)
+static void begins(struct sched *s, struct qos_vp *v, const struct qos_entity *x,
+		   struct qos_process *p, u64 now_ns)
 {
 	struct qos_entity *e = qos_entity_lookup(v, p->owner, p->id);
 
@@ -72,7 +76,8 @@ static void begins(struct sched *s, struct qos_vp *v, const struct qos_entity *x
 		qos_job_begins(s, v, e, x->job_due_ns, x->job_cpu_ns, now_ns);
 }
 
-s32 qos_process_switch(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 prev, u32 next, u64 now_ns)
+s32 qos_process_switch(struct sched *s, struct qos_vp *v, struct qos_entity *x, u32 prev, u32 next,
+		       u64 now_ns)
 {
 	struct qos_process *p = lookup(v, x->id, prev), *n = lookup(v, x->id, next);
 	bool by_interrupt = x->interrupted;

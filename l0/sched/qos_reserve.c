@@ -6,28 +6,33 @@
 /* A processor that is blocked less than this part of a window is backlogged. */
 #define IDLE_PPM 20000u
 #define MAX_USE_PPM 950000u
-/* Entitlement is policed over this time, or two periods, so that one long job may take more than its
- * period's part. */
+/* Entitlement is policed over this time, or two periods, so that one long job may take more than
+ * its period's part. */
 #define TOKENS_FOR_NS (100 * NS_PER_MS)
 #define SERVICE_NS (50 * NS_PER_US)
 #define LEAST_QUOTA_NS (50 * NS_PER_US)
-/* An arrival is taken as that of the next period when it comes before the deadline by up to this part of one. */
+/* An arrival is taken as that of the next period when it comes before the deadline by up to this
+ * part of one. */
 #define EARLY_PART 8
-/* One that has a reservation loses it when it lacks more than this part of the median, not at once. */
+/* One that has a reservation loses it when it lacks more than this part of the median, not at
+ * once. */
 #define KEEP_PART 6
 
 struct qos_entity *qos_server(struct qos_vp *v, u64 cpu_ns)
 {
-	struct qos_entity *first = v->service.active && cpu_ns < v->service.end_cpu_ns ? &v->service : NULL;
+	struct qos_entity *first =
+		v->service.active && cpu_ns < v->service.end_cpu_ns ? &v->service : NULL;
 
-	if (v->fixed.active && cpu_ns < v->fixed.end_cpu_ns && (!first || v->fixed.deadline_ns < first->deadline_ns))
+	if (v->fixed.active && cpu_ns < v->fixed.end_cpu_ns &&
+	    (!first || v->fixed.deadline_ns < first->deadline_ns))
 		first = &v->fixed;
 	if (v->observed.active && cpu_ns < v->observed.end_cpu_ns &&
 	    (!first || v->observed.deadline_ns < first->deadline_ns))
 		first = &v->observed;
 	for (u32 i = 0; i < v->n_entities; i++) {
 		struct qos_entity *x = &v->entity[i];
-		if (x->active && cpu_ns < x->end_cpu_ns && (!first || x->deadline_ns < first->deadline_ns))
+		if (x->active && cpu_ns < x->end_cpu_ns &&
+		    (!first || x->deadline_ns < first->deadline_ns))
 			first = x;
 	}
 	return first;
@@ -88,9 +93,10 @@ static u64 limit_of(const struct qos_vp *v, const struct qos_entity *x)
 }
 
 /*
- * A reservation runs as a constant-bandwidth server does: what it takes within its entitlement for a period has
- * the deadline of that period, what is beyond it the next one's, of which it is taken off. So however bursty a
- * guest is, it takes no time from others before their deadlines, as long as these stay within their shares.
+ * A reservation runs as a constant-bandwidth server does: what it takes within its entitlement for
+ * a period has the deadline of that period, what is beyond it the next one's, of which it is taken
+ * off. So however bursty a guest is, it takes no time from others before their deadlines, as long
+ * as these stay within their shares.
  */
 static void next_quota(const struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
 {
@@ -132,7 +138,7 @@ void qos_fill(struct sched *s, u64 now_ns)
 	if (likely(now_ns < q->next_fill_ns))
 		return;
 	q->next_fill_ns = ~0ull;
-	list_for_each(v, &q->vps, node) {
+	list_for_each (v, &q->vps, node) {
 		u64 y_ns = v->e->reserve_period_ns;
 		if (!v->e->reserve_ns)
 			continue;
@@ -217,7 +223,8 @@ void qos_sample(struct sched *s, const struct qos_vp *v, const struct qos_entity
 	sched_tell(s, &note);
 }
 
-static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, u32 why, u64 need, u64 limit)
+static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, u32 why, u64 need,
+		 u64 limit)
 {
 	u64 change = x->r_ns > x->told_r_ns ? x->r_ns - x->told_r_ns : x->told_r_ns - x->r_ns;
 
@@ -250,13 +257,15 @@ void qos_resize(struct sched *s, struct qos_vp *v, struct qos_entity *x)
 	} else if (squeezed <= limit && wanted <= limit + limit / 2) {
 		x->r_ns = wanted;
 		why = RESERVE_ADMITTED;
-	} else if (squeezed <= limit || (x->r_ns && !x->was_trial && squeezed - squeezed / KEEP_PART <= limit)) {
+	} else if (squeezed <= limit ||
+		   (x->r_ns && !x->was_trial && squeezed - squeezed / KEEP_PART <= limit)) {
 		x->r_ns = limit + limit / 2;
 		why = RESERVE_SQUEEZED;
 	} else {
 		x->r_ns = 0;
 		x->active = false;
-		why = y * v->share_ppm / PPM < squeezed ? RESERVE_REFUSED_SHARE : RESERVE_REFUSED_SIBLINGS;
+		why = y * v->share_ppm / PPM < squeezed ? RESERVE_REFUSED_SHARE
+							: RESERVE_REFUSED_SIBLINGS;
 	}
 	x->was_trial = why == RESERVE_TRIAL;
 	tell(s, v, x, why, squeezed, limit);
@@ -291,8 +300,8 @@ static void measure_demand(struct qos_vp *v, u64 now_ns, u64 window_ns)
 }
 
 /*
- * Max-min fair by weight: who needs less than its share leaves the rest to the others. A processor's
- * share is what it could claim at the final level, whether it does or not.
+ * Max-min fair by weight: who needs less than its share leaves the rest to the others. A
+ * processor's share is what it could claim at the final level, whether it does or not.
  */
 static u64 fixed_ppm(const struct qos_vp *v)
 {
@@ -305,14 +314,14 @@ static void share_out(struct sched *s, struct qos *q)
 	struct qos_vp *v;
 	bool moved;
 
-	list_for_each(v, &q->vps, node) {
+	list_for_each (v, &q->vps, node) {
 		v->satisfied = false;
 		weights += v->e->own_weight;
 	}
 	do {
 		u64 level_room = room, level_weights = weights;
 		moved = false;
-		list_for_each(v, &q->vps, node) {
+		list_for_each (v, &q->vps, node) {
 			u64 fair = level_room * v->e->own_weight / level_weights;
 			if (v->satisfied || MIN(v->demand_ppm, PPM) > fair)
 				continue;
@@ -321,7 +330,7 @@ static void share_out(struct sched *s, struct qos *q)
 			weights -= v->e->own_weight;
 		}
 	} while (moved && weights);
-	list_for_each(v, &q->vps, node) {
+	list_for_each (v, &q->vps, node) {
 		u64 demand = MIN(v->demand_ppm, PPM);
 		u64 share = weights ? room * v->e->own_weight / weights : demand + room;
 		share = MIN(MAX(share, v->satisfied ? demand : 0), PPM);
@@ -336,7 +345,8 @@ static void refresh_vp(struct sched *s, struct qos_vp *v, u64 old_share, u64 now
 		if (x->id == EVENT_NO_ID)
 			continue;
 		/* it has stopped; or its whole processor has, in the middle of a job */
-		if (!x->declared_y_ns && (!x->job_open || v->e->state == SCHED_BLOCKED) && period_is_silent(&x->period, now_ns)) {
+		if (!x->declared_y_ns && (!x->job_open || v->e->state == SCHED_BLOCKED) &&
+		    period_is_silent(&x->period, now_ns)) {
 			x->job_open = false;
 			period_drop(&x->period);
 			qos_tell_period(s, v, x, true);
@@ -361,13 +371,13 @@ void qos_refresh(struct sched *s, u64 now_ns)
 
 	q->next_refresh_ns = now_ns + REFRESH_NS;
 	if (window_ns) {
-		list_for_each(v, &q->vps, node)
+		list_for_each (v, &q->vps, node)
 			measure_demand(v, now_ns, window_ns);
 		q->window_start_ns = now_ns;
 	}
-	list_for_each(v, &q->vps, node)
+	list_for_each (v, &q->vps, node)
 		v->old_share_ppm = v->share_ppm;
 	share_out(s, q);
-	list_for_each(v, &q->vps, node)
+	list_for_each (v, &q->vps, node)
 		refresh_vp(s, v, v->old_share_ppm, now_ns);
 }

@@ -1,10 +1,11 @@
 /*
- * Waits in PAUSEs (B8). A processor of a machine that waits for another one of it gives its worker away;
- * what it waits for is most likely held by the sibling that was taken away while it did not wait itself,
- * longest ago. That one goes next ("express"), for a short while and only as long as it is not far ahead
- * of its fair share. When all of them wait it is anybody's turn, and the fair order, in which who waited
- * has used little, comes round to each of them sooner than any guess. A processor whose siblings wait when its slice ends keeps the worker a little, once
- * a slice, to get to its unlock.
+ * Waits in PAUSEs (B8). A processor of a machine that waits for another one of it gives its worker
+ * away; what it waits for is most likely held by the sibling that was taken away while it did not
+ * wait itself, longest ago. That one goes next ("express"), for a short while and only as long as
+ * it is not far ahead of its fair share. When all of them wait it is anybody's turn, and the fair
+ * order, in which who waited has used little, comes round to each of them sooner than any guess. A
+ * processor whose siblings wait when its slice ends keeps the worker a little, once a slice, to get
+ * to its unlock.
  */
 #include "l0/sched/qos.h"
 
@@ -33,13 +34,14 @@ void qos_spin(struct sched *s, struct sched_vp *e, u64 now_ns)
 	qos_of(e)->spun_ns = now_ns;
 	if (e->shares_place) /* the siblings on its place are next anyway */
 		return;
-	list_for_each(v, qos_machine(q, e->vcpu_id), peers) {
+	list_for_each (v, qos_machine(q, e->vcpu_id), peers) {
 		struct sched_vp *o = v->e;
 		if (!is_sibling(e, o))
 			continue;
 		if (o->state == SCHED_RUNNING)
 			return; /* that one may well be it */
-		if (o->state != SCHED_READY || v->on_edf || is_waiter(v) || o->vruntime_ns > ahead_ns)
+		if (o->state != SCHED_READY || v->on_edf || is_waiter(v) ||
+		    o->vruntime_ns > ahead_ns)
 			continue;
 		if (!best || v->spun_ns < qos_of(best)->spun_ns)
 			best = o;
@@ -56,8 +58,9 @@ u64 qos_extension(struct sched *s, struct sched_vp *e, u64 now_ns)
 	(void)now_ns;
 	if (own->extended_ns == e->run_start_ns)
 		return 0;
-	list_for_each(v, qos_machine(q, e->vcpu_id), peers) {
-		if (!is_sibling(e, v->e) || v->e->state != SCHED_READY || v->spun_ns < e->run_start_ns || !v->spun_ns)
+	list_for_each (v, qos_machine(q, e->vcpu_id), peers) {
+		if (!is_sibling(e, v->e) || v->e->state != SCHED_READY ||
+		    v->spun_ns < e->run_start_ns || !v->spun_ns)
 			continue;
 		own->extended_ns = e->run_start_ns;
 		return EXTENSION_NS;

@@ -1,21 +1,24 @@
 /*
- * Quanta by processor state (B6), for what runs in the fair class. A guest that comes in finds nothing of
- * its own in the TLB and the code cache, and a slice that ends in the middle of its turn makes its VMM, whose
- * timer is over when it comes back, give the rest of the turn to the next guest: the state is lost for
- * nothing. So
- *   - a slice that ends while the state is warm (few misses of late, compared with what the guest's coming
+ * Quanta by processor state (B6), for what runs in the fair class. A guest that comes in finds
+ * nothing of its own in the TLB and the code cache, and a slice that ends in the middle of its turn
+ * makes its VMM, whose timer is over when it comes back, give the rest of the turn to the next
+ * guest: the state is lost for nothing. So
+ *   - a slice that ends while the state is warm (few misses of late, compared with what the guest's
+ *     coming
  *     in cost) goes on, in steps, for two slices more at most;
- *   - from two thirds of a slice on, and in such an extension, it ends when the guest goes back to its VMM
+ *   - from two thirds of a slice on, and in such an extension, it ends when the guest goes back to
+ *     its VMM
  *     because its turn or its work is over: the state is about to be lost anyway.
- * It is paid back by the fair order: all time counts, so who ran longer waits longer, and nobody goes on who
- * would be more than three slices ahead. Reservations come first as ever; nobody is extended while one waits,
- * or while somebody has waited for half of the gap guard's time.
+ * It is paid back by the fair order: all time counts, so who ran longer waits longer, and nobody
+ * goes on who would be more than three slices ahead. Reservations come first as ever; nobody is
+ * extended while one waits, or while somebody has waited for half of the gap guard's time.
  */
 #include "l0/arch/events.h"
 #include "l0/arch/vmexit.h"
 #include "l0/sched/qos.h"
 
-#define LOOK_NS (250 * NS_PER_US) /* misses are looked at over the last so much, and in steps of it */
+#define LOOK_NS \
+	(250 * NS_PER_US) /* misses are looked at over the last so much, and in steps of it */
 #define WARM_UP_NS (300 * NS_PER_US)
 #define MAX_EXTENSION_SLICES 2
 #define AHEAD_SLICES 3
@@ -53,7 +56,8 @@ void qos_state_end(struct sched *s, struct qos_vp *v, u32 worker, u64 ran_ns)
 	if (worker < s->workers)
 		state_profile_add(&q->worker_profile[worker], ran_ns, &st->at_start, &now);
 	if (is_extending(v)) {
-		u64 more_ns = ran_ns > st->slice_ns ? MIN(ran_ns - st->slice_ns, st->extended_ns) : 0;
+		u64 more_ns =
+			ran_ns > st->slice_ns ? MIN(ran_ns - st->slice_ns, st->extended_ns) : 0;
 		st->profile.n_extended++;
 		st->profile.extended_ns += more_ns;
 		if (worker < s->workers) {
@@ -84,7 +88,8 @@ static bool others_are_urgent(struct sched *s, u64 now_ns)
 		return true;
 	if (list_is_empty(&q->by_age))
 		return false;
-	return now_ns > list_entry(q->by_age.next, struct sched_vp, node)->ready_since_ns + WAITED_NS;
+	return now_ns >
+	       list_entry(q->by_age.next, struct sched_vp, node)->ready_since_ns + WAITED_NS;
 }
 
 static bool is_warm(const struct qos_state *st, const struct state_count *now)
@@ -112,8 +117,10 @@ u64 qos_state_extension(struct sched *s, struct sched_vp *e, u64 now_ns)
 	}
 	bool warm = is_warm(st, &now);
 	st->at_look = now;
-	if (!warm || others_are_urgent(s, now_ns) || st->extended_ns >= MAX_EXTENSION_SLICES * q->fair.slice_ns ||
-	    e->vruntime_ns + fair_weighted(e, ran_ns) > q->fair.vtime_ns + AHEAD_SLICES * q->fair.slice_ns)
+	if (!warm || others_are_urgent(s, now_ns) ||
+	    st->extended_ns >= MAX_EXTENSION_SLICES * q->fair.slice_ns ||
+	    e->vruntime_ns + fair_weighted(e, ran_ns) >
+		    q->fair.vtime_ns + AHEAD_SLICES * q->fair.slice_ns)
 		return 0;
 	st->extended_ns += LOOK_NS;
 	return LOOK_NS;
@@ -146,7 +153,8 @@ static bool ends_early(struct sched *s, struct qos_vp *v, u64 now_ns)
 	struct qos_state *st = &v->state;
 	u64 ran_ns = now_ns > v->e->run_start_ns ? now_ns - v->e->run_start_ns : 0;
 
-	if (!st->is_fair || !s->n_ready || st->warm_up < WORTH_MISSES || ran_ns < st->slice_ns / 3 * 2)
+	if (!st->is_fair || !s->n_ready || st->warm_up < WORTH_MISSES ||
+	    ran_ns < st->slice_ns / 3 * 2)
 		return false;
 	if (ran_ns < st->slice_ns) {
 		st->profile.n_early++;
@@ -164,8 +172,9 @@ s32 qos_state_transition(struct sched *s, const struct transition *t)
 		return worker;
 	if (t->kind == TRANSITION_vm_entry) {
 		guest_comes(qos_of(e), t->vcpu_id, qos_cpu(e, t->vtime_ns));
-	} else if (t->kind == TRANSITION_vm_exit && transition_payload(t, vm_exit)->reflected && worker < 0 &&
-		   ends_a_turn(transition_payload(t, vm_exit)->exit_reason) && ends_early(s, qos_of(e), t->vtime_ns)) {
+	} else if (t->kind == TRANSITION_vm_exit && transition_payload(t, vm_exit)->reflected &&
+		   worker < 0 && ends_a_turn(transition_payload(t, vm_exit)->exit_reason) &&
+		   ends_early(s, qos_of(e), t->vtime_ns)) {
 		return (s32)t->worker;
 	}
 	return worker;

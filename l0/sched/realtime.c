@@ -1,7 +1,7 @@
 #include "l0/sched/realtime.h"
 
-#define RT_ON 3	      /* of the latest 8 jobs finished: real-time */
-#define RT_OFF 1      /* of the latest 16, or fewer: no longer */
+#define RT_ON 3	       /* of the latest 8 jobs finished: real-time */
+#define RT_OFF 1       /* of the latest 16, or fewer: no longer */
 #define STARVED_JOBS 3 /* in a row, before a trial */
 #define PAUSE_FIRST 24
 #define PAUSE_MAX 1536
@@ -31,7 +31,8 @@ bool realtime_trial(struct realtime *r, u64 used_ns, u64 y_ns, u64 *budget_ns)
 	} else if (r->pause) {
 		r->pause--;
 	} else if (r->n >= STARVED_JOBS && !(r->finished & ((1 << STARVED_JOBS) - 1))) {
-		r->trial_ns = r->trial_ns ? r->trial_ns + r->trial_ns / 2 : MAX(used_ns + used_ns / 2, y_ns / 5);
+		r->trial_ns = r->trial_ns ? r->trial_ns + r->trial_ns / 2
+					  : MAX(used_ns + used_ns / 2, y_ns / 5);
 		r->trial_ns = MIN(r->trial_ns, y_ns);
 		r->trial = TRIAL_PERIODS;
 	}

@@ -8,8 +8,8 @@
 #include "l0/base/mem_ops.h"
 #include "l0/sched/park.h"
 
-const struct sched_policy *const sched_policies[] = {&sched_policy_rr, &sched_policy_credit, &sched_policy_qos,
-						     &sched_policy_qos_state, NULL};
+const struct sched_policy *const sched_policies[] = {
+	&sched_policy_rr, &sched_policy_credit, &sched_policy_qos, &sched_policy_qos_state, NULL};
 
 const struct sched_policy *sched_policy_lookup(const char *name)
 {
@@ -114,11 +114,8 @@ s32 sched_wake(struct sched *s, struct sched_vp *e, u64 now_ns, bool *was_blocke
 		*was_blocked = e->state == SCHED_BLOCKED;
 	switch (e->state) {
 	case SCHED_READY:
-	case SCHED_PARKED:
-		break;
-	case SCHED_RUNNING:
-		e->wake_pending = true;
-		break;
+	case SCHED_PARKED: break;
+	case SCHED_RUNNING: e->wake_pending = true; break;
 	case SCHED_BLOCKED:
 		e->n_wakes++;
 		park_enqueue(s, e, now_ns, true, false);

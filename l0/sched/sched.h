@@ -24,7 +24,8 @@ enum sched_state {
 	SCHED_BLOCKED,
 	SCHED_READY, /* in the policy's queue */
 	SCHED_RUNNING,
-	SCHED_PARKED, /* runnable, behind a sibling with which it shares a place in the queue (park.h) */
+	/* runnable, behind a sibling with which it shares a place in the queue (park.h) */
+	SCHED_PARKED,
 };
 
 /* Why a slice ended. */
@@ -39,27 +40,28 @@ enum sched_put_reason {
 struct sched_vp {
 	struct list_node node; /* in the policy's list while READY, in its machine's while PARKED */
 	struct list_node all_node;
-	u64 key, key_seq;      /* runq.h: order in the queue ... */
-	u32 runq_at;	       /* ... and place there */
+	u64 key, key_seq; /* runq.h: order in the queue ... */
+	u32 runq_at;	  /* ... and place there */
 	u32 vcpu_id;
-	u32 weight; /* share relative to the others, 1..10000; 1024 is the default ... */
+	u32 weight;	/* share relative to the others, 1..10000; 1024 is the default ... */
 	u32 own_weight; /* ... as it was given; @weight is more while others share its place */
 	bool shares_place;
-	bool can_go;	   /* its guest can be asked to do without it: CPU hot-plug */
+	bool can_go;		/* its guest can be asked to do without it: CPU hot-plug */
 	bool is_out, was_asked; /* it does (sched_set_out()); because it was asked to */
-	u64 reserve_ns, reserve_period_ns; /* asked for by whoever started it; 0: nothing (qos only) */
+	/* asked for by whoever started it; 0: nothing (qos only) */
+	u64 reserve_ns, reserve_period_ns;
 	enum sched_state state;
-	bool wake_pending; /* woken while still running */
-	s32 worker;	   /* where it runs, -1 when it does not ... */
-	s32 last_worker;   /* ... and where it ran last, -1: it did not yet */
-	u64 left_ns, last_ran_ns; /* when it left that, and for how long it had run there */
+	bool wake_pending;		 /* woken while still running */
+	s32 worker;			 /* where it runs, -1 when it does not ... */
+	s32 last_worker;		 /* ... and where it ran last, -1: it did not yet */
+	u64 left_ns, last_ran_ns;	 /* when it left that, and for how long it had run there */
 	u32 n_moves[TOPOLOGY_DISTANCES]; /* how often it came to a worker so far from the last */
 	u64 ready_since_ns;
 	u64 queued_since_ns, delay_ns; /* in the policy's queue: since when, and altogether */
 	u64 seen_ran_ns, seen_delay_ns, window_ran_ns; /* park.c */
-	u64 run_start_ns;  /* of the slice that it runs */
-	u64 vruntime_ns;   /* fair.h: time it ran by weight */
-	void *policy_data; /* the policy's, from add to remove */
+	u64 run_start_ns;			       /* of the slice that it runs */
+	u64 vruntime_ns;			       /* fair.h: time it ran by weight */
+	void *policy_data;			       /* the policy's, from add to remove */
 	u64 ran_ns, waited_ns, longest_wait_ns, n_switches, n_wakes;
 	struct state_probe probe; /* counters of its engine, for qos+state */
 	void *owner;
@@ -84,23 +86,27 @@ struct sched_policy {
 	/* @e ran for @ran_ns, up to @now_ns */
 	void (*charge)(struct sched *s, struct sched_vp *e, u64 now_ns, u64 ran_ns);
 	/* Should the runnable @e take the processor from @running at once? */
-	bool (*preempts)(struct sched *s, const struct sched_vp *e, const struct sched_vp *running, u64 now_ns);
+	bool (*preempts)(struct sched *s, const struct sched_vp *e, const struct sched_vp *running,
+			 u64 now_ns);
 	/*
 	 * Feed of the transitions in @kinds (BIT(TRANSITION_...)); may be NULL. Return: the worker
 	 * that should look for another entity now, or -1.
 	 */
 	s32 (*transition)(struct sched *s, const struct transition *t);
 	u64 kinds;
-	/* Guest @entity of @e needs @budget_ns in each @period_ns, its VMM says (0: nothing any more); may be
-	 * NULL. Return: it can be. */
-	bool (*declare)(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
+	/* Guest @entity of @e needs @budget_ns in each @period_ns, its VMM says (0: nothing any
+	 * more); may be NULL. Return: it can be. */
+	bool (*declare)(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns,
+			u64 budget_ns);
 	/* The running @e waits in a loop of PAUSEs and is about to give way; may be NULL. */
 	void (*spin)(struct sched *s, struct sched_vp *e, u64 now_ns);
-	/* @e's slice is over: how much longer it may run, because others wait for what it holds; may be NULL */
+	/* @e's slice is over: how much longer it may run, because others wait for what it holds;
+	 * may be NULL */
 	u64 (*extension)(struct sched *s, struct sched_vp *e, u64 now_ns);
 	/* among several machines, who waits in PAUSEs gives way */
 	bool yields_spinners;
-	/* @weight decides, so that two processors with one place and both weights get what they got apart */
+	/* @weight decides, so that two processors with one place and both weights get what they got
+	 * apart */
 	bool shares_by_weight;
 	/* @e has, or is to get, time of its own: not to be parked; may be NULL */
 	bool (*is_reserved)(const struct sched_vp *e);
@@ -109,8 +115,10 @@ struct sched_policy {
 /* A decision of a policy, for the trace: the event sched_reserve; or what it saw: deadline_miss. */
 struct sched_note {
 	bool is_miss; /* of it: due_ns, next_due_ns, y_ns, used_ns */
-	bool is_pressure; /* of a machine, @entity: @why (PRESSURE_*), permille in @confidence, see park.c */
-	bool is_inferred; /* event inferred: entity, process, what, why, holds, y_ns, confidence, seen, agree */
+	/* of a machine, @entity: @why (PRESSURE_*), permille in @confidence, see park.c */
+	bool is_pressure;
+	/* event inferred: entity, process, what, why, holds, y_ns, confidence, seen, agree */
+	bool is_inferred;
 	bool holds;
 	u32 process, what, seen, agree;
 	bool is_sample; /* a job ended, nothing was decided: not for the trace */
@@ -127,14 +135,14 @@ struct sched_note {
 
 /* CPU pressure of a machine (park.h). */
 struct sched_machine {
-	u32 n_vps, n_sharing; /* processors; those that share a place: 0 or 2 and more */
+	u32 n_vps, n_sharing;	   /* processors; those that share a place: 0 or 2 and more */
 	struct sched_vp *in_place; /* of those the one in the queue or on a worker, or NULL */
 	u32 n_out;		   /* that its guest does without */
 	struct sched_vp *asked;	   /* whom it is to let go, since ... */
 	u64 asked_ns;
 	u64 deaf_until_ns; /* it did not answer, or refused, so often: not asked before that */
 	u32 n_deaf;
-	struct list_node parked;   /* the others that are runnable, in order of waiting */
+	struct list_node parked;     /* the others that are runnable, in order of waiting */
 	u32 permille, told_permille; /* of runnable time spent in the queue, smoothed */
 	u32 n_high, n_low;	     /* windows in a row with much, with little */
 	u32 n_parkings;
@@ -159,7 +167,7 @@ struct sched {
 	u32 workers;
 	const struct topology *topology;
 	u64 slice_ns;
-	struct sched_vp **running; /* by worker */
+	struct sched_vp **running;	   /* by worker */
 	u32 n_ready, n_parked, n_entities; /* n_parked: runnable behind siblings */
 	struct list_node all;
 	struct sched_machine machine[SCHED_MACHINES]; /* by number */
@@ -172,7 +180,8 @@ struct sched {
 	u32 notes_in, notes_out; /* changed under the lock, looked at without it */
 };
 
-extern const struct sched_policy sched_policy_rr, sched_policy_credit, sched_policy_qos, sched_policy_qos_state;
+extern const struct sched_policy sched_policy_rr, sched_policy_credit, sched_policy_qos,
+	sched_policy_qos_state;
 
 /* Policy by name, or NULL. sched_policies[] ends with NULL. */
 extern const struct sched_policy *const sched_policies[];
@@ -221,8 +230,8 @@ bool sched_contended(struct sched *s);
 void sched_spin(struct sched *s, u32 worker, u64 now_ns);
 
 /*
- * The guest of @e's machine does without @e from now on (it is BLOCKED, or will be), or has it again: the
- * machine's weight goes to those that are left. sched_refused(): it will not let it go.
+ * The guest of @e's machine does without @e from now on (it is BLOCKED, or will be), or has it
+ * again: the machine's weight goes to those that are left. sched_refused(): it will not let it go.
  */
 void sched_set_out(struct sched *s, struct sched_vp *e, bool out);
 void sched_refused(struct sched *s, struct sched_vp *e);
@@ -230,15 +239,16 @@ void sched_refused(struct sched *s, struct sched_vp *e);
 /* The slice of the entity on @worker is over. Return: ns that it may run on all the same. */
 u64 sched_extension(struct sched *s, u32 worker, u64 now_ns);
 
-/* What the policy has seen of @e's state, or of @worker's. Return: false, it does not look at state. */
+/* What the policy has seen of @e's state, or of @worker's. Return: false, it does not look at
+ * state. */
 bool sched_profile(struct sched *s, const struct sched_vp *e, struct state_profile *p);
 bool sched_worker_profile(struct sched *s, u32 worker, struct state_profile *p);
 
 /* Feed of the policy's kinds of transition. Return: the worker to be preempted, or -1. */
 s32 sched_transition(struct sched *s, const struct transition *t);
 
-/* A VMM has declared what a guest of it needs; see l0/arch/hypercall.h. Return: whether it is taken, by a
- * policy that looks at it or one that does not. */
+/* A VMM has declared what a guest of it needs; see l0/arch/hypercall.h. Return: whether it is
+ * taken, by a policy that looks at it or one that does not. */
 bool sched_declare(struct sched *s, struct sched_vp *e, u32 entity, u64 period_ns, u64 budget_ns);
 
 /* Changed under the lock; others may look without it, at what was true a moment ago. */
@@ -258,7 +268,8 @@ bool sched_take_note(struct sched *s, struct sched_note *note);
 /* Is there one, or was there a moment ago? Without the lock. */
 static inline bool sched_has_notes(const struct sched *s)
 {
-	return __atomic_load_n(&s->notes_in, __ATOMIC_RELAXED) != __atomic_load_n(&s->notes_out, __ATOMIC_RELAXED);
+	return __atomic_load_n(&s->notes_in, __ATOMIC_RELAXED) !=
+	       __atomic_load_n(&s->notes_out, __ATOMIC_RELAXED);
 }
 
 /* For policies, with the lock held: remember a decision ... */

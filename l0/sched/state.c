@@ -7,7 +7,8 @@ static u64 read_one(const u64 *at)
 
 struct state_count state_read(const struct state_probe *p)
 {
-	return (struct state_count){read_one(p->tlb_misses), read_one(p->code_misses), read_one(p->flushes)};
+	return (struct state_count){read_one(p->tlb_misses), read_one(p->code_misses),
+				    read_one(p->flushes)};
 }
 
 u64 state_misses(const struct state_count *a, const struct state_count *b)

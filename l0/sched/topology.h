@@ -1,7 +1,7 @@
 /*
- * Where the workers are (mechanism B7): which of them are threads of one core, and on which memory node. A
- * switch to a worker that is further from the last one costs more of what is in caches. Made from an option
- * or from sysfs when the program starts; read by the scheduler.
+ * Where the workers are (mechanism B7): which of them are threads of one core, and on which memory
+ * node. A switch to a worker that is further from the last one costs more of what is in caches.
+ * Made from an option or from sysfs when the program starts; read by the scheduler.
  *
  * Cost: a distance is a few compares.
  */
@@ -43,14 +43,16 @@ static inline enum topology_distance topology_distance(const struct topology *t,
 	return t->cpu[a].node == t->cpu[b].node ? TOPOLOGY_CORE : TOPOLOGY_NODE;
 }
 
-/* What of its caches a processor loses by a move, in ns of CPU time that it would take to fill them again;
+/* What of its caches a processor loses by a move, in ns of CPU time that it would take to fill them
+ * again;
  * @away_ns ago it ran there last: the half of it every 5 ms is gone anyway. */
 u64 topology_move_cost_ns(enum topology_distance d, u64 away_ns);
 
 /**
  * topology_parse - "flat", "host", or "NODESxCORESxTHREADS", each at least 1, as 2x4x2
  * Numbers count threads first: 0 and 1 are siblings of a core when there are two a core.
- * Return: 0; -EINVAL for other text; -E2BIG beyond TOPOLOGY_MAX; -errno when the host cannot be read.
+ * Return: 0; -EINVAL for other text; -E2BIG beyond TOPOLOGY_MAX; -errno when the host cannot be
+ * read.
  */
 int topology_parse(struct topology *t, const char *text) __must_check;
 

@@ -14,11 +14,13 @@ static int make_regular(struct topology *t, u32 nodes, u32 cores, u32 threads)
 {
 	if (!nodes || !cores || !threads)
 		return -EINVAL;
-	if ((u64)nodes * cores * threads > TOPOLOGY_MAX || nodes > TOPOLOGY_MAX || cores > TOPOLOGY_MAX)
+	if ((u64)nodes * cores * threads > TOPOLOGY_MAX || nodes > TOPOLOGY_MAX ||
+	    cores > TOPOLOGY_MAX)
 		return -E2BIG;
 	*t = (struct topology){.n = nodes * cores * threads};
 	for (u32 i = 0; i < t->n; i++)
-		t->cpu[i] = (struct topology_cpu){.node = (u16)(i / threads / cores), .core = (u16)(i / threads)};
+		t->cpu[i] = (struct topology_cpu){.node = (u16)(i / threads / cores),
+						  .core = (u16)(i / threads)};
 	return 0;
 }
 
@@ -112,7 +114,8 @@ int topology_read(struct topology *t, const char *root)
 		u16 number = core_number(t, package, core, seen);
 		seen[t->n][0] = package;
 		seen[t->n][1] = core;
-		t->cpu[t->n++] = (struct topology_cpu){.node = (u16)node_of(root, cpu), .core = number, .host_cpu = (u16)cpu};
+		t->cpu[t->n++] = (struct topology_cpu){
+			.node = (u16)node_of(root, cpu), .core = number, .host_cpu = (u16)cpu};
 	}
 	return t->n ? 0 : -ENOENT;
 }

@@ -185,7 +185,7 @@ int symbols_load(const char *spec, struct symbols **out, char *why, size_t why_b
 		err = -ENOENT;
 	if (err) {
 		snprintf(why, why_bytes, "%s: %s", s->path,
-			 err == -EINVAL	 ? "neither an ELF file nor a System.map"
+			 err == -EINVAL ? "neither an ELF file nor a System.map"
 			 : err == -ENOENT && access(s->path, F_OK) == 0
 				 ? "no symbols of code in it (is it stripped?)"
 				 : strerror(-err));

@@ -27,7 +27,8 @@ void counts_sync(struct track_counts *c)
 	for (u32 i = 0, left = c->matched; left; i++, left >>= 1)
 		if (left & 1)
 			__atomic_store_n(&c->value[i],
-					 c->value[i] + raw[c->spec[i].event] - c->last[c->spec[i].event],
+					 c->value[i] + raw[c->spec[i].event] -
+						 c->last[c->spec[i].event],
 					 __ATOMIC_RELAXED);
 	for (u32 i = 0; i < COUNT_EVENTS; i++)
 		c->last[i] = raw[i];

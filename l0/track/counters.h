@@ -1,12 +1,13 @@
 /*
- * State-match counters (mechanism A4): counters of instructions, exits, misses and the like that move
- * only while what a level-1 processor runs, as tracking knows it, equals a match register (or, inverted,
- * differs from it): a machine, a level, a child VM, a process, a thread.
+ * State-match counters (mechanism A4): counters of instructions, exits, misses and the like that
+ * move only while what a level-1 processor runs, as tracking knows it, equals a match register (or,
+ * inverted, differs from it): a machine, a level, a child VM, a process, a thread.
  *
- * Nothing is counted one by one. The processor's raw counters, which run anyway, are read whenever the
- * tracked state changes, and their growth since then goes to the counters that matched. So every count is
- * exact, and without counters none of this runs. Called by track.c and threads.c at their changes,
- * by the worker at each switch; a processor's are touched by the worker that runs it alone. Cost of a
+ * Nothing is counted one by one. The processor's raw counters, which run anyway, are read whenever
+ * the tracked state changes, and their growth since then goes to the counters that matched. So
+ * every count is exact, and without counters none of this runs. Called by track.c and threads.c at
+ * their changes, by the worker at each switch; a processor's are touched by the worker that runs it
+ * alone. Cost of a
  * change: reading the raw counters, some 20 ns, and a few ns a counter.
  */
 #ifndef L0_TRACK_COUNTERS_H
@@ -28,9 +29,9 @@ struct track_match {
 	bool differs; /* counts while the state is another one */
 	u32 parts;    /* MATCH_* */
 	u32 vm, level;
-	u32 child;    /* number of the child VM in its machine, as in its name */
-	u64 cr3;      /* page-table base with PCID, of the process that runs */
-	u64 stack;    /* an address in the thread's kernel stack, or its base register */
+	u32 child; /* number of the child VM in its machine, as in its name */
+	u64 cr3;   /* page-table base with PCID, of the process that runs */
+	u64 stack; /* an address in the thread's kernel stack, or its base register */
 };
 
 struct track_count {
@@ -41,7 +42,7 @@ struct track_count {
 /* What a level-1 processor runs. */
 struct track_now {
 	u32 vm, level;
-	u32 child; /* EVENT_NO_ID: none */
+	u32 child;		       /* EVENT_NO_ID: none */
 	u64 cr3, thread, thread_shift; /* key of the thread; its address in units of 1 << shift */
 	bool has_thread;
 };
@@ -50,8 +51,8 @@ struct track_now {
 struct track_counts {
 	const struct track_count *spec;
 	u32 n;
-	u32 matched; /* a bit each: those that count what happens now */
-	bool runs;   /* a worker runs the processor */
+	u32 matched;			   /* a bit each: those that count what happens now */
+	bool runs;			   /* a worker runs the processor */
 	void (*read)(void *arg, u64 *raw); /* raw[COUNT_EVENTS], never going backwards */
 	void *arg;
 	u64 last[COUNT_EVENTS];

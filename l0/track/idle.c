@@ -1,7 +1,8 @@
 /*
  * Idle detector (mechanism B4): when does a vCPU have nothing to do?
  *
- * HLT and MWAIT say so at once. The process (or, where threads are followed, the thread) in which it does
+ * HLT and MWAIT say so at once. The process (or, where threads are followed, the thread) in which
+ * it does
  * that nearly always is its idle process: a later switch to that one says the same, even when it
  * polls and never halts. PAUSEs, exit after exit with nothing else between, are a loop that waits.
  * Each beginning of a rest is an event; what ends it is any other sign of life.
@@ -27,14 +28,15 @@ static void begins(struct track_vp *v, struct track_idle *i, u32 cause, u32 left
 	if (i->is_idle)
 		return;
 	i->is_idle = true;
-	TRANSITION(v->ctx, idle, .cause = cause, .process = left, .idle_process = i->process, .idle_thread = i->thread,
-		   .confidence = sure(i, cause));
+	TRANSITION(v->ctx, idle, .cause = cause, .process = left, .idle_process = i->process,
+		   .idle_thread = i->thread, .confidence = sure(i, cause));
 }
 
 /* It halts in this process and thread: its idle one, if it is always the same. */
 static void learn(struct track_idle *i, u32 process, u32 thread)
 {
-	bool same = thread != EVENT_NO_ID ? i->thread == thread : i->process == process && i->thread == EVENT_NO_ID;
+	bool same = thread != EVENT_NO_ID ? i->thread == thread
+					  : i->process == process && i->thread == EVENT_NO_ID;
 
 	if (i->rests && !same) {
 		i->rests -= i->rests >= RESTS_MAX / 4 ? RESTS_MAX / 4 : i->rests;
@@ -73,7 +75,9 @@ void idle_switch(struct track_vp *v, struct track_idle *i, u32 left, u32 process
 	idle_active(i);
 	if (!known)
 		return;
-	/* an idle thread borrows the address space of whoever ran before it: by itself, where it is known */
-	if (i->thread != EVENT_NO_ID ? thread == i->thread : process == i->process && left != process)
+	/* an idle thread borrows the address space of whoever ran before it: by itself, where it is
+	 * known */
+	if (i->thread != EVENT_NO_ID ? thread == i->thread
+				     : process == i->process && left != process)
 		begins(v, i, IDLE_PROCESS, left);
 }

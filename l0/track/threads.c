@@ -66,7 +66,8 @@ static struct track_thread *get(struct track *t, u32 child, u64 key)
 			if (!x)
 				return NULL;
 		}
-		*x = (struct track_thread){.id = EVENT_ID_TRACKED | t->vm << 16 | (h->next++ & 0xffff),
+		*x = (struct track_thread){.id = EVENT_ID_TRACKED | t->vm << 16 |
+						 (h->next++ & 0xffff),
 					   .child = child,
 					   .key = key};
 		struct track_thread **b = bucket(h, child, key);
@@ -105,7 +106,8 @@ static bool is_source(const struct track_threads *h, u32 how)
 
 static void mark_user(struct track *t, const struct track_runs *r, u32 child)
 {
-	struct track_thread *x = r->thread == EVENT_NO_ID ? NULL : lookup(&t->threads, child, r->key);
+	struct track_thread *x =
+		r->thread == EVENT_NO_ID ? NULL : lookup(&t->threads, child, r->key);
 
 	if (x)
 		x->user = true;
@@ -152,7 +154,8 @@ void track_stack(struct track_vp *v, const struct track_stack *s)
 		   .stack = stack_of(h, key), .cause = s->how);
 	x->process = process;
 	x->switches++;
-	*r = (struct track_runs){.thread = x->id, .key = key, .entry_stack = s->has_entry ? s->entry : 0};
+	*r = (struct track_runs){
+		.thread = x->id, .key = key, .entry_stack = s->has_entry ? s->entry : 0};
 	if (v->inside && v->active)
 		idle_switch(v, &v->active->idle, process, process, x->id);
 	else
@@ -165,7 +168,7 @@ void threads_emit_state(struct track *t, struct trace_ctx *ctx)
 	struct track_threads *h = &t->threads;
 	const struct track_thread *x;
 
-	list_for_each(x, &h->used, used)
+	list_for_each (x, &h->used, used)
 		TRANSITION(ctx, thread_state, .thread = x->id, .vm = t->vm, .child = x->child,
 			   .process = x->process, .stack = stack_of(h, x->key), .user = x->user,
 			   .switches = x->switches);
@@ -175,7 +178,7 @@ void threads_fini(struct track *t)
 {
 	struct track_thread *x, *tmp;
 
-	list_for_each_safe(x, tmp, &t->threads.used, used) {
+	list_for_each_safe (x, tmp, &t->threads.used, used) {
 		list_del(&x->used);
 		free(x);
 	}

@@ -68,8 +68,9 @@ static struct event_text numbered(const char *prefix, u32 vm, u32 n)
 
 static void emit_child(const struct track *t, struct trace_ctx *ctx, const struct track_child *c)
 {
-	TRANSITION(ctx, child_state, .name = numbered("child ", t->vm, c->id), .child = c->id, .vm = t->vm,
-		   .parent = c->parent, .depth = c->depth, .eptp = c->root, .inferred = c->inferred);
+	TRANSITION(ctx, child_state, .name = numbered("child ", t->vm, c->id), .child = c->id,
+		   .vm = t->vm, .parent = c->parent, .depth = c->depth, .eptp = c->root,
+		   .inferred = c->inferred);
 }
 
 static struct track_child *child_create(struct track *t, struct trace_ctx *ctx, u64 root,
@@ -121,7 +122,7 @@ static void vcpu_forget(struct track *t, struct track_vcpu *c)
 			break;
 		}
 	struct track_vp *v;
-	list_for_each(v, &t->vps, node) {
+	list_for_each (v, &t->vps, node) {
 		if (v->active == c) {
 			v->active = NULL;
 			v->inside = false;
@@ -140,7 +141,7 @@ static void vcpu_evict(struct track *t)
 {
 	struct track_vcpu *c;
 
-	list_for_each(c, &t->vcpus_used, used) {
+	list_for_each (c, &t->vcpus_used, used) {
 		if (!c->active) {
 			vcpu_forget(t, c);
 			return;
@@ -148,8 +149,8 @@ static void vcpu_evict(struct track *t)
 	}
 }
 
-static struct track_vcpu *vcpu_create(struct track *t, struct trace_ctx *ctx, u64 vmcs, u64 root, u16 vpid,
-				      const struct track_vcpu *lender)
+static struct track_vcpu *vcpu_create(struct track *t, struct trace_ctx *ctx, u64 vmcs, u64 root,
+				      u16 vpid, const struct track_vcpu *lender)
 {
 	u32 parent = lender ? lender->child->id : EVENT_NO_ID;
 	/* Without EPT nothing ties the vCPUs of a VM together: each is a child of its own. */
@@ -264,7 +265,7 @@ void track_vmx_off(struct track_vp *v)
 	struct track *t = v->track;
 	struct track_vcpu *c, *tmp;
 
-	list_for_each_safe(c, tmp, &t->vcpus_used, used) {
+	list_for_each_safe (c, tmp, &t->vcpus_used, used) {
 		if (c->active_on == v->vcpu_id || c->active_on == EVENT_NO_ID)
 			vcpu_forget(t, c);
 	}
@@ -272,8 +273,9 @@ void track_vmx_off(struct track_vp *v)
 }
 
 /*
- * Is what is entered still the VM that this region held? A hypervisor that reuses the page for a new
- * VM launches it with another EPT root and another VPID; one that only rebuilds its EPT keeps the VPID.
+ * Is what is entered still the VM that this region held? A hypervisor that reuses the page for a
+ * new VM launches it with another EPT root and another VPID; one that only rebuilds its EPT keeps
+ * the VPID.
  */
 static bool is_new_identity(const struct track_vcpu *c, u64 root, u16 vpid, bool launch)
 {
@@ -295,7 +297,8 @@ static void note_process(struct track_vp *v, u32 *process, u32 child, u64 cr3)
 		idle_switch(v, &v->idle, left, next, EVENT_NO_ID);
 }
 
-static __attribute__((noinline)) void entry_switch(struct track_vp *v, u64 vmcs, u64 root, u16 vpid, bool launch)
+static __attribute__((noinline)) void entry_switch(struct track_vp *v, u64 vmcs, u64 root, u16 vpid,
+						   bool launch)
 {
 	struct track *t = v->track;
 	struct track_vcpu *prev = v->active;
@@ -325,9 +328,9 @@ static __attribute__((noinline)) void entry_switch(struct track_vp *v, u64 vmcs,
 	c->active_on = v->vcpu_id;
 	v->active = c;
 	if (c != prev)
-		TRANSITION(v->ctx, child_switch, .prev = prev ? prev->id : EVENT_NO_ID, .next = c->id,
-			   .prev_child = prev ? prev->child->id : EVENT_NO_ID, .next_child = c->child->id,
-			   .vmcs = vmcs);
+		TRANSITION(v->ctx, child_switch, .prev = prev ? prev->id : EVENT_NO_ID,
+			   .next = c->id, .prev_child = prev ? prev->child->id : EVENT_NO_ID,
+			   .next_child = c->child->id, .vmcs = vmcs);
 }
 
 void track_vm_entry(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launch, u64 cr3)
@@ -360,7 +363,9 @@ static void note_rest(struct track_vp *v, struct track_vcpu *c, u32 reason)
 {
 	switch (reason) {
 	case EXIT_REASON_HLT: idle_rest(v, &c->idle, IDLE_HLT, c->process, c->runs.thread); break;
-	case EXIT_REASON_MWAIT: idle_rest(v, &c->idle, IDLE_MWAIT, c->process, c->runs.thread); break;
+	case EXIT_REASON_MWAIT:
+		idle_rest(v, &c->idle, IDLE_MWAIT, c->process, c->runs.thread);
+		break;
 	case EXIT_REASON_PAUSE: idle_pause(v, &c->idle, c->process); break;
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
 	case EXIT_REASON_PREEMPTION_TIMER: break;
@@ -395,7 +400,8 @@ void track_cr3_load(struct track_vp *v, u64 cr3)
 void track_halt(struct track_vp *v)
 {
 	if (v->inside && v->active)
-		idle_rest(v, &v->active->idle, IDLE_HLT, v->active->process, v->active->runs.thread);
+		idle_rest(v, &v->active->idle, IDLE_HLT, v->active->process,
+			  v->active->runs.thread);
 	else
 		idle_rest(v, &v->idle, IDLE_HLT, v->process, v->runs.thread);
 }
@@ -444,7 +450,10 @@ void track_counts_changed(struct track_vp *v)
 		return;
 	bool at_fence = track_match(v->fence, &now);
 	if (at_fence && !v->at_fence)
-		TRANSITION(v->ctx, fence, .process = v->fence->parts & (MATCH_CR3 | MATCH_STACK) ? v->active->process : EVENT_NO_ID);
+		TRANSITION(v->ctx, fence,
+			   .process = v->fence->parts & (MATCH_CR3 | MATCH_STACK)
+					      ? v->active->process
+					      : EVENT_NO_ID);
 	v->at_fence = at_fence;
 }
 
@@ -484,9 +493,9 @@ void track_destroy(struct track *t)
 
 	if (!t)
 		return;
-	list_for_each_safe(c, ctmp, &t->vcpus_used, used)
+	list_for_each_safe (c, ctmp, &t->vcpus_used, used)
 		vcpu_forget(t, c);
-	list_for_each_safe(p, ptmp, &t->processes_used, used) {
+	list_for_each_safe (p, ptmp, &t->processes_used, used) {
 		list_del(&p->used);
 		free(p);
 	}
@@ -500,7 +509,7 @@ static bool is_executing(const struct track *t, const struct track_vcpu *c)
 {
 	const struct track_vp *v;
 
-	list_for_each(v, &t->vps, node)
+	list_for_each (v, &t->vps, node)
 		if (v->inside && v->active == c)
 			return true;
 	return false;
@@ -511,7 +520,7 @@ u32 track_guests(const struct track *t, struct track_guest *out, u32 max)
 	u32 n = 0, skip = t->nvcpus > max ? t->nvcpus - max : 0;
 	const struct track_vcpu *c;
 
-	list_for_each(c, &t->vcpus_used, used) {
+	list_for_each (c, &t->vcpus_used, used) {
 		if (skip) {
 			skip--;
 			continue;
@@ -536,12 +545,12 @@ void track_emit_state(struct track *t, struct trace_ctx *ctx)
 	for (const struct track_child *c = t->children; c; c = c->next)
 		emit_child(t, ctx, c);
 	struct track_vcpu *c;
-	list_for_each(c, &t->vcpus_used, used) {
+	list_for_each (c, &t->vcpus_used, used) {
 		ctx->vcpu_id = c->id;
 		ctx->level = (u8)c->child->depth;
 		TRANSITION(ctx, vcpu_state, .vm = t->vm, .child = c->child->id, .index = c->index,
 			   .parent_vcpu = c->active_on,
-			   .state = !c->active	     ? RUN_STATE_PARKED
+			   .state = !c->active		 ? RUN_STATE_PARKED
 				    : is_executing(t, c) ? RUN_STATE_RUNNING
 							 : RUN_STATE_READY,
 			   .vmcs = c->vmcs, .cr3 = c->cr3);
@@ -549,8 +558,8 @@ void track_emit_state(struct track *t, struct trace_ctx *ctx)
 	ctx->vcpu_id = id;
 	ctx->level = level;
 	struct track_process *p;
-	list_for_each(p, &t->processes_used, used)
-		TRANSITION(ctx, process_state, .name = event_text(""), .process = p->id, .vm = t->vm,
-			   .child = p->child, .cr3 = p->cr3);
+	list_for_each (p, &t->processes_used, used)
+		TRANSITION(ctx, process_state, .name = event_text(""), .process = p->id,
+			   .vm = t->vm, .child = p->child, .cr3 = p->cr3);
 	threads_emit_state(t, ctx);
 }

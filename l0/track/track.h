@@ -1,16 +1,18 @@
 /*
- * Tracking: which vCPU of which child VM, which process and which thread each virtual processor runs
- * (mechanisms A1 to A3). A look-up table maps the address of a vmcs12 to a stable vCPU; a status word per
- * level-1 processor names the one vCPU that is active on it. One struct track a machine.
+ * Tracking: which vCPU of which child VM, which process and which thread each virtual processor
+ * runs (mechanisms A1 to A3). A look-up table maps the address of a vmcs12 to a stable vCPU; a
+ * status word per level-1 processor names the one vCPU that is active on it. One struct track a
+ * machine.
  *
  * The exit layer, which knows of VMCS loads and entries as they happen, calls the track_vm_*()
  * functions at the places where it makes the transition; they set the level and vCPU of the trace
- * context, and emit child_switch and process_switch. CR3 loads arrive as transitions (track_sink()).
+ * context, and emit child_switch and process_switch. CR3 loads arrive as transitions
+ * (track_sink()).
  *
  * Rules (all from what a parent can see): loading the current VMCS is no switch, nor is an entry
- * alone; a load without an entry changes nothing; VMCLEAR parks; vCPUs with the same EPT root are one
- * child; an identity ends with VMXOFF, with the machine, or when the region is launched with a new
- * EPT root and a new VPID. A vmcs12 that L1 enters between an L2's reflected VMLAUNCH/VMRESUME
+ * alone; a load without an entry changes nothing; VMCLEAR parks; vCPUs with the same EPT root are
+ * one child; an identity ends with VMXOFF, with the machine, or when the region is launched with a
+ * new EPT root and a new VPID. A vmcs12 that L1 enters between an L2's reflected VMLAUNCH/VMRESUME
  * and that L2's next entry belongs to a child of that L2 (its level is inferred).
  *
  * Bounded: at most TRACK_MAX_VCPUS and TRACK_MAX_PROCESSES a machine; beyond, the identity that was
@@ -38,7 +40,12 @@ struct track_vcpu;
 struct track_child;
 
 /* What a guest's kernel gives each thread of its own, by which threads are told apart. */
-enum track_threads_by { TRACK_THREADS_OFF, TRACK_THREADS_STACK, TRACK_THREADS_FS, TRACK_THREADS_GS };
+enum track_threads_by {
+	TRACK_THREADS_OFF,
+	TRACK_THREADS_STACK,
+	TRACK_THREADS_FS,
+	TRACK_THREADS_GS
+};
 
 /* What runs on one vCPU, as far as threads go. */
 struct track_runs {
@@ -50,30 +57,31 @@ struct track_runs {
 /* What is known of one vCPU's rest (mechanism B4, idle.c). */
 struct track_idle {
 	bool is_idle;
-	bool halted;	     /* by HLT or MWAIT */
-	u8 pauses;	     /* exits for PAUSE in a row */
-	u8 rests;	     /* that spoke for them lately: */
-	u32 process, thread; /* those that it rests in; thread EVENT_NO_ID: threads are not followed */
+	bool halted; /* by HLT or MWAIT */
+	u8 pauses;   /* exits for PAUSE in a row */
+	u8 rests;    /* that spoke for them lately: */
+	/* those that it rests in; thread EVENT_NO_ID: threads are not followed */
+	u32 process, thread;
 };
 
 /* Per level-1 virtual processor; embedded in the machine's vCPU. */
 struct track_vp {
 	struct track *track;
 	struct trace_ctx *ctx;
-	u32 vcpu_id;		   /* its own */
-	u64 loaded_vmcs;	   /* as of the last VMPTRLD */
-	struct track_vcpu *active; /* the vCPU that it ran last, or runs: survives exits */
-	bool inside;		   /* guest mode: @active is what executes */
+	u32 vcpu_id;		    /* its own */
+	u64 loaded_vmcs;	    /* as of the last VMPTRLD */
+	struct track_vcpu *active;  /* the vCPU that it ran last, or runs: survives exits */
+	bool inside;		    /* guest mode: @active is what executes */
 	struct track_vcpu *lending; /* an L2 whose VMLAUNCH/VMRESUME was reflected: the next other
 				       vmcs12 entered belongs to a child of it */
-	u32 process; /* process of level 1, EVENT_NO_ID before the first CR3 load */
-	struct track_runs runs; /* of level 1 */
-	u64 cr3;		/* likewise */
-	struct track_idle idle; /* likewise */
+	u32 process;		    /* process of level 1, EVENT_NO_ID before the first CR3 load */
+	struct track_runs runs;	    /* of level 1 */
+	u64 cr3;		    /* likewise */
+	struct track_idle idle;	    /* likewise */
 	const struct track_match *fence; /* or NULL: no fence. Borrowed. */
 	bool at_fence;
 	struct track_counts *counts; /* or NULL: there are no state-match counters. Borrowed. */
-	struct list_node node; /* in its track */
+	struct list_node node;	     /* in its track */
 };
 
 struct track *track_create(u32 vm);
@@ -99,8 +107,8 @@ void track_vm_entry(struct track_vp *v, u64 vmcs, u64 eptp, u16 vpid, bool launc
  * @reason: basic exit reason. */
 void track_vm_exit(struct track_vp *v, u32 reason);
 
-/* The processor, or the guest that runs on it, halts without an exit to its VMM; a worker takes it again;
- * it gives way because it waits in PAUSEs. */
+/* The processor, or the guest that runs on it, halts without an exit to its VMM; a worker takes it
+ * again; it gives way because it waits in PAUSEs. */
 void track_halt(struct track_vp *v);
 void track_runs(struct track_vp *v);
 void track_spin(struct track_vp *v);
@@ -116,29 +124,32 @@ void track_counts_stop(struct track_vp *v);
 
 /* --- threads (mechanism A3) --- */
 
-/* Tell threads of this machine and of all guests inside apart by @by; @stack_bytes: size and alignment
- * of their kernel stacks, a power of two from TRACK_STACK_MIN to TRACK_STACK_MAX. Before anything runs. */
+/* Tell threads of this machine and of all guests inside apart by @by; @stack_bytes: size and
+ * alignment of their kernel stacks, a power of two from TRACK_STACK_MIN to TRACK_STACK_MAX. Before
+ * anything runs. */
 void track_set_threads(struct track *t, enum track_threads_by by, u32 stack_bytes);
 
 /* A load of the stack pointer, or of a base register, at CPL 0. */
 struct track_stack {
-	u32 how;   /* enum thread_cause */
-	u64 value; /* linear address of the new top, or the base */
-	bool is_user;	  /* it is user mode's, loaded on the way there */
-	bool is_borrowed; /* the new top holds a link to the old one: an interrupt stack or the like */
-	bool has_entry;   /* @entry is known: */
-	u64 entry;	  /* RSP0 of the TSS */
+	u32 how;      /* enum thread_cause */
+	u64 value;    /* linear address of the new top, or the base */
+	bool is_user; /* it is user mode's, loaded on the way there */
+	/* the new top holds a link to the old one: an interrupt stack or the like */
+	bool is_borrowed;
+	bool has_entry; /* @entry is known: */
+	u64 entry;	/* RSP0 of the TSS */
 };
 
-/* Is @value, after a stack pointer of @prev, another thread's, so that track_stack() is to be called? A
- * few ns. Also notes that the thread came from user mode, where @how says so. */
+/* Is @value, after a stack pointer of @prev, another thread's, so that track_stack() is to be
+ * called? A few ns. Also notes that the thread came from user mode, where @how says so. */
 bool track_is_other_thread(struct track_vp *v, u32 how, u64 value, u64 prev);
 
 /**
  * track_stack - the stack is another one
- * Of no thread of its own is a stack of user mode, one that borrows (is_borrowed), and one that the TSS names while the
- * switches between threads leave the TSS alone: kernels that have all entries begin on a stack of the
- * processor. Else its thread runs from here on.
+ * Of no thread of its own is a stack of user mode, one that borrows (is_borrowed), and one that the
+ * TSS names while the
+ * switches between threads leave the TSS alone: kernels that have all entries begin on a stack of
+ * the processor. Else its thread runs from here on.
  */
 void track_stack(struct track_vp *v, const struct track_stack *s);
 
@@ -154,7 +165,8 @@ struct track_guest {
 	u64 vmcs, root; /* vmcs12 address; EPT root, 0: none */
 };
 
-/* Those known, oldest entry first. Nothing runs meanwhile. Return: how many; of more than @max, the newest. */
+/* Those known, oldest entry first. Nothing runs meanwhile. Return: how many; of more than @max, the
+ * newest. */
 u32 track_guests(const struct track *t, struct track_guest *out, u32 max);
 
 /* Id of the vCPU at @vmcs, which has been entered; or EVENT_NO_ID. */

@@ -26,15 +26,16 @@ struct track_vcpu {
 	u32 id;
 	u32 index; /* in its child */
 	u16 vpid;
-	bool active;	       /* the last one that some level-1 processor entered and did not park */
-	u32 active_on;	       /* that processor, or EVENT_NO_ID */
+	/* the last one that some level-1 processor entered and did not park */
+	bool active;
+	u32 active_on; /* that processor, or EVENT_NO_ID */
 	struct track_child *child;
 	u32 process;
 	u64 cr3;
 	struct track_runs runs;
 	struct track_idle idle;
-	struct track_vcpu *next;      /* same bucket */
-	struct list_node used;	      /* by time of the last entry, oldest first */
+	struct track_vcpu *next; /* same bucket */
+	struct list_node used;	 /* by time of the last entry, oldest first */
 };
 
 struct track_process {
@@ -50,7 +51,8 @@ struct track_thread {
 	u32 child;   /* EVENT_NO_ID: the machine */
 	u32 process; /* as of the last switch to it */
 	bool user;   /* was in user mode */
-	u64 key;     /* number of its stack (address in units of a stack's size), or its base register */
+	/* number of its stack (address in units of a stack's size), or its base register */
+	u64 key;
 	u64 switches;
 	struct track_thread *next;
 	struct list_node used;
@@ -84,8 +86,8 @@ static inline void counts_look(struct track_vp *v)
 		track_counts_changed(v);
 }
 
-/* idle.c: vCPU of @i rests, by HLT or MWAIT in that process and thread; exits for a PAUSE; does anything
- * else; goes over to another process or thread, from process @left. */
+/* idle.c: vCPU of @i rests, by HLT or MWAIT in that process and thread; exits for a PAUSE; does
+ * anything else; goes over to another process or thread, from process @left. */
 void idle_rest(struct track_vp *v, struct track_idle *i, u32 cause, u32 process, u32 thread);
 void idle_pause(struct track_vp *v, struct track_idle *i, u32 process);
 void idle_active(struct track_idle *i);

@@ -58,8 +58,8 @@ struct guest_shared {
 
 	/* written by the VMM when a tick is due, whether or not the guest runs then */
 	volatile u32 ticks; /* ticks due since the start */
-	u32 round_robin; /* set before the start: processes take turns */
-	u32 has_fence;	 /* likewise: a helper process runs when real-time work is done */
+	u32 round_robin;    /* set before the start: processes take turns */
+	u32 has_fence;	    /* likewise: a helper process runs when real-time work is done */
 	volatile u64 due_tsc[GUEST_TICKS_KEPT]; /* instant of tick n at [n % kept], n from 1 */
 
 	/* written by the guest; the VMM shows them in its summary */

@@ -1,14 +1,14 @@
 /*
- * The cache-hungry guest: goes round over `pages=` pages of data and as many of code, each by a call. What
- * it uses fits into a processor's TLB and code cache, but not beside that of another such guest, so that
- * each switch costs it all of that anew. One unit of work is one round.
+ * The cache-hungry guest: goes round over `pages=` pages of data and as many of code, each by a
+ * call. What it uses fits into a processor's TLB and code cache, but not beside that of another
+ * such guest, so that each switch costs it all of that anew. One unit of work is one round.
  */
 #include "l0/arch/ports.h"
 #include "l1-child/guests/kit.h"
 #include "l1-child/lib/cpu.h"
 
-/* Pages of code, then pages of data, at numbers that differ from those of stack, image and shared page in
- * the low bits, as long as there are not more. */
+/* Pages of code, then pages of data, at numbers that differ from those of stack, image and shared
+ * page in the low bits, as long as there are not more. */
 #define SETS 0x210000ul
 #define LEAST_APART 112ul
 #define PAGE 4096ul
@@ -33,7 +33,8 @@ static void write_step(u64 at)
 
 void guest_main(struct guest_shared *s)
 {
-	u64 pages = s->pages, data = SETS + (pages > LEAST_APART ? pages : LEAST_APART) * PAGE, sum = 1;
+	u64 pages = s->pages, data = SETS + (pages > LEAST_APART ? pages : LEAST_APART) * PAGE,
+	    sum = 1;
 
 	for (u64 p = 0; p < pages; p++)
 		write_step(place(SETS, p));

@@ -6,7 +6,7 @@
  * kit_frame and calls kit_trap(frame).
  */
 #include "l1-child/guests/kit_vectors.h"
-#include "l1-child/lib/frame_asm.h"
+#include "l1-child/lib/frame.inc"
 
 	.section .start, "ax"
 	.globl	kit_start

@@ -1,9 +1,9 @@
 /*
- * The mixed guest: a real-time and a batch process in one L2 that never halts, each with page tables of
- * its own. At a tick the real-time process runs its job to the end (order=fifo), or the two take turns
- * at each of ten ticks a period (order=rr). With order=fence there are ten ticks, too, the real-time process
- * runs to the end, and at each tick a helper comes in when that is done, or has nothing to do. A parent sees
- * interrupts and loads of CR3 only.
+ * The mixed guest: a real-time and a batch process in one L2 that never halts, each with page
+ * tables of its own. At a tick the real-time process runs its job to the end (order=fifo), or the
+ * two take turns at each of ten ticks a period (order=rr). With order=fence there are ten ticks,
+ * too, the real-time process runs to the end, and at each tick a helper comes in when that is done,
+ * or has nothing to do. A parent sees interrupts and loads of CR3 only.
  */
 #include "l0/arch/ports.h"
 #include "l1-child/guests/kit.h"
@@ -28,7 +28,8 @@ static u32 ticks_per_job = 1, jobs_done, random_state;
 static volatile bool job_open; /* begun, and perhaps taken away in the middle */
 static u8 stack[STACK_BYTES] __attribute__((aligned(16)));
 static u8 helper_stack[STACK_BYTES] __attribute__((aligned(16)));
-static u64 roots[2][512] __attribute__((aligned(4096))); /* of the real-time process, of the helper */
+static u64 roots[2][512]
+	__attribute__((aligned(4096))); /* of the real-time process, of the helper */
 
 /* void mixed_switch(uword *save_sp, uword next_sp), interrupts off */
 void mixed_switch(uword *save_sp, uword next_sp);
@@ -62,7 +63,8 @@ static u32 job_loops(void)
 	u32 vary = shared->vary_permille, work = shared->work_tsc;
 
 	if (vary)
-		work = mul_div32(work, 1000 - vary + kit_random(&random_state) % (2 * vary + 1), 1000);
+		work = mul_div32(work, 1000 - vary + kit_random(&random_state) % (2 * vary + 1),
+				 1000);
 	return kit_loops(&rate, work);
 }
 
@@ -80,7 +82,8 @@ static void one_job(void)
 	}
 	job_open = true;
 	jobs_done++;
-	deadline = shared->due_tsc[jobs_done * ticks_per_job % GUEST_TICKS_KEPT] + shared->period_tsc;
+	deadline =
+		shared->due_tsc[jobs_done * ticks_per_job % GUEST_TICKS_KEPT] + shared->period_tsc;
 	if (cpu_tsc() < deadline)
 		kit_work(job_loops());
 	kit_job_over(shared, cpu_tsc(), deadline);

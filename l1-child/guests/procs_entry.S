@@ -1,7 +1,7 @@
 /* Entries of the kernel with processes, its context switch, and the processes' program. */
 #include "l1-child/guests/kit_vectors.h"
 #include "l1-child/guests/procs.h"
-#include "l1-child/lib/frame_asm.h"
+#include "l1-child/lib/frame.inc"
 
 	.text
 	/* SYSCALL: the frame of a trap, built by hand on the process's kernel stack. */

@@ -146,7 +146,11 @@ static const struct guest_config kinds[] = {
 	{.kind = "rt", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS, .priority = 1},
 	{.kind = "batch"},
 	{.kind = "idle", .period_ns = 50 * NS_PER_MS, .work_ns = 20 * NS_PER_US, .bits = 32},
-	{.kind = "fence", .period_ns = 10 * NS_PER_MS, .work_ns = 5 * NS_PER_US, .bits = 32, .priority = 1},
+	{.kind = "fence",
+	 .period_ns = 10 * NS_PER_MS,
+	 .work_ns = 5 * NS_PER_US,
+	 .bits = 32,
+	 .priority = 1},
 	{.kind = "procs", .period_ns = 5 * NS_PER_MS, .ram_bytes = 8 * MIB, .processes = 3},
 	{.kind = "mixed", .period_ns = 10 * NS_PER_MS, .work_ns = 2 * NS_PER_MS},
 	{.kind = "spin"},
@@ -193,8 +197,7 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 
 		g->round_robin = order == 1;
 		g->has_fence = order == 2;
-	}
-	else if (word_is(key, "mem"))
+	} else if (word_is(key, "mem"))
 		g->ram_bytes = parse_number(key, v, size_units, GIB);
 	else if (word_is(key, "bits"))
 		g->bits = (u32)parse_number(key, v, plain_units, 64);
@@ -203,7 +206,8 @@ static void parse_guest_option(struct guest_config *g, struct word opt)
 	else if (word_is(key, "name"))
 		word_copy(v, g->name, sizeof(g->name));
 	else
-		con_die("guest option '%s' is unknown (period work jitter phase vary change n pages order "
+		con_die("guest option '%s' is unknown (period work jitter phase vary change n "
+			"pages order "
 			"mem bits prio name)",
 			word_text(key));
 }
@@ -223,7 +227,8 @@ static void check_guest(const struct guest_config *g)
 	if (!strcmp(g->kind, "procs") && g->ram_bytes < 8 * MIB)
 		con_die("mem= of guest %s must be 8m or more", g->name);
 	if (g->pages && g->ram_bytes < 3 * MIB + 2ull * g->pages * 4096)
-		con_die("mem= of guest %s must be 3m and 8k for each page of pages= or more", g->name);
+		con_die("mem= of guest %s must be 3m and 8k for each page of pages= or more",
+			g->name);
 	if (!strcmp(g->kind, "cache") && g->pages == 0)
 		con_die("pages= of guest %s must be 1 to 65536", g->name);
 }
@@ -252,7 +257,8 @@ static void parse_guest(struct config *c, struct word w)
 	for (i = 0; i < ARRAY_SIZE(kinds) && !word_is(kind, kinds[i].kind); i++)
 		;
 	if (i == ARRAY_SIZE(kinds))
-		con_die("guest kind '%s' is unknown (rt batch idle fence procs mixed spin cache crash)",
+		con_die("guest kind '%s' is unknown (rt batch idle fence procs mixed spin cache "
+			"crash)",
 			word_text(kind));
 	*g = kinds[i];
 	if (!g->bits)

@@ -44,7 +44,7 @@ struct config {
 	bool verbose;
 	bool no_vpid;
 	bool declares; /* what its guests need, by hypercall */
-	u32 rearm; /* writes of the TSC deadline at each exit: a fault to look for */
+	u32 rearm;     /* writes of the TSC deadline at each exit: a fault to look for */
 	unsigned int guests;
 	struct guest_config guest[MAX_GUESTS];
 	/* rtbench only */

@@ -126,7 +126,8 @@ static void print_guest_text(struct l2 *g, u64 gpa, u64 len)
 /* Tell whoever runs this VMM what @g needs, with something for the entries and exits; once. */
 static void declare_needs(struct l2 *g)
 {
-	u64 ax = HYPERCALL_DECLARE, budget_ns = g->config->work_ns + g->config->work_ns / 20 + 50 * NS_PER_US;
+	u64 ax = HYPERCALL_DECLARE,
+	    budget_ns = g->config->work_ns + g->config->work_ns / 20 + 50 * NS_PER_US;
 	u8 failed;
 
 	__asm__ volatile("vmcall; setbe %1" /* CF or ZF: VMfail */

@@ -2,7 +2,7 @@
  * 256 entry points of 16 bytes, for vectors 0 to 255 in order. Each makes the same frame
  * (struct irq_frame) and calls irq_trap(frame).
  */
-#include "l1-child/lib/frame_asm.h"
+#include "l1-child/lib/frame.inc"
 
 	.text
 	.globl	irq_stubs

@@ -67,8 +67,9 @@ static double bench_kernel(struct sysfix *f, const struct kernel *k)
 		insns = f->vp.insns - before;
 	}
 	vp_vec_park(&f->vp);
-	printf("  %-8s %6.0f MIPS  %5.2f x native  %s\n", k->name, (double)insns * 1e3 / (double)best,
-	       (double)best / (double)native, f->vp.cpu.gpr[RAX] == want ? "" : "WRONG RESULT");
+	printf("  %-8s %6.0f MIPS  %5.2f x native  %s\n", k->name,
+	       (double)insns * 1e3 / (double)best, (double)best / (double)native,
+	       f->vp.cpu.gpr[RAX] == want ? "" : "WRONG RESULT");
 	return (double)best / (double)native;
 }
 
@@ -91,13 +92,16 @@ GUEST(loop_cr0, 64, "1: mov %cr0, %rax; dec %ecx; jnz 1b; hlt");
 GUEST(loop_cr0_write, 64, "mov %cr0, %rax; 1: xor $8, %al; mov %rax, %cr0; dec %ecx; jnz 1b; hlt");
 GUEST(loop_swapgs, 64, "1: swapgs; dec %ecx; jnz 1b; hlt");
 GUEST(loop_wrmsr, 64,
-      "mov %ecx, %ebx; mov $0xc0000100, %ecx; xor %eax, %eax; xor %edx, %edx; 1: wrmsr; dec %ebx; jnz 1b; hlt");
+      "mov %ecx, %ebx; mov $0xc0000100, %ecx; xor %eax, %eax; xor %edx, %edx; 1: wrmsr; dec %ebx; "
+      "jnz 1b; hlt");
 GUEST(loop_smc, 64,
       "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
 GUEST(loop_smc_opcode, 64,
-      "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; ret");
+      "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; "
+      "ret");
 GUEST(loop_smc_beside, 64,
-      "1: mov %ecx, 2f(%rip); call 3f; dec %ecx; jnz 1b; hlt; .balign 128; 2: .long 0; .balign 128; 3: ret");
+      "1: mov %ecx, 2f(%rip); call 3f; dec %ecx; jnz 1b; hlt; .balign 128; 2: .long 0; .balign "
+      "128; 3: ret");
 GUEST(loop_call, 64, "1: call 2f; dec %ecx; jnz 1b; hlt; 2: ret");
 GUEST(loop_user, 64, "mov %ecx, %ebx; 1: int $0x30; dec %ebx; jnz 1b; hlt");
 /* In user mode; the end is a #GP, whose handler halts. */
@@ -107,7 +111,8 @@ GUEST(loop_movs, 64,
       "1: mov %edi, %esi; mov $4096, %ebx; xchg %ebx, %ecx; rep movsb; mov %ebx, %ecx;"
       "mov %esi, %edi; dec %ecx; jnz 1b; hlt");
 GUEST(loop_movs16, 64,
-      "mov %ecx, %edx; mov %rdi, %r8; 1: mov %r8, %rdi; lea 64(%r8), %rsi; mov $16, %ecx; rep movsb;"
+      "mov %ecx, %edx; mov %rdi, %r8; 1: mov %r8, %rdi; lea 64(%r8), %rsi; mov $16, %ecx; rep "
+      "movsb;"
       "dec %edx; jnz 1b; hlt");
 
 static void bench_event(struct sysfix *f, const char *name, const u8 *begin, const u8 *end,

@@ -1,7 +1,8 @@
 /*
- * Kernels of the engine's benchmark: the same machine code runs on the host and in a guest. They take
- * memory and a size and return a value that depends on all of what they did. Position independent, no
- * constants outside their section, so that copying the section is loading the program.
+ * Kernels of the engine's benchmark: the same machine code runs on the host and in a guest. They
+ * take memory and a size and return a value that depends on all of what they did. Position
+ * independent, no constants outside their section, so that copying the section is loading the
+ * program.
  */
 #ifndef TESTS_BENCH_KERNELS_H
 #define TESTS_BENCH_KERNELS_H
@@ -322,7 +323,8 @@ KERNEL static u64 k_atomic(u64 *m, u64 n)
 		while (__atomic_exchange_n(&m[0], 1, __ATOMIC_SEQ_CST))
 			;
 		sum += __atomic_fetch_add(&m[8], i, __ATOMIC_SEQ_CST);
-		while (!__atomic_compare_exchange_n(&m[16], &old, old + sum, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		while (!__atomic_compare_exchange_n(&m[16], &old, old + sum, false,
+						    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			;
 		__atomic_and_fetch(&m[0], 0, __ATOMIC_SEQ_CST);
 	}
@@ -362,7 +364,10 @@ KERNEL static u64 k_bits(u64 *m, u64 n)
 			u64 bit = (u64)__builtin_ctzll(left) * 8 + (i & 7);
 			u8 was;
 
-			__asm__ volatile("btcq %2, %0; setc %1" : "+m"(*m), "=q"(was) : "r"(bit) : "memory", "cc");
+			__asm__ volatile("btcq %2, %0; setc %1"
+					 : "+m"(*m), "=q"(was)
+					 : "r"(bit)
+					 : "memory", "cc");
 			sum += was + bit;
 		}
 	}
@@ -373,15 +378,20 @@ static const struct kernel {
 	const char *name;
 	u64 (*fn)(u64 *m, u64 n);
 	u64 n;
-} kernels[] = {
-	{"alu", k_alu, 2000000},     {"crc", k_crc, 2000000},	 {"sieve", k_sieve, 400000},
-	{"qsort", k_qsort, 60000},   {"copy", k_copy, 300},	 {"chase", k_chase, 4000000},
-	{"stream", k_stream, 300},   {"fib", k_fib, 27},	 {"icall", k_icall, 2000000},
-	{"vm", k_vm, 2000000},	     {"matmul", k_matmul, 110},	 {"tree", k_tree, 20000},
-	{"sse", k_sse, 110},
-}, more_kernels[] = { /* not in the mean */
-	{"x87", k_x87, 1000000},     {"atomic", k_atomic, 500000}, {"divide", k_divide, 100000},
-	{"bits", k_bits, 300000},
+} kernels[] =
+	{
+		{"alu", k_alu, 2000000},   {"crc", k_crc, 2000000},   {"sieve", k_sieve, 400000},
+		{"qsort", k_qsort, 60000}, {"copy", k_copy, 300},     {"chase", k_chase, 4000000},
+		{"stream", k_stream, 300}, {"fib", k_fib, 27},	      {"icall", k_icall, 2000000},
+		{"vm", k_vm, 2000000},	   {"matmul", k_matmul, 110}, {"tree", k_tree, 20000},
+		{"sse", k_sse, 110},
+},
+  more_kernels[] = {
+	  /* not in the mean */
+	  {"x87", k_x87, 1000000},
+	  {"atomic", k_atomic, 500000},
+	  {"divide", k_divide, 100000},
+	  {"bits", k_bits, 300000},
 };
 
 #endif

@@ -1,6 +1,8 @@
 /*
- * kvm_guest.c - runs inside a Linux that nestor boots (kvm_bench.sh): a guest of its KVM that does one
- * thing N times: CPUID, which KVM handles in the kernel, or an output, which comes out to this program.
+ * kvm_guest.c - runs inside a Linux that nestor boots (kvm_bench.sh): a guest of its KVM that does
+ * one
+ * thing N times: CPUID, which KVM handles in the kernel, or an output, which comes out to this
+ * program.
  *
  *	kvm_guest cpuid|out N
  */
@@ -37,9 +39,11 @@ int main(int argc, char **argv)
 	int out = !strcmp(argv[1], "out");
 	unsigned int n = (unsigned int)strtoul(argv[2], NULL, 0);
 	int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	unsigned char *ram = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct kvm_userspace_memory_region region = {
-		.guest_phys_addr = START, .memory_size = 0x1000, .userspace_addr = (unsigned long)ram};
+	unsigned char *ram =
+		mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region region = {.guest_phys_addr = START,
+						     .memory_size = 0x1000,
+						     .userspace_addr = (unsigned long)ram};
 	struct kvm_regs regs = {.rip = START, .rflags = 2};
 	struct kvm_sregs sregs;
 
@@ -48,7 +52,8 @@ int main(int argc, char **argv)
 	if (vm < 0 || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region))
 		return 1;
 	int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0), bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	struct kvm_run *run = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+	struct kvm_run *run =
+		mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 
 	if (vcpu < 0 || run == MAP_FAILED || ioctl(vcpu, KVM_GET_SREGS, &sregs))
 		return 1;

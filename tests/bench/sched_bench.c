@@ -1,6 +1,7 @@
 /*
- * What a scheduling decision costs with 1,000 virtual processors, by policy: an interrupt that is due,
- * the wake-up, the choice, the end of the slice; and the memory of the scheduler for each of them.
+ * What a scheduling decision costs with 1,000 virtual processors, by policy: an interrupt that is
+ * due, the wake-up, the choice, the end of the slice; and the memory of the scheduler for each of
+ * them.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static u64 cpu_ns(void)
 
 static void interrupt_is_due(u32 i, u64 now)
 {
-	struct transition t = {.vtime_ns = now, .kind = TRANSITION_intr_due, .vcpu_id = vp[i].vcpu_id, .level = 1};
+	struct transition t = {
+		.vtime_ns = now, .kind = TRANSITION_intr_due, .vcpu_id = vp[i].vcpu_id, .level = 1};
 	const struct ev_intr_due due = {.due_ns = now, .source = INTR_SOURCE_LAPIC_TIMER};
 
 	memcpy(t.p, &due, sizeof(due));
@@ -40,7 +42,10 @@ static void interrupt_is_due(u32 i, u64 now)
 
 static void guest(u32 worker, u64 now, u32 kind)
 {
-	struct transition t = {.vtime_ns = now, .kind = kind, .level = 2, .worker = (u16)worker,
+	struct transition t = {.vtime_ns = now,
+			       .kind = kind,
+			       .level = 2,
+			       .worker = (u16)worker,
 			       .vcpu_id = EVENT_ID_TRACKED | s.running[worker]->vcpu_id};
 	const struct ev_vm_entry entry = {.intr_info = INTR_INFO_VALID | 32};
 	const struct ev_vm_exit halt = {.exit_reason = EXIT_REASON_HLT, .reflected = 1};
@@ -66,7 +71,8 @@ static u64 run(const struct sched_policy *policy, u64 *decisions)
 		if (s.running[worker]) {
 			if (policy->transition && round % 8 == 0)
 				guest(worker, now, TRANSITION_vm_exit);
-			sched_put(&s, worker, now, 40 * NS_PER_US, round % 8 ? SCHED_PUT_SLICE : SCHED_PUT_BLOCK);
+			sched_put(&s, worker, now, 40 * NS_PER_US,
+				  round % 8 ? SCHED_PUT_SLICE : SCHED_PUT_BLOCK);
 		}
 		if (sched_pick(&s, worker, now, &slice) && policy->transition)
 			guest(worker, now, TRANSITION_vm_entry);
@@ -78,7 +84,8 @@ static u64 run(const struct sched_policy *policy, u64 *decisions)
 
 static void measure(const struct sched_policy *policy)
 {
-	const struct sched_config cfg = {.policy = policy, .workers = WORKERS, .slice_ns = 3 * NS_PER_MS};
+	const struct sched_config cfg = {
+		.policy = policy, .workers = WORKERS, .slice_ns = 3 * NS_PER_MS};
 	struct mallinfo2 before = mallinfo2();
 	u64 decisions = 0;
 

@@ -1,8 +1,8 @@
 /*
  * vtlb_bench.c - the virtual TLB alone, CPU time: hits, fills with one and with two dimensions,
  * invalidations, switches back to a known address space, memory, and demand paging: VPs of one
- * machine against as many machines, 16 on the host's cores against 2, and for contrast the one lock and
- * the in-fill counters, with what an invalidation waits for.
+ * machine against as many machines, 16 on the host's cores against 2, and for contrast the one lock
+ * and the in-fill counters, with what an invalidation waits for.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -401,7 +401,8 @@ static void latency(u32 n, enum how how, const char *what)
 	if (!w || !all)
 		abort();
 	for (u32 i = 0; i < n; i++) {
-		w[i] = (struct worker){.id = i, .n = n, .ready = &ready, .wait_ns = all + i * INVALS};
+		w[i] = (struct worker){
+			.id = i, .n = n, .ready = &ready, .wait_ns = all + i * INVALS};
 		w[i].v.owner = &w[i];
 		w[i].v.request = request;
 		if (vtlb_vp_init(t, &w[i].v, i))
@@ -413,8 +414,8 @@ static void latency(u32 n, enum how how, const char *what)
 	for (u32 i = 0; i < n; i++)
 		pthread_join(w[i].thread, NULL);
 	qsort(all, (size_t)n * INVALS, sizeof(*all), by_value);
-	printf("vtlb INVLPG while %2u VPs fill, %-10s %7.0f ns, one in 1000 from %9.0f ns\n", n, what,
-	       all[n * INVALS / 2], all[n * (u64)INVALS * 999 / 1000]);
+	printf("vtlb INVLPG while %2u VPs fill, %-10s %7.0f ns, one in 1000 from %9.0f ns\n", n,
+	       what, all[n * INVALS / 2], all[n * (u64)INVALS * 999 / 1000]);
 	for (u32 i = 0; i < n; i++)
 		vtlb_vp_fini(&w[i].v);
 	vtlb_destroy(t);

@@ -1,8 +1,8 @@
 /*
- * Random single instructions: the host's processor, the interpreter and the translator. Registers, flags,
- * vector and x87 state, memory and the exception raised must agree. Operands straddle pages, run into
- * unmapped and read-only memory, go to pages that hold code and to pages that no TLB knows, on purpose.
- * The seed is printed; NESTOR_SEED and NESTOR_CASES change the run.
+ * Random single instructions: the host's processor, the interpreter and the translator. Registers,
+ * flags, vector and x87 state, memory and the exception raised must agree. Operands straddle pages,
+ * run into unmapped and read-only memory, go to pages that hold code and to pages that no TLB
+ * knows, on purpose. The seed is printed; NESTOR_SEED and NESTOR_CASES change the run.
  */
 #include <Zydis/Zydis.h>
 #include <setjmp.h>
@@ -43,18 +43,20 @@ struct guest {
 	struct {
 		u64 ip, dp;
 		u16 op;
-	} x87; /* its last instruction, after a case */
-	bool translated;	  /* the instruction runs as a translated block that ends in UD2 */
+	} x87;		 /* its last instruction, after a case */
+	bool translated; /* the instruction runs as a translated block that ends in UD2 */
 	const char *name;
 	struct trace_hub hub;
 	struct trace_ctx trace;
 };
 
-static struct guest guests[] = {{.name = "interpreter"}, {.name = "translator", .translated = true}};
+static struct guest guests[] = {{.name = "interpreter"},
+				{.name = "translator", .translated = true}};
 static u32 n_guests;
 static struct cpu_features features;
 static ZydisDecoder decoder;
-static u32 splits = 1; /* locked accesses across cache lines: some hosts punish each with a second */
+static u32 splits =
+	1; /* locked accesses across cache lines: some hosts punish each with a second */
 
 static u32 rnd(u32 n)
 {
@@ -182,7 +184,8 @@ static void prepare(struct guest *g, u32 how)
 
 	if (how & HOW_COLD)
 		vtlb_flush(&g->vp->tlb, true);
-	for (u64 gpa = GPA_DATA; how & HOW_CODE && gpa < GPA_DATA + ORACLE_DATA_BYTES; gpa += PAGE_SIZE) {
+	for (u64 gpa = GPA_DATA; how & HOW_CODE && gpa < GPA_DATA + ORACLE_DATA_BYTES;
+	     gpa += PAGE_SIZE) {
 		mem_mark_code(g->mem, gpa, PAGE_SIZE, &first);
 		if (first)
 			assert_true(vtlb_protect_frame(&g->vp->tlb, gpa));
@@ -205,58 +208,86 @@ static void clean_up(struct guest *g, u32 how)
 static bool category_allowed(const ZydisDecodedInstruction *in)
 {
 	switch (in->meta.category) {
-	case ZYDIS_CATEGORY_CALL: case ZYDIS_CATEGORY_RET: case ZYDIS_CATEGORY_COND_BR:
-	case ZYDIS_CATEGORY_UNCOND_BR: case ZYDIS_CATEGORY_INTERRUPT: case ZYDIS_CATEGORY_IO:
-	case ZYDIS_CATEGORY_IOSTRINGOP: case ZYDIS_CATEGORY_SYSCALL: case ZYDIS_CATEGORY_SYSRET:
-	case ZYDIS_CATEGORY_SYSTEM: case ZYDIS_CATEGORY_SEGOP: case ZYDIS_CATEGORY_VTX:
-	case ZYDIS_CATEGORY_XSAVE: case ZYDIS_CATEGORY_XSAVEOPT: case ZYDIS_CATEGORY_RDWRFSGS:
-	case ZYDIS_CATEGORY_RDRAND: case ZYDIS_CATEGORY_RDSEED: case ZYDIS_CATEGORY_CET: case ZYDIS_CATEGORY_PKU:
-		return false;
-	case ZYDIS_CATEGORY_AVX2GATHER: case ZYDIS_CATEGORY_GATHER:
-		return !in->raw.vex.L; /* FXSAVE images hold no high halves */
-	default:
-		return true;
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_INTERRUPT:
+	case ZYDIS_CATEGORY_IO:
+	case ZYDIS_CATEGORY_IOSTRINGOP:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSRET:
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_SEGOP:
+	case ZYDIS_CATEGORY_VTX:
+	case ZYDIS_CATEGORY_XSAVE:
+	case ZYDIS_CATEGORY_XSAVEOPT:
+	case ZYDIS_CATEGORY_RDWRFSGS:
+	case ZYDIS_CATEGORY_RDRAND:
+	case ZYDIS_CATEGORY_RDSEED:
+	case ZYDIS_CATEGORY_CET:
+	case ZYDIS_CATEGORY_PKU: return false;
+	case ZYDIS_CATEGORY_AVX2GATHER:
+	case ZYDIS_CATEGORY_GATHER: return !in->raw.vex.L; /* FXSAVE images hold no high halves */
+	default: return true;
 	}
 }
 
 static bool ext_allowed(const ZydisDecodedInstruction *in)
 {
 	switch (in->meta.isa_ext) {
-	case ZYDIS_ISA_EXT_BASE: case ZYDIS_ISA_EXT_LONGMODE: case ZYDIS_ISA_EXT_MMX: case ZYDIS_ISA_EXT_SSE:
-	case ZYDIS_ISA_EXT_SSE2: case ZYDIS_ISA_EXT_X87:
-		return true;
+	case ZYDIS_ISA_EXT_BASE:
+	case ZYDIS_ISA_EXT_LONGMODE:
+	case ZYDIS_ISA_EXT_MMX:
+	case ZYDIS_ISA_EXT_SSE:
+	case ZYDIS_ISA_EXT_SSE2:
+	case ZYDIS_ISA_EXT_X87: return true;
 	case ZYDIS_ISA_EXT_SSE3: return features.has_sse3;
 	case ZYDIS_ISA_EXT_SSSE3: return features.has_ssse3;
 	case ZYDIS_ISA_EXT_SSE4: return features.has_sse42;
 	case ZYDIS_ISA_EXT_AES: return features.has_aes;
 	case ZYDIS_ISA_EXT_PCLMULQDQ: return features.has_pclmul;
 	case ZYDIS_ISA_EXT_AVX: return features.has_avx;
-	case ZYDIS_ISA_EXT_AVX2: case ZYDIS_ISA_EXT_AVX2GATHER: return features.has_avx2;
+	case ZYDIS_ISA_EXT_AVX2:
+	case ZYDIS_ISA_EXT_AVX2GATHER: return features.has_avx2;
 	case ZYDIS_ISA_EXT_BMI1: return features.has_bmi1;
 	case ZYDIS_ISA_EXT_BMI2: return features.has_bmi2;
 	case ZYDIS_ISA_EXT_LZCNT: return features.has_lzcnt;
 	case ZYDIS_ISA_EXT_MOVBE: return features.has_movbe;
 	case ZYDIS_ISA_EXT_FMA: return features.has_fma;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
 static bool mnemonic_allowed(const ZydisDecodedInstruction *in)
 {
 	switch (in->mnemonic) {
-	case ZYDIS_MNEMONIC_POPF: case ZYDIS_MNEMONIC_POPFD: case ZYDIS_MNEMONIC_POPFQ:
-	case ZYDIS_MNEMONIC_PUSHF: case ZYDIS_MNEMONIC_PUSHFD: case ZYDIS_MNEMONIC_PUSHFQ:
-	case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_HLT:
-	case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64: case ZYDIS_MNEMONIC_FXRSTOR:
-	case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FLDENV:
-	case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FRSTOR: case ZYDIS_MNEMONIC_CLFLUSH:
-	case ZYDIS_MNEMONIC_LSL: case ZYDIS_MNEMONIC_LAR: case ZYDIS_MNEMONIC_VERR: case ZYDIS_MNEMONIC_VERW:
-	case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_RDTSC:
-	case ZYDIS_MNEMONIC_INVALID:
-		return false;
-	default:
-		return true;
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFD:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_HLT:
+	case ZYDIS_MNEMONIC_FXSAVE:
+	case ZYDIS_MNEMONIC_FXSAVE64:
+	case ZYDIS_MNEMONIC_FXRSTOR:
+	case ZYDIS_MNEMONIC_FXRSTOR64:
+	case ZYDIS_MNEMONIC_FNSTENV:
+	case ZYDIS_MNEMONIC_FLDENV:
+	case ZYDIS_MNEMONIC_FNSAVE:
+	case ZYDIS_MNEMONIC_FRSTOR:
+	case ZYDIS_MNEMONIC_CLFLUSH:
+	case ZYDIS_MNEMONIC_LSL:
+	case ZYDIS_MNEMONIC_LAR:
+	case ZYDIS_MNEMONIC_VERR:
+	case ZYDIS_MNEMONIC_VERW:
+	case ZYDIS_MNEMONIC_CPUID:
+	case ZYDIS_MNEMONIC_RDTSC:
+	case ZYDIS_MNEMONIC_INVALID: return false;
+	default: return true;
 	}
 }
 
@@ -274,7 +305,8 @@ static bool decode(struct insn *x)
 	x->m = NULL;
 	for (u32 i = 0; i < x->in.operand_count; i++) {
 		const ZydisDecodedOperand *o = &x->op[i];
-		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    o->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
 			x->m = o;
 		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (o->mem.segment == ZYDIS_REGISTER_FS || o->mem.segment == ZYDIS_REGISTER_GS))
@@ -301,11 +333,10 @@ static void generate(struct insn *x)
 		if (rnd(60) == 0)
 			*p++ = 0x67;
 		switch (rnd(10)) {
-		case 0: case 1: case 2: /* plain */
-			break;
-		case 3:
-			*p++ = rnd(2) ? 0xc5 : 0xc4;
-			break;
+		case 0:
+		case 1:
+		case 2: /* plain */ break;
+		case 3: *p++ = rnd(2) ? 0xc5 : 0xc4; break;
 		default:
 			if (rnd(2))
 				*p++ = (u8)(0x40 | rnd(16));
@@ -319,27 +350,27 @@ static void generate(struct insn *x)
 
 static u32 reg_number(ZydisRegister r)
 {
-	return (u32)ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r));
+	return (u32)ZydisRegisterGetId(
+		ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r));
 }
 
 static u64 data_address(void)
 {
 	switch (rnd(10)) {
-	case 0: case 4:
-		return ORACLE_DATA + 0x1000 - rnd(rnd(2) ? 64 : 9);
-	case 1:
-		return ORACLE_DATA + ORACLE_DATA_BYTES - rnd(64);
-	case 2: case 3:
-		return ORACLE_DATA + rnd(0x1000);
-	default:
-		return ORACLE_DATA + 0x100 + (rnd(0xd00) & ~63u);
+	case 0:
+	case 4: return ORACLE_DATA + 0x1000 - rnd(rnd(2) ? 64 : 9);
+	case 1: return ORACLE_DATA + ORACLE_DATA_BYTES - rnd(64);
+	case 2:
+	case 3: return ORACLE_DATA + rnd(0x1000);
+	default: return ORACLE_DATA + 0x100 + (rnd(0xd00) & ~63u);
 	}
 }
 
 /* Registers such that the memory operand is at a useful place. False: not possible. */
 static bool aim(struct insn *x, struct oracle_state *s)
 {
-	bool locked = x->m && (x->in.attributes & ZYDIS_ATTRIB_HAS_LOCK || x->in.mnemonic == ZYDIS_MNEMONIC_XCHG);
+	bool locked = x->m && (x->in.attributes & ZYDIS_ATTRIB_HAS_LOCK ||
+			       x->in.mnemonic == ZYDIS_MNEMONIC_XCHG);
 	u64 t = data_address();
 
 	if (locked && t % 64 + x->m->size / 8 > 64 && !splits--) {
@@ -347,8 +378,10 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		t &= ~63ull;
 	}
 	s->gpr[RSP] = ORACLE_DATA + 0x800 + 8 * rnd(64);
-	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP || x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
-	    x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU || x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) {
+	if (x->in.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+	    x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+	    x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+	    x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) {
 		s->gpr[RSI] = data_address();
 		s->gpr[RDI] = data_address();
 		s->gpr[RCX] = rnd(300);
@@ -379,7 +412,8 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		return true;
 	ZydisRegister base = x->m->mem.base, index = x->m->mem.index;
 	u64 disp = (u64)x->m->mem.disp.value, scale = x->m->mem.scale;
-	/* Zydis takes a SIB byte without base for R13 when REX.B is set and addresses are 32 bits wide */
+	/* Zydis takes a SIB byte without base for R13 when REX.B is set and addresses are 32 bits
+	 * wide */
 	if (x->in.raw.modrm.mod == 0 && x->in.raw.modrm.rm == 4 && x->in.raw.sib.base == 5)
 		base = ZYDIS_REGISTER_NONE;
 	if (base == ZYDIS_REGISTER_NONE && x->in.raw.disp.size)
@@ -390,7 +424,8 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		memcpy(x->bytes + x->in.raw.disp.offset, &t, x->in.raw.disp.size / 8);
 		return decode(x);
 	}
-	if (locked && index != ZYDIS_REGISTER_NONE && (base == index || base == ZYDIS_REGISTER_NONE))
+	if (locked && index != ZYDIS_REGISTER_NONE &&
+	    (base == index || base == ZYDIS_REGISTER_NONE))
 		return false; /* which does not get exactly there */
 	if (base != ZYDIS_REGISTER_NONE && base == index) {
 		s->gpr[reg_number(base)] = (t - disp) / (1 + scale);
@@ -403,7 +438,8 @@ static bool aim(struct insn *x, struct oracle_state *s)
 		s->gpr[reg_number(base)] = t - disp - i * scale;
 	}
 	/* a bit offset in a register reaches far: keep it near */
-	if (x->in.meta.category == ZYDIS_CATEGORY_BITBYTE && x->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+	if (x->in.meta.category == ZYDIS_CATEGORY_BITBYTE &&
+	    x->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		u32 r = reg_number(x->op[1].reg.value);
 		if ((base != ZYDIS_REGISTER_NONE && r == reg_number(base)) ||
 		    (index != ZYDIS_REGISTER_NONE && r == reg_number(index)))
@@ -415,8 +451,21 @@ static bool aim(struct insn *x, struct oracle_state *s)
 
 static u64 interesting(void)
 {
-	static const u64 v[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-				0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff};
+	static const u64 v[] = {0,
+				1,
+				2,
+				0x7f,
+				0x80,
+				0xff,
+				0x7fff,
+				0x8000,
+				0xffff,
+				0x7fffffff,
+				0x80000000,
+				0xffffffff,
+				0x7fffffffffffffff,
+				0x8000000000000000,
+				0xffffffffffffffff};
 
 	return rnd(3) ? rng_next(&seed) : v[rnd(ARRAY_SIZE(v))];
 }
@@ -435,16 +484,19 @@ static void random_state(struct oracle_state *s)
 	for (u32 i = 0; i < 8; i++) {
 		u64 frac = interesting();
 		nm_store64(s->fx + 32 + 16 * i, rnd(4) ? frac | 1ull << 63 : frac);
-		nm_store16(s->fx + 40 + 16 * i, rnd(3) ? (u16)(0x3fff + rnd(64) - 32) : (u16)rnd(65536));
+		nm_store16(s->fx + 40 + 16 * i,
+			   rnd(3) ? (u16)(0x3fff + rnd(64) - 32) : (u16)rnd(65536));
 	}
 	for (u32 i = 0; i < 16; i++)
 		for (u32 j = 0; j < 16; j += 8)
-			nm_store64(s->fx + 160 + 16 * i + j, rnd(2) ? rng_next(&seed) : interesting());
+			nm_store64(s->fx + 160 + 16 * i + j,
+				   rnd(2) ? rng_next(&seed) : interesting());
 }
 
 /* ---- running both ---- */
 
-static void run_engine(struct guest *g, const struct insn *x, const struct oracle_state *in, struct oracle_state *out)
+static void run_engine(struct guest *g, const struct insn *x, const struct oracle_state *in,
+		       struct oracle_state *out)
 {
 	struct vp *vp = g->vp;
 	bool translated = g->translated;
@@ -499,8 +551,8 @@ static u64 flags_mask(const struct insn *x)
 /* x87 pointers and reserved bytes are not compared; nor is an empty or init vector part. */
 static bool same_fx(const u8 *a, const u8 *b)
 {
-	return memcmp(a, b, 5) == 0 && nm_load32(a + 24) == nm_load32(b + 24) && memcmp(a + 160, b + 160, 256) == 0 &&
-	       ({
+	return memcmp(a, b, 5) == 0 && nm_load32(a + 24) == nm_load32(b + 24) &&
+	       memcmp(a + 160, b + 160, 256) == 0 && ({
 		       bool same = true;
 		       for (u32 i = 0; i < 8; i++)
 			       same &= memcmp(a + 32 + 16 * i, b + 32 + 16 * i, 10) == 0;
@@ -508,41 +560,48 @@ static bool same_fx(const u8 *a, const u8 *b)
 	       });
 }
 
-static void show(const struct guest *g, u32 how, const struct insn *x, const struct oracle_state *in,
-		 const struct oracle_state *host, const struct oracle_state *got)
+static void show(const struct guest *g, u32 how, const struct insn *x,
+		 const struct oracle_state *in, const struct oracle_state *host,
+		 const struct oracle_state *got)
 {
 	char text[128];
 	ZydisFormatter f;
 
 	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
-	ZydisFormatterFormatInstruction(&f, &x->in, x->op, x->in.operand_count_visible, text, sizeof(text), ORACLE_INSN, NULL);
+	ZydisFormatterFormatInstruction(&f, &x->in, x->op, x->in.operand_count_visible, text,
+					sizeof(text), ORACLE_INSN, NULL);
 	printf("%s disagrees (%u): %s  [", g->name, how, text);
 	for (u32 i = 0; i < x->in.length; i++)
 		printf("%02x", x->bytes[i]);
-	printf("]\n  vector host %d engine %d; flags in %#llx host %#llx engine %#llx\n", host->vector, got->vector,
-	       (unsigned long long)in->rflags & 0xcd5, (unsigned long long)host->rflags & 0xcd5,
-	       (unsigned long long)got->rflags & 0xcd5);
+	printf("]\n  vector host %d engine %d; flags in %#llx host %#llx engine %#llx\n",
+	       host->vector, got->vector, (unsigned long long)in->rflags & 0xcd5,
+	       (unsigned long long)host->rflags & 0xcd5, (unsigned long long)got->rflags & 0xcd5);
 	for (u32 i = 0; i < 16; i++)
 		if (host->gpr[i] != got->gpr[i])
-			printf("  gpr%u in %016llx host %016llx engine %016llx\n", i, (unsigned long long)in->gpr[i],
-			       (unsigned long long)host->gpr[i], (unsigned long long)got->gpr[i]);
+			printf("  gpr%u in %016llx host %016llx engine %016llx\n", i,
+			       (unsigned long long)in->gpr[i], (unsigned long long)host->gpr[i],
+			       (unsigned long long)got->gpr[i]);
 	for (u32 i = 0; i < 416; i += 8)
 		if ((i < 5 || i >= 24) && memcmp(host->fx + i, got->fx + i, 8))
-			printf("  fx+%u in %016llx host %016llx engine %016llx\n", i, (unsigned long long)nm_load64(in->fx + i),
-			       (unsigned long long)nm_load64(host->fx + i), (unsigned long long)nm_load64(got->fx + i));
+			printf("  fx+%u in %016llx host %016llx engine %016llx\n", i,
+			       (unsigned long long)nm_load64(in->fx + i),
+			       (unsigned long long)nm_load64(host->fx + i),
+			       (unsigned long long)nm_load64(got->fx + i));
 }
 
 /*
- * What the SDM leaves open when an instruction faults: ENTER may have pushed a part; an x87 store in
- * microcode may have written the bytes of the first page; an MMX instruction may have gone over to
- * MMX tags already; MASKMOV may have stored some bytes.
+ * What the SDM leaves open when an instruction faults: ENTER may have pushed a part; an x87 store
+ * in microcode may have written the bytes of the first page; an MMX instruction may have gone over
+ * to MMX tags already; MASKMOV may have stored some bytes.
  */
-static void forgive_partial(const struct insn *x, const struct oracle_state *host, struct oracle_state *got,
-			    u8 *ram, const u8 *data)
+static void forgive_partial(const struct insn *x, const struct oracle_state *host,
+			    struct oracle_state *got, u8 *ram, const u8 *data)
 {
-	bool x87 = x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || x->in.mnemonic == ZYDIS_MNEMONIC_FISTTP;
+	bool x87 =
+		x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || x->in.mnemonic == ZYDIS_MNEMONIC_FISTTP;
 	bool maskmov = x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
-		       x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU || x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
+		       x->in.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU ||
+		       x->in.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
 
 	/* An unmasked exception suppresses an x87 store; the engine finds the page fault first. */
 	if (x87 && got->vector == VECTOR_PF && host->vector < 0 && (host->fx[2] & 0x80))
@@ -647,7 +706,8 @@ static void host_and_engines_agree(void **state)
 		free(g->vp);
 	}
 	printf("%u instructions by the host%s, %u disagree\n", n,
-	       n_guests == 1 ? " and the interpreter" : ", the interpreter and the translator", bad);
+	       n_guests == 1 ? " and the interpreter" : ", the interpreter and the translator",
+	       bad);
 	assert_int_equal(bad, 0);
 }
 

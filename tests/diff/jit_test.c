@@ -1,8 +1,8 @@
 /*
  * The translator against the interpreter: two virtual processors run the same random programs, with
- * loops, calls, faults, page straddles and stores into their own code, and are compared wherever both
- * stop, at random instruction counts. Again with a tiny arena and with each group of instructions
- * left out. Seeds are printed; NESTOR_SEED, NESTOR_CASES.
+ * loops, calls, faults, page straddles and stores into their own code, and are compared wherever
+ * both stop, at random instruction counts. Again with a tiny arena and with each group of
+ * instructions left out. Seeds are printed; NESTOR_SEED, NESTOR_CASES.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -47,8 +47,11 @@ struct side {
 
 static u64 seed;
 static u64 gpa_code = 0x100000, code_writable = CODE;
-static struct cpu_features features = {.cr4_valid = ~0ull, .efer_valid = ~0ull, .maxphyaddr = 40,
-				       .linaddr_bits = 48, .has_cx16 = true};
+static struct cpu_features features = {.cr4_valid = ~0ull,
+				       .efer_valid = ~0ull,
+				       .maxphyaddr = 40,
+				       .linaddr_bits = 48,
+				       .has_cx16 = true};
 
 static u32 rnd(u32 n)
 {
@@ -133,7 +136,8 @@ static void destroy(struct side *s)
 
 /* ---- comparison ---- */
 
-static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rflags, const u8 *data)
+static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rflags,
+		 const u8 *data)
 {
 	struct vp *vp = s->vp;
 
@@ -148,7 +152,8 @@ static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rf
 	vp->cpu.activity = ACTIVITY_ACTIVE;
 	for (u32 i = SEG_ES; i <= SEG_GS; i++)
 		vp->cpu.seg[i] = (struct seg){.sel = 0x2b, .ar = 0xc0f3, .limit = ~0u};
-	vp->cpu.seg[SEG_CS] = (struct seg){.sel = 0x33, .ar = p->code64 ? 0xa0fb : 0xc0fb, .limit = ~0u};
+	vp->cpu.seg[SEG_CS] =
+		(struct seg){.sel = 0x33, .ar = p->code64 ? 0xa0fb : 0xc0fb, .limit = ~0u};
 	engine_state_changed(vp);
 }
 
@@ -156,7 +161,8 @@ static void load(struct side *s, const struct program *p, const u64 *gpr, u64 rf
 static bool same_x87(const struct vp *x, const struct vp *y)
 {
 	const u8 *a = x->cpu.vec, *b = y->cpu.vec;
-	bool same = !memcmp(a, b, 5) && x->fpu_ip == y->fpu_ip && x->fpu_dp == y->fpu_dp && x->fpu_op == y->fpu_op;
+	bool same = !memcmp(a, b, 5) && x->fpu_ip == y->fpu_ip && x->fpu_dp == y->fpu_dp &&
+		    x->fpu_op == y->fpu_op;
 
 	for (u32 i = 32; i < 160; i += 16)
 		same &= !memcmp(a + i, b + i, 10);
@@ -167,25 +173,27 @@ static bool same(struct side *a, struct side *b)
 {
 	const struct vp *x = a->vp, *y = b->vp;
 
-	return same_x87(x, y) && !memcmp(x->cpu.gpr, y->cpu.gpr, 16 * sizeof(u64)) && x->cpu.rip == y->cpu.rip &&
-	       x->cpu.rflags == y->cpu.rflags && x->insns == y->insns;
+	return same_x87(x, y) && !memcmp(x->cpu.gpr, y->cpu.gpr, 16 * sizeof(u64)) &&
+	       x->cpu.rip == y->cpu.rip && x->cpu.rflags == y->cpu.rflags && x->insns == y->insns;
 }
 
 static bool same_memory(struct side *a, struct side *b)
 {
-	return !memcmp(mem_ram_hva(a->mem, GPA_DATA, DATA_BYTES), mem_ram_hva(b->mem, GPA_DATA, DATA_BYTES),
-		       DATA_BYTES) &&
-	       !memcmp(mem_ram_hva(a->mem, gpa_code, CODE_BYTES), mem_ram_hva(b->mem, gpa_code, CODE_BYTES),
-		       CODE_BYTES);
+	return !memcmp(mem_ram_hva(a->mem, GPA_DATA, DATA_BYTES),
+		       mem_ram_hva(b->mem, GPA_DATA, DATA_BYTES), DATA_BYTES) &&
+	       !memcmp(mem_ram_hva(a->mem, gpa_code, CODE_BYTES),
+		       mem_ram_hva(b->mem, gpa_code, CODE_BYTES), CODE_BYTES);
 }
 
 static void show(const struct program *p, const struct side *a, const struct side *b)
 {
 	const struct vp *x = a->vp, *y = b->vp;
 
-	printf("differ (%s): rip %#llx/%#llx insns %llu/%llu flags %#llx/%#llx\n", p->code64 ? "64" : "32",
-	       (unsigned long long)x->cpu.rip, (unsigned long long)y->cpu.rip, (unsigned long long)x->insns,
-	       (unsigned long long)y->insns, (unsigned long long)x->cpu.rflags, (unsigned long long)y->cpu.rflags);
+	printf("differ (%s): rip %#llx/%#llx insns %llu/%llu flags %#llx/%#llx\n",
+	       p->code64 ? "64" : "32", (unsigned long long)x->cpu.rip,
+	       (unsigned long long)y->cpu.rip, (unsigned long long)x->insns,
+	       (unsigned long long)y->insns, (unsigned long long)x->cpu.rflags,
+	       (unsigned long long)y->cpu.rflags);
 	for (u32 i = 0; i < 16; i++)
 		if (x->cpu.gpr[i] != y->cpu.gpr[i])
 			printf("  gpr%u %#llx/%#llx\n", i, (unsigned long long)x->cpu.gpr[i],
@@ -198,7 +206,8 @@ static void show(const struct program *p, const struct side *a, const struct sid
 
 static u64 address(void)
 {
-	return rnd(4) ? DATA + 0x200 + rnd(0x900) : DATA + 0x1000 - rnd(200) + (rnd(3) ? 0 : 0x1000);
+	return rnd(4) ? DATA + 0x200 + rnd(0x900)
+		      : DATA + 0x1000 - rnd(200) + (rnd(3) ? 0 : 0x1000);
 }
 
 /* Code that was written over may be a vector instruction: that state is the other one's, too. */
@@ -258,7 +267,8 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 		if (a == ENGINE_STOP_EXIT) {
 			assert_int_equal(interp->vp->exit.reason, jit->vp->exit.reason);
 			assert_int_equal(interp->vp->exit.intr_info, jit->vp->exit.intr_info);
-			assert_int_equal(interp->vp->exit.qualification, jit->vp->exit.qualification);
+			assert_int_equal(interp->vp->exit.qualification,
+					 jit->vp->exit.qualification);
 			break;
 		}
 	}
@@ -294,15 +304,17 @@ static void run_cases(const struct jit_config *cfg, u32 cases, const char *what)
 	jit_detach(jit.vp);
 	err = jit_attach(jit.vp, cfg);
 	if (err == -ENOTSUP) {
-		print_message("skip: handlers of this build cannot be mixed with translated code\n");
+		print_message(
+			"skip: handlers of this build cannot be mixed with translated code\n");
 		skip();
 	}
 	assert_int_equal(err, 0);
 	for (u32 i = 0; i < cases && bad < 5; i++)
 		bad += !one_case(&interp, &jit, i & 1);
 	translated = stats_of(jit.vp).translated;
-	printf("%s: %u programs, %llu blocks translated, %llu parts retired, %u differ\n", what, cases,
-	       (unsigned long long)translated, (unsigned long long)stats_of(jit.vp).retired, bad);
+	printf("%s: %u programs, %llu blocks translated, %llu parts retired, %u differ\n", what,
+	       cases, (unsigned long long)translated, (unsigned long long)stats_of(jit.vp).retired,
+	       bad);
 	assert_int_equal(bad, 0);
 	assert_true(translated > 0);
 }
@@ -326,7 +338,8 @@ static void both_agree(void **state)
 static void tiny_arena_is_emptied(void **state)
 {
 	(void)state;
-	run_cases(&(struct jit_config){.heat = 1, .arena_bytes = PAGE_SIZE}, cases() / 2, "tiny arena");
+	run_cases(&(struct jit_config){.heat = 1, .arena_bytes = PAGE_SIZE}, cases() / 2,
+		  "tiny arena");
 	assert_true(stats_of(jit.vp).retired > 0);
 }
 
@@ -334,8 +347,10 @@ static void tiny_arena_is_emptied(void **state)
 static void target_page_is_mapped_anew(void **state)
 {
 	/* mov ecx, 200; 1: call CODE + 0x1000; dec ecx; jnz 1b; hlt */
-	static const u8 caller[] = {0xb9, 200, 0, 0, 0, 0xe8, 0xf6, 0x0e, 0, 0, 0xff, 0xc9, 0x75, 0xf7, 0xf4};
-	static const u8 one[] = {0x83, 0xc0, 1, 0xc3}, two[] = {0x83, 0xc0, 2, 0xc3}; /* add eax, n; ret */
+	static const u8 caller[] = {0xb9, 200, 0,    0,	   0,	 0xe8, 0xf6, 0x0e,
+				    0,	  0,   0xff, 0xc9, 0x75, 0xf7, 0xf4};
+	static const u8 one[] = {0x83, 0xc0, 1, 0xc3},
+			two[] = {0x83, 0xc0, 2, 0xc3}; /* add eax, n; ret */
 	struct program p = {.len = 0x100, .code64 = true, .starts = {0x100}, .n = 1};
 	u64 gpr[16] = {[RSP] = DATA + 0x1800}, other = 0x180000;
 	u8 data[DATA_BYTES] = {0};
@@ -379,7 +394,8 @@ static void groups_can_be_switched_off(void **state)
 {
 	(void)state;
 	for (u32 g = 0; g < JIT_GROUPS; g++)
-		run_cases(&(struct jit_config){.heat = 1, .off = 1u << g}, cases() / 20 + 1, "a group off");
+		run_cases(&(struct jit_config){.heat = 1, .off = 1u << g}, cases() / 20 + 1,
+			  "a group off");
 }
 
 /* The check agrees with a right translator, and leaves the same state as without it. */
@@ -397,20 +413,20 @@ static void check_finds_nothing(void **state)
 	printf("%llu stretches, %llu instructions, %llu alone\n", (unsigned long long)c.stretches,
 	       (unsigned long long)c.insns, (unsigned long long)c.alone);
 	assert_true(c.stretches > cases() / 3 && c.insns > c.alone);
-	run_cases(&(struct jit_config){.heat = 1, .differs = differs, .arena_bytes = PAGE_SIZE}, cases() / 6,
-		  "checked, tiny arena");
+	run_cases(&(struct jit_config){.heat = 1, .differs = differs, .arena_bytes = PAGE_SIZE},
+		  cases() / 6, "checked, tiny arena");
 	assert_int_equal(n_reports, 0);
 }
 
 static const u8 lossy_code[] = {
-	0x48, 0x01, 0xc8,	   /* 1: add rax, rcx */
-	0x89, 0x06,		   /* mov [rsi], eax */
-	0x66, 0x0f, 0xfe, 0xc1,	   /* paddd xmm0, xmm1 */
-	0x66, 0x0f, 0x6f, 0xc8,	   /* movdqa xmm1, xmm0 */
-	0x48, 0x83, 0xf8, 0xff,	   /* cmp rax, -1 */
-	0x0f, 0x97, 0xc2,	   /* seta dl */
-	0x48, 0xff, 0xc9,	   /* dec rcx */
-	0x75, 0xe7,		   /* jnz 1b */
+	0x48, 0x01, 0xc8,	/* 1: add rax, rcx */
+	0x89, 0x06,		/* mov [rsi], eax */
+	0x66, 0x0f, 0xfe, 0xc1, /* paddd xmm0, xmm1 */
+	0x66, 0x0f, 0x6f, 0xc8, /* movdqa xmm1, xmm0 */
+	0x48, 0x83, 0xf8, 0xff, /* cmp rax, -1 */
+	0x0f, 0x97, 0xc2,	/* seta dl */
+	0x48, 0xff, 0xc9,	/* dec rcx */
+	0x75, 0xe7,		/* jnz 1b */
 	0xf4,
 };
 
@@ -438,10 +454,12 @@ static void check_finds(u32 lose, const char *what)
 		memset(vp->cpu.vec + 160, 1, 32);
 		nm_store64(vp->cpu.vec + 512, 3);
 		engine_state_changed(vp);
-		assert_int_equal(run(vp, vp->insns + 1000), ENGINE_STOP_EXIT); /* the first to find it goes on right */
+		/* the first to find it goes on right */
+		assert_int_equal(run(vp, vp->insns + 1000), ENGINE_STOP_EXIT);
 	}
 	jit.vp->insns = interp.vp->insns;
-	if (n_reports != 1 || !strstr(report, what) || !strstr(report, "0x20000200") || !strstr(report, "add rax, rcx"))
+	if (n_reports != 1 || !strstr(report, what) || !strstr(report, "0x20000200") ||
+	    !strstr(report, "add rax, rcx"))
 		printf("lose %u, expected %s, %u reports: %s", lose, what, n_reports, report);
 	assert_int_equal(n_reports, 1);
 	assert_non_null(strstr(report, what));
@@ -452,7 +470,8 @@ static void check_finds(u32 lose, const char *what)
 static void check_finds_errors(void **state)
 {
 	(void)state;
-	run_cases(&(struct jit_config){.heat = 1}, 1, "before"); /* skips where there is no translator */
+	run_cases(&(struct jit_config){.heat = 1}, 1,
+		  "before"); /* skips where there is no translator */
 	check_finds(JIT_LOSE_ALU, "rax");
 	check_finds(JIT_LOSE_CMP, "rdx");
 	check_finds(JIT_LOSE_STORE, "memory at physical 0x200100");
@@ -473,10 +492,13 @@ static void group_names(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree), cmocka_unit_test(tiny_arena_is_emptied),
-					   cmocka_unit_test(check_finds_nothing), cmocka_unit_test(check_finds_errors),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree),
+					   cmocka_unit_test(tiny_arena_is_emptied),
+					   cmocka_unit_test(check_finds_nothing),
+					   cmocka_unit_test(check_finds_errors),
 					   cmocka_unit_test(groups_can_be_switched_off),
-					   cmocka_unit_test(group_names), cmocka_unit_test(target_page_is_mapped_anew),
+					   cmocka_unit_test(group_names),
+					   cmocka_unit_test(target_page_is_mapped_anew),
 					   cmocka_unit_test(large_page)};
 
 	seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 20261121;

@@ -1,8 +1,9 @@
 /*
- * Several virtual processors of one machine on threads of their own share translated code: each runs the same
- * functions in another order and comes to the results that the interpreter had alone. In an arena with room for
- * all, and in one so small that regions are retired all the time, with a processor among them that no thread
- * runs; meanwhile another thread writes to the code what is there already. The seed is printed; NESTOR_SEED.
+ * Several virtual processors of one machine on threads of their own share translated code: each
+ * runs the same functions in another order and comes to the results that the interpreter had alone.
+ * In an arena with room for all, and in one so small that regions are retired all the time, with a
+ * processor among them that no thread runs; meanwhile another thread writes to the code what is
+ * there already. The seed is printed; NESTOR_SEED.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -49,8 +50,11 @@ static struct processor cpu[VPS];
 static u64 expected[FUNCTIONS], seed;
 static u8 code[FUNCTIONS * FUNCTION_BYTES];
 static _Atomic u32 running;
-static const struct cpu_features features = {.cr4_valid = ~0ull, .efer_valid = ~0ull, .maxphyaddr = 40,
-					     .linaddr_bits = 48, .has_cx16 = true};
+static const struct cpu_features features = {.cr4_valid = ~0ull,
+					     .efer_valid = ~0ull,
+					     .maxphyaddr = 40,
+					     .linaddr_bits = 48,
+					     .has_cx16 = true};
 
 static u64 no_tsc(struct vp *v)
 {
@@ -76,7 +80,8 @@ static u32 rnd(u32 n)
 /* On RAX, RDX, R8 … R11 and memory at RBX. */
 static u32 put_operation(u32 at)
 {
-	static const u8 alu[] = {0x01, 0x03, 0x09, 0x0b, 0x21, 0x23, 0x29, 0x2b, 0x31, 0x33, 0x39, 0x89, 0x8b};
+	static const u8 alu[] = {0x01, 0x03, 0x09, 0x0b, 0x21, 0x23, 0x29,
+				 0x2b, 0x31, 0x33, 0x39, 0x89, 0x8b};
 	static const u8 regs[] = {0, 2, 8, 9, 10, 11};
 	u32 reg = regs[rnd(6)], rm = regs[rnd(6)], opc = alu[rnd(ARRAY_SIZE(alu))];
 
@@ -116,7 +121,8 @@ static void make_function(u32 i)
 
 static void map_page(u32 index, u64 gva, u64 gpa)
 {
-	u64 *ram = (u64 *)mem_ram_base(mem), root = GPA_TABLES + index * 0x10000u, table = root, *next = &ram[(root + 0xff00) / 8];
+	u64 *ram = (u64 *)mem_ram_base(mem), root = GPA_TABLES + index * 0x10000u, table = root,
+	    *next = &ram[(root + 0xff00) / 8];
 
 	*next = *next ? *next : root + 0x1000;
 	for (int shift = 39; shift > 12; shift -= 9) {
@@ -257,7 +263,8 @@ static struct jit_stats run_threads(u32 first, u32 last)
 		wrong += cpu[i].wrong;
 	}
 	s = sum();
-	printf("%u threads: %llu blocks translated, %llu taken over, %llu regions given up, %u results wrong\n",
+	printf("%u threads: %llu blocks translated, %llu taken over, %llu regions given up, %u "
+	       "results wrong\n",
 	       last - first + 1, (unsigned long long)s.translated, (unsigned long long)s.taken_over,
 	       (unsigned long long)s.retired, wrong);
 	assert_int_equal(wrong, 0);
@@ -299,7 +306,8 @@ static void regions_are_retired(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(code_is_shared), cmocka_unit_test(all_at_once),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(code_is_shared),
+					   cmocka_unit_test(all_at_once),
 					   cmocka_unit_test(regions_are_retired)};
 	struct vtlb_config cfg = {.max_bytes = MIB, .max_vps = VPS, .maxphyaddr = 40};
 	u64 rng;

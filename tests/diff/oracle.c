@@ -14,8 +14,8 @@
 struct context {
 	struct oracle_state in, out;
 	u64 host_rsp;
-	u64 flags_in;	   /* popped */
-	u64 flags_out[8];  /* pushed */
+	u64 flags_in;	  /* popped */
+	u64 flags_out[8]; /* pushed */
 	u8 host_fx[512] __attribute__((aligned(16)));
 };
 static struct context *const ctx = (struct context *)CTX;
@@ -98,8 +98,9 @@ static struct sigaction before[32];
 
 static void on_exception(int sig, siginfo_t *info, void *context)
 {
-	static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-				      REG_R8,  REG_R9,	REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+	static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+				      REG_RSI, REG_RDI, REG_R8,	 REG_R9,  REG_R10, REG_R11,
+				      REG_R12, REG_R13, REG_R14, REG_R15};
 	ucontext_t *uc = context;
 	greg_t *g = uc->uc_mcontext.gregs;
 	u64 rip = (u64)g[REG_RIP];
@@ -122,7 +123,8 @@ static void on_exception(int sig, siginfo_t *info, void *context)
 
 static void *map_at(u64 addr, u64 bytes, int prot)
 {
-	void *p = mmap((void *)addr, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	void *p = mmap((void *)addr, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		       -1, 0);
 
 	return p == (void *)addr ? p : NULL;
 }
@@ -132,7 +134,8 @@ int oracle_init(void)
 	static u8 altstack[65536];
 	const stack_t ss = {.ss_sp = altstack, .ss_size = sizeof(altstack)};
 	const int sigs[] = {SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS};
-	struct sigaction act = {.sa_sigaction = on_exception, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction act = {.sa_sigaction = on_exception,
+				.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	if (!map_at(ORACLE_CODE, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC) ||
 	    !map_at(ORACLE_DATA, ORACLE_DATA_BYTES, PROT_READ | PROT_WRITE) ||
@@ -159,12 +162,14 @@ void oracle_run(const u8 *code, u32 len, const struct oracle_state *in, struct o
 	ctx->in = *in;
 	ctx->flags_in = in->rflags | 0x202;
 	ctx->out.vector = -1;
-	__asm__ volatile("push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\tpush %%r15\n\t"
-			 "mov %[prologue], %%eax\n\tcall *%%rax\n\t"
-			 "pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
-			 :
-			 : [prologue] "i"((u32)PROLOGUE)
-			 : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+	__asm__ volatile(
+		"push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\tpush "
+		"%%r15\n\t"
+		"mov %[prologue], %%eax\n\tcall *%%rax\n\t"
+		"pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
+		:
+		: [prologue] "i"((u32)PROLOGUE)
+		: "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
 	*out = ctx->out;
 	out->rflags = ctx->flags_out[7];
 }

@@ -1,17 +1,17 @@
 /*
  * The host's processor as the oracle for user-level instructions: runs one instruction on a given
- * register state with its own data pages, and says what came out, the exception included. Code, data
- * and state live at fixed low addresses, so that a guest can be given the same linear addresses.
- * Not thread-safe; takes SIGSEGV, SIGILL, SIGFPE, SIGTRAP and SIGBUS while it runs.
+ * register state with its own data pages, and says what came out, the exception included. Code,
+ * data and state live at fixed low addresses, so that a guest can be given the same linear
+ * addresses. Not thread-safe; takes SIGSEGV, SIGILL, SIGFPE, SIGTRAP and SIGBUS while it runs.
  */
 #ifndef TESTS_DIFF_ORACLE_H
 #define TESTS_DIFF_ORACLE_H
 
 #include "l0/base/types.h"
 
-#define ORACLE_CODE 0x20000000ull	/* page with the instruction */
+#define ORACLE_CODE 0x20000000ull	  /* page with the instruction */
 #define ORACLE_INSN (ORACLE_CODE + 0x400) /* where it starts */
-#define ORACLE_DATA 0x10000000ull	/* two pages of data; what follows is not mapped */
+#define ORACLE_DATA 0x10000000ull	  /* two pages of data; what follows is not mapped */
 #define ORACLE_DATA_BYTES 0x2000ull
 
 struct oracle_state {

@@ -126,14 +126,18 @@ static void random_call(struct program *p)
 	over = p->len++;
 	put(p, 0x07f283, 3); /* f: xor edx, 7 */
 	switch (rnd(p, 12)) {
-	case 0: case 1: /* call g; g: add dword [rsp], 5; ret */
+	case 0:
+	case 1: /* call g; g: add dword [rsp], 5; ret */
 		put(p, 0xe8, 1);
 		put(p, 0, 4);
 		put(p, 0x05240483, 4);
 		put(p, 0xc3, 1);
 		break;
-	case 2: put(p, 0x58, 1); put(p, 0x50, 1); break; /* pop, push */
-	case 3: /* lea rsp, [rsp + 8]: never returns */
+	case 2:
+		put(p, 0x58, 1);
+		put(p, 0x50, 1);
+		break; /* pop, push */
+	case 3:	       /* lea rsp, [rsp + 8]: never returns */
 		if (p->code64)
 			put(p, 0x48, 1);
 		put(p, p->code64 ? 0x0824648d : 0x0424648d, 4);
@@ -162,7 +166,8 @@ static void multiply(struct program *p)
 	if (rnd(p, 4) && p->code64 && digit >= 6)
 		put(p, 0x48, 1);
 	if (rnd(p, 8) && digit >= 6)
-		put(p, digit == 6 ? 0xd231 : 0x99, digit == 6 ? 2 : 1); /* xor edx, edx; cdq or cqo */
+		/* xor edx, edx; cdq or cqo */
+		put(p, digit == 6 ? 0xd231 : 0x99, digit == 6 ? 2 : 1);
 	operation(p, rnd(p, 5) ? 0xf7 : 0xf6, digit, rnd(p, 2), true);
 }
 
@@ -190,11 +195,17 @@ static void vex_insn(struct program *p)
 	case 0: vex(p, 0, 2, 0xf2, r, v); break; /* andn */
 	case 1: vex(p, 0, 2, 0xf7, r, v); break; /* bextr */
 	case 2: vex(p, 0, 2, 0xf5, r, v); break; /* bzhi */
-	case 3: case 4: vex(p, 0, 2, 0xf3, 1 + rnd(p, 3), v); break; /* blsr, blsmsk, blsi */
-	case 5: vex(p, 2 + rnd(p, 2), 2, 0xf5, r, v); break;	   /* pext, pdep */
-	case 6: case 7: vex(p, 1 + rnd(p, 3), 2, 0xf7, r, v); break; /* shlx, sarx, shrx */
-	case 8: vex(p, 3, 2, 0xf6, r, v); break;		   /* mulx */
-	case 9: case 10: vex(p, 3, 3, 0xf0, r, 0); put(p, rnd(p, 256), 1); break; /* rorx */
+	case 3:
+	case 4: vex(p, 0, 2, 0xf3, 1 + rnd(p, 3), v); break; /* blsr, blsmsk, blsi */
+	case 5: vex(p, 2 + rnd(p, 2), 2, 0xf5, r, v); break; /* pext, pdep */
+	case 6:
+	case 7: vex(p, 1 + rnd(p, 3), 2, 0xf7, r, v); break; /* shlx, sarx, shrx */
+	case 8: vex(p, 3, 2, 0xf6, r, v); break;	     /* mulx */
+	case 9:
+	case 10:
+		vex(p, 3, 3, 0xf0, r, 0);
+		put(p, rnd(p, 256), 1);
+		break; /* rorx */
 	default:
 		if (p->code64)
 			put(p, 0x48 | rnd(p, 2), 1);
@@ -210,12 +221,14 @@ static void bit_insn(struct program *p)
 	case 0: /* by register: RCX is small */
 		operation(p, 0x0fa3 + 8 * rnd(p, 4), mem ? RCX : value_reg(p), mem, true);
 		break;
-	case 1: case 2:
+	case 1:
+	case 2:
 		operation(p, 0x0fba, 4 + rnd(p, 4), mem, true);
 		put(p, rnd(p, 256), 1);
 		break;
 	case 3: operation(p, 0x0fbc + rnd(p, 2), value_reg(p), mem, true); break;
-	case 4: case 5: /* tzcnt, lzcnt, popcnt */
+	case 4:
+	case 5: /* tzcnt, lzcnt, popcnt */
 		put(p, 0xf3, 1);
 		operation(p, rnd(p, 3) ? 0x0fbc + rnd(p, 2) : 0x0fb8, value_reg(p), mem, true);
 		break;
@@ -236,12 +249,17 @@ static void atomic_insn(struct program *p)
 	switch (how) {
 	case 0: operation(p, 0x86 + rnd(p, 2), p->code64 ? r : 0, true, false); break;
 	case 1: operation(p, 0x87, r, true, true); break;
-	case 2: case 3: operation(p, 0x0fc1, r, true, true); break;
-	case 4: case 5: operation(p, 0x0fb1, r, true, true); break;
+	case 2:
+	case 3: operation(p, 0x0fc1, r, true, true); break;
+	case 4:
+	case 5: operation(p, 0x0fb1, r, true, true); break;
 	case 6: operation(p, 0x0fc7, 1, true, false); break;
 	case 7: operation(p, 0xff, rnd(p, 2), true, true); break;
 	case 8: operation(p, 0xf7, 2 + rnd(p, 2), true, true); break;
-	case 9: operation(p, 0x0fba, 5 + rnd(p, 3), true, true); put(p, rnd(p, 256), 1); break;
+	case 9:
+		operation(p, 0x0fba, 5 + rnd(p, 3), true, true);
+		put(p, rnd(p, 256), 1);
+		break;
 	case 10: operation(p, 0x0fab + 8 * rnd(p, 3), RCX, true, true); break;
 	default: operation(p, rnd(p, 7) * 8 + 1, r, true, true);
 	}
@@ -250,17 +268,23 @@ static void atomic_insn(struct program *p)
 /* x87 and MMX; a control word from memory may unmask exceptions. */
 static void x87_insn(struct program *p)
 {
-	static const u32 forms[] = {0xe8d9, 0xeed9, 0xebd9, 0xc1d8, 0xc9de, 0xe1d8, 0xf1d8, 0xc9d9, 0xc2d9, 0xe0d9,
-				    0xe4d9, 0xfad9, 0xd9dd, 0xf6d9, 0xf7d9, 0xe1db, 0xf1db, 0xc1da, 0xd1db, 0xe0df,
-				    0xe2db, 0x009b, 0xc96f0f, 0xcafe0f};
+	static const u32 forms[] = {0xe8d9, 0xeed9, 0xebd9, 0xc1d8, 0xc9de,   0xe1d8,
+				    0xf1d8, 0xc9d9, 0xc2d9, 0xe0d9, 0xe4d9,   0xfad9,
+				    0xd9dd, 0xf6d9, 0xf7d9, 0xe1db, 0xf1db,   0xc1da,
+				    0xd1db, 0xe0df, 0xe2db, 0x009b, 0xc96f0f, 0xcafe0f};
 
 	switch (rnd(p, 12)) {
-	case 0: case 1: operation(p, 0xd8 + rnd(p, 8), rnd(p, 3) ? 0 : 3, true, false); break;
+	case 0:
+	case 1: operation(p, 0xd8 + rnd(p, 8), rnd(p, 3) ? 0 : 3, true, false); break;
 	case 2: operation(p, 0xd8 + 2 * rnd(p, 4), rnd(p, 8), true, false); break;
-	case 3: operation(p, 0xd9, rnd(p, 8) ? 7 : 5, true, false); break; /* fnstcw, fldcw */
-	case 4: operation(p, rnd(p, 2) ? 0x0f6e : 0x0f7e, rnd(p, 8), rnd(p, 2), false); break; /* movd */
-	case 5: operation(p, rnd(p, 2) ? 0x0f6f : 0x0f7f, rnd(p, 8), true, false); break;  /* movq */
-	case 6: put(p, 0x770f, 2); break;					       /* emms */
+	case 3:
+		operation(p, 0xd9, rnd(p, 8) ? 7 : 5, true, false);
+		break; /* fnstcw, fldcw */
+	/* movd */
+	case 4: operation(p, rnd(p, 2) ? 0x0f6e : 0x0f7e, rnd(p, 8), rnd(p, 2), false); break;
+	/* movq */
+	case 5: operation(p, rnd(p, 2) ? 0x0f6f : 0x0f7f, rnd(p, 8), true, false); break;
+	case 6: put(p, 0x770f, 2); break; /* emms */
 	default: {
 		u32 f = forms[rnd(p, ARRAY_SIZE(forms))];
 
@@ -277,16 +301,43 @@ static void high_insn(struct program *p)
 	u32 high = 4 + 2 * rnd(p, 2), other = regs[rnd(p, 4)];
 
 	switch (rnd(p, 6)) {
-	case 0: put(p, opcodes[rnd(p, 10)], 1); put(p, 0xc0 | other << 3 | high, 1); break;
-	case 1: put(p, opcodes[rnd(p, 10)], 1); put(p, 0xc0 | high << 3 | other, 1); break;
-	case 2: put(p, opcodes[rnd(p, 10)], 1); put(p, 0x46 | high << 3, 1); put(p, rnd(p, 256), 1); break;
-	case 3: put(p, 0x80, 1); put(p, 0xc0 | rnd(p, 8) << 3 | high, 1); put(p, rnd(p, 256), 1); break;
-	case 4: put(p, 0xf6, 1); put(p, 0xc0 | high, 1); put(p, rnd(p, 256), 1); break;
+	case 0:
+		put(p, opcodes[rnd(p, 10)], 1);
+		put(p, 0xc0 | other << 3 | high, 1);
+		break;
+	case 1:
+		put(p, opcodes[rnd(p, 10)], 1);
+		put(p, 0xc0 | high << 3 | other, 1);
+		break;
+	case 2:
+		put(p, opcodes[rnd(p, 10)], 1);
+		put(p, 0x46 | high << 3, 1);
+		put(p, rnd(p, 256), 1);
+		break;
+	case 3:
+		put(p, 0x80, 1);
+		put(p, 0xc0 | rnd(p, 8) << 3 | high, 1);
+		put(p, rnd(p, 256), 1);
+		break;
+	case 4:
+		put(p, 0xf6, 1);
+		put(p, 0xc0 | high, 1);
+		put(p, rnd(p, 256), 1);
+		break;
 	default:
 		switch (rnd(p, 4)) {
-		case 0: put(p, rnd(p, 2) ? 0xb60f : 0xbe0f, 2); put(p, 0xc0 | (other & 2) << 3 | high, 1); break;
-		case 1: put(p, 0xfe, 1); put(p, 0xc0 | rnd(p, 2) << 3 | high, 1); break;
-		case 2: put(p, 0xf6, 1); put(p, 0xd0 | rnd(p, 2) << 3 | high, 1); break;
+		case 0:
+			put(p, rnd(p, 2) ? 0xb60f : 0xbe0f, 2);
+			put(p, 0xc0 | (other & 2) << 3 | high, 1);
+			break;
+		case 1:
+			put(p, 0xfe, 1);
+			put(p, 0xc0 | rnd(p, 2) << 3 | high, 1);
+			break;
+		case 2:
+			put(p, 0xf6, 1);
+			put(p, 0xd0 | rnd(p, 2) << 3 | high, 1);
+			break;
 		default: put(p, 0x900f | rnd(p, 16) << 8, 2); put(p, 0xc0 | high, 1);
 		}
 	}
@@ -324,24 +375,36 @@ static void random_insn(struct program *p)
 	u32 r = value_reg(p);
 
 	switch (rnd(p, 45)) {
-	case 40: case 41: high_insn(p); break;
+	case 40:
+	case 41: high_insn(p); break;
 	case 42: flag_insn(p); break;
 	case 43: string_insn(p); break;
-	case 37: case 38: x87_insn(p); break;
-	case 27: case 28: multiply(p); break;
+	case 37:
+	case 38: x87_insn(p); break;
+	case 27:
+	case 28: multiply(p); break;
 	case 29: vex_insn(p); break;
-	case 30: case 31: case 32: bit_insn(p); break;
-	case 33: case 34: atomic_insn(p); break;
-	case 0: case 1: case 2: case 3: operation(p, rnd(p, 8) * 8 + (rnd(p, 2) ? 1 : 3), r, rnd(p, 2), true); break;
+	case 30:
+	case 31:
+	case 32: bit_insn(p); break;
+	case 33:
+	case 34: atomic_insn(p); break;
+	case 0:
+	case 1:
+	case 2:
+	case 3: operation(p, rnd(p, 8) * 8 + (rnd(p, 2) ? 1 : 3), r, rnd(p, 2), true); break;
 	case 4: operation(p, rnd(p, 8) * 8 + (rnd(p, 2) ? 0 : 2), r, rnd(p, 2), false); break;
-	case 5: case 6: operation(p, rnd(p, 2) ? 0x89 : 0x8b, r, rnd(p, 4), true); break;
+	case 5:
+	case 6: operation(p, rnd(p, 2) ? 0x89 : 0x8b, r, rnd(p, 4), true); break;
 	case 7: operation(p, rnd(p, 2) ? 0x88 : 0x8a, r, rnd(p, 4), false); break;
-	case 8: case 9: immediate_op(p); break;
+	case 8:
+	case 9: immediate_op(p); break;
 	case 10: operation(p, rnd(p, 2) ? 0x85 : 0x84, r, rnd(p, 2), false); break;
 	case 11: operation(p, 0xff, rnd(p, 2), rnd(p, 3) == 0, true); break;
 	case 12: operation(p, 0xf7, 2 + rnd(p, 2), rnd(p, 3) == 0, true); break;
 	case 13: operation(p, 0xd1, rnd(p, 4) ? 4 : rnd(p, 8), rnd(p, 4) == 0, true); break;
-	case 14: case 15: {
+	case 14:
+	case 15: {
 		static const u8 digits[] = {0, 1, 2, 3, 4, 5, 7};
 		operation(p, 0xc1, digits[rnd(p, 7)], rnd(p, 4) == 0, true);
 		put(p, rnd(p, 256), 1);
@@ -352,10 +415,17 @@ static void random_insn(struct program *p)
 	case 18: operation(p, 0x0f40 | rnd(p, 16), r, rnd(p, 2), true); break;
 	case 19: operation(p, 0x0f90 | rnd(p, 16), 0, rnd(p, 2), false); break;
 	case 20: operation(p, 0x8d, r, true, true); break;
-	case 21: put(p, 0x50 | (value_reg(p) & 7), 1); put(p, 0x58 | (rnd(p, 2) ? 2 : 0), 1); break;
+	case 21:
+		put(p, 0x50 | (value_reg(p) & 7), 1);
+		put(p, 0x58 | (rnd(p, 2) ? 2 : 0), 1);
+		break;
 	case 22: put(p, 0x99 - rnd(p, 2), 1); break; /* cdq, cwde */
 	case 23: operation(p, 0x87, r, false, true); break;
-	case 24: put(p, 0xe8, 1); put(p, 0, 4); put(p, 0x58, 1); break; /* call next; pop */
+	case 24:
+		put(p, 0xe8, 1);
+		put(p, 0, 4);
+		put(p, 0x58, 1);
+		break; /* call next; pop */
 	case 25: random_call(p); break;
 	default:
 		if (rnd(p, 12) == 0)

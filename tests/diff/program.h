@@ -1,6 +1,6 @@
 /*
- * Random programs of integer and x87 instructions for jit_test: loops that end, calls, and stores into
- * their own code. RBX, RBP, RSI and RDI are to point to data, RSP to a stack, RCX counts.
+ * Random programs of integer and x87 instructions for jit_test: loops that end, calls, and stores
+ * into their own code. RBX, RBP, RSI and RDI are to point to data, RSP to a stack, RCX counts.
  */
 #ifndef TESTS_DIFF_PROGRAM_H
 #define TESTS_DIFF_PROGRAM_H

@@ -118,8 +118,8 @@ static void held_back(void)
 	/* general detection comes at once, and nothing of the step after it */
 	steps = 0;
 	WRITE_DR(7, DR7_FIXED | DR7_GD);
-	__asm__ volatile("mov %%ss, %%eax\n" TF_ON
-			 "mov %%eax, %%ss\n1: mov %%dr3, %%rax\n" TF_OFF "lea 1b(%%rip), %0"
+	__asm__ volatile("mov %%ss, %%eax\n" TF_ON "mov %%eax, %%ss\n1: mov %%dr3, %%rax\n" TF_OFF
+			 "lea 1b(%%rip), %0"
 			 : "=r"(at)
 			 :
 			 : "rax", "memory", "cc");
@@ -144,13 +144,16 @@ static u32 cpuid(u32 leaf, u32 reg)
 {
 	u32 r[4];
 
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
+	__asm__ volatile("cpuid"
+			 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+			 : "a"(leaf), "c"(0));
 	return r[reg];
 }
 
 static void misc_enable(void)
 {
-	const u64 kept = MISC_ENABLE_THERMAL_CONTROL | MISC_ENABLE_SPEEDSTEP | MISC_ENABLE_XTPR_DISABLE;
+	const u64 kept =
+		MISC_ENABLE_THERMAL_CONTROL | MISC_ENABLE_SPEEDSTEP | MISC_ENABLE_XTPR_DISABLE;
 	u64 was = rdmsr(MSR_IA32_MISC_ENABLE), efer = rdmsr(MSR_IA32_EFER);
 
 	put("IA32_MISC_ENABLE\n");

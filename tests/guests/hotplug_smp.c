@@ -1,7 +1,8 @@
 /*
- * CPU hot-plug, seen from inside; for --cpus 2 --cpu-hotplug 20ms-1,40ms+1. The second processor works in VMX
- * operation, where INIT does not reach it. When the first is asked to let it go it ejects it: it does nothing any
- * more, and no start-up interrupt brings it back. When it is plugged again it starts as after power-up.
+ * CPU hot-plug, seen from inside; for --cpus 2 --cpu-hotplug 20ms-1,40ms+1. The second processor
+ * works in VMX operation, where INIT does not reach it. When the first is asked to let it go it
+ * ejects it: it does nothing any more, and no start-up interrupt brings it back. When it is plugged
+ * again it starts as after power-up.
  */
 #include "l0/arch/ports.h"
 #include "tests/guests/smp64.h"
@@ -13,7 +14,7 @@
 #define MSR_FEATURE_CONTROL 0x3au
 #define LIMIT 100000000ul
 #define LONG 10000000000ul /* ticks: several seconds */
-#define SHORT 5000000ul	  /* more than a slice of 1 ms */
+#define SHORT 5000000ul	   /* more than a slice of 1 ms */
 
 static volatile u64 work;
 static u8 vmxon_region[4096] __attribute__((aligned(4096)));

@@ -1,4 +1,5 @@
-/* 5-level paging: the way into it, addresses of 57 bits, the fifth table's rights, canonical checks. */
+/* 5-level paging: the way into it, addresses of 57 bits, the fifth table's rights, canonical
+ * checks. */
 #include "l0/arch/msr.h"
 #include "tests/guests/kit.h"
 

@@ -1,7 +1,8 @@
 /*
- * Every processor of the machine is started by one INIT and SIPI to all others, and they count together
- * by locked instructions on words of every kind: inside a line, over two lines, over two pages, and in a
- * device's memory. Each count is exact. For --cpus N; run by tests/e2e/smp_test.sh.
+ * Every processor of the machine is started by one INIT and SIPI to all others, and they count
+ * together
+ * by locked instructions on words of every kind: inside a line, over two lines, over two pages, and
+ * in a device's memory. Each count is exact. For --cpus N; run by tests/e2e/smp_test.sh.
  */
 #include "tests/guests/kit.h"
 #include "tests/guests/x2apic.h"

@@ -27,7 +27,7 @@ static bool vmx_on(u64 region)
 	if (!(control & 1))
 		wrmsr(MSR_FEATURE_CONTROL, control | 5);
 	__asm__ volatile("mov %%cr0, %0" : "=r"(c0));
-	__asm__ volatile("mov %0, %%cr0" : : "r"(c0 | 0x20)); /* NE */
+	__asm__ volatile("mov %0, %%cr0" : : "r"(c0 | 0x20));		/* NE */
 	__asm__ volatile("mov %0, %%cr4" : : "r"(READ_CR(4) | 0x2000)); /* VMXE */
 	return VMX("vmxon", region);
 }

@@ -1,6 +1,6 @@
 /*
- * MONITOR and MWAIT: two processors hand a word to and fro, each waiting for the other's store; then
- * an interrupt ends a wait, also a masked one when MWAIT says so. For --cpus 2; run by
+ * MONITOR and MWAIT: two processors hand a word to and fro, each waiting for the other's store;
+ * then an interrupt ends a wait, also a masked one when MWAIT says so. For --cpus 2; run by
  * tests/e2e/mwait_test.sh, which looks at how long the processors were idle.
  */
 #include "tests/guests/kit.h"

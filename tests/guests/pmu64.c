@@ -1,4 +1,5 @@
-/* The performance-monitoring unit: exact counts by ring, overflow by status and by interrupt, RDPMC. */
+/* The performance-monitoring unit: exact counts by ring, overflow by status and by interrupt,
+ * RDPMC. */
 #include "l0/arch/msr.h"
 #include "tests/guests/kit.h"
 
@@ -39,7 +40,9 @@ static u32 cpuid_a(u32 reg)
 {
 	u32 r[4];
 
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(0xa), "c"(0));
+	__asm__ volatile("cpuid"
+			 : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+			 : "a"(0xa), "c"(0));
 	return r[reg];
 }
 static u64 rdpmc(u32 n)
@@ -103,20 +106,31 @@ static void counting(void)
 /* Three near branches each: a loop's own, a call and its return. */
 static void calls(ulong n)
 {
-	__asm__ volatile("mov %0, %%rcx\n1: call 3f\n dec %%rcx\n jnz 1b\n jmp 2f\n3: ret\n2:" : : "r"(n) : "rcx", "cc", "memory");
+	__asm__ volatile("mov %0, %%rcx\n1: call 3f\n dec %%rcx\n jnz 1b\n jmp 2f\n3: ret\n2:"
+			 :
+			 : "r"(n)
+			 : "rcx", "cc", "memory");
 }
-/* A branch that goes by the lowest bit of a linear-congruential sequence: nobody predicts it well. */
+/* A branch that goes by the lowest bit of a linear-congruential sequence: nobody predicts it
+ * well. */
 static void coins(ulong n)
 {
 	__asm__ volatile("mov %0, %%rcx\n mov $12345, %%eax\n"
-			 "1: imul $1103515245, %%eax, %%eax\n add $12345, %%eax\n bt $20, %%eax\n jc 2f\n nop\n"
+			 "1: imul $1103515245, %%eax, %%eax\n add $12345, %%eax\n bt $20, %%eax\n "
+			 "jc 2f\n nop\n"
 			 "2: dec %%rcx\n jnz 1b"
-			 : : "r"(n) : "rax", "rcx", "cc");
+			 :
+			 : "r"(n)
+			 : "rax", "rcx", "cc");
 }
 static inline __attribute__((always_inline)) void far_return(void)
 {
-	__asm__ volatile("mov %%ss, %%eax\n mov %%rsp, %%rdx\n push %%rax\n push %%rdx\n pushfq\n mov %%cs, %%eax\n push %%rax\n"
-			 "lea 1f(%%rip), %%rax\n push %%rax\n iretq\n1:" : : : "rax", "rdx", "memory");
+	__asm__ volatile("mov %%ss, %%eax\n mov %%rsp, %%rdx\n push %%rax\n push %%rdx\n pushfq\n "
+			 "mov %%cs, %%eax\n push %%rax\n"
+			 "lea 1f(%%rip), %%rax\n push %%rax\n iretq\n1:"
+			 :
+			 :
+			 : "rax", "rdx", "memory");
 }
 
 static void branches(void)
@@ -211,8 +225,9 @@ static void overflow(void)
 
 		wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
 		wrmsr(MSR_X2APIC_LVT_PERF, PMI_VECTOR);
-		wrmsr(MSR_IA32_PERFEVTSEL0, (by_branches ? BRANCHES : INSNS) | KERNEL | INTERRUPT | ENABLE);
-		wrmsr(MSR_IA32_PMC0, (u32)-(by_branches ? 500 : 1000 + 64));
+		wrmsr(MSR_IA32_PERFEVTSEL0,
+		      (by_branches ? BRANCHES : INSNS) | KERNEL | INTERRUPT | ENABLE);
+		wrmsr(MSR_IA32_PMC0, (u32) - (by_branches ? 500 : 1000 + 64));
 		/* the count ends among the NOPs, and where does not depend on anything */
 		__asm__ volatile("mov $1, %%eax\n xor %%edx, %%edx\n mov $0x38f, %%ecx\n wrmsr\n"
 				 "mov $500, %%ecx\n1: dec %%ecx\n jnz 1b\n"

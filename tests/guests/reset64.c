@@ -1,6 +1,7 @@
 /*
- * Resets the machine in each way that there is, then ends; for --reset reboot. The number of the boot
- * is kept in the clock's CMOS, which a reset leaves alone. Each boot finds a machine as after power-up
+ * Resets the machine in each way that there is, then ends; for --reset reboot. The number of the
+ * boot is kept in the clock's CMOS, which a reset leaves alone. Each boot finds a machine as after
+ * power-up
  * although the one before has used it: memory, processors in guest mode of the APIC, devices.
  */
 #include "tests/guests/kit.h"
@@ -23,10 +24,10 @@ static void use_everything(void)
 	wr(MSR_LSTAR, 0x5678);
 	__asm__ volatile("mov %0, %%dr0" : : "r"(0x9abcul));
 	__asm__ volatile("movq %0, %%xmm3" : : "r"(~0ul));
-	outb(0x21, 0x5a);			  /* 8259 mask */
-	outb(0x3ff, 0x77);			  /* scratch register of the 16550 */
+	outb(0x21, 0x5a);  /* 8259 mask */
+	outb(0x3ff, 0x77); /* scratch register of the 16550 */
 	wr(MSR_IA32_APIC_BASE, rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_X2APIC);
-	ap_page[0] = 0xeb;			  /* others: jmp to itself */
+	ap_page[0] = 0xeb; /* others: jmp to itself */
 	ap_page[1] = 0xfe;
 	wr(MSR_X2APIC_ICR, ICR_INIT_OTHERS);
 	wr(MSR_X2APIC_ICR, ICR_SIPI_OTHERS | 8);

@@ -1,7 +1,7 @@
 /*
- * smp64.h - a second processor for 64-bit test guests: from its start-up interrupt to a C function with
- * the first one's tables. Included by one file of a program; x2APIC afterwards. The order mailbox runs
- * functions on it, one at a time.
+ * smp64.h - a second processor for 64-bit test guests: from its start-up interrupt to a C function
+ * with the first one's tables. Included by one file of a program; x2APIC afterwards. The order
+ * mailbox runs functions on it, one at a time.
  */
 #ifndef TESTS_GUESTS_SMP64_H
 #define TESTS_GUESTS_SMP64_H

@@ -1,7 +1,7 @@
 /*
  * Invalidations remembered, done late, not needed, and forgotten: for --detect-stale and
- * --tlb=adversarial (tests/e2e/stale_test.sh). Passes whatever the virtual TLB keeps: a processor may
- * use a stale translation or not.
+ * --tlb=adversarial (tests/e2e/stale_test.sh). Passes whatever the virtual TLB keeps: a processor
+ * may use a stale translation or not.
  */
 #include "tests/guests/kit.h"
 #include "tests/guests/stale.h"

@@ -27,14 +27,39 @@ static u64 entry(const u8 *frame)
 	return (ulong)frame | 3;
 }
 
-static void other_reads_0(void) { seen = *(volatile u8 *)at(0); }
-static void other_reads_1(void) { seen = *(volatile u8 *)at(1); }
-static void other_reads_2(void) { seen = READ_AT(use_unreached, at(2)); }
-static void other_reads_3(void) { seen = READ_AT(use_moved, at(3)); }
-static void other_reads_4(void) { seen = READ_AT(use_rewritten, at(4)); }
-static void other_invlpg_0(void) { invlpg(at(0)); }
-static void other_invlpg_3(void) { invlpg(at(3)); invlpg(at(4)); }
-static void other_flushes(void) { WRITE_CR(3, READ_CR(3)); }
+static void other_reads_0(void)
+{
+	seen = *(volatile u8 *)at(0);
+}
+static void other_reads_1(void)
+{
+	seen = *(volatile u8 *)at(1);
+}
+static void other_reads_2(void)
+{
+	seen = READ_AT(use_unreached, at(2));
+}
+static void other_reads_3(void)
+{
+	seen = READ_AT(use_moved, at(3));
+}
+static void other_reads_4(void)
+{
+	seen = READ_AT(use_rewritten, at(4));
+}
+static void other_invlpg_0(void)
+{
+	invlpg(at(0));
+}
+static void other_invlpg_3(void)
+{
+	invlpg(at(3));
+	invlpg(at(4));
+}
+static void other_flushes(void)
+{
+	WRITE_CR(3, READ_CR(3));
+}
 
 /* The other processor uses the page while the interrupt is on its way, and then no more. */
 static void in_time(void)

@@ -1,9 +1,9 @@
 /*
  * The first program of a Debian kernel that runs as L1 under nestor, and of the one that it runs as
  * L2: loads kvm-intel, prints what it found, runs small guests in real mode, and, in L1, boots the
- * kernel /kernel with /initrd as L2 under a VMM of a screen's length. So the small guests of L2 are L3.
- * Built static; kvm.sh packs it. Output of L2 goes to the serial port by hand and comes back with
- * "L2: " before each line.
+ * kernel /kernel with /initrd as L2 under a VMM of a screen's length. So the small guests of L2 are
+ * L3. Built static; kvm.sh packs it. Output of L2 goes to the serial port by hand and comes back
+ * with "L2: " before each line.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -46,8 +46,15 @@ static void insmod(const char *file, const char *options)
 
 static void show_parameters(void)
 {
-	static const char *const name[] = {"ept", "eptad", "vpid", "unrestricted_guest", "preemption_timer",
-					   "enable_shadow_vmcs", "enable_apicv", "pml", "nested"};
+	static const char *const name[] = {"ept",
+					   "eptad",
+					   "vpid",
+					   "unrestricted_guest",
+					   "preemption_timer",
+					   "enable_shadow_vmcs",
+					   "enable_apicv",
+					   "pml",
+					   "nested"};
 
 	for (unsigned int i = 0; i < sizeof(name) / sizeof(*name); i++) {
 		char path[99], value[9] = "";
@@ -78,17 +85,19 @@ static void run_small(const char *name, const void *code, size_t len)
 	while (!ioctl(cpu, KVM_RUN, 0) && run->exit_reason == KVM_EXIT_IO)
 		outs++;
 	ioctl(cpu, KVM_GET_REGS, &g);
-	printf("guest %s: exit %u, %d port writes, ax %llu, rip %llx\n", name, run->exit_reason, outs,
-	       g.rax & 0xffff, g.rip);
+	printf("guest %s: exit %u, %d port writes, ax %llu, rip %llx\n", name, run->exit_reason,
+	       outs, g.rax & 0xffff, g.rip);
 	close(cpu);
 	close(vm);
 }
 
 int main(void)
 {
-	static const unsigned char add[] = {0xba, 0xf8, 3, 0, 0xd8, 4, '0', 0xee, 0xb0, 10, 0xee, 0xf4};
+	static const unsigned char add[] = {0xba, 0xf8, 3,    0,  0xd8, 4,
+					    '0',  0xee, 0xb0, 10, 0xee, 0xf4};
 	static const unsigned char ports[] = {0xba, 0xf8, 3, 0xee, 0x49, 0x75, 0xfc, 0xf4};
-	static const unsigned char cpuid[] = {0xbe, 0xe8, 3, 0x66, 0x31, 0xc0, 0x0f, 0xa2, 0x4e, 0x75, 0xf8, 0xf4};
+	static const unsigned char cpuid[] = {0xbe, 0xe8, 3,	0x66, 0x31, 0xc0,
+					      0x0f, 0xa2, 0x4e, 0x75, 0xf8, 0xf4};
 
 	mkdir("/proc", 0755);
 	mkdir("/sys", 0755);

@@ -1,8 +1,9 @@
 /*
- * kvm_periodic.c - lab 8: runs inside a Linux that nestor boots, beside others: a periodic real-time guest and a
- * batch guest of that Linux' KVM. The first runs in a process with SCHED_FIFO; each period, by its APIC timer (TSC
- * deadline), it works for `work`, and counts what was not done by the end of the period. The counts go to the
- * deadline port of the machine (l0/arch/ports.h), from the hundredth job on.
+ * kvm_periodic.c - lab 8: runs inside a Linux that nestor boots, beside others: a periodic
+ * real-time guest and a batch guest of that Linux' KVM. The first runs in a process with
+ * SCHED_FIFO; each period, by its APIC timer (TSC deadline), it works for `work`, and counts what
+ * was not done by the end of the period. The counts go to the deadline port of the machine
+ * (l0/arch/ports.h), from the hundredth job on.
  *
  *	kvm_periodic PERIOD_US WORK_US NS_PER_INSTRUCTION
  */
@@ -39,9 +40,9 @@ struct shared {
 __asm__(".pushsection .rodata\n"
 	".code32\n"
 	"rt_code:\n"
-	"	mov $0x1b, %ecx\n rdmsr\n or $0xc00, %eax\n wrmsr\n"	       /* x2APIC */
+	"	mov $0x1b, %ecx\n rdmsr\n or $0xc00, %eax\n wrmsr\n"		/* x2APIC */
 	"	mov $0x80f, %ecx\n mov $0x1ff, %eax\n xor %edx, %edx\n wrmsr\n" /* on */
-	"	mov $0x832, %ecx\n mov $0x40040, %eax\n wrmsr\n"		       /* timer: TSC deadline */
+	"	mov $0x832, %ecx\n mov $0x40040, %eax\n wrmsr\n" /* timer: TSC deadline */
 	"	rdtsc\n mov %eax, 0x3014\n mov %edx, 0x3018\n"
 	"1:	mov 0x3014, %eax\n mov 0x3018, %edx\n add 0x3008, %eax\n adc $0, %edx\n"
 	"	mov %eax, 0x3014\n mov %edx, 0x3018\n"
@@ -86,7 +87,9 @@ static void fail(const char *what)
 
 static void report(unsigned int guest, unsigned int kind, unsigned int count)
 {
-	outl(kind << DEADLINE_KIND_SHIFT | guest << DEADLINE_GUEST_SHIFT | count << DEADLINE_COUNT_SHIFT, PORT_DEADLINE);
+	outl(kind << DEADLINE_KIND_SHIFT | guest << DEADLINE_GUEST_SHIFT |
+		     count << DEADLINE_COUNT_SHIFT,
+	     PORT_DEADLINE);
 }
 
 static void set_cpuid(int kvm, int cpu)
@@ -100,14 +103,16 @@ static void set_cpuid(int kvm, int cpu)
 		fail("KVM_GET_SUPPORTED_CPUID");
 	for (unsigned int i = 0; i < id.c.nent; i++)
 		if (id.c.entries[i].function == 1)
-			id.c.entries[i].ecx |= 1u << 21 | 1u << 24; /* x2APIC, TSC deadline: KVM's own */
+			/* x2APIC, TSC deadline: KVM's own */
+			id.c.entries[i].ecx |= 1u << 21 | 1u << 24;
 	if (ioctl(cpu, KVM_SET_CPUID2, &id))
 		fail("KVM_SET_CPUID2");
 }
 
 static void set_registers(int cpu)
 {
-	struct kvm_segment code = {.limit = ~0u, .selector = 0x10, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1};
+	struct kvm_segment code = {
+		.limit = ~0u, .selector = 0x10, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1};
 	struct kvm_segment data = code;
 	struct kvm_regs g = {.rip = CODE_AT, .rflags = 2, .rsp = STACK_AT};
 	struct kvm_sregs s;
@@ -140,15 +145,17 @@ static void run_guest(const char *code, const char *end, const struct shared *st
 		      void (*each)(const volatile struct shared *s))
 {
 	int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	char *ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct kvm_userspace_memory_region region = {.memory_size = RAM_BYTES, .userspace_addr = (unsigned long)ram};
+	char *ram =
+		mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region region = {.memory_size = RAM_BYTES,
+						     .userspace_addr = (unsigned long)ram};
 
 	if (vm < 0 || ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000) || ioctl(vm, KVM_CREATE_IRQCHIP, 0) ||
 	    ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region))
 		fail("virtual machine");
 	int cpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-	struct kvm_run *run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED,
-				   cpu, 0);
+	struct kvm_run *run = mmap(NULL, (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0),
+				   PROT_READ | PROT_WRITE, MAP_SHARED, cpu, 0);
 	memcpy(ram + CODE_AT, code, (size_t)(end - code));
 	memcpy(ram + SHARED_AT, start, sizeof(*start));
 	fill_tables(ram);
@@ -191,7 +198,8 @@ int main(int argc, char **argv)
 {
 	if (argc != 4 || iopl(3))
 		return 2;
-	unsigned int period = (unsigned int)atoi(argv[1]), work = (unsigned int)atoi(argv[2]), ns = (unsigned int)atoi(argv[3]);
+	unsigned int period = (unsigned int)atoi(argv[1]), work = (unsigned int)atoi(argv[2]),
+		     ns = (unsigned int)atoi(argv[3]);
 	const struct shared start = {
 		.period_tsc = period * TSC_PER_US,
 		.loops = work * 1000 / (2 * ns), /* two instructions each */

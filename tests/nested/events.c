@@ -343,7 +343,8 @@ static void preemption_timer(struct vmxt *t)
 	EXPECT_EXIT(t, EXIT_REASON_EXCEPTION_NMI);
 }
 
-/* A trap of an instruction that ends where the timer does is not lost: each iteration is stepped. */
+/* A trap of an instruction that ends where the timer does is not lost: each iteration is
+ * stepped. */
 static volatile u64 steps;
 
 static void guest_steps(void)

@@ -108,7 +108,8 @@ static void emit_rest(struct emitter *e)
 	TRANSITION(&e->vp, entry_failure, .check = 1, .field = 0x4000, .value = 0);
 	TRANSITION(&e->vp, tlb_stats, .translates = 4000, .hits = 3000, .fills = 900, .walks = 1000,
 		   .faults = 100, .invals = 5, .flushes = 2);
-	TRANSITION(&e->vp, tlb_machine, .counter = VTLB_COUNTER_coalesced, .name = event_text("coalesced"), .value = 3);
+	TRANSITION(&e->vp, tlb_machine, .counter = VTLB_COUNTER_coalesced,
+		   .name = event_text("coalesced"), .value = 3);
 }
 
 static void *emitter_main(void *arg)
@@ -249,7 +250,8 @@ int main(int argc, char **argv)
 	for (u32 i = 0; i < workers; i++)
 		cpu += e[i].cpu_seconds;
 	for (u32 i = 0; i < workers; i++)
-		events += e[i].worker.seq[EVENT_SORT_ARCH] + (with_rest ? 2 : 0); /* tlb_stats, tlb_machine */
+		/* tlb_stats, tlb_machine */
+		events += e[i].worker.seq[EVENT_SORT_ARCH] + (with_rest ? 2 : 0);
 	if (crash)
 		_exit(99);
 	for (u32 i = 0; i < workers; i++)

@@ -276,7 +276,8 @@ static void explanation_names_check_field_and_value(void **state)
 	assert_int_equal(strlen(line), 9);
 }
 
-static bool passes_with(const struct vmcs12 *v, const struct check_ctx *c, u32 id, u32 field, u64 value)
+static bool passes_with(const struct vmcs12 *v, const struct check_ctx *c, u32 id, u32 field,
+			u64 value)
 {
 	struct vmcs12 w = *v;
 	struct check_ctx d;
@@ -322,7 +323,8 @@ static void every_explanation_is_the_table_and_its_advice_works(void **state)
 		for (u32 k = 0; k < e.also_count; k++)
 			if (!passes_with(&v, &c, t->id, e.also[k].field, e.also[k].pass_value))
 				print_error("%s: %s is no advice\n", info->name,
-					    vmcs_field_name(e.also[k].field)), wrong++;
+					    vmcs_field_name(e.also[k].field)),
+					wrong++;
 	}
 	assert_int_equal(wrong, 0);
 }

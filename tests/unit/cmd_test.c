@@ -167,7 +167,8 @@ static void test_run_errors(void **state)
 
 static void test_lab(void **state)
 {
-	write_file("lab.ini", "[host]\nworkers = 2\ncharge = entry=1us,vp-switch=5us\nfor = 5s\nrecord = no\noutput = out\n"
+	write_file("lab.ini", "[host]\nworkers = 2\ncharge = entry=1us,vp-switch=5us\nfor = "
+			      "5s\nrecord = no\noutput = out\n"
 			      "[machine A]\nimage = a.elf\nappend = rt batch\n"
 			      "[machine B]\nimage = a.elf\nmemory = 64M\nsymbols = x.map\n");
 	assert_int_equal(parse("lab.ini"), RUN_PARSE_OK);

@@ -1,4 +1,5 @@
-/* CPU hot-plug: the registers, requests from outside, plans, what a processor that is out does not get, garbage. */
+/* CPU hot-plug: the registers, requests from outside, plans, what a processor that is out does not
+ * get, garbage. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -126,12 +126,16 @@ static void modifies_beside_code(void **state)
 }
 
 GUEST(smc_immediates, 64,
-      "1: mov %cl, 2f+2(%rip); mov %ecx, 3f+3(%rip); mov %rcx, 4f+2(%rip); neg %rcx; mov %cl, 5f+3(%rip);"
+      "1: mov %cl, 2f+2(%rip); mov %ecx, 3f+3(%rip); mov %rcx, 4f+2(%rip); neg %rcx; mov %cl, "
+      "5f+3(%rip);"
       "mov %cx, 6f+4(%rip); neg %rcx; call 7f; dec %rcx; jnz 1b; hlt; .balign 128;"
-      "7: 2: mov $0, %sil; movzbl %sil, %esi; add %rsi, %rbx; 3: add $0x11111111, %rbx; 4: movabs $0x1111111111111111, %rax;"
-      "add %rax, %rbx; 5: sub $1, %rbx; 6: movw $0x1111, 0x8(%rdi); movzwl 0x8(%rdi), %eax; add %rax, %rbx; ret");
+      "7: 2: mov $0, %sil; movzbl %sil, %esi; add %rsi, %rbx; 3: add $0x11111111, %rbx; 4: movabs "
+      "$0x1111111111111111, %rax;"
+      "add %rax, %rbx; 5: sub $1, %rbx; 6: movw $0x1111, 0x8(%rdi); movzwl 0x8(%rdi), %eax; add "
+      "%rax, %rbx; ret");
 
-/* Immediates of each width, extended by sign or not: new ones are taken without making the block anew. */
+/* Immediates of each width, extended by sign or not: new ones are taken without making the block
+ * anew. */
 static void modifies_immediates(void **state)
 {
 	u64 want = 0, decoded;
@@ -151,7 +155,8 @@ static void modifies_immediates(void **state)
 }
 
 GUEST(smc_toggle, 64,
-      "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; ret");
+      "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; "
+      "ret");
 
 /* A ModRM goes back and forth between two operands: two blocks do. */
 static void code_goes_back_and_forth(void **state)

@@ -1,7 +1,8 @@
 /*
  * The short ways of quick.c against the general ones: random transfers of 64-bit code over damaged
  * tables, first with attention and an empty soft TLB, where the general way does it all, then again
- * from the same state with what that run left in the soft TLB. State, memory and reason to stop must be the same.
+ * from the same state with what that run left in the soft TLB. State, memory and reason to stop
+ * must be the same.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,8 +45,8 @@ static bool one_in(u32 n)
 static const struct {
 	u8 len, bytes[4];
 } insns[] = {
-	{2, {0xcd, 0x30}},	 {2, {0x48, 0xcf}},	  {2, {0x0f, 0x05}}, {3, {0x48, 0x0f, 0x07}},
-	{3, {0x0f, 0x01, 0xf8}}, {2, {0x0f, 0x07}},	  {1, {0xcf}},	     {1, {0xcc}},
+	{2, {0xcd, 0x30}},	 {2, {0x48, 0xcf}}, {2, {0x0f, 0x05}}, {3, {0x48, 0x0f, 0x07}},
+	{3, {0x0f, 0x01, 0xf8}}, {2, {0x0f, 0x07}}, {1, {0xcf}},       {1, {0xcc}},
 	{3, {0x48, 0x8b, 0x06}},
 };
 
@@ -53,15 +54,28 @@ static const struct {
 static const struct {
 	u8 len, bytes[3];
 } before[] = {
-	{0},		   {0},			    {1, {0xfb}},	     {1, {0xfa}},	      {2, {0x8e, 0xd0}},
-	{1, {0x9c}},	   {1, {0x9d}},		    {2, {0x0f, 0x31}},	     {3, {0x0f, 0x20, 0xd0}}, {3, {0x0f, 0x21, 0xf8}},
-	{2, {0x8c, 0xda}}, {3, {0x0f, 0x01, 0xca}}, {3, {0x0f, 0x01, 0xcb}}, {2, {0xf3, 0x90}},	      {2, {0x0f, 0x32}},
+	{0},
+	{0},
+	{1, {0xfb}},
+	{1, {0xfa}},
+	{2, {0x8e, 0xd0}},
+	{1, {0x9c}},
+	{1, {0x9d}},
+	{2, {0x0f, 0x31}},
+	{3, {0x0f, 0x20, 0xd0}},
+	{3, {0x0f, 0x21, 0xf8}},
+	{2, {0x8c, 0xda}},
+	{3, {0x0f, 0x01, 0xca}},
+	{3, {0x0f, 0x01, 0xcb}},
+	{2, {0xf3, 0x90}},
+	{2, {0x0f, 0x32}},
 };
 
 static u16 selector(void)
 {
-	static const u16 some[] = {S_CODE64, S_UCODE64, S_DATA32,  S_UDATA32, S_CODE32, S_CONFORMING64,
-				   S_RDONLY, 0,		S_CODE64 | 3, S_TSS,	 S_ABSENT, S_LDT | SEL_TI};
+	static const u16 some[] = {S_CODE64,	 S_UCODE64,	 S_DATA32, S_UDATA32,
+				   S_CODE32,	 S_CONFORMING64, S_RDONLY, 0,
+				   S_CODE64 | 3, S_TSS,		 S_ABSENT, S_LDT | SEL_TI};
 
 	return some[one_in(3) ? below(ARRAY_SIZE(some)) : below(4)];
 }
@@ -124,7 +138,8 @@ static void prepare(struct sysfix *f)
 {
 	struct vp *vp = &f->vp;
 	struct cpu_state *c = &vp->cpu;
-	u32 insn = below(ARRAY_SIZE(insns)), first = below(ARRAY_SIZE(before)), n = before[first].len;
+	u32 insn = below(ARRAY_SIZE(insns)), first = below(ARRAY_SIZE(before)),
+	    n = before[first].len;
 	bool user = one_in(2);
 	u64 at = user ? AT_USER_CODE : AT_CODE, sp = stack(user);
 
@@ -136,8 +151,8 @@ static void prepare(struct sysfix *f)
 	sysfix_bytes(f, at + n, insns[insn].bytes, insns[insn].len);
 	sysfix_poke(f, at + n + insns[insn].len, 0x9090909090909090ull, 8);
 	sysfix_poke(f, AT_USER_CODE + 0x100, 0x9090909090909090ull, 8);
-	sysfix_gate64(f, 0x30, one_in(6) ? selector() : S_CODE64, target(false), 14 + below(2), one_in(3) ? 0 : 3,
-		      one_in(4));
+	sysfix_gate64(f, 0x30, one_in(6) ? selector() : S_CODE64, target(false), 14 + below(2),
+		      one_in(3) ? 0 : 3, one_in(4));
 	sysfix_gate64(f, VECTOR_PF, S_CODE64, AT_HANDLERS + 0x310, 14, 0, one_in(4));
 	if (sp < RAM - 64) { /* what IRET pops */
 		bool out = user || one_in(2);
@@ -252,9 +267,11 @@ static void both_ways_agree(void **state)
 
 			while (((u8 *)a)[at] == ((u8 *)b)[at])
 				at++;
-			print_error("seed %llu, round %u: differs at byte %u; rip %llx and %llx, flags %llx and %llx\n",
-				    (unsigned long long)first, i, at, (unsigned long long)a->cpu.rip,
-				    (unsigned long long)b->cpu.rip, (unsigned long long)a->cpu.rflags,
+			print_error("seed %llu, round %u: differs at byte %u; rip %llx and %llx, "
+				    "flags %llx and %llx\n",
+				    (unsigned long long)first, i, at,
+				    (unsigned long long)a->cpu.rip, (unsigned long long)b->cpu.rip,
+				    (unsigned long long)a->cpu.rflags,
 				    (unsigned long long)b->cpu.rflags);
 			fail();
 		}

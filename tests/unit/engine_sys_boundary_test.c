@@ -46,7 +46,8 @@ static void mov_ss_shadow(void **state)
 	assert_int_equal(stack_at(0, 4), AT_CODE + 3);
 }
 
-GUEST(masked_loop, 32, "mov $50, %ecx; 1: dec %ecx; jnz 1b; pushf; orl $0x200, (%esp); popf; nop; hlt");
+GUEST(masked_loop, 32,
+      "mov $50, %ecx; 1: dec %ecx; jnz 1b; pushf; orl $0x200, (%esp); popf; nop; hlt");
 
 /* What waits for IF does not ask for attention meanwhile, and is there when IF comes. */
 static void masked_interrupt_is_put_aside(void **state)
@@ -397,7 +398,8 @@ int main(void)
 		T(masked_interrupt_is_put_aside),
 		T(interrupt_masked),
 		T(interrupt_wakes),
-		T(nmi_blocking), T(nmi_latch),
+		T(nmi_blocking),
+		T(nmi_latch),
 		T(single_step),
 		T(single_step_rep),
 		T(injection_types),

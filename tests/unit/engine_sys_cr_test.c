@@ -189,14 +189,17 @@ static void invlpg_of_large_pages(void **state)
 	assert_int_equal(REGS.gpr[RBX], 2500 * (1 + 10) + 2500 * (3 + 30));
 }
 
-/* Pieces of one in every array and in many slots go with any address of it, those of others stay. */
+/* Pieces of one in every array and in many slots go with any address of it, those of others
+ * stay. */
 static void soft_tlb_forgets_pieces(void **state)
 {
 	struct softtlb *t = &f->vp.tlb_soft;
 
 	for (u32 m = 0; m < SOFTTLB_MODES; m++)
 		for (u64 gva = 0x400000; gva < 0x800000; gva += 0x21000) {
-			struct vtlb_xl xl = {.hva = (u8 *)f, .prot = VTLB_ACCESS_MASK, .bytes = PAGE_SIZE,
+			struct vtlb_xl xl = {.hva = (u8 *)f,
+					     .prot = VTLB_ACCESS_MASK,
+					     .bytes = PAGE_SIZE,
 					     .page_shift = 21};
 
 			softtlb_fill(&f->vp, m, gva, &xl);

@@ -1,6 +1,7 @@
 /*
  * engine_sys_group.h - the one machine (engine_sys_fixture.h) of a test program: made before its
- * tests, reset before each, and the short names by which they speak of it. Included by programs only.
+ * tests, reset before each, and the short names by which they speak of it. Included by programs
+ * only.
  */
 #ifndef TESTS_UNIT_ENGINE_SYS_GROUP_H
 #define TESTS_UNIT_ENGINE_SYS_GROUP_H

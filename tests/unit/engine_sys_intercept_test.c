@@ -120,7 +120,8 @@ static void every_control_bit(void **state)
 				continue;
 			*word |= b;
 			if (plain[i].reason == EXIT_REASON_RDPMC && !own)
-				REGS.gpr[RCX] = 4, f->vp.ctl.exception_bitmap = ~0u, /* no such counter */
+				/* no such counter */
+				REGS.gpr[RCX] = 4, f->vp.ctl.exception_bitmap = ~0u,
 				want = EXIT_REASON_EXCEPTION_NMI;
 			else if (plain[i].reason == EXIT_REASON_INVPCID && !own)
 				f->vp.ctl.exception_bitmap = 0; /* runs: type in RCX is 0 */

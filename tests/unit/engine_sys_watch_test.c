@@ -1,9 +1,10 @@
-/* Loads of the stack pointer at CPL 0 that a machine which watches stacks is told of, each way to load it. */
+/* Loads of the stack pointer at CPL 0 that a machine which watches stacks is told of, each way to
+ * load it. */
 #include "l0/arch/events.h"
 #include "tests/unit/engine_sys_group.h"
 
-#define STACK 0x28000u	/* before */
-#define OTHER 0x2c000u	/* after */
+#define STACK 0x28000u /* before */
+#define OTHER 0x2c000u /* after */
 
 static struct {
 	u32 n, how;
@@ -39,7 +40,8 @@ static void start(bool on)
 	told.n = 0;
 }
 
-/* RAX and [RBX] are the other stack, RBP a frame there, the top of this one holds its address; ZF is set. */
+/* RAX and [RBX] are the other stack, RBP a frame there, the top of this one holds its address; ZF
+ * is set. */
 static const struct {
 	const char *name;
 	u8 bytes[8];
@@ -82,8 +84,11 @@ static void each_way_is_told(void **state)
 		start(true);
 		sysfix_bytes(f, AT_CODE, ways[i].bytes, sizeof(ways[i].bytes));
 		assert_int_equal(one(NULL), -1);
-		if (told.n != (ways[i].sp != 0) || (told.n && (told.how != ways[i].how || told.sp != ways[i].sp || told.prev != STACK)))
-			fail_msg("%s: told %u times, %u, %#llx", ways[i].name, told.n, told.how, (unsigned long long)told.sp);
+		if (told.n != (ways[i].sp != 0) ||
+		    (told.n &&
+		     (told.how != ways[i].how || told.sp != ways[i].sp || told.prev != STACK)))
+			fail_msg("%s: told %u times, %u, %#llx", ways[i].name, told.n, told.how,
+				 (unsigned long long)told.sp);
 		/* the same whether somebody watches or not */
 		assert_int_equal(REGS.gpr[RSP], sp);
 		assert_memory_equal(REGS.gpr, off.gpr, sizeof(off.gpr));
@@ -107,7 +112,8 @@ static void a_false_condition_extends(void **state)
 /* A load that faults is none, and leaves everything as it was. */
 static void faults_tell_nothing(void **state)
 {
-	static const char *const code[] = {"\x48\x87\x23", "\x48\x0f\x44\x23", "\xc9", "\x48\x0f\x45\x23"};
+	static const char *const code[] = {"\x48\x87\x23", "\x48\x0f\x44\x23", "\xc9",
+					   "\x48\x0f\x45\x23"};
 
 	for (u32 i = 0; i < ARRAY_SIZE(code); i++) {
 		start(true);
@@ -115,7 +121,8 @@ static void faults_tell_nothing(void **state)
 		vtlb_flush(&f->vp.tlb, true);
 		REGS.gpr[RBX] = REGS.gpr[RBP] = PAGE_SIZE_2M + 0x1000;
 		sysfix_bytes(f, AT_CODE, code[i], 4);
-		assert_int_equal(one(NULL), VECTOR_PF); /* the load of CMOVcc happens whatever the condition */
+		/* the load of CMOVcc happens whatever the condition */
+		assert_int_equal(one(NULL), VECTOR_PF);
 		assert_int_equal(REGS.gpr[RSP], STACK);
 		assert_int_equal(REGS.gpr[RBP], PAGE_SIZE_2M + 0x1000);
 		assert_int_equal(told.n, 0);

@@ -1,5 +1,6 @@
-/* Tests and benchmarks of the engine take their tier from the environment: NESTOR_ENGINE=interp|jit|check,
- * with NESTOR_JIT_HEAT, NESTOR_JIT_OFF, NESTOR_JIT_ARENA for the translator. */
+/* Tests and benchmarks of the engine take their tier from the environment:
+ * NESTOR_ENGINE=interp|jit|check, with NESTOR_JIT_HEAT, NESTOR_JIT_OFF, NESTOR_JIT_ARENA for the
+ * translator. */
 #ifndef TESTS_UNIT_ENGINE_TIER_H
 #define TESTS_UNIT_ENGINE_TIER_H
 
@@ -19,16 +20,20 @@ static inline bool tier_is_jit(void)
 static inline void tier_differs(struct vp *vp, u64 rip, const char *text)
 {
 	(void)vp;
-	printf("translated code and the interpreter differ in the block at %#llx:\n%s", (unsigned long long)rip, text);
+	printf("translated code and the interpreter differ in the block at %#llx:\n%s",
+	       (unsigned long long)rip, text);
 	fflush(stdout);
 	abort();
 }
 
-/* After engine_vp_init(). @heat: when the environment does not say. Return: false: no such tier here. */
+/* After engine_vp_init(). @heat: when the environment does not say. Return: false: no such tier
+ * here. */
 static inline bool tier_attach(struct vp *vp, u32 heat)
 {
-	const char *h = getenv("NESTOR_JIT_HEAT"), *off = getenv("NESTOR_JIT_OFF"), *a = getenv("NESTOR_JIT_ARENA");
-	struct jit_config cfg = {.heat = h ? (u32)atoi(h) : heat, .arena_bytes = a ? strtoull(a, NULL, 0) : 0};
+	const char *h = getenv("NESTOR_JIT_HEAT"), *off = getenv("NESTOR_JIT_OFF"),
+		   *a = getenv("NESTOR_JIT_ARENA");
+	struct jit_config cfg = {.heat = h ? (u32)atoi(h) : heat,
+				 .arena_bytes = a ? strtoull(a, NULL, 0) : 0};
 	int err;
 
 	if (!strcmp(getenv("NESTOR_ENGINE") ? getenv("NESTOR_ENGINE") : "", "check"))

@@ -1,7 +1,7 @@
 /*
- * What L0 remembers of VMCSs: who wrote a field last, by the engine's VMWRITE and by one that exits,
- * across other VMCSs, VM exits and stores to memory; and the misuse that only another processor
- * punishes.
+ * What L0 remembers of VMCSs: who wrote a field last, by the engine's VMWRITE and by one that
+ * exits, across other VMCSs, VM exits and stores to memory; and the misuse that only another
+ * processor punishes.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,12 +121,14 @@ static void every_field_has_a_writer_of_its_own(void **state)
 		u32 known = 0;
 
 		if (!vmx_caps_has(&f->profile.caps, info->need) ||
-		    (info->class == VMCS_CLASS_RO && !(f->profile.caps.misc & VMX_MISC_VMWRITE_ANY)))
+		    (info->class == VMCS_CLASS_RO &&
+		     !(f->profile.caps.misc & VMX_MISC_VMWRITE_ANY)))
 			continue;
 		begin();
 		write_field(info->encoding, 1);
 		for (u32 k = 0; k < vmcs_field_count; k++)
-			known += writer_of(vmcs_field_table[k].encoding).how == FIELD_WRITER_VMWRITE;
+			known +=
+				writer_of(vmcs_field_table[k].encoding).how == FIELD_WRITER_VMWRITE;
 		assert_int_equal(known, 1);
 		assert_int_equal(writer_of(info->encoding).how, FIELD_WRITER_VMWRITE);
 	}

@@ -1,4 +1,5 @@
-/* firmware_test.c - what firmware needs: ROM, fw_cfg, the VGA card's registers and screen, SMBIOS */
+/* firmware_test.c - what firmware needs: ROM, fw_cfg, the VGA card's registers and screen,
+ * SMBIOS */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +94,8 @@ static u32 dma(struct x *x, u32 control, u32 bytes, u64 gpa)
 	struct {
 		u32 control, bytes;
 		u64 gpa;
-	} __packed a = {__builtin_bswap32(control), __builtin_bswap32(bytes), __builtin_bswap64(gpa)};
+	} __packed a = {__builtin_bswap32(control), __builtin_bswap32(bytes),
+			__builtin_bswap64(gpa)};
 
 	mem_write(x->f.bus.mem, at, &a, sizeof(a));
 	mem_port_write(x->f.bus.mem, 0x514, 0, 4);
@@ -132,7 +134,8 @@ static void test_fw_cfg_dma(void **state)
 	assert_int_equal(dma(x, 4, ~0u, 0), 0);
 	assert_int_equal(fixture_inb(&x->f, 0x511), 0);
 	assert_int_equal(dma(x, 0x5555 << 16 | 10, 4, 0x4000), 0); /* no such item: zeros */
-	mem_port_write(mem, 0x514, ~0u, 4);			   /* the request itself is not in RAM */
+	/* the request itself is not in RAM */
+	mem_port_write(mem, 0x514, ~0u, 4);
 	mem_port_write(mem, 0x518, ~0u, 4);
 }
 
@@ -157,7 +160,8 @@ static void screen_is(struct x *x, const char *expected)
 static void test_vga(void **state)
 {
 	struct x *x = *state;
-	static const u8 crtc[] = {0x5f, 3, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0, 0, 0, 1, 0, 0, 0, 0, 47, 4};
+	static const u8 crtc[] = {0x5f, 3, 0, 0, 0, 0, 0, 0, 0,	 0x0f,
+				  0,	0, 0, 1, 0, 0, 0, 0, 47, 4};
 
 	screen_is(x, "(the screen was never switched on)\n");
 	/* 4 columns, 3 rows of 16 lines, a pitch of 8, from the second cell on */
@@ -256,7 +260,8 @@ static void test_smbios(void **state)
 	struct x *x = *state;
 	static u8 tables[SMBIOS_TABLES_MAX];
 	u8 anchor[SMBIOS_ANCHOR_BYTES];
-	u32 bytes = boot_smbios(x->f.bus.mem, 64, tables, anchor), at = 0, count = 0, types[128] = {0};
+	u32 bytes = boot_smbios(x->f.bus.mem, 64, tables, anchor), at = 0, count = 0,
+	    types[128] = {0};
 
 	assert_memory_equal(anchor, "_SM_", 4);
 	assert_int_equal(sum(anchor, SMBIOS_ANCHOR_BYTES), 0);
@@ -290,9 +295,12 @@ static void test_reset_vector(void **state)
 	u8 got[4];
 
 	memcpy(rom + sizeof(rom) - 16, "rst!", 4);
-	assert_true(boot_firmware(small, "bios", rom, sizeof(rom), (struct boot_cpus){1}, &b, err, sizeof(err)) < 0);
+	assert_true(boot_firmware(small, "bios", rom, sizeof(rom), (struct boot_cpus){1}, &b, err,
+				  sizeof(err)) < 0);
 	assert_non_null(strstr(err, "8 MiB"));
-	assert_int_equal(boot_firmware(m, "bios", rom, sizeof(rom), (struct boot_cpus){2}, &b, err, sizeof(err)), 0);
+	assert_int_equal(boot_firmware(m, "bios", rom, sizeof(rom), (struct boot_cpus){2}, &b, err,
+				       sizeof(err)),
+			 0);
 	assert_int_equal(mem_read(m, 0xffff0, got, 4), 0);
 	assert_memory_equal(got, "rst!", 4);
 	assert_memory_equal(b.rsdp, "RSD PTR ", 8);

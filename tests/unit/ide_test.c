@@ -344,7 +344,8 @@ static void test_cd_read(void **state)
 {
 	struct x *x = *state;
 	static u8 data[64 * 2048];
-	const u8 read10[12] = {0x28, 0, 0, 0, 0, 3, 0, 0, 40}, read12[12] = {0xa8, 0, 0, 0, 0, 1, 0, 0, 0, 2};
+	const u8 read10[12] = {0x28, 0, 0, 0, 0, 3, 0, 0, 40},
+		 read12[12] = {0xa8, 0, 0, 0, 0, 1, 0, 0, 0, 2};
 	const u8 beyond[12] = {0x28, 0, 0, 0, 0, 48, 0, 0, 3}, none[12] = {0x28};
 	const u8 sense[12] = {0x03, 0, 0, 0, 18}, capacity[12] = {0x25};
 	u32 number;
@@ -379,9 +380,12 @@ static void test_cd_answers(void **state)
 	struct x *x = *state;
 	u8 data[256];
 	const u8 inquiry[12] = {0x12, 0, 0, 0, 36}, toc[12] = {0x43, 0, 0, 0, 0, 0, 0, 0, 100};
-	const u8 msf[12] = {0x43, 2, 0, 0, 0, 0, 0xaa, 0, 100}, config[12] = {0x46, 0, 0, 0, 0, 0, 0, 0, 100};
-	const u8 event[12] = {0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8}, mode[12] = {0x5a, 0, 0x2a, 0, 0, 0, 0, 0, 100};
-	const u8 eject[12] = {0x1b, 0, 0, 0, 2}, write[12] = {0x2a, 0, 0, 0, 0, 0, 0, 0, 1}, ready[12] = {0};
+	const u8 msf[12] = {0x43, 2, 0, 0, 0, 0, 0xaa, 0, 100},
+		 config[12] = {0x46, 0, 0, 0, 0, 0, 0, 0, 100};
+	const u8 event[12] = {0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8},
+		 mode[12] = {0x5a, 0, 0x2a, 0, 0, 0, 0, 0, 100};
+	const u8 eject[12] = {0x1b, 0, 0, 0, 2}, write[12] = {0x2a, 0, 0, 0, 0, 0, 0, 0, 1},
+		 ready[12] = {0};
 
 	assert_int_equal(packet(x, ready, 0), DRDY | 0x10);
 	packet(x, inquiry, 100);
@@ -413,7 +417,8 @@ static void test_garbage(void **state)
 	struct x *x = *state;
 	u64 seed = fixture_seed(1);
 	static const u16 bases[] = {PRIMARY, SECONDARY};
-	static const u8 codes[] = {0x20, 0x24, 0x30, 0x34, 0xa0, 0xc4, 0xc5, 0xc6, 0x90, 0x08, 0xa1, 0x91};
+	static const u8 codes[] = {0x20, 0x24, 0x30, 0x34, 0xa0, 0xc4,
+				   0xc5, 0xc6, 0x90, 0x08, 0xa1, 0x91};
 
 	for (u32 i = 0; i < 200000; i++) {
 		u64 r = hash_u64(seed + i);
@@ -428,7 +433,8 @@ static void test_garbage(void **state)
 		else if (r >> 12 & 1)
 			mem_port_read(x->f.bus.mem, port, 1u << (r >> 13 & 1));
 		else
-			mem_port_write(x->f.bus.mem, r >> 16 & 1 ? base : port, (u32)(r >> 20), 1u << (r >> 13) % 3);
+			mem_port_write(x->f.bus.mem, r >> 16 & 1 ? base : port, (u32)(r >> 20),
+				       1u << (r >> 13) % 3);
 	}
 	bus_reset(&x->f.bus);
 	assert_int_equal(in(x, SECONDARY + 4), 0x14);
@@ -441,9 +447,12 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_presence), cmocka_unit_test(test_empty), TEST(test_identify), TEST(test_read),
-		TEST(test_ext),	     TEST(test_multiple),	   TEST(test_write),	TEST(test_errors),
-		TEST(test_cd_read),  TEST(test_cd_answers),	   TEST(test_garbage),
+		TEST(test_presence), cmocka_unit_test(test_empty),
+		TEST(test_identify), TEST(test_read),
+		TEST(test_ext),	     TEST(test_multiple),
+		TEST(test_write),    TEST(test_errors),
+		TEST(test_cd_read),  TEST(test_cd_answers),
+		TEST(test_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

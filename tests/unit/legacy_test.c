@@ -187,7 +187,8 @@ static void test_i8042(void **state)
 	assert_int_equal(in(x, PORT_KBD_DATA), 0x65);
 	out(x, PORT_KBD_DATA, 0xf2); /* identify */
 	assert_true(x->line[1]);
-	/* IRQ 1 is an edge: every byte has one of its own, or a driver waits for the second for ever */
+	/* IRQ 1 is an edge: every byte has one of its own, or a driver waits for the second for
+	 * ever */
 	edges = x->rises[1];
 	assert_int_equal(in(x, PORT_KBD_DATA), 0xfa);
 	assert_int_equal(x->rises[1], edges + 1);
@@ -477,8 +478,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_rtc_date),    T(test_rtc_interrupts), T(test_i8042),
 		T(test_reset_ports), T(test_acpi_pm),	     T(test_pci),
-		T(test_testdev),     T(test_hpet), T(test_hpet_late),	     T(test_hpet_legacy),
-		T(test_garbage),
+		T(test_testdev),     T(test_hpet),	     T(test_hpet_late),
+		T(test_hpet_legacy), T(test_garbage),
 	};
 
 	return cmocka_run_group_tests_name("legacy", tests, NULL, NULL);

@@ -165,7 +165,8 @@ static void msr_lists(void **state)
  * loads. */
 static void expect_msr_explanation(u32 id, u32 bad, const char *says)
 {
-	struct check_ctx c = {.v = V, .caps = &f->nv.profile->caps, .mem = f->sys->mem, .msr_entry = bad};
+	struct check_ctx c = {
+		.v = V, .caps = &f->nv.profile->caps, .mem = f->sys->mem, .msr_entry = bad};
 	char text[EXPLAIN_TEXT_BYTES], msr[EXPLAIN_MSR_BYTES];
 	struct explain e;
 
@@ -197,16 +198,26 @@ static void msr_loading_fails_the_entry(void **state)
 		u32 bad, check;
 		const char *says;
 	} t[] = {
-		{AT_MSR_LIST, 2, MSR_IA32_FS_BASE, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0xc0000100 (IA32_FS_BASE"},
-		{AT_MSR_LIST, 2, MSR_IA32_GS_BASE, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0xc0000101 (IA32_FS_BASE"},
-		{AT_MSR_LIST, 2, MSR_IA32_BIOS_UPDT_TRIG, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "IA32_BIOS_UPDT_TRIG"},
-		{AT_MSR_LIST, 2, MSR_IA32_BIOS_SIGN_ID, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "IA32_BIOS_SIGN_ID"},
-		{AT_MSR_LIST, 2, MSR_IA32_SMM_MONITOR_CTL, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0x9b (no MSR"},
-		{AT_MSR_LIST, 2, MSR_X2APIC_TPR, 0, 2, CHECK_MSR_LOAD_FORBIDDEN, "MSR 0x808 (x2APIC) = 0x0"},
-		{AT_MSR_LIST, 2, 1ull << 32 | MSR_IA32_LSTAR, 0, 2, CHECK_MSR_LOAD_RESERVED, ", bits 63:32 = 0x1"},
-		{AT_MSR_LIST, 2, MSR_IA32_LSTAR, 1ull << 56, 2, CHECK_MSR_LOAD_FAULT, "= 0x100000000000000"},
-		{AT_MSR_LIST, 2, 0x12345, 0, 2, CHECK_MSR_LOAD_FAULT, "MSR 0x12345 (no MSR of this processor)"},
-		{1ull << 35, 1, 0, 0, 1, CHECK_MSR_LOAD_MEMORY, "entry 1, at 0x800000000: no memory is there"},
+		{AT_MSR_LIST, 2, MSR_IA32_FS_BASE, 0, 2, CHECK_MSR_LOAD_FORBIDDEN,
+		 "MSR 0xc0000100 (IA32_FS_BASE"},
+		{AT_MSR_LIST, 2, MSR_IA32_GS_BASE, 0, 2, CHECK_MSR_LOAD_FORBIDDEN,
+		 "MSR 0xc0000101 (IA32_FS_BASE"},
+		{AT_MSR_LIST, 2, MSR_IA32_BIOS_UPDT_TRIG, 0, 2, CHECK_MSR_LOAD_FORBIDDEN,
+		 "IA32_BIOS_UPDT_TRIG"},
+		{AT_MSR_LIST, 2, MSR_IA32_BIOS_SIGN_ID, 0, 2, CHECK_MSR_LOAD_FORBIDDEN,
+		 "IA32_BIOS_SIGN_ID"},
+		{AT_MSR_LIST, 2, MSR_IA32_SMM_MONITOR_CTL, 0, 2, CHECK_MSR_LOAD_FORBIDDEN,
+		 "MSR 0x9b (no MSR"},
+		{AT_MSR_LIST, 2, MSR_X2APIC_TPR, 0, 2, CHECK_MSR_LOAD_FORBIDDEN,
+		 "MSR 0x808 (x2APIC) = 0x0"},
+		{AT_MSR_LIST, 2, 1ull << 32 | MSR_IA32_LSTAR, 0, 2, CHECK_MSR_LOAD_RESERVED,
+		 ", bits 63:32 = 0x1"},
+		{AT_MSR_LIST, 2, MSR_IA32_LSTAR, 1ull << 56, 2, CHECK_MSR_LOAD_FAULT,
+		 "= 0x100000000000000"},
+		{AT_MSR_LIST, 2, 0x12345, 0, 2, CHECK_MSR_LOAD_FAULT,
+		 "MSR 0x12345 (no MSR of this processor)"},
+		{1ull << 35, 1, 0, 0, 1, CHECK_MSR_LOAD_MEMORY,
+		 "entry 1, at 0x800000000: no memory is there"},
 		{0x200000, 0xffffffff, 0, 0, 513, CHECK_MSR_LOAD_COUNT, "0x200 would pass"},
 	};
 	bool seen[CHECK_COUNT] = {false};
@@ -242,7 +253,8 @@ static void an_msr_list_that_cannot_be_left_aborts(void **state)
 	V->vm_exit_msr_load_addr = AT_MSR_LIST;
 	V->vm_exit_msr_load_count = 1;
 	assert_int_equal(vmxfix_enter(f, true), VMXFIX_STOP);
-	assert_non_null(strstr(f->nv.stop_text, "VMX abort 4: entry 1 of the VM-exit MSR-load list, at 0x"));
+	assert_non_null(strstr(f->nv.stop_text,
+			       "VMX abort 4: entry 1 of the VM-exit MSR-load list, at 0x"));
 	assert_non_null(strstr(f->nv.stop_text, ": MSR 0x12345, value 0x"));
 	assert_int_equal(sysfix_peek(f->sys, f->nv.current_vmptr + 4, 4), VMX_ABORT_LOAD_MSR);
 
@@ -251,7 +263,8 @@ static void an_msr_list_that_cannot_be_left_aborts(void **state)
 	V->vm_exit_msr_store_addr = 1ull << 35;
 	V->vm_exit_msr_store_count = 2;
 	assert_int_equal(vmxfix_enter(f, true), VMXFIX_STOP);
-	assert_non_null(strstr(f->nv.stop_text, "VMX abort 1: entry 1 of the VM-exit MSR-store list"));
+	assert_non_null(
+		strstr(f->nv.stop_text, "VMX abort 1: entry 1 of the VM-exit MSR-store list"));
 	assert_non_null(strstr(f->nv.stop_text, "where no memory is"));
 	assert_int_equal(sysfix_peek(f->sys, f->nv.current_vmptr + 4, 4), VMX_ABORT_SAVE_MSR);
 }

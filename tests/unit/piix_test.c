@@ -82,7 +82,8 @@ static void test_routes(void **state)
 	pci_set_intx(&x->fn[0], true, 0);
 	assert_true(x->line[17]);
 	assert_false(x->line[10]);
-	route(x, 0x0b0b0a0a); /* A, B: 10; C, D: 11, as firmware does; a line that is high follows */
+	/* A, B: 10; C, D: 11, as firmware does; a line that is high follows */
+	route(x, 0x0b0b0a0a);
 	assert_true(x->line[10]);
 	pci_set_intx(&x->fn[1], true, 0); /* slot 2, B: shares line 10 */
 	pci_set_intx(&x->fn[0], false, 0);

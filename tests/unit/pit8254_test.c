@@ -255,8 +255,8 @@ static void test_one_shot_by_gate(void **state)
 	assert_int_equal(in(p, PORT_SYSTEM_B) & 0x20, 0x20);
 }
 
-/* Late expiry, as under the host's clock: one edge at once, those that were missed as each is taken,
- * and the next one in step. */
+/* Late expiry, as under the host's clock: one edge at once, those that were missed as each is
+ * taken, and the next one in step. */
 static void test_late(void **state)
 {
 	struct pit_fixture *p = *state;

@@ -1,6 +1,7 @@
 /*
- * What L0 infers of guests and tells with its reason (qos): who runs first after interrupts, who runs before
- * the fence, processes that take turns; and that the estimates do not depend on L0's slices.
+ * What L0 infers of guests and tells with its reason (qos): who runs first after interrupts, who
+ * runs before the fence, processes that take turns; and that the estimates do not depend on L0's
+ * slices.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +37,8 @@ struct world {
 
 static void feed(struct world *w, u32 kind, u32 vcpu, u8 level, const void *payload, size_t bytes)
 {
-	struct transition t = {.vtime_ns = w->now, .kind = (u8)kind, .vcpu_id = vcpu, .level = level};
+	struct transition t = {
+		.vtime_ns = w->now, .kind = (u8)kind, .vcpu_id = vcpu, .level = level};
 	struct sched_note n;
 
 	memcpy(t.p, payload, bytes);
@@ -109,7 +111,8 @@ static void run_until(struct world *w, u64 at_ns)
 
 static void begin(struct world *w, u64 slice_ns, bool contended)
 {
-	const struct sched_config cfg = {.policy = &sched_policy_qos, .workers = 1, .slice_ns = slice_ns};
+	const struct sched_config cfg = {
+		.policy = &sched_policy_qos, .workers = 1, .slice_ns = slice_ns};
 
 	memset(w, 0, sizeof(*w));
 	assert_int_equal(sched_init(&w->s, &cfg), 0);
@@ -163,7 +166,8 @@ static void before_the_fence(void **state)
 
 	(void)state;
 	begin(&w, 10 * MS, false);
-	for (u64 i = 1; i <= 8; i++) { /* B rests each time, as if it were real-time: the fence comes before it */
+	for (u64 i = 1; i <= 8;
+	     i++) { /* B rests each time, as if it were real-time: the fence comes before it */
 		run_until(&w, i * 10 * MS);
 		interrupt(&w, i * 10 * MS);
 		enter(&w, R, true);
@@ -189,9 +193,10 @@ static void before_the_fence(void **state)
 }
 
 /*
- * In one guest with a tick each ms: P1 has 2.5 ms of work each 10 ms, ticks in between; P4 a little each 10 ms, after
- * it; the fence P3 at each tick when they are done; P2 computes for ever. Found: P1 and P4 and their period, by the
- * fence; neither P2 nor P3, nor the guest as a whole, whose ticks are no jobs.
+ * In one guest with a tick each ms: P1 has 2.5 ms of work each 10 ms, ticks in between; P4 a little
+ * each 10 ms, after it; the fence P3 at each tick when they are done; P2 computes for ever. Found:
+ * P1 and P4 and their period, by the fence; neither P2 nor P3, nor the guest as a whole, whose
+ * ticks are no jobs.
  */
 static void before_the_fence_process(void **state)
 {
@@ -225,7 +230,8 @@ static void before_the_fence_process(void **state)
 	}
 	assert_true(entity(&w, B, P1)->rt.is_rt);
 	assert_true(entity(&w, B, P4)->rt.is_rt);
-	assert_true(entity(&w, B, P1)->n_fences >= 4 && entity(&w, B, P1)->fences == (1u << entity(&w, B, P1)->n_fences) - 1);
+	assert_true(entity(&w, B, P1)->n_fences >= 4 &&
+		    entity(&w, B, P1)->fences == (1u << entity(&w, B, P1)->n_fences) - 1);
 	assert_false(entity(&w, B, EVENT_NO_ID)->rt.is_rt);
 	assert_null(qos_entity_lookup(qos_of(&w.child), B, P2));
 	struct qos_entity *helper = qos_entity_lookup(qos_of(&w.child), B, P3);

@@ -19,8 +19,8 @@ struct fix {
 static int setup(void **state)
 {
 	static struct fix f;
-	const struct sched_config cfg = {.policy = &sched_policy_credit, .workers = 1, .slice_ns = SLICE,
-					 .parking = true};
+	const struct sched_config cfg = {
+		.policy = &sched_policy_credit, .workers = 1, .slice_ns = SLICE, .parking = true};
 
 	f = (struct fix){.now = NS_PER_MS};
 	assert_int_equal(sched_init(&f.s, &cfg), 0);
@@ -76,7 +76,8 @@ static void pressure_parks_and_shares_stay(void **state)
 	u32 parked = 0;
 
 	run_for(f, 2 * NS_PER_SEC);
-	/* four processors with one half of a CPU: three of four runnable ones would wait at any time */
+	/* four processors with one half of a CPU: three of four runnable ones would wait at any
+	 * time */
 	assert_int_equal(sharing(f), 4);
 	assert_false(f->e[4].shares_place);
 	assert_int_equal(f->e[0].weight, 1024);
@@ -89,7 +90,7 @@ static void pressure_parks_and_shares_stay(void **state)
 		f->ran[i] = 0;
 	run_for(f, 4 * NS_PER_SEC);
 	assert_in_range(f->ran[4], 1990 * NS_PER_MS, 2010 * NS_PER_MS); /* its half */
-	for (u32 i = 0; i < 4; i++) /* turns */
+	for (u32 i = 0; i < 4; i++)					/* turns */
 		assert_in_range(f->ran[i], 495 * NS_PER_MS, 505 * NS_PER_MS);
 }
 
@@ -183,7 +184,8 @@ static void guests_are_asked(void **state)
 			sum += f->e[i].is_out ? 0 : f->e[i].weight;
 		assert_in_range(sum, 1022, 1024);
 		run_for(f, 2 * NS_PER_SEC);
-		assert_int_equal(told(f, PRESSURE_ASK, &who), gone < 3); /* two have 25 % each, one 50 % */
+		/* two have 25 % each, one 50 % */
+		assert_int_equal(told(f, PRESSURE_ASK, &who), gone < 3);
 	}
 	u64 before = f->ran[4];
 	run_for(f, NS_PER_SEC);
@@ -236,8 +238,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(pressure_parks_and_shares_stay, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_place_goes_on_when_one_blocks_or_goes, setup, teardown),
-		cmocka_unit_test_setup_teardown(idle_time_and_less_pressure_release, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_place_goes_on_when_one_blocks_or_goes, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(idle_time_and_less_pressure_release, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(guests_are_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(guests_that_will_not, setup, teardown),
 	};

@@ -1,4 +1,5 @@
-/* Every policy: random wake-ups, slices, stops and new machines leave its queues right. Seeds are fixed. */
+/* Every policy: random wake-ups, slices, stops and new machines leave its queues right. Seeds are
+ * fixed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +33,8 @@ static u64 next_random(struct world *w, u64 below)
 
 static void come(struct world *w, u32 i)
 {
-	w->e[i] = (struct sched_vp){.vcpu_id = (i / 6) << 16 | i, .weight = (u32)(1 + next_random(w, 4000))};
+	w->e[i] = (struct sched_vp){.vcpu_id = (i / 6) << 16 | i,
+				    .weight = (u32)(1 + next_random(w, 4000))};
 	if (i % 5 == 0) {
 		w->e[i].reserve_ns = 500 * NS_PER_US;
 		w->e[i].reserve_period_ns = 10 * NS_PER_MS;
@@ -43,7 +45,10 @@ static void come(struct world *w, u32 i)
 
 static void interrupt_is_due(struct world *w, u32 i)
 {
-	struct transition t = {.vtime_ns = w->now, .kind = TRANSITION_intr_due, .vcpu_id = w->e[i].vcpu_id, .level = 1};
+	struct transition t = {.vtime_ns = w->now,
+			       .kind = TRANSITION_intr_due,
+			       .vcpu_id = w->e[i].vcpu_id,
+			       .level = 1};
 	struct ev_intr_due due = {.due_ns = w->now, .source = INTR_SOURCE_LAPIC_TIMER};
 
 	memcpy(t.p, &due, sizeof(due));
@@ -55,7 +60,10 @@ static void interrupt_is_due(struct world *w, u32 i)
 static void guest_acts(struct world *w, u32 worker, bool halts)
 {
 	struct sched_vp *e = w->s.running[worker];
-	struct transition t = {.vtime_ns = w->now, .vcpu_id = EVENT_ID_TRACKED | e->vcpu_id, .level = 2, .worker = (u16)worker};
+	struct transition t = {.vtime_ns = w->now,
+			       .vcpu_id = EVENT_ID_TRACKED | e->vcpu_id,
+			       .level = 2,
+			       .worker = (u16)worker};
 
 	if (halts) {
 		struct ev_vm_exit x = {.exit_reason = EXIT_REASON_HLT, .reflected = 1};
@@ -157,7 +165,8 @@ static void queues_stay_right(void **state)
 
 	(void)state;
 	for (u32 p = 0; sched_policies[p]; p++) {
-		const struct sched_config cfg = {.policy = sched_policies[p], .workers = WORKERS, .slice_ns = 3 * NS_PER_MS};
+		const struct sched_config cfg = {
+			.policy = sched_policies[p], .workers = WORKERS, .slice_ns = 3 * NS_PER_MS};
 		w = (struct world){.seed = SEED + p};
 		assert_int_equal(sched_init(&w.s, &cfg), 0);
 		for (u32 i = 0; i < N; i++)
@@ -169,10 +178,12 @@ static void queues_stay_right(void **state)
 	}
 }
 
-/* Its jobs begin with an interrupt that no VM entry brings (virtual-interrupt delivery, as Linux' KVM has it). */
+/* Its jobs begin with an interrupt that no VM entry brings (virtual-interrupt delivery, as Linux'
+ * KVM has it). */
 static void claims_by_virtual_delivery(void **state)
 {
-	const struct sched_config cfg = {.policy = &sched_policy_qos, .workers = 1, .slice_ns = 3 * NS_PER_MS};
+	const struct sched_config cfg = {
+		.policy = &sched_policy_qos, .workers = 1, .slice_ns = 3 * NS_PER_MS};
 	static struct world w;
 	struct sched_note note;
 	u64 slice_ns;
@@ -186,7 +197,9 @@ static void claims_by_virtual_delivery(void **state)
 	sched_wake(&w.s, &w.e[0], w.now, NULL);
 	assert_ptr_equal(sched_pick(&w.s, 0, w.now, &slice_ns), &w.e[0]);
 	for (u32 n = 0; n < 40; n++) {
-		struct transition t = {.kind = TRANSITION_intr_injected, .vcpu_id = EVENT_ID_TRACKED | 1, .level = 2};
+		struct transition t = {.kind = TRANSITION_intr_injected,
+				       .vcpu_id = EVENT_ID_TRACKED | 1,
+				       .level = 2};
 		struct ev_intr_injected injected = {.vector = 64, .kind = INTR_KIND_EXTERNAL};
 
 		w.now += 8 * NS_PER_MS;
@@ -195,12 +208,16 @@ static void claims_by_virtual_delivery(void **state)
 		memcpy(t.p, &injected, sizeof(injected));
 		sched_transition(&w.s, &t);
 		w.now += 2 * NS_PER_MS - 20 * NS_PER_US;
-		t = (struct transition){.vtime_ns = w.now, .kind = TRANSITION_vm_exit, .vcpu_id = EVENT_ID_TRACKED | 1, .level = 2};
+		t = (struct transition){.vtime_ns = w.now,
+					.kind = TRANSITION_vm_exit,
+					.vcpu_id = EVENT_ID_TRACKED | 1,
+					.level = 2};
 		struct ev_vm_exit halts = {.exit_reason = EXIT_REASON_HLT, .reflected = 1};
 		memcpy(t.p, &halts, sizeof(halts));
 		sched_transition(&w.s, &t);
 		while (sched_take_note(&w.s, &note))
-			admitted |= note.entity == (EVENT_ID_TRACKED | 1) && note.y_ns == 10 * NS_PER_MS && note.r_ns > 2 * NS_PER_MS;
+			admitted |= note.entity == (EVENT_ID_TRACKED | 1) &&
+				    note.y_ns == 10 * NS_PER_MS && note.r_ns > 2 * NS_PER_MS;
 	}
 	assert_true(admitted);
 	sched_put(&w.s, 0, w.now, 0, SCHED_PUT_GONE);
@@ -210,7 +227,8 @@ static void claims_by_virtual_delivery(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(queues_stay_right), cmocka_unit_test(claims_by_virtual_delivery)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(queues_stay_right),
+					   cmocka_unit_test(claims_by_virtual_delivery)};
 
 	return cmocka_run_group_tests_name("sched_policies", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Quanta by processor state (qos+state): extension while warm, the end of a turn, pay-back, profiles. */
+/* Quanta by processor state (qos+state): extension while warm, the end of a turn, pay-back,
+ * profiles. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,8 @@ struct fix {
 static int setup(void **state)
 {
 	static struct fix f;
-	const struct sched_config cfg = {.policy = &sched_policy_qos_state, .workers = 1, .slice_ns = SLICE};
+	const struct sched_config cfg = {
+		.policy = &sched_policy_qos_state, .workers = 1, .slice_ns = SLICE};
 
 	f = (struct fix){.now = NS_PER_MS};
 	assert_int_equal(sched_init(&f.s, &cfg), 0);
@@ -60,7 +62,9 @@ static void put(struct fix *f)
 
 static void enter(struct fix *f, u32 i, u32 guest)
 {
-	struct transition t = {.vtime_ns = f->now, .kind = TRANSITION_vm_entry, .vcpu_id = EVENT_ID_TRACKED | i << 16 | guest,
+	struct transition t = {.vtime_ns = f->now,
+			       .kind = TRANSITION_vm_entry,
+			       .vcpu_id = EVENT_ID_TRACKED | i << 16 | guest,
 			       .level = 2};
 
 	sched_transition(&f->s, &t);
@@ -69,7 +73,9 @@ static void enter(struct fix *f, u32 i, u32 guest)
 /* Return: whether the slice is to end here. */
 static bool leave(struct fix *f, u32 i, u32 guest, u32 reason)
 {
-	struct transition t = {.vtime_ns = f->now, .kind = TRANSITION_vm_exit, .vcpu_id = EVENT_ID_TRACKED | i << 16 | guest,
+	struct transition t = {.vtime_ns = f->now,
+			       .kind = TRANSITION_vm_exit,
+			       .vcpu_id = EVENT_ID_TRACKED | i << 16 | guest,
 			       .level = 2};
 	struct ev_vm_exit x = {.exit_reason = reason, .reflected = 1};
 

@@ -16,7 +16,8 @@ struct fix {
 static int setup(void **state)
 {
 	static struct fix f;
-	const struct sched_config cfg = {.policy = &sched_policy_rr, .workers = 2, .slice_ns = 1000};
+	const struct sched_config cfg = {
+		.policy = &sched_policy_rr, .workers = 2, .slice_ns = 1000};
 
 	f = (struct fix){0};
 	assert_int_equal(sched_init(&f.s, &cfg), 0);

@@ -27,7 +27,8 @@ static void text(void **state)
 	assert_int_equal(topology_parse(&t, "1x256x1"), 0);
 	assert_int_equal(topology_parse(&t, "1x257x1"), -E2BIG);
 	assert_int_equal(topology_parse(&t, "4294967295x4294967295x2"), -EINVAL);
-	static const char *const bad[] = {"", "2", "2x2", "2x2x", "0x1x1", "1x1x0", "2x2x2x2", "-1x1x1", "2x2x2 ", "a"};
+	static const char *const bad[] = {"",	   "2",	      "2x2",	"2x2x",	  "0x1x1",
+					  "1x1x0", "2x2x2x2", "-1x1x1", "2x2x2 ", "a"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(topology_parse(&t, bad[i]), -EINVAL);
 	assert_int_equal(topology_parse(&t, "flat"), 0);
@@ -51,7 +52,8 @@ static void put(const char *root, const char *path, const char *value)
 	fclose(f);
 }
 
-/* Two packages of two cores of two threads, numbered as firmware likes to: threads of a core four apart. */
+/* Two packages of two cores of two threads, numbered as firmware likes to: threads of a core four
+ * apart. */
 static void sysfs(void **state)
 {
 	static struct topology t;
@@ -62,7 +64,8 @@ static void sysfs(void **state)
 	assert_int_equal(topology_read(&t, root), -ENOENT);
 	for (int cpu = 0; cpu < 8; cpu++) {
 		snprintf(path, sizeof(path), "cpu/cpu%d/topology/core_id", cpu);
-		snprintf(value, sizeof(value), "%d\n", cpu % 2 * 8); /* the same in both packages, with holes */
+		snprintf(value, sizeof(value), "%d\n",
+			 cpu % 2 * 8); /* the same in both packages, with holes */
 		put(root, path, value);
 		snprintf(path, sizeof(path), "cpu/cpu%d/topology/physical_package_id", cpu);
 		snprintf(value, sizeof(value), "%d\n", cpu / 2 % 2);
@@ -89,7 +92,8 @@ static void cost_cools_down(void **state)
 	assert_int_equal(topology_move_cost_ns(TOPOLOGY_SAME, 0), 0);
 	for (u32 d = TOPOLOGY_SIBLING; d < TOPOLOGY_DISTANCES; d++) {
 		assert_true(topology_move_cost_ns(d, 0) > topology_move_cost_ns(d - 1, 0));
-		assert_int_equal(topology_move_cost_ns(d, 5 * NS_PER_MS), topology_move_cost_ns(d, 0) / 2);
+		assert_int_equal(topology_move_cost_ns(d, 5 * NS_PER_MS),
+				 topology_move_cost_ns(d, 0) / 2);
 		assert_int_equal(topology_move_cost_ns(d, NS_PER_SEC), 0);
 	}
 }
@@ -103,7 +107,9 @@ struct fix {
 
 static void start(struct fix *f, const char *topology, u32 workers, u32 n)
 {
-	const struct sched_config cfg = {.policy = &sched_policy_credit, .workers = workers, .slice_ns = NS_PER_MS,
+	const struct sched_config cfg = {.policy = &sched_policy_credit,
+					 .workers = workers,
+					 .slice_ns = NS_PER_MS,
 					 .topology = &f->t};
 
 	*f = (struct fix){.now = NS_PER_MS};
@@ -168,8 +174,11 @@ static void idle_cores_first(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(text), cmocka_unit_test(sysfs), cmocka_unit_test(cost_cools_down),
-		cmocka_unit_test(stays_where_it_was), cmocka_unit_test(idle_cores_first),
+		cmocka_unit_test(text),
+		cmocka_unit_test(sysfs),
+		cmocka_unit_test(cost_cools_down),
+		cmocka_unit_test(stays_where_it_was),
+		cmocka_unit_test(idle_cores_first),
 	};
 
 	return cmocka_run_group_tests_name("sched_topology", tests, NULL, NULL);

@@ -190,7 +190,8 @@ static void test_tree_random(void **state)
 		sum += x[i].count;
 		assert_true(x[i].parent == NONE || x[i].parent < i);
 	}
-	assert_true(sum + model_totals(m)->overflow >= model_totals(m)->by_kind[TRANSITION_vm_exit]);
+	assert_true(sum + model_totals(m)->overflow >=
+		    model_totals(m)->by_kind[TRANSITION_vm_exit]);
 	model_destroy(m);
 }
 

@@ -84,14 +84,21 @@ static void test_threads_counts_inferences(void **state)
 	u32 n;
 
 	feed_story(m);
-	FEED(m, 3400, 0, BATCH, 2, thread_switch, .prev = NONE, .next = 70, .process = 55, .stack = 0x10000);
-	FEED(m, 3500, 0, BATCH, 2, thread_switch, .prev = 70, .next = 71, .process = 55, .stack = 0x14000);
-	FEED(m, 3800, 0, BATCH, 2, thread_switch, .prev = 71, .next = 70, .process = 55, .stack = 0x10000);
-	FEED(m, 3800, 0, NONE, 0, thread_state, .thread = 71, .vm = 1, .child = 8, .process = 55, .stack = 0x14000, .user = 1);
-	FEED(m, 3800, 0, NONE, 0, state_count, .counter = 1, .event = COUNT_EXITS, .parts = 1, .vm = 1, .value = 5);
-	FEED(m, 3900, 0, NONE, 0, state_count, .counter = 1, .event = COUNT_EXITS, .parts = 1, .vm = 1, .value = 7);
+	FEED(m, 3400, 0, BATCH, 2, thread_switch, .prev = NONE, .next = 70, .process = 55,
+	     .stack = 0x10000);
+	FEED(m, 3500, 0, BATCH, 2, thread_switch, .prev = 70, .next = 71, .process = 55,
+	     .stack = 0x14000);
+	FEED(m, 3800, 0, BATCH, 2, thread_switch, .prev = 71, .next = 70, .process = 55,
+	     .stack = 0x10000);
+	FEED(m, 3800, 0, NONE, 0, thread_state, .thread = 71, .vm = 1, .child = 8, .process = 55,
+	     .stack = 0x14000, .user = 1);
+	FEED(m, 3800, 0, NONE, 0, state_count, .counter = 1, .event = COUNT_EXITS, .parts = 1,
+	     .vm = 1, .value = 5);
+	FEED(m, 3900, 0, NONE, 0, state_count, .counter = 1, .event = COUNT_EXITS, .parts = 1,
+	     .vm = 1, .value = 7);
 	FEED(m, 3900, 0, NONE, 0, state_count, .counter = 1000, .value = 9); /* no such counter */
-	FEED(m, 3900, 0, L1, 1, inferred, .entity = BATCH, .what = INFER_PERIOD, .reason = INFER_BY_DIVISOR, .holds = 1);
+	FEED(m, 3900, 0, L1, 1, inferred, .entity = BATCH, .what = INFER_PERIOD,
+	     .reason = INFER_BY_DIVISOR, .holds = 1);
 	FEED(m, 3900, 0, L1, 1, inferred, .entity = BATCH, .what = 1000);
 	model_settle(m);
 	const struct model_thread *t = model_threads(m, &n);

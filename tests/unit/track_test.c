@@ -227,35 +227,68 @@ static void threads(void **state)
 {
 	struct fix *f = *state;
 	struct track_vp *v = &f->vp[0];
-	const u64 a = 0xffff800000010000, b = 0xffff800000018000, irq = 0xffff800000fe4000, entry = 0xfffffe0000003000;
+	const u64 a = 0xffff800000010000, b = 0xffff800000018000, irq = 0xffff800000fe4000,
+		  entry = 0xfffffe0000003000;
 
 	track_set_threads(f->t, TRACK_THREADS_STACK, 16384);
 	track_cr3_load(v, 0x1000);
-	/* the switch: from what was saved; its own top belongs to it, although it is the next stack's bottom */
-	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = a + 0x3e50, .has_entry = true, .entry = entry}, 0);
+	/* the switch: from what was saved; its own top belongs to it, although it is the next
+	 * stack's bottom */
+	stack(v,
+	      (struct track_stack){.how = THREAD_BY_LOAD,
+				   .value = a + 0x3e50,
+				   .has_entry = true,
+				   .entry = entry},
+	      0);
 	assert_int_equal(f->thread_switches, 1);
 	assert_int_equal(f->last_thread.stack, a);
 	u64 first = f->last_thread.next;
 	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = a + 0x4000}, 0x7ffe0000);
 	assert_int_equal(f->thread_switches, 1);
 	/* to the processor's entry stack and user mode and back */
-	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = entry, .has_entry = true, .entry = entry}, a + 0x3f58);
-	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = 0x7ffe0000, .is_user = true}, entry - 8);
-	stack(v, (struct track_stack){.how = THREAD_BY_TSS, .value = entry, .has_entry = true, .entry = entry}, 0x7ffe0000);
+	stack(v,
+	      (struct track_stack){
+		      .how = THREAD_BY_LOAD, .value = entry, .has_entry = true, .entry = entry},
+	      a + 0x3f58);
+	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = 0x7ffe0000, .is_user = true},
+	      entry - 8);
+	stack(v,
+	      (struct track_stack){
+		      .how = THREAD_BY_TSS, .value = entry, .has_entry = true, .entry = entry},
+	      0x7ffe0000);
 	/* an interrupt's stack, and a step on it */
-	stack(v, (struct track_stack){.how = THREAD_BY_REGISTER, .value = irq + 0x3ff8, .is_borrowed = true}, a + 0x3e00);
-	stack(v, (struct track_stack){.how = THREAD_BY_REGISTER, .value = irq + 0x3e90}, irq + 0x3e80);
+	stack(v,
+	      (struct track_stack){
+		      .how = THREAD_BY_REGISTER, .value = irq + 0x3ff8, .is_borrowed = true},
+	      a + 0x3e00);
+	stack(v, (struct track_stack){.how = THREAD_BY_REGISTER, .value = irq + 0x3e90},
+	      irq + 0x3e80);
 	assert_int_equal(f->thread_switches, 1);
 	track_emit_state(f->t, v->ctx);
 	assert_int_equal(f->threads, 1);
 	assert_true(f->thread.user);
 	/* another one, and the first again */
-	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = b + 0x1000, .has_entry = true, .entry = entry}, a + 0x3e00);
-	stack(v, (struct track_stack){.how = THREAD_BY_LOAD, .value = a + 0x3000, .has_entry = true, .entry = entry}, b + 0x1000);
+	stack(v,
+	      (struct track_stack){.how = THREAD_BY_LOAD,
+				   .value = b + 0x1000,
+				   .has_entry = true,
+				   .entry = entry},
+	      a + 0x3e00);
+	stack(v,
+	      (struct track_stack){.how = THREAD_BY_LOAD,
+				   .value = a + 0x3000,
+				   .has_entry = true,
+				   .entry = entry},
+	      b + 0x1000);
 	assert_int_equal(f->thread_switches, 3);
 	assert_int_equal(f->last_thread.next, first);
 	/* a kernel that gives the TSS each thread's stack: what it names is one */
-	stack(v, (struct track_stack){.how = THREAD_BY_TSS, .value = b + 0x4000, .has_entry = true, .entry = b + 0x4000}, 0x7ffe0000);
+	stack(v,
+	      (struct track_stack){.how = THREAD_BY_TSS,
+				   .value = b + 0x4000,
+				   .has_entry = true,
+				   .entry = b + 0x4000},
+	      0x7ffe0000);
 	assert_int_equal(f->thread_switches, 4);
 	/* the same address in a guest is another thread; the machine's goes on where it was */
 	track_vm_entry(v, 0x1000, 0x8000, 1, true, 0x2000);
@@ -296,7 +329,8 @@ static void idle(void **state)
 		track_vm_entry(v, 0x1000, 0x8000, 1, i == 0, 0x5000);
 		track_cr3_load(v, 0x6000);
 		track_cr3_load(v, 0x5000);
-		assert_int_equal(f->idles, i + (i > 7)); /* the ninth time the switch alone shows it */
+		/* the ninth time the switch alone shows it */
+		assert_int_equal(f->idles, i + (i > 7));
 		track_vm_exit(v, EXIT_REASON_HLT);
 		assert_int_equal(f->idles, i + 1);
 		assert_int_equal(f->last_idle.cause, i > 7 ? IDLE_PROCESS : IDLE_HLT);
@@ -384,8 +418,9 @@ static void counters(void **state)
 	pass(200000);
 	track_vm_exit(v, EXIT_REASON_HLT);
 	counts_sync(&c);
-	const u64 want[N] = {[ALL] = 311130, [OWN] = 30, [CHILD] = 11100, [OTHERS] = 300030, [PROCESS] = 11000,
-			     [THREAD] = 10000, [EXITS] = 30000, [OTHER_VM] = 0};
+	const u64 want[N] = {
+		[ALL] = 311130,	   [OWN] = 30,	     [CHILD] = 11100, [OTHERS] = 300030,
+		[PROCESS] = 11000, [THREAD] = 10000, [EXITS] = 30000, [OTHER_VM] = 0};
 	for (u32 i = 0; i < N; i++)
 		assert_int_equal(c.value[i], want[i]);
 	v->counts = NULL;

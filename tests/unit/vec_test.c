@@ -1,6 +1,6 @@
 /*
- * x87, SSE and AVX beyond single instructions: gates, exceptions that the guest unmasks, images of the
- * state in memory, nothing of the host in them, and a stub arena that runs full.
+ * x87, SSE and AVX beyond single instructions: gates, exceptions that the guest unmasks, images of
+ * the state in memory, nothing of the host in them, and a stub arena that runs full.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 GUEST(fx64, 64, "fninit; fld1; fldl (%rbx); fxsave64 (%rdi); hlt");
 GUEST(fx32, 32, "fninit; fld1; fxsave (%edi); hlt");
 GUEST(env32, 32, "fninit; fld1; fldz; fnstenv (%edi); hlt");
-GUEST(save32, 32, "fninit; fldpi; fld1; fnsave (%edi); frstor (%edi); fnstsw %ax; fstpl (%esi); hlt");
+GUEST(save32, 32,
+      "fninit; fldpi; fld1; fnsave (%edi); frstor (%edi); fnstsw %ax; fstpl (%esi); hlt");
 GUEST(divps, 64, "ldmxcsr (%rbx); divps %xmm1, %xmm0; hlt");
 GUEST(x87div, 64, "fninit; fldcw (%rbx); fldz; fld1; fdivp; fwait; hlt");
 GUEST(x87maskmov, 64, "fninit; fldcw (%rbx); fldz; fld1; fdivp; maskmovq %mm1, %mm0; hlt");
@@ -27,11 +28,14 @@ GUEST(wait, 64, "fwait; hlt");
 GUEST(avx, 64, "vaddps %ymm0, %ymm1, %ymm2; hlt");
 GUEST(mxcsr, 64, "ldmxcsr (%rbx); hlt");
 GUEST(unaligned, 64, "movaps (%rbx), %xmm0; hlt");
-GUEST(xsave, 64, "xor %edx, %edx; mov $7, %eax; xsave (%rdi); vzeroall; mov $7, %eax; xrstor (%rdi); "
-		 "vmovups %ymm3, (%rsi); hlt");
+GUEST(xsave, 64,
+      "xor %edx, %edx; mov $7, %eax; xsave (%rdi); vzeroall; mov $7, %eax; xrstor (%rdi); "
+      "vmovups %ymm3, (%rsi); hlt");
 GUEST(xsavec, 64, "xor %edx, %edx; mov $7, %eax; xsavec (%rdi); hlt");
 GUEST(xrstor, 64, "xor %edx, %edx; mov $7, %eax; xrstor (%rdi); hlt");
-GUEST(sum, 64, "addps (%rbx), %xmm0; addps %xmm0, %xmm1; movups %xmm1, (%rsi); addsd %xmm1, %xmm2; movups %xmm2, 16(%rsi); hlt");
+GUEST(sum, 64,
+      "addps (%rbx), %xmm0; addps %xmm0, %xmm1; movups %xmm1, (%rsi); addsd %xmm1, %xmm2; movups "
+      "%xmm2, 16(%rsi); hlt");
 
 #define IMAGE (AT_DATA + 0x800u)
 
@@ -98,7 +102,8 @@ static void images_hold_no_host_pointer(void **state)
 	START64(f, fx64);
 	plant();
 	sysfix_run(f, 5);
-	assert_int_equal(sysfix_peek(f, IMAGE + 8, 8), AT_CODE + 4); /* FLDL: fninit 2, fld1 2 bytes */
+	/* FLDL: fninit 2, fld1 2 bytes */
+	assert_int_equal(sysfix_peek(f, IMAGE + 8, 8), AT_CODE + 4);
 	assert_int_equal(sysfix_peek(f, IMAGE + 16, 8), AT_DATA);
 	assert_int_equal(sysfix_peek(f, IMAGE + 6, 2), (0xdd & 7) << 8 | 0x03);
 	START32(f, fx32);
@@ -151,8 +156,10 @@ static void unmasked_exceptions_reach_the_guest(void **state)
 		nm_store64(f->vp.cpu.vec + 512, 3);
 		assert_int_equal(vector_of(f), xm ? VECTOR_XM : VECTOR_UD);
 		vp_vec_park(&f->vp);
-		assert_int_equal(nm_load32(f->vp.cpu.vec + 160), 0x3f800000); /* nothing was written */
-		assert_int_equal(nm_load32(f->vp.cpu.vec + 24) & 4, 4);	      /* but the flag is set */
+		/* nothing was written */
+		assert_int_equal(nm_load32(f->vp.cpu.vec + 160), 0x3f800000);
+		/* but the flag is set */
+		assert_int_equal(nm_load32(f->vp.cpu.vec + 24) & 4, 4);
 	}
 	START64(f, x87div);
 	sysfix_poke(f, AT_DATA, 0x37b, 2);
@@ -168,7 +175,8 @@ static void unmasked_exceptions_reach_the_guest(void **state)
 	assert_int_equal(vector_of(f), VECTOR_GP);
 }
 
-static int gate(struct sysfix *f, const u8 *begin, const u8 *end, u64 cr0_set, u64 cr0_clear, u64 cr4_clear)
+static int gate(struct sysfix *f, const u8 *begin, const u8 *end, u64 cr0_set, u64 cr0_clear,
+		u64 cr4_clear)
 {
 	start64(f, begin, end);
 	f->vp.cpu.cr0 = (f->vp.cpu.cr0 | cr0_set) & ~cr0_clear;
@@ -216,11 +224,13 @@ static void xsave_round_trip(void **state)
 	if (!f->features.has_avx)
 		skip();
 	for (u32 i = 0; i < 32; i += 8)
-		nm_store64(f->vp.cpu.vec + (i < 16 ? 160 + 48 + i : 576 + 48 + i - 16), 0x1111111111111111 * (i + 1));
+		nm_store64(f->vp.cpu.vec + (i < 16 ? 160 + 48 + i : 576 + 48 + i - 16),
+			   0x1111111111111111 * (i + 1));
 	nm_store64(f->vp.cpu.vec + 512, 7);
 	assert_int_equal(vector_of(f), -1);
 	for (u32 i = 0; i < 32; i += 8)
-		assert_int_equal(sysfix_peek(f, AT_DATA + 0x400 + i, 8), 0x1111111111111111 * (i + 1));
+		assert_int_equal(sysfix_peek(f, AT_DATA + 0x400 + i, 8),
+				 0x1111111111111111 * (i + 1));
 	assert_int_equal(sysfix_peek(f, IMAGE + 512, 8) & 6, 6);
 	START64(f, xsavec);
 	assert_int_equal(vector_of(f), -1);
@@ -281,7 +291,8 @@ static void parking_changes_nothing(void **state)
 	assert_int_not_equal(got[0][0], 0);
 }
 
-/* More distinct instructions than the arena has room for: PSHUFD with every immediate and register. */
+/* More distinct instructions than the arena has room for: PSHUFD with every immediate and
+ * register. */
 static void full_arena_starts_anew(void **state)
 {
 	struct sysfix *f = *state;
@@ -321,7 +332,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(images_hold_no_host_pointer, setup, teardown),
 		cmocka_unit_test_setup_teardown(fnsave_and_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(unmasked_exceptions_reach_the_guest, setup, teardown),
+		cmocka_unit_test_setup_teardown(unmasked_exceptions_reach_the_guest, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(gates_of_cr0_and_cr4, setup, teardown),
 		cmocka_unit_test_setup_teardown(xsave_round_trip, setup, teardown),
 		cmocka_unit_test_setup_teardown(xrstor_checks_its_header, setup, teardown),

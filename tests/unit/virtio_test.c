@@ -27,7 +27,7 @@
 #define NOTIFY (BAR0 + 0x3000)
 
 /* Guest memory: a page for each ring, then buffers. MSI-X messages are written to MESSAGES. */
-#define RING(q) (0x10000ull + (q) * 0x4000ull)
+#define RING(q) (0x10000ull + (q)*0x4000ull)
 #define DESC(q) RING(q)
 #define AVAIL(q) (RING(q) + 0x1000)
 #define USED(q) (RING(q) + 0x2000)
@@ -477,19 +477,17 @@ static void fill_bad(struct x *x, u32 kind)
 	for (u16 i = 0; i < QSIZE; i++)
 		desc(x, 0, i, BUFFER, 16, 0, 0);
 	switch (kind) {
-	case 0: desc(x, 0, 0, BUFFER, 16, F_NEXT, 0); break;	      /* a loop */
-	case 1: desc(x, 0, 0, BUFFER, 16, F_NEXT, QSIZE); break;      /* beyond the table */
-	case 2: desc(x, 0, 0, 1ull << 40, 16, 0, 0); break;	      /* outside RAM */
-	case 3: desc(x, 0, 0, ~0ull - 4, 16, F_WRITE, 0); break;      /* wraps */
-	case 4: desc(x, 0, 0, 4 * MIB - 8, 16, F_WRITE, 0); break;    /* reaches out of it */
-	case 5:							      /* readable after writable */
-		desc(x, 0, 0, BUFFER, 16, F_NEXT | F_WRITE, 1);
-		break;
-	case 6: desc(x, 0, 0, BUFFER, 17, F_INDIRECT, 0); break;      /* uneven table */
-	case 7: desc(x, 0, 0, 1ull << 40, 16, F_INDIRECT, 0); break;  /* table outside RAM */
+	case 0: desc(x, 0, 0, BUFFER, 16, F_NEXT, 0); break;	   /* a loop */
+	case 1: desc(x, 0, 0, BUFFER, 16, F_NEXT, QSIZE); break;   /* beyond the table */
+	case 2: desc(x, 0, 0, 1ull << 40, 16, 0, 0); break;	   /* outside RAM */
+	case 3: desc(x, 0, 0, ~0ull - 4, 16, F_WRITE, 0); break;   /* wraps */
+	case 4: desc(x, 0, 0, 4 * MIB - 8, 16, F_WRITE, 0); break; /* reaches out of it */
+	case 5: /* readable after writable */ desc(x, 0, 0, BUFFER, 16, F_NEXT | F_WRITE, 1); break;
+	case 6: desc(x, 0, 0, BUFFER, 17, F_INDIRECT, 0); break;     /* uneven table */
+	case 7: desc(x, 0, 0, 1ull << 40, 16, F_INDIRECT, 0); break; /* table outside RAM */
 	case 8: desc(x, 0, 0, BUFFER, 16, F_INDIRECT | F_NEXT, 1); break;
-	case 9: put(x, AVAIL(0) + 4, 0xffff, 2); break;		      /* no such descriptor */
-	case 10: put(x, AVAIL(0) + 2, QSIZE + 1, 2); break;	      /* more than there is room */
+	case 9: put(x, AVAIL(0) + 4, 0xffff, 2); break;	    /* no such descriptor */
+	case 10: put(x, AVAIL(0) + 2, QSIZE + 1, 2); break; /* more than there is room */
 	}
 }
 
@@ -605,12 +603,16 @@ static void random_step(struct x *x, u64 *rng)
 	case 1: rd(x, BAR0 + rng_below(rng, 0x4000 / size) * size, size); break;
 	case 2: wr(x, BAR1 + rng_below(rng, 0x1000 / size) * size, rng_next(rng), size); break;
 	case 3: wr(x, COMMON + 20, statuses[rng_below(rng, sizeof(statuses))], 1); break;
-	case 4: start(x, 1ull << VIRTIO_F_INDIRECT | (u64)rng_below(rng, 2) << VIRTIO_F_EVENT_IDX, 2, q); break;
+	case 4:
+		start(x, 1ull << VIRTIO_F_INDIRECT | (u64)rng_below(rng, 2) << VIRTIO_F_EVENT_IDX,
+		      2, q);
+		break;
 	case 5: set_config(x, 0x40 + (u32)rng_below(rng, 0x60), (u32)rng_next(rng), 1); break;
 	case 6: put(x, RING(q) + rng_below(rng, 0x2f00), rng_next(rng), 8); break;
 	default:
-		desc(x, q, (u32)rng_below(rng, QSIZE), gpa, (u32)(rng_next(rng) >> rng_below(rng, 64)),
-		     (u16)rng_below(rng, 8), (u16)rng_below(rng, QSIZE + 1));
+		desc(x, q, (u32)rng_below(rng, QSIZE), gpa,
+		     (u32)(rng_next(rng) >> rng_below(rng, 64)), (u16)rng_below(rng, 8),
+		     (u16)rng_below(rng, QSIZE + 1));
 		put(x, gpa & 0x1fffff, rng_below(rng, 16), 8);
 		offer(x, q, (u16)rng_below(rng, QSIZE));
 		notify(x, q);
@@ -670,11 +672,11 @@ static void test_fuzz_rng(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_transport),	T(test_rng),	   T(test_msix),
-		T(test_event_index),	T(test_disk),	   T(test_read_only_disk),
-		T(test_bad_disks),	T(test_indirect),  T(test_broken_rings),
-		T(test_net),		T(test_console),   T(test_fuzz_disk),
-		T(test_fuzz_net),	T(test_fuzz_console), T(test_fuzz_rng),
+		T(test_transport),   T(test_rng),	   T(test_msix),
+		T(test_event_index), T(test_disk),	   T(test_read_only_disk),
+		T(test_bad_disks),   T(test_indirect),	   T(test_broken_rings),
+		T(test_net),	     T(test_console),	   T(test_fuzz_disk),
+		T(test_fuzz_net),    T(test_fuzz_console), T(test_fuzz_rng),
 	};
 
 	return cmocka_run_group_tests_name("virtio", tests, NULL, NULL);

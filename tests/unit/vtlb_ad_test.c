@@ -1,11 +1,13 @@
 /*
- * vtlb_ad_test.c - accessed and dirty bits against another processor that changes the entry meanwhile
+ * vtlb_ad_test.c - accessed and dirty bits against another processor that changes the entry
+ * meanwhile
  *
- * One thread takes an entry away with an exchange, as an operating system does to learn its bits, and
- * puts the next version in, which leads to another frame, with both bits clear. Others translate for
- * reading and writing. Then: who was led to a frame for a write finds D in what was taken away of that
- * version, for a read A; no version has a bit that nobody asked for; and no store of the walker brings an
- * old version back. For pages of each size, in the guest's tables and in ept12. Meant for MODE=tsan, too.
+ * One thread takes an entry away with an exchange, as an operating system does to learn its bits,
+ * and puts the next version in, which leads to another frame, with both bits clear. Others
+ * translate for reading and writing. Then: who was led to a frame for a write finds D in what was
+ * taken away of that version, for a read A; no version has a bit that nobody asked for; and no
+ * store of the walker brings an old version back. For pages of each size, in the guest's tables and
+ * in ept12. Meant for MODE=tsan, too.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -29,7 +31,8 @@
 #define EPT_TABLES 0x200000ull
 #define EPTP (EPT_TABLES | 1 << 6 | 3 << 3 | 6)
 #define GVA 0x80000000ull /* a GiB of its own */
-#define FAR 0x4000000000ull /* versions lead to where there is no RAM: as many frames as one likes */
+#define FAR \
+	0x4000000000ull /* versions lead to where there is no RAM: as many frames as one likes */
 #define VERSIONS 800u
 #define READERS 2u
 #define TURNS_MAX 10000000u
@@ -81,7 +84,8 @@ static void *take(void *arg)
 
 		for (u32 turns = 0; n % 5 && !atomic_load(used) && turns < TURNS_MAX; turns++)
 			sched_yield();
-		s.taken[n] = __atomic_exchange_n(word(s.entry_at), entry_of(n + 1), __ATOMIC_SEQ_CST);
+		s.taken[n] =
+			__atomic_exchange_n(word(s.entry_at), entry_of(n + 1), __ATOMIC_SEQ_CST);
 		s.resurrected |= (s.taken[n] ^ entry_of(n)) & ~(s.accessed | s.dirty);
 		atomic_store(&s.version, n + 1);
 	}
@@ -99,7 +103,8 @@ static void *use(void *arg)
 	while (atomic_load(&s.version) + 1 < VERSIONS) {
 		struct vtlb_xl xl;
 		struct vtlb_fault f;
-		bool write = atomic_load(&s.version) & 1 && rng_below(&seed, 2); /* even ones are only read, most */
+		/* even ones are only read, most */
+		bool write = atomic_load(&s.version) & 1 && rng_below(&seed, 2);
 
 		if (s.is_ept)
 			vtlb_invept(v, 2, 0);
@@ -165,12 +170,13 @@ static void run(u32 leaf_level, bool is_ept)
 		bool any = s.read[n] || s.written[n];
 
 		if (!!(s.taken[n] & s.dirty) != s.written[n] || !!(s.taken[n] & s.accessed) != any)
-			fail_msg("version %u, read %d, written %d, was taken as %#llx", n, s.read[n], s.written[n],
-				 (unsigned long long)s.taken[n]);
+			fail_msg("version %u, read %d, written %d, was taken as %#llx", n,
+				 s.read[n], s.written[n], (unsigned long long)s.taken[n]);
 		dirty += s.written[n];
 		clean += any && !s.written[n];
 	}
-	printf("# level %u%s: %u versions written, %u only read\n", leaf_level, is_ept ? " of ept12" : "", dirty, clean);
+	printf("# level %u%s: %u versions written, %u only read\n", leaf_level,
+	       is_ept ? " of ept12" : "", dirty, clean);
 	assert_true(dirty > 10 && clean > 10);
 	assert_null(vtlb_audit(s.t));
 	for (u32 i = 0; i < READERS; i++)
@@ -192,7 +198,8 @@ static void test_ept(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_guest), cmocka_unit_test(test_ept)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_guest),
+					   cmocka_unit_test(test_ept)};
 
 	return cmocka_run_group_tests_name("vtlb_ad", tests, NULL, NULL);
 }

@@ -22,16 +22,16 @@
 #define DATA_PAGES 32u
 #define N_AS 2u
 #define AS_TABLES(as) \
-	(0x100000ull + (as)*0x10000)		  /* PML4, PDPT, PD, PT, PT of PD[1], PD of 1 GiB */
+	(0x100000ull + (as)*0x10000) /* PML4, PDPT, PD, PT, PT of PD[1], PD of 1 GiB */
 #define KERNEL 0xffff800000000000ull
 #define KERNEL_TABLES(k) (0x140000ull + (k)*0x10000) /* PDPT, PD, PT; two sets */
-#define EPT_TABLES(e) (0x200000ull + (e)*0x10000) /* PML4, PDPT, PD, PT of the data */
+#define EPT_TABLES(e) (0x200000ull + (e)*0x10000)    /* PML4, PDPT, PD, PT of the data */
 #define N_CTX 9u
 #define N_GVA 22u
 #define MAX_VPS 8u
 #define AUDIT_EVERY 64u /* steps */
 #define MAX_HISTORY 96u
-#define N_KERNEL 5u /* of the addresses, the last */
+#define N_KERNEL 5u    /* of the addresses, the last */
 #define N_VARIANTS 24u /* kernel tables, rights of the root, ept12 */
 #define VARIANT_ROOT(i) (0x180000ull + (i)*0x1000)
 
@@ -118,24 +118,42 @@ static struct {
 	struct history lower[N_VARIANTS][N_KERNEL];
 	struct root_edit {
 		u64 start, end, entry;
-	} *root_log[N_AS];
+	} * root_log[N_AS];
 	u32 n_root[N_AS];
 	u8 tables[26][4096]; /* as they were when they were recorded */
 	u64 used_stale, used, returns;
 	struct ept_edit *ept_log;
 	u32 n_ept, cap_ept;
-	u32 by_turns;	/* the sum of two contexts that take turns, or 0: any */
+	u32 by_turns; /* the sum of two contexts that take turns, or 0: any */
 	bool no_share, no_refresh;
 	bool is_prompt; /* each VP passes a request before anything else */
 	bool processes; /* address spaces of one machine, switched by MOV CR3 with flush */
 } s;
 
 static const u64 gvas[N_GVA] = {
-	0x0,	    0x1000,	0x2000,	    0x3000,	0x4000,	    0x5000,
-	0x200000,   0x201000,	0x202000,   0x3ff000,	0x400000,   0x4fe000,
-	0x40000000, 0x40a00000, 0x40a01000, 0x40c00000, 0x407ff000,
+	0x0,
+	0x1000,
+	0x2000,
+	0x3000,
+	0x4000,
+	0x5000,
+	0x200000,
+	0x201000,
+	0x202000,
+	0x3ff000,
+	0x400000,
+	0x4fe000,
+	0x40000000,
+	0x40a00000,
+	0x40a01000,
+	0x40c00000,
+	0x407ff000,
 	/* the kernel's half, through tables that all processes share */
-	KERNEL,	    KERNEL + 0x1000, KERNEL + 0x2000, KERNEL + 0x200000, KERNEL + 0x201000,
+	KERNEL,
+	KERNEL + 0x1000,
+	KERNEL + 0x2000,
+	KERNEL + 0x200000,
+	KERNEL + 0x201000,
 };
 
 static u64 rnd(u64 n)
@@ -386,7 +404,8 @@ static void record(void)
 
 		c.cr3 = VARIANT_ROOT(i % 8);
 		for (u32 g = N_GVA - N_KERNEL; g < N_GVA; g++)
-			record_one(&c, g, guest_page(0, gvas[g]), &s.lower[i][g + N_KERNEL - N_GVA]);
+			record_one(&c, g, guest_page(0, gvas[g]),
+				   &s.lower[i][g + N_KERNEL - N_GVA]);
 	}
 	for (u32 as = 0; as < N_AS; as++) {
 		u64 entry = *word(AS_TABLES(as) + 0x800);
@@ -453,11 +472,15 @@ static bool is_legal_below(const struct tvp *p, u32 g, bool user, u64 gpa, u32 p
 		u32 i = (r->entry & ~0xfffull) == KERNEL_TABLES(0) ? 0 : 1;
 		bool gone = false;
 
-		i = i * 4 + (u32)(r->entry >> 1 & 3) + (c->eptp == 0 ? 0 : c->eptp == s.ctx[3].eptp ? 8 : 16);
+		i = i * 4 + (u32)(r->entry >> 1 & 3) +
+		    (c->eptp == 0		? 0
+		     : c->eptp == s.ctx[3].eptp ? 8
+						: 16);
 		for (u32 n = p->n_log; n-- > 0 && p->log[n].time >= r->end && !gone;) {
 			struct event ev = p->log[n];
 
-			gone = (ev.what == INVLPG && ev.vpid == c->vpid && ev.pcid == (c->cr3 & 0xfff)) ||
+			gone = (ev.what == INVLPG && ev.vpid == c->vpid &&
+				ev.pcid == (c->cr3 & 0xfff)) ||
 			       covers(&ev, c, &(struct entry){.page = 0}, gvas[g]);
 		}
 		if (gone)
@@ -743,7 +766,8 @@ static void step(void)
 		const char *broken = vtlb_audit(s.t);
 
 		if (broken)
-			fail_msg("time %llu: this does not hold: %s", (unsigned long long)s.now, broken);
+			fail_msg("time %llu: this does not hold: %s", (unsigned long long)s.now,
+				 broken);
 	}
 	if (p->is_offline || chance(1)) {
 		p->is_offline = !p->is_offline;
@@ -837,16 +861,16 @@ static void end(void)
 	printf("# %u VPs: used %llu (stale, legally: %llu) returns %llu hits %llu walks %llu; SPTs "
 	       "%llu of "
 	       "%llu, "
-	       "evicted %llu, address spaces evicted %llu, uninstalled %llu, audit %llu/%llu, shared %llu, "
+	       "evicted %llu, address spaces evicted %llu, uninstalled %llu, audit %llu/%llu, "
+	       "shared %llu, "
 	       "links %llu, coalesced %llu\n",
 	       s.n_vps, (unsigned long long)s.used, (unsigned long long)s.used_stale,
 	       (unsigned long long)s.returns, (unsigned long long)hits, (unsigned long long)walks,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.sas_evictions,
 	       (unsigned long long)st.uninstalled, (unsigned long long)st.audit_stale,
-	       (unsigned long long)st.audit_checks,
-	       (unsigned long long)st.shared_tops, (unsigned long long)st.shared_links,
-	       (unsigned long long)st.coalesced);
+	       (unsigned long long)st.audit_checks, (unsigned long long)st.shared_tops,
+	       (unsigned long long)st.shared_links, (unsigned long long)st.coalesced);
 	assert_true(st.spts_used <= st.spts_limit);
 	vtlb_destroy(s.t);
 	mem_destroy(s.mem);
@@ -941,7 +965,8 @@ static void test_retain_vps(void **state)
 		end();
 	}
 	run(3, (struct vtlb_config){.max_bytes = MIB, .retain = true, .one_thread = true});
-	run(MAX_VPS, (struct vtlb_config){.max_bytes = 72 * KIB, .retain = true, .one_thread = true});
+	run(MAX_VPS,
+	    (struct vtlb_config){.max_bytes = 72 * KIB, .retain = true, .one_thread = true});
 }
 static void test_two_vps(void **state)
 {
@@ -992,7 +1017,8 @@ static void test_strict_watched(void **state)
 {
 	struct vtlb_stats st;
 
-	begin(MAX_VPS, (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT, .one_thread = true});
+	begin(MAX_VPS,
+	      (struct vtlb_config){.max_bytes = MIB, .mode = VTLB_STRICT, .one_thread = true});
 	for (u32 i = 0; i < n_steps(); i++)
 		step();
 	vtlb_get_stats(s.t, &st);
@@ -1004,7 +1030,8 @@ static void test_detector_watched(void **state)
 {
 	struct vtlb_stats st;
 
-	begin(MAX_VPS, (struct vtlb_config){.max_bytes = 200 * KIB, .detect_stale = true, .one_thread = true});
+	begin(MAX_VPS, (struct vtlb_config){
+			       .max_bytes = 200 * KIB, .detect_stale = true, .one_thread = true});
 	for (u32 i = 0; i < n_steps(); i++)
 		step();
 	vtlb_get_stats(s.t, &st);
@@ -1014,7 +1041,8 @@ static void test_detector_watched(void **state)
 static void test_eight_vps(void **state)
 {
 	run(MAX_VPS, (struct vtlb_config){.max_bytes = 400 * KIB});
-	run(MAX_VPS, (struct vtlb_config){.max_bytes = 400 * KIB, .mode = VTLB_ADVERSARIAL, .one_thread = true});
+	run(MAX_VPS, (struct vtlb_config){
+			     .max_bytes = 400 * KIB, .mode = VTLB_ADVERSARIAL, .one_thread = true});
 }
 static void test_strict(void **state)
 {
@@ -1071,11 +1099,11 @@ int main(void)
 		cmocka_unit_test(test_tight_memory),	 cmocka_unit_test(test_tight_memory_mp),
 		cmocka_unit_test(test_no_memory),	 cmocka_unit_test(test_one_lock),
 		cmocka_unit_test(test_adversarial),	 cmocka_unit_test(test_strict),
-		cmocka_unit_test(test_strict_watched), cmocka_unit_test(test_detector_watched),
-		cmocka_unit_test(test_eight_vps),
-		cmocka_unit_test(test_by_turns),	 cmocka_unit_test(test_by_turns_ept),
-		cmocka_unit_test(test_careful_guest),	 cmocka_unit_test(test_adversarial_four),
-		cmocka_unit_test(test_detector),	 cmocka_unit_test(test_retain_vps),
+		cmocka_unit_test(test_strict_watched),	 cmocka_unit_test(test_detector_watched),
+		cmocka_unit_test(test_eight_vps),	 cmocka_unit_test(test_by_turns),
+		cmocka_unit_test(test_by_turns_ept),	 cmocka_unit_test(test_careful_guest),
+		cmocka_unit_test(test_adversarial_four), cmocka_unit_test(test_detector),
+		cmocka_unit_test(test_retain_vps),
 	};
 
 	s.seed = getenv("NESTOR_SEED") ? strtoull(getenv("NESTOR_SEED"), NULL, 0) : 1;

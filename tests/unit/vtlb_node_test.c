@@ -41,13 +41,17 @@ static u64 root_of(u32 node)
 /* Page tables of the root of @node lie in nodes by turns, when @spread; else all in its own. */
 static u64 pt_at(u32 node, u32 i, bool spread)
 {
-	return (spread ? i % NODES : node) * NODE_BYTES + TABLES + 0x10000 + (node * 64ull + i) * 4096;
+	return (spread ? i % NODES : node) * NODE_BYTES + TABLES + 0x10000 +
+	       (node * 64ull + i) * 4096;
 }
 
 static void begin(struct env *e, u32 nodes, u64 max_bytes, bool spread)
 {
-	struct vtlb_config cfg = {.max_bytes = max_bytes, .max_vps = 1, .maxphyaddr = 40,
-				  .ept_caps = ~0ull, .nodes = nodes};
+	struct vtlb_config cfg = {.max_bytes = max_bytes,
+				  .max_vps = 1,
+				  .maxphyaddr = 40,
+				  .ept_caps = ~0ull,
+				  .nodes = nodes};
 	int err;
 
 	*e = (struct env){.mem = mem_create(RAM_BYTES, &err)};
@@ -73,7 +77,8 @@ static void end(struct env *e)
 
 static void touch(struct env *e, u32 node, u32 first, u32 count)
 {
-	struct vtlb_context c = {.cr0 = 0x80010001, .cr3 = root_of(node), .cr4 = 0xb0, .efer = 0xd00};
+	struct vtlb_context c = {
+		.cr0 = 0x80010001, .cr3 = root_of(node), .cr4 = 0xb0, .efer = 0xd00};
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
 
@@ -131,7 +136,8 @@ static void test_reuse(void **state)
 
 	begin(&e, NODES, MIB / 2, true);
 	for (u32 i = 0; i < 3000; i++)
-		touch(&e, (u32)rng_below(&seed, NODES), (u32)rng_below(&seed, 44), (u32)rng_below(&seed, 20));
+		touch(&e, (u32)rng_below(&seed, NODES), (u32)rng_below(&seed, 44),
+		      (u32)rng_below(&seed, 20));
 	struct vtlb_stats s = stats(&e);
 
 	assert_true(s.spts_used <= s.spts_limit && s.sas_evictions > 10);
@@ -175,7 +181,8 @@ static void test_host(void **state)
 
 	page = &e.t->spt[1];
 	if (get_mempolicy(&policy, mask->maskp, mask->size + 1, page, MPOL_F_ADDR)) {
-		assert_true(errno == EPERM || errno == ENOSYS); /* a container's host may forbid it */
+		/* a container's host may forbid it */
+		assert_true(errno == EPERM || errno == ENOSYS);
 		end(&e);
 		numa_free_nodemask(mask);
 		skip();
@@ -195,10 +202,8 @@ static void test_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_local),
-		cmocka_unit_test(test_remote),
-		cmocka_unit_test(test_reuse),
-		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_local), cmocka_unit_test(test_remote),
+		cmocka_unit_test(test_reuse), cmocka_unit_test(test_one),
 		cmocka_unit_test(test_host),
 	};
 

@@ -1,7 +1,7 @@
 /*
- * vtlb_refresh_test.c - the periodic pass over shadow page tables (C11): what the tables no longer give
- * goes before anybody invalidates it, what a flush has ended comes back without a miss, and accessed and
- * dirty bits are those of the guest's own accesses only
+ * vtlb_refresh_test.c - the periodic pass over shadow page tables (C11): what the tables no longer
+ * give goes before anybody invalidates it, what a flush has ended comes back without a miss, and
+ * accessed and dirty bits are those of the guest's own accesses only
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,7 +109,8 @@ static void let_it_run(u32 steps)
 	struct vtlb_fault f;
 
 	for (u32 i = 0; i < steps * PERIOD; i++)
-		assert_int_equal(vtlb_translate(&e.v, 0x8000000000ull, VTLB_READ, &xl, &f), VTLB_PAGE_FAULT);
+		assert_int_equal(vtlb_translate(&e.v, 0x8000000000ull, VTLB_READ, &xl, &f),
+				 VTLB_PAGE_FAULT);
 }
 
 static struct vtlb_stats stats(void)
@@ -131,7 +132,8 @@ static void renews(bool nested)
 	u64 walks = e.v.n_walk;
 
 	for (u64 i = 0; i < 64; i++)
-		assert_int_equal(get(i * 4096, i & 1 ? VTLB_WRITE : VTLB_READ).gpa, DATA + i * 4096);
+		assert_int_equal(get(i * 4096, i & 1 ? VTLB_WRITE : VTLB_READ).gpa,
+				 DATA + i * 4096);
 	assert_int_equal(e.v.n_walk, walks);
 	assert_true(stats().refreshed >= 64);
 	/* what nobody touched is as it was; of the others the bits are those of the accesses */
@@ -152,10 +154,10 @@ static void test_follows(void **state)
 	begin(PERIOD, false);
 	for (u64 i = 0; i < 4; i++)
 		get(i * 4096, VTLB_WRITE);
-	*word(PT) = 0;						/* not present */
-	*word(PT + 8) = (DATA + 0x100000) | ACCESSED;		/* another frame */
+	*word(PT) = 0;						 /* not present */
+	*word(PT + 8) = (DATA + 0x100000) | ACCESSED;		 /* another frame */
 	*word(PT + 16) = (DATA + 2 * 4096) | (ACCESSED & ~2ull); /* read-only */
-	*word(PT + 24) &= ~0x20ull;				/* not accessed */
+	*word(PT + 24) &= ~0x20ull;				 /* not accessed */
 	let_it_run(8);
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
@@ -175,7 +177,8 @@ static void test_upper_levels(void **state)
 	begin(PERIOD, true);
 	for (u64 i = 0; i < 4; i++)
 		get(i * 4096, VTLB_READ);
-	*word(EPT4 + 0x2000 + 8 * (DATA >> 21)) &= ~0x100ull; /* ept12's accessed bit is taken away */
+	*word(EPT4 + 0x2000 + 8 * (DATA >> 21)) &=
+		~0x100ull; /* ept12's accessed bit is taken away */
 	let_it_run(8);
 	assert_int_equal(stats().refresh_pruned, 4);
 	assert_false(*word(EPT4 + 0x2000 + 8 * (DATA >> 21)) & 0x100); /* and not set by the pass */

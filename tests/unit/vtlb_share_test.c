@@ -272,9 +272,9 @@ static void test_lives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_found),	  cmocka_unit_test(test_pcids),
+		cmocka_unit_test(test_found),	      cmocka_unit_test(test_pcids),
 		cmocka_unit_test(test_link_is_stale), cmocka_unit_test(test_rights),
-		cmocka_unit_test(test_coalesced), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_coalesced),     cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_lives),
 	};
 

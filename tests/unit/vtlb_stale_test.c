@@ -362,7 +362,8 @@ static void test_missing_invpcid(void **state)
 	vtlb_invpcid(&e.v[0], 0, 1, 0x6000);
 	enter(0, PML4 | 1, 0, 0);
 	for (u64 i = 5; i < 9; i++)
-		assert_int_equal(get(0, i * 4096, VTLB_READ), i == 5 || i == 8 ? DATA + i * 4096 : OTHER);
+		assert_int_equal(get(0, i * 4096, VTLB_READ),
+				 i == 5 || i == 8 ? DATA + i * 4096 : OTHER);
 	vtlb_invlpg(&e.v[0], 0x8000);
 	assert_int_equal(pass(11), 1);
 	assert_int_equal(e.last.gva, 0x5000);
@@ -427,7 +428,8 @@ static void test_frame_reuse(void **state)
 	end();
 }
 
-/* Nothing to report: what is allowed in addition, accessed and dirty, not used, from not present. */
+/* Nothing to report: what is allowed in addition, accessed and dirty, not used, from not
+ * present. */
 static void test_silent(void **state)
 {
 	struct vtlb_stats st;
@@ -438,10 +440,10 @@ static void test_silent(void **state)
 	for (u64 i = 5; i < 12; i++)
 		get(0, i * 4096, VTLB_READ);
 	set(0, PT + 8 * 5, *word(PT + 8 * 5) & ~0x60ull); /* A/D */
-	set(0, PT + 8 * 6, *word(PT + 8 * 6) | 0x100);    /* global */
-	set(0, PT + 8 * 7, OTHER | 0x67);	     /* not used again: lazy TLB */
-	set(0, PT + 8 * 9, OTHER | 0x67);	     /* was not present */
-	set(0, PT + 8 * 10, (DATA + 0xa000) | 0x67); /* writable now */
+	set(0, PT + 8 * 6, *word(PT + 8 * 6) | 0x100);	  /* global */
+	set(0, PT + 8 * 7, OTHER | 0x67);		  /* not used again: lazy TLB */
+	set(0, PT + 8 * 9, OTHER | 0x67);		  /* was not present */
+	set(0, PT + 8 * 10, (DATA + 0xa000) | 0x67);	  /* writable now */
 	for (u64 i = 5; i < 12; i++)
 		if (i != 7)
 			get(0, i * 4096, i == 10 ? VTLB_WRITE : VTLB_READ);

@@ -4,8 +4,8 @@
  *
  * Each page's entry has one writer, which counts its frame number up. Whoever has read the count
  * and then invalidated must not be led to an older frame: be it by INVLPG, or, with retention, by a
- * load of CR3 that keeps what the tables still say. Writers go through the virtual TLB as the engine
- * does, with a write tag as long as they may keep one.
+ * load of CR3 that keeps what the tables still say. Writers go through the virtual TLB as the
+ * engine does, with a write tag as long as they may keep one.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -223,7 +223,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, const struct vtlb_config *how)
+static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
+		   const struct vtlb_config *how)
 {
 	bool retain = how->retain;
 	struct shared *sh = calloc(1, sizeof(*sh));
@@ -292,7 +293,8 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested, const st
 	assert_true(st.odd_even || !st.infill_waits);
 	retain &= !st.odd_even;
 	if (retain) {
-		printf("# %llu tables tracked, %llu writes noted and %llu not, %llu taken out, %llu released, "
+		printf("# %llu tables tracked, %llu writes noted and %llu not, %llu taken out, "
+		       "%llu released, "
 		       "%llu loads of CR3 in a write\n",
 		       (unsigned long long)st.gpts_tracked, (unsigned long long)noted,
 		       (unsigned long long)unnoted, (unsigned long long)st.gpt_purged,
@@ -387,7 +389,8 @@ static void *wait_for_lock(void *arg)
 	return NULL;
 }
 
-/* Who finds a lock taken gives up the CPU after looks that take less than 1 us, the giving up included. */
+/* Who finds a lock taken gives up the CPU after looks that take less than 1 us, the giving up
+ * included. */
 static void test_waits_are_short(void **state)
 {
 	struct waiter *w = aligned_alloc(64, ALIGN_UP(sizeof(*w), 64));

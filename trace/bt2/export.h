@@ -14,7 +14,8 @@
 
 struct export_class;
 
-struct export {
+struct export
+{
 	const struct export_class *class;
 	FILE *out;
 	struct model *model;

@@ -52,7 +52,8 @@ static void put_who(struct json *j, u32 who)
 	fprintf(j->out, "%lld", who == EVENT_NO_ID ? -1ll : (long long)who);
 }
 
-/* Flat numbers: start after the origin, length, worker, level, who (-1: idle), level-1 processor. */
+/* Flat numbers: start after the origin, length, worker, level, who (-1: idle), level-1
+ * processor. */
 static void put_stretches(struct json *j, const struct picture *p)
 {
 	json_open(j, "stretches", '[');

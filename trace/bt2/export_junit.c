@@ -85,8 +85,8 @@ static void put_deadlines(struct cases *c, const struct model *m)
 		if (d->child != EVENT_NO_ID)
 			model_child_name(m, d->child, who, sizeof(who));
 		else
-			snprintf(who, sizeof(who), "%s", model_vm(m, d->vm) ? model_vm(m, d->vm)->name
-									    : "?");
+			snprintf(who, sizeof(who), "%s",
+				 model_vm(m, d->vm) ? model_vm(m, d->vm)->name : "?");
 		snprintf(name, sizeof(name), "%s, guest %u: meets its deadlines", who, d->guest);
 		snprintf(why, sizeof(why), "%llu of %llu missed",
 			 (unsigned long long)d->count[DEADLINE_MISSES],

@@ -98,7 +98,8 @@ static void put_instant(struct export *x, const struct transition *t, const char
 static void put_counter(struct export *x, const struct transition *t, const char *name,
 			const char *key, u64 value)
 {
-	struct json j = begin_event(x, 'C', machine_pid(x->model, t->vcpu_id), 0, t->vtime_ns, name);
+	struct json j =
+		begin_event(x, 'C', machine_pid(x->model, t->vcpu_id), 0, t->vtime_ns, name);
 
 	json_open(&j, "args", '{');
 	json_number(&j, key, value);
@@ -121,9 +122,8 @@ static void put_deadline(struct export *x, const struct transition *t)
 static void put_reservation(struct export *x, const struct transition *t)
 {
 	const struct ev_sched_reserve *e = transition_payload(t, sched_reserve);
-	const char *reason =
-		event_enum_text(event_infos[TRANSITION_sched_reserve].fields[0].enumeration,
-				e->reason);
+	const char *reason = event_enum_text(
+		event_infos[TRANSITION_sched_reserve].fields[0].enumeration, e->reason);
 	char name[64];
 
 	snprintf(name, sizeof(name), "reservation %s", reason ? reason : "changed");

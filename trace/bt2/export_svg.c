@@ -33,8 +33,8 @@ static u64 x_milli(const struct drawing *d, u64 at_ns)
 {
 	u64 since = at_ns > d->p->origin_ns ? at_ns - d->p->origin_ns : 0;
 
-	return LEFT * 1000ull + (u64)((u128)MIN(since, d->span_ns) * (WIDTH - LEFT - RIGHT) * 1000 /
-				      d->span_ns);
+	return LEFT * 1000ull +
+	       (u64)((u128)MIN(since, d->span_ns) * (WIDTH - LEFT - RIGHT) * 1000 / d->span_ns);
 }
 
 static void note_party(struct drawing *d, u32 who)
@@ -93,8 +93,7 @@ static u32 draw_columns(struct drawing *d, const struct picture_lane *lane, u32 
 
 static void draw_lane(struct drawing *d, const struct picture_lane *lane, u64 y)
 {
-	u32 n = (u32)MIN((d->span_ns + d->p->width_ns - 1) / d->p->width_ns,
-			 (u64)PICTURE_COLUMNS);
+	u32 n = (u32)MIN((d->span_ns + d->p->width_ns - 1) / d->p->width_ns, (u64)PICTURE_COLUMNS);
 
 	fprintf(d->out, "<text x=\"%u\" y=\"%llu\" text-anchor=\"end\">", LEFT - 6,
 		(unsigned long long)(y / 1000 + LANE_HEIGHT - 5));

@@ -101,10 +101,9 @@ bool flt_events_init(struct flt_events *e, bt_trace_class *tc, bt_stream_class *
 
 		snprintf(name, sizeof(name), "nestor:%s", event_infos[k].name);
 		ok = class && payload && make_payload(tc, payload, &event_infos[k]) &&
-			  bt_event_class_set_name(class, name) ==
-				  BT_EVENT_CLASS_SET_NAME_STATUS_OK &&
-			  bt_event_class_set_payload_field_class(class, payload) ==
-				  BT_EVENT_CLASS_SET_FIELD_CLASS_STATUS_OK;
+		     bt_event_class_set_name(class, name) == BT_EVENT_CLASS_SET_NAME_STATUS_OK &&
+		     bt_event_class_set_payload_field_class(class, payload) ==
+			     BT_EVENT_CLASS_SET_FIELD_CLASS_STATUS_OK;
 
 		bt_field_class_put_ref(payload);
 		e->class[k] = class;
@@ -142,7 +141,7 @@ bt_message *flt_events_message(const struct flt_events *e, bt_self_message_itera
 {
 	const u64 head[ARRAY_SIZE(common)] = {t->vtime_ns, t->seq, t->worker, t->vcpu_id, t->level};
 	bt_message *msg = bt_message_event_create_with_default_clock_snapshot(
-		self, e->class[t->kind], stream, t->vtime_ns);
+		self, e->class[t->kind], stream, t -> vtime_ns);
 	const struct event_info *info = &event_infos[t->kind];
 	const u64 *words = t->p;
 	bt_field *payload;

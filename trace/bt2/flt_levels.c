@@ -46,12 +46,10 @@ struct levels_iterator {
 };
 
 /* --- the classes of what is emitted --- */
-static bool add_member(bt_field_class *to, const char *name,
-		       bt_field_class *member)
+static bool add_member(bt_field_class *to, const char *name, bt_field_class *member)
 {
 	bool ok = member && bt_field_class_structure_append_member(to, name, member) ==
 				    BT_FIELD_CLASS_STRUCTURE_APPEND_MEMBER_STATUS_OK;
-
 
 	bt_field_class_put_ref(member);
 	return ok;
@@ -122,7 +120,8 @@ static bool read_params(struct levels *l, const bt_value *params)
 {
 	const bt_value *events = bt_value_map_borrow_entry_value_const(params, "events");
 
-	if (bt_value_map_get_size(params) > (events ? 1 : 0) || (events && !bt_value_is_bool(events)))
+	if (bt_value_map_get_size(params) > (events ? 1 : 0) ||
+	    (events && !bt_value_is_bool(events)))
 		return false;
 	l->with_events = events && bt_value_bool_get(events);
 	return true;
@@ -157,7 +156,8 @@ levels_initialize(bt_self_component_filter *self, bt_self_component_filter_confi
 
 void levels_finalize(bt_self_component_filter *self)
 {
-	levels_destroy(bt_self_component_get_data(bt_self_component_filter_as_self_component(self)));
+	levels_destroy(
+		bt_self_component_get_data(bt_self_component_filter_as_self_component(self)));
 }
 
 /* --- messages out --- */
@@ -170,7 +170,8 @@ static void queue_message(struct levels_iterator *it, const bt_message *msg)
 		return;
 	}
 	if (it->tail == it->room && it->head) {
-		memmove(it->queue, it->queue + it->head, (it->tail - it->head) * sizeof(*it->queue));
+		memmove(it->queue, it->queue + it->head,
+			(it->tail - it->head) * sizeof(*it->queue));
 		it->tail -= it->head;
 		it->head = 0;
 	}
@@ -195,8 +196,7 @@ static bt_stream *stream_of(struct levels_trace *t, u32 worker)
 		return NULL;
 	if (t->streams[worker])
 		return t->streams[worker];
-	t->streams[worker] =
-		bt_stream_create_with_id(t->it->levels->stream_class, t->out, worker);
+	t->streams[worker] = bt_stream_create_with_id(t->it->levels->stream_class, t->out, worker);
 	if (!t->streams[worker]) {
 		t->it->failed = true;
 		return NULL;
@@ -219,7 +219,8 @@ static void emit(struct levels_trace *t, const bt_event_class *class, const stru
 
 	if (!stream)
 		return; /* idle is the time in which no level runs */
-	msg = bt_message_event_create_with_default_clock_snapshot(t->it->self, class, stream, at_ns);
+	msg = bt_message_event_create_with_default_clock_snapshot(t->it->self, class, stream,
+								  at_ns);
 	if (!msg) {
 		t->it->failed = true;
 		return;
@@ -263,8 +264,8 @@ static void take_in_order(void *arg, const struct transition *e)
 		return;
 	stream = stream_of(t, e->worker);
 	if (stream)
-		queue_message(t->it, flt_events_message(&t->it->levels->events, t->it->self, stream,
-							e));
+		queue_message(t->it,
+			      flt_events_message(&t->it->levels->events, t->it->self, stream, e));
 }
 
 /* --- input traces --- */
@@ -341,8 +342,8 @@ static void end_all(struct levels_iterator *it)
 		model_settle(t->model);
 		for (u32 w = 0; w < MAX_WORKERS; w++)
 			if (t->streams[w])
-				queue_message(it, bt_message_stream_end_create(it->self,
-									       t->streams[w]));
+				queue_message(
+					it, bt_message_stream_end_create(it->self, t->streams[w]));
 	}
 }
 
@@ -365,8 +366,7 @@ levels_iterator_initialize(bt_self_message_iterator *self,
 	if (!it->decoder ||
 	    bt_message_iterator_create_from_message_iterator(
 		    self, bt_self_component_filter_borrow_input_port_by_name(filter, "in"),
-		    &it->upstream) !=
-		    BT_MESSAGE_ITERATOR_CREATE_FROM_MESSAGE_ITERATOR_STATUS_OK) {
+		    &it->upstream) != BT_MESSAGE_ITERATOR_CREATE_FROM_MESSAGE_ITERATOR_STATUS_OK) {
 		bt_decoder_destroy(it->decoder);
 		free(it);
 		return BT_MESSAGE_ITERATOR_CLASS_INITIALIZE_METHOD_STATUS_ERROR;
@@ -399,7 +399,10 @@ static bt_message_iterator_class_next_method_status read_batch(struct levels_ite
 
 	switch (bt_message_iterator_next(it->upstream, &messages, &count)) {
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_OK: break;
-	case BT_MESSAGE_ITERATOR_NEXT_STATUS_END: end_all(it); count = 0; break;
+	case BT_MESSAGE_ITERATOR_NEXT_STATUS_END:
+		end_all(it);
+		count = 0;
+		break;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_AGAIN:
 		return BT_MESSAGE_ITERATOR_CLASS_NEXT_METHOD_STATUS_AGAIN;
 	case BT_MESSAGE_ITERATOR_NEXT_STATUS_MEMORY_ERROR:
@@ -414,9 +417,10 @@ static bt_message_iterator_class_next_method_status read_batch(struct levels_ite
 			  : BT_MESSAGE_ITERATOR_CLASS_NEXT_METHOD_STATUS_OK;
 }
 
-bt_message_iterator_class_next_method_status
-levels_iterator_next(bt_self_message_iterator *self, bt_message_array_const messages,
-		     uint64_t capacity, uint64_t *count)
+bt_message_iterator_class_next_method_status levels_iterator_next(bt_self_message_iterator *self,
+								  bt_message_array_const messages,
+								  uint64_t capacity,
+								  uint64_t *count)
 {
 	struct levels_iterator *it = bt_self_message_iterator_get_data(self);
 	bt_message_iterator_class_next_method_status status;

@@ -200,8 +200,7 @@ void picture_event(struct picture *p, const struct transition *t)
 		break;
 	case TRANSITION_entry_failure:
 		if (!transition_payload(t, entry_failure)->order)
-			mark(p, t, MARK_ENTRY_FAILURE,
-			     transition_payload(t, entry_failure)->check);
+			mark(p, t, MARK_ENTRY_FAILURE, transition_payload(t, entry_failure)->check);
 		break;
 	case TRANSITION_vm_insn_fail:
 		mark(p, t, MARK_INSN_FAILURE, transition_payload(t, vm_insn_fail)->error);

@@ -31,7 +31,14 @@ struct picture_lane {
 };
 
 /* Something at a point in time. */
-enum picture_mark_kind { MARK_MISS, MARK_INFERRED_MISS, MARK_ENTRY_FAILURE, MARK_INSN_FAILURE, MARK_RESERVE, MARK_STOP };
+enum picture_mark_kind {
+	MARK_MISS,
+	MARK_INFERRED_MISS,
+	MARK_ENTRY_FAILURE,
+	MARK_INSN_FAILURE,
+	MARK_RESERVE,
+	MARK_STOP
+};
 struct picture_mark {
 	u64 at_ns;
 	u32 worker, who;

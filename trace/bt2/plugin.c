@@ -108,10 +108,11 @@ SINK(failures, "VM entries and VMX instructions that failed")
 BT_PLUGIN_FILTER_COMPONENT_CLASS(levels, levels_iterator_next);
 BT_PLUGIN_FILTER_COMPONENT_CLASS_INITIALIZE_METHOD(levels, levels_initialize);
 BT_PLUGIN_FILTER_COMPONENT_CLASS_FINALIZE_METHOD(levels, levels_finalize);
-BT_PLUGIN_FILTER_COMPONENT_CLASS_MESSAGE_ITERATOR_CLASS_INITIALIZE_METHOD(levels,
-									  levels_iterator_initialize);
+BT_PLUGIN_FILTER_COMPONENT_CLASS_MESSAGE_ITERATOR_CLASS_INITIALIZE_METHOD(
+	levels, levels_iterator_initialize);
 BT_PLUGIN_FILTER_COMPONENT_CLASS_MESSAGE_ITERATOR_CLASS_FINALIZE_METHOD(levels,
 									levels_iterator_finalize);
 BT_PLUGIN_FILTER_COMPONENT_CLASS_DESCRIPTION(
-	levels, "level_begin and level_end events: who ran when and at which level, a stream for each "
-		"worker, in virtual time");
+	levels,
+	"level_begin and level_end events: who ran when and at which level, a stream for each "
+	"worker, in virtual time");

@@ -2,9 +2,9 @@
  * reader: a trace (a folder, or a live session) as a stream of struct transition
  *
  * Builds the babeltrace2 graph in the process: source.ctf.fs for the trace found under a folder,
- * with a muxer for its streams, or source.ctf.lttng-live for a URL. Used by nestor report and by the viewer's
- * sources, which run it in a thread of their own: a live step can stall for 100 ms. Order: as
- * recorded; of one worker, by time; of several, a batch may come late.
+ * with a muxer for its streams, or source.ctf.lttng-live for a URL. Used by nestor report and by
+ * the viewer's sources, which run it in a thread of their own: a live step can stall for 100 ms.
+ * Order: as recorded; of one worker, by time; of several, a batch may come late.
  */
 #ifndef TRACE_BT2_READER_H
 #define TRACE_BT2_READER_H

@@ -201,8 +201,9 @@ static bool is_of(u32 process, const struct model_process *const *p, u32 np)
 }
 
 /* Those of the @np processes @p, or (@others) of all but these. */
-static void print_threads(FILE *out, const struct model *m, u32 vm, u32 child, const struct model_process *const *p,
-			  u32 np, bool others, u32 indent, u64 whole)
+static void print_threads(FILE *out, const struct model *m, u32 vm, u32 child,
+			  const struct model_process *const *p, u32 np, bool others, u32 indent,
+			  u64 whole)
 {
 	u32 n, count = 0;
 	const struct model_thread *x = model_threads(m, &n), **mine;
@@ -264,7 +265,8 @@ static void print_processes(FILE *out, const struct model *m, u32 vm, u32 child,
 			print_vm_row(out, indent, name, rest_ns, whole, NULL);
 		}
 	}
-	print_threads(out, m, vm, child, mine, count > 1 ? MIN(count, (u32)MAX_PROCESSES_SHOWN) : 0, true, indent, whole);
+	print_threads(out, m, vm, child, mine, count > 1 ? MIN(count, (u32)MAX_PROCESSES_SHOWN) : 0,
+		      true, indent, whole);
 	free(mine);
 }
 
@@ -342,11 +344,11 @@ static void print_exits(FILE *out, const struct model *m)
 		const struct model_exit *x = &rows[i];
 		u64 mean = x->count ? x->host_cost_ns / x->count : 0;
 
-		fprintf(out, "  %5u %-20s %10s %10s %10s %10s %13s %8s %8s %8s\n",
-			x->level,
+		fprintf(out, "  %5u %-20s %10s %10s %10s %10s %13s %8s %8s %8s\n", x->level,
 			event_exit_reason_text(x->reason), grouped(x->count).s,
 			grouped(x->reflected).s, grouped(x->count - x->reflected).s,
-			duration(x->charge_ns).s, duration(x->host_cost_ns).s, duration(mean).s, cost_text(m, x, 990).s,
+			duration(x->charge_ns).s, duration(x->host_cost_ns).s, duration(mean).s,
+			cost_text(m, x, 990).s,
 			x->host_cost_max_ns ? duration(x->host_cost_max_ns).s : "-");
 		sum.count += x->count;
 		sum.reflected += x->reflected;
@@ -398,8 +400,7 @@ static void print_node(struct tree_print *p, u32 index, u32 depth, u64 of)
 
 	snprintf(name, sizeof(name), "L%u %s", x->level, event_exit_reason_text(x->reason));
 	if (of)
-		snprintf(per, sizeof(per), "%llu.%02llu",
-			 (unsigned long long)(x->count / of),
+		snprintf(per, sizeof(per), "%llu.%02llu", (unsigned long long)(x->count / of),
 			 (unsigned long long)(x->count * 100 / of % 100));
 	fprintf(p->out, "  %*s%-*s %12s %14s %13s %13s\n", (int)(2 * depth), "",
 		(int)(34 - 2 * depth), name, grouped(x->count).s, per,
@@ -429,11 +430,11 @@ static void print_child_tree(struct tree_print *p, const struct model_child *c)
 		if (x->child != c->id || !x->reflected || p->rows > MAX_TREE_ROWS)
 			continue;
 		if (!p->rows)
-			fprintf(p->out, "\nWhat one exit of a guest costs            count       per "
-					"exit   handled in  L0, each of it\n");
+			fprintf(p->out,
+				"\nWhat one exit of a guest costs            count       per "
+				"exit   handled in  L0, each of it\n");
 		if (!shown++)
-			fprintf(p->out, " %s\n",
-				model_child_name(p->m, c->id, name, sizeof(name)));
+			fprintf(p->out, " %s\n", model_child_name(p->m, c->id, name, sizeof(name)));
 		print_node(p, i, 0, 0);
 	}
 }
@@ -506,8 +507,8 @@ static void print_switches(FILE *out, const struct model *m)
 	fprintf(out, "  guests, between processes    %12s %12s\n", grouped(t->process_switches).s,
 		rate(t->process_switches, ns).s);
 	if (t->thread_switches)
-		fprintf(out, "  guests, between threads      %12s %12s\n", grouped(t->thread_switches).s,
-			rate(t->thread_switches, ns).s);
+		fprintf(out, "  guests, between threads      %12s %12s\n",
+			grouped(t->thread_switches).s, rate(t->thread_switches, ns).s);
 	fprintf(out, "  VM entries by VMMs           %12s %12s\n", grouped(t->entries).s,
 		rate(t->entries, ns).s);
 }
@@ -524,11 +525,11 @@ static void print_failures(FILE *out, const struct model *m)
 		if (!v->entry_failures && !v->insn_failures)
 			continue;
 		if (!has_head)
-			fprintf(out, "\nFailures                        VM entries   VMX instructions\n");
+			fprintf(out, "\nFailures                        VM entries   VMX "
+				     "instructions\n");
 		has_head = true;
-		fprintf(out, "  %-28s %11s  %17s\n",
-			model_vcpu_name(m, v->id, name, sizeof(name)), grouped(v->entry_failures).s,
-			grouped(v->insn_failures).s);
+		fprintf(out, "  %-28s %11s  %17s\n", model_vcpu_name(m, v->id, name, sizeof(name)),
+			grouped(v->entry_failures).s, grouped(v->insn_failures).s);
 	}
 }
 
@@ -549,8 +550,9 @@ static void print_places(FILE *out, const struct model *m, const struct names *n
 		count = model_places(m, EVENT_NO_ID, rows[i].level, rows[i].reason, places,
 				     MAX_PLACES);
 		if (count && !has_head)
-			fprintf(out, "\nWhere exits come from                   count    at least   "
-				     "L0, each of it\n");
+			fprintf(out,
+				"\nWhere exits come from                   count    at least   "
+				"L0, each of it\n");
 		has_head |= count != 0;
 		if (count)
 			fprintf(out, " level %u  %s\n", rows[i].level,
@@ -583,12 +585,13 @@ static void print_intrs(FILE *out, const struct model *m)
 
 	r = model_intrs(m, &n);
 	if (n)
-		fprintf(out, "\nDelivered events                vector kind                  count  "
-			     "due to delivered: mean          max\n");
+		fprintf(out,
+			"\nDelivered events                vector kind                  count  "
+			"due to delivered: mean          max\n");
 	for (u32 i = 0; i < n; i++, r++) {
 		/* its second field is the kind */
-		const char *kind = event_enum_text(event_infos[TRANSITION_intr_injected].fields[1].enumeration,
-						   r->kind);
+		const char *kind = event_enum_text(
+			event_infos[TRANSITION_intr_injected].fields[1].enumeration, r->kind);
 
 		fprintf(out, "  %-30s %5u %-18s %9s %23s %12s\n",
 			model_vcpu_name(m, r->vcpu, name, sizeof(name)), r->vector,
@@ -639,16 +642,17 @@ static void print_deadline(FILE *out, const struct model *m, const struct model_
 		snprintf(name, sizeof(name), "%s", buf);
 	fprintf(out, "  %-28s %9s  %9s  %9s  %11s\n", name, grouped(d->count[DEADLINE_JOBS]).s,
 		grouped(d->count[DEADLINE_MISSES]).s,
-		duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s,
-		inferred_misses(m, d->child).s);
+		duration(d->count[DEADLINE_LATE_US] * NS_PER_US).s, inferred_misses(m, d->child).s);
 }
 
 /* The register's value, as --count takes it. */
-static void count_text(const struct model *m, const struct ev_state_count *c, char *buf, size_t bytes)
+static void count_text(const struct model *m, const struct ev_state_count *c, char *buf,
+		       size_t bytes)
 {
 	const struct event_enum *e = event_infos[TRANSITION_state_count].fields[1].enumeration;
 	const struct model_vm *vm = c->parts & 1 ? model_vm(m, (u32)c->vm) : NULL;
-	int n = snprintf(buf, bytes, "%s%s", event_enum_text(e, c->event) ? event_enum_text(e, c->event) : "?",
+	int n = snprintf(buf, bytes, "%s%s",
+			 event_enum_text(e, c->event) ? event_enum_text(e, c->event) : "?",
 			 c->differs ? "!=" : "@");
 
 	if (!(c->parts & 1))
@@ -658,9 +662,11 @@ static void count_text(const struct model *m, const struct ev_state_count *c, ch
 	else
 		n += snprintf(buf + n, bytes - (size_t)n, "vm%llu", (unsigned long long)c->vm);
 	if (c->parts & 2)
-		n += snprintf(buf + n, bytes - (size_t)n, "/level=%llu", (unsigned long long)c->at_level);
+		n += snprintf(buf + n, bytes - (size_t)n, "/level=%llu",
+			      (unsigned long long)c->at_level);
 	if (c->parts & 4)
-		n += snprintf(buf + n, bytes - (size_t)n, "/child=%llu", (unsigned long long)c->child);
+		n += snprintf(buf + n, bytes - (size_t)n, "/child=%llu",
+			      (unsigned long long)c->child);
 	if (c->parts & 8)
 		n += snprintf(buf + n, bytes - (size_t)n, "/cr3=%#llx", (unsigned long long)c->cr3);
 	if (c->parts & 16)

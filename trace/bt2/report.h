@@ -27,9 +27,9 @@ enum report_part {
 };
 
 struct report_info {
-	const char *source; /* name of the trace, or NULL */
-	u64 foreign;	    /* events of other providers that were left out */
-	u32 parts;	    /* REPORT_*; 0: all */
+	const char *source;	   /* name of the trace, or NULL */
+	u64 foreign;		   /* events of other providers that were left out */
+	u32 parts;		   /* REPORT_*; 0: all */
 	const struct names *names; /* of guest addresses; NULL: none */
 };
 

@@ -48,7 +48,8 @@ static void add_totals(struct rows *r, const struct model *m)
 	const struct model_totals *t = model_totals(m);
 	char name[32];
 
-	add(r, "run", "virtual time", UNIT_NS, t->last_ns > t->first_ns ? t->last_ns - t->first_ns : 0);
+	add(r, "run", "virtual time", UNIT_NS,
+	    t->last_ns > t->first_ns ? t->last_ns - t->first_ns : 0);
 	add(r, "run", "events", UNIT_COUNT, t->events);
 	add(r, "run", "lost events", UNIT_COUNT, t->lost + t->gaps);
 	for (u32 i = 0; i < MODEL_LEVELS; i++) {
@@ -132,9 +133,9 @@ static void add_deadlines(struct rows *r, const struct model *m)
 static int compare_rows(const void *a, const void *b)
 {
 	static const char *const order[] = {
-		"run",	     "time by level",	 "switches",	   "processors",
-		"exits",     "exits, reflected", "exits, charged", "exits, host time each",
-		"jobs",	     "missed deadlines", "latest by",	   "work done"};
+		"run",	 "time by level",    "switches",       "processors",
+		"exits", "exits, reflected", "exits, charged", "exits, host time each",
+		"jobs",	 "missed deadlines", "latest by",      "work done"};
 	const struct row *x = a, *y = b;
 	u32 ix = 0, iy = 0;
 

@@ -253,7 +253,8 @@ static void write_counts(struct json *j, const struct model *m)
 	json_open(j, "counters", '[');
 	for (u32 i = 0; i < n; i++, c++) {
 		json_open(j, NULL, '{');
-		json_string(j, "event", event_enum_text(e, c->event) ? event_enum_text(e, c->event) : "?");
+		json_string(j, "event",
+			    event_enum_text(e, c->event) ? event_enum_text(e, c->event) : "?");
 		json_number(j, "differs", c->differs);
 		if (c->parts & 1)
 			json_id(j, "vm", (u32)c->vm);

@@ -241,8 +241,8 @@ static void print_stretch(void *arg, const struct model_stretch *st)
 	if (s->as_json)
 		printf("{\"trace\":%u,\"start_ns\":%llu,\"end_ns\":%llu,\"worker\":%u,"
 		       "\"level\":%u,\"vcpu\":%u,\"name\":\"%s\"}\n",
-		       t->number, (unsigned long long)st->start_ns, (unsigned long long)st->end_ns, st->worker,
-		       st->level, who, name);
+		       t->number, (unsigned long long)st->start_ns, (unsigned long long)st->end_ns,
+		       st->worker, st->level, who, name);
 	else
 		printf("%llu.%09llu %12llu ns  worker %u  level %u  %s\n",
 		       (unsigned long long)(st->start_ns / NS_PER_SEC),

@@ -2,7 +2,8 @@
  * sink: what the plugin's sink components have in common
  *
  * Each takes one input, decodes its events, feeds a model for each trace in it and prints at the
- * end, or as it goes. A component class is one struct sink_class; plugin.c makes babeltrace2's methods of it.
+ * end, or as it goes. A component class is one struct sink_class; plugin.c makes babeltrace2's
+ * methods of it.
  */
 #ifndef TRACE_BT2_SINK_H
 #define TRACE_BT2_SINK_H
@@ -31,7 +32,7 @@ struct sink_class {
 struct sink_trace {
 	struct sink *sink;
 	const bt_trace *trace;
-	u32 number; /* 0: the first */
+	u32 number;	 /* 0: the first */
 	char label[128]; /* name of the trace and its host */
 	struct model *model;
 	struct merge *merge; /* sink.nestor.events */

@@ -287,13 +287,13 @@ static void feed_child_state(struct model *m, const struct transition *t)
 	c->inferred = e->inferred != 0;
 }
 
-/* A reader that began in mid-run learns late where a vCPU belongs: what it ran so far counts there. */
+/* A reader that began in mid-run learns late where a vCPU belongs: what it ran so far counts
+ * there. */
 static void credit_late(struct model *m, const struct model_vcpu *v, u32 vm, u32 child)
 {
 	struct model_vm *owner = v->vm == EVENT_NO_ID ? model_get_vm(m, vm) : NULL;
-	struct model_child *c = v->child == EVENT_NO_ID && child != EVENT_NO_ID
-					? model_get_child(m, child)
-					: NULL;
+	struct model_child *c =
+		v->child == EVENT_NO_ID && child != EVENT_NO_ID ? model_get_child(m, child) : NULL;
 
 	if (owner) {
 		owner->ran_ns += v->total.ran_ns;

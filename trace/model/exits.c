@@ -40,7 +40,8 @@ u64 model_exit_cost(const struct model *m, u32 vm, u32 level, u32 reason, u32 pe
 		u32 slot = p->exit_slot[MIN(reason, (u32)ARRAY_SIZE(p->exit_slot) - 1)];
 		const u32 *costs = slot ? p->exit_privs[slot - 1].costs : NULL;
 
-		if (!costs || (vm != EVENT_NO_ID && v->vm != vm) || v->exits[slot - 1].level != level)
+		if (!costs || (vm != EVENT_NO_ID && v->vm != vm) ||
+		    v->exits[slot - 1].level != level)
 			continue;
 		max = MAX(max, v->exits[slot - 1].host_cost_max_ns);
 		for (u32 b = 0; b < MODEL_COST_BUCKETS; b++) {

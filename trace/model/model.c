@@ -59,7 +59,8 @@ void model_destroy(struct model *m)
 	if (!m)
 		return;
 	for (u32 i = 0; m->vcpu_priv && i < m->vcpus.count; i++) {
-		model_exit_priv_free(&m->vcpu_priv[i], m->vcpu_priv[i].exits ? model_vcpu_at(m, i)->nexits : 0);
+		model_exit_priv_free(&m->vcpu_priv[i],
+				     m->vcpu_priv[i].exits ? model_vcpu_at(m, i)->nexits : 0);
 		free(m->vcpu_priv[i].exits);
 		free(m->vcpu_priv[i].history);
 		free(m->vcpu_priv[i].reserves);
@@ -86,7 +87,8 @@ static void check_seq(struct model *m, struct model_worker *w, const struct tran
 	u32 sort = event_infos[t->kind].sort;
 	bool *is_known = &model_worker_priv(m, w)->seq_is_known[sort];
 
-	if (m->expects_all && (*is_known || m->expects_start) && sort == EVENT_SORT_ARCH && t->seq > w->seq_next[sort])
+	if (m->expects_all && (*is_known || m->expects_start) && sort == EVENT_SORT_ARCH &&
+	    t->seq > w->seq_next[sort])
 		m->totals.gaps += t->seq - w->seq_next[sort];
 	*is_known = true;
 	w->seq_next[sort] = MAX(w->seq_next[sort], t->seq + 1);

@@ -20,7 +20,7 @@
 
 #define MODEL_COUNTS 32u
 #define MODEL_INFERENCES 3u /* of enum inference */
-#define MODEL_LEVELS 8u /* deeper ones count as the last */
+#define MODEL_LEVELS 8u	    /* deeper ones count as the last */
 #define MODEL_HISTORY_BUCKETS 512u
 #define MODEL_DEADLINE_KINDS 5u
 #define MODEL_PLACES 16u
@@ -36,7 +36,8 @@ struct model_config {
 	u32 max_processes;	  /* 0: 65536 */
 	u32 lane_segments;	  /* kept a worker, rounded up to a power of two; 0: 65536 */
 	enum model_detail detail; /* MODEL_UNKNOWN: exact, until a summary shows that it is not */
-	bool drills_down;	  /* keep places of exits and interrupts: needs events with all fields */
+	/* keep places of exits and interrupts: needs events with all fields */
+	bool drills_down;
 };
 
 /* Exits of one vCPU (or, summed up, of a level) for one reason. */
@@ -68,7 +69,7 @@ struct model_exit_node {
 	u32 level, reason;
 	u64 count, reflected;
 	u64 charge_ns, host_cost_ns; /* of these exits alone */
-	u64 handled_ns; /* virtual time from the exits to the entries that followed */
+	u64 handled_ns;		     /* virtual time from the exits to the entries that followed */
 };
 
 /* Interrupts and other events delivered to a vCPU, by vector and kind. */
@@ -77,7 +78,7 @@ struct model_intr {
 	u32 vector;
 	u32 kind; /* enum intr_kind */
 	u64 count;
-	u64 timed;	/* of these, with a known due time */
+	u64 timed;		  /* of these, with a known due time */
 	u64 late_ns, late_max_ns; /* from due to delivered, of the timed ones */
 };
 
@@ -145,13 +146,13 @@ struct model_vcpu {
 	u32 thread; /* likewise */
 	u64 process_switches, thread_switches;
 	u64 entry_failures, insn_failures;
-	u64 ready_ns; /* level 1: it was ready and waited for a worker */
+	u64 ready_ns;			     /* level 1: it was ready and waited for a worker */
 	u64 wake_runs, wake_ns, wake_max_ns; /* level 1: from wake to running */
 	u64 inferred_misses; /* deadline_miss: L0's inference, apart from the guest's own count */
-	u32 inferences;			       /* a bit each: of these the newest is known */
+	u32 inferences;	     /* a bit each: of these the newest is known */
 	struct ev_inferred inferred[MODEL_INFERENCES]; /* by enum inference */
-	u64 nreserves;			       /* changes so far */
-	const struct model_reserve *reserves; /* ring of MODEL_RESERVES; NULL: none */
+	u64 nreserves;				       /* changes so far */
+	const struct model_reserve *reserves;	       /* ring of MODEL_RESERVES; NULL: none */
 	bool has_tlb_stats;
 	struct ev_tlb_stats tlb; /* the newest, when it has them */
 	bool has_tlb_machine;	 /* processor 0 of a machine: the machine's */

@@ -22,7 +22,7 @@ struct table {
 
 /* What an exit row of a vCPU holds besides its sums. */
 struct exit_priv {
-	u32 *costs;		   /* MODEL_COST_BUCKETS, or NULL */
+	u32 *costs;		    /* MODEL_COST_BUCKETS, or NULL */
 	struct model_place *places; /* MODEL_PLACES, or NULL */
 };
 
@@ -40,7 +40,7 @@ struct vcpu_priv {
 	bool is_woken;	  /* it waits since a wake */
 	u32 nopen;	  /* level 1 */
 	struct open_exit open[MODEL_LEVELS];
-	u32 loaded;	  /* level 1: the guest vCPU it ran last */
+	u32 loaded; /* level 1: the guest vCPU it ran last */
 	u32 exits_room;
 	struct model_exit *exits;
 	struct exit_priv *exit_privs;
@@ -69,11 +69,11 @@ struct model {
 	u32 ncounts;
 	struct table workers, vms, children, vcpus, processes, threads, deadlines;
 	struct exit_tree *tree;
-	struct intr_table *intrs; /* NULL: does not drill down */
+	struct intr_table *intrs;	 /* NULL: does not drill down */
 	struct worker_priv *worker_priv; /* by index, MODEL_MAX_WORKERS */
 	struct vcpu_priv *vcpu_priv;	 /* by index, cfg.max_vcpus */
 	bool expects_all, expects_start;
-	bool has_exits; /* the source has events that come once an exit */
+	bool has_exits;		     /* the source has events that come once an exit */
 	struct transition *failures; /* ring of MODEL_FAILURES, made with the first */
 	u64 nfailures;
 	model_event_fn on_event;

@@ -2,8 +2,8 @@
  * names: symbols for the guest addresses of a trace
  *
  * From --symbols of the reading command, and from the file "symbols" that a recording leaves beside
- * the trace (a line a file: machine, slide, path). Used by the report and the viewer; looked up only
- * when an address is printed.
+ * the trace (a line a file: machine, slide, path). Used by the report and the viewer; looked up
+ * only when an address is printed.
  */
 #ifndef TRACE_MODEL_NAMES_H
 #define TRACE_MODEL_NAMES_H

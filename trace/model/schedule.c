@@ -257,7 +257,8 @@ static void feed_exit(struct model *m, struct model_worker *w, const struct tran
 	m->has_exits = true;
 	if (v) {
 		row = model_exit_add(m, v, t->vtime_ns, &add);
-		model_exit_one(m, v, row, t->level <= 1 ? t->vcpu_id : carrier(m, w, t->vcpu_id), t);
+		model_exit_one(m, v, row, t->level <= 1 ? t->vcpu_id : carrier(m, w, t->vcpu_id),
+			       t);
 		v->level = t->level;
 	}
 	if (t->level <= 1) {

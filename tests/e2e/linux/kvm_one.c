@@ -14,18 +14,18 @@
 #define GUEST_START 0x1000
 
 static const unsigned char code[] = {
-	0xba, 0xf8, 0x03,	/*    mov $0x3f8, %dx */
-	0x00, 0xd8,		/*    add %bl, %al */
-	0x04, '0',		/*    add $'0', %al */
-	0xee,			/*    out %al, (%dx) */
-	0xb0, '\n',		/*    mov $'\n', %al */
-	0xee,			/*    out %al, (%dx) */
-	0xbe, 0xe8, 0x03,	/*    mov $1000, %si */
-	0x31, 0xc0,		/* 1: xor %ax, %ax */
-	0x0f, 0xa2,		/*    cpuid */
-	0x4e,			/*    dec %si */
-	0x75, 0xf9,		/*    jnz 1b */
-	0xf4,			/*    hlt */
+	0xba, 0xf8, 0x03, /*    mov $0x3f8, %dx */
+	0x00, 0xd8,	  /*    add %bl, %al */
+	0x04, '0',	  /*    add $'0', %al */
+	0xee,		  /*    out %al, (%dx) */
+	0xb0, '\n',	  /*    mov $'\n', %al */
+	0xee,		  /*    out %al, (%dx) */
+	0xbe, 0xe8, 0x03, /*    mov $1000, %si */
+	0x31, 0xc0,	  /* 1: xor %ax, %ax */
+	0x0f, 0xa2,	  /*    cpuid */
+	0x4e,		  /*    dec %si */
+	0x75, 0xf9,	  /*    jnz 1b */
+	0xf4,		  /*    hlt */
 };
 
 static int failed(const char *what)
@@ -45,7 +45,8 @@ int main(void)
 	vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0)
 		return failed("KVM_CREATE_VM");
-	unsigned char *ram = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned char *ram =
+		mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct kvm_userspace_memory_region region = {
 		.guest_phys_addr = GUEST_START,
 		.memory_size = 0x1000,
@@ -59,7 +60,8 @@ int main(void)
 	if (vcpu < 0)
 		return failed("KVM_CREATE_VCPU");
 	bytes = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	struct kvm_run *run = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
+	struct kvm_run *run =
+		mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 
 	if (ioctl(vcpu, KVM_GET_SREGS, &sregs))
 		return failed("KVM_GET_SREGS");

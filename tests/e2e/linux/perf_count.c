@@ -1,6 +1,7 @@
 /*
- * Counts its own instructions by perf_event_open(), as perf stat does, and samples them: the guest's
- * kernel works with the virtual processor's performance counters. Prints "perf: INSNS CYCLES SAMPLES BRANCHES MISSES".
+ * Counts its own instructions by perf_event_open(), as perf stat does, and samples them: the
+ * guest's kernel works with the virtual processor's performance counters. Prints "perf: INSNS
+ * CYCLES SAMPLES BRANCHES MISSES".
  */
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -47,8 +48,10 @@ static uint64_t value(int fd)
 
 int main(void)
 {
-	int insns = counter(PERF_COUNT_HW_INSTRUCTIONS, 0), cycles = counter(PERF_COUNT_HW_CPU_CYCLES, 0);
-	int branches = counter(PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 0), misses = counter(PERF_COUNT_HW_BRANCH_MISSES, 0);
+	int insns = counter(PERF_COUNT_HW_INSTRUCTIONS, 0),
+	    cycles = counter(PERF_COUNT_HW_CPU_CYCLES, 0);
+	int branches = counter(PERF_COUNT_HW_BRANCH_INSTRUCTIONS, 0),
+	    misses = counter(PERF_COUNT_HW_BRANCH_MISSES, 0);
 	int sampled = counter(PERF_COUNT_HW_INSTRUCTIONS, PERIOD);
 
 	if (insns < 0 || cycles < 0 || sampled < 0 || branches < 0 || misses < 0) {
@@ -69,7 +72,8 @@ int main(void)
 	ioctl(sampled, PERF_EVENT_IOC_DISABLE, 0);
 	ioctl(cycles, PERF_EVENT_IOC_DISABLE, 0);
 	ioctl(insns, PERF_EVENT_IOC_DISABLE, 0);
-	printf("perf: %lu %lu %d %lu %lu\n", (unsigned long)value(insns), (unsigned long)value(cycles), samples,
-	       (unsigned long)value(branches), (unsigned long)value(misses));
+	printf("perf: %lu %lu %d %lu %lu\n", (unsigned long)value(insns),
+	       (unsigned long)value(cycles), samples, (unsigned long)value(branches),
+	       (unsigned long)value(misses));
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * vmm.c - a VMM of a few screens on /dev/kvm: small VMs, and a Linux kernel by the 32-bit boot protocol
- * with KVM's interrupt controllers and timer
+ * vmm.c - a VMM of a few screens on /dev/kvm: small VMs, and a Linux kernel by the 32-bit boot
+ * protocol with KVM's interrupt controllers and timer
  */
 #include "vmm.h"
 
@@ -25,7 +25,8 @@ int vmm_new_vm(unsigned long bytes, unsigned char **mem)
 	struct kvm_userspace_memory_region r = {.memory_size = bytes};
 	unsigned long long identity_map = 0xfffbc000;
 
-	*mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	*mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	r.userspace_addr = (unsigned long)*mem;
 	if (vm < 0 || ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) ||
 	    ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000) || ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r))
@@ -36,7 +37,8 @@ int vmm_new_vm(unsigned long bytes, unsigned char **mem)
 struct kvm_run *vmm_new_vcpu(int vm, int *cpu)
 {
 	*cpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-	return mmap(NULL, ioctl(vmm_kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, *cpu, 0);
+	return mmap(NULL, ioctl(vmm_kvm, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE,
+		    MAP_SHARED, *cpu, 0);
 }
 
 static unsigned long load(const char *file, off_t from, unsigned char *to)
@@ -83,7 +85,8 @@ static void set_registers(int cpu)
 		struct kvm_msrs m;
 		struct kvm_msr_entry e;
 	} feature_control = {.m.nmsrs = 1, .e = {.index = 0x3a, .data = 5}};
-	struct kvm_segment code = {.limit = ~0u, .selector = 0x10, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1};
+	struct kvm_segment code = {
+		.limit = ~0u, .selector = 0x10, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1};
 	struct kvm_segment data = code;
 	struct kvm_regs g = {.rip = 0x100000, .rflags = 2, .rsi = 0x10000, .rsp = 0x8000};
 	struct kvm_sregs s;
@@ -113,7 +116,8 @@ static void put_line(unsigned char c)
 	}
 }
 
-/* A serial port that is always ready and never interrupts. Return: 0 when the guest resets itself. */
+/* A serial port that is always ready and never interrupts. Return: 0 when the guest resets
+ * itself. */
 static int port_access(unsigned int port, int out, unsigned char *v, unsigned int size)
 {
 	static unsigned char lcr, scratch;
@@ -132,9 +136,7 @@ static int port_access(unsigned int port, int out, unsigned char *v, unsigned in
 		if (!out)
 			*v = port == COM1 + 2;
 		break;
-	case COM1 + 3:
-		*(out ? &lcr : v) = *(out ? v : &lcr);
-		break;
+	case COM1 + 3: *(out ? &lcr : v) = *(out ? v : &lcr); break;
 	case COM1 + 5:
 		if (!out)
 			*v = 0x60;
@@ -143,11 +145,8 @@ static int port_access(unsigned int port, int out, unsigned char *v, unsigned in
 		if (!out)
 			*v = 0xb0;
 		break;
-	case COM1 + 7:
-		*(out ? &scratch : v) = *(out ? v : &scratch);
-		break;
-	case 0x64:
-		return !(out && *v == 0xfe);
+	case COM1 + 7: *(out ? &scratch : v) = *(out ? v : &scratch); break;
+	case 0x64: return !(out && *v == 0xfe);
 	}
 	return 1;
 }
@@ -174,11 +173,13 @@ void vmm_run_linux(const char *kernel, const char *initrd)
 			continue;
 		}
 		if (run->exit_reason != KVM_EXIT_IO) {
-			printf("L2 stopped: exit %u, %llx\n", run->exit_reason, run->hw.hardware_exit_reason);
+			printf("L2 stopped: exit %u, %llx\n", run->exit_reason,
+			       run->hw.hardware_exit_reason);
 			return;
 		}
 		for (unsigned int i = 0; i < run->io.count; i++, v += run->io.size) {
-			if (!port_access(run->io.port, run->io.direction == KVM_EXIT_IO_OUT, v, run->io.size)) {
+			if (!port_access(run->io.port, run->io.direction == KVM_EXIT_IO_OUT, v,
+					 run->io.size)) {
 				printf("L2 reset after %lu exits to user space\n", exits);
 				return;
 			}

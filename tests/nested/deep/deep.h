@@ -9,7 +9,7 @@
 #define L2_BAD_AT 0x6008 /* at this count it spoils its VMCS; 0: never */
 #define L2_CODE 0x7000
 #define L2_STACK 0x9000
-#define L3_EPT 0xa000 /* four pages of tables: what the L2 gives its L3 */
+#define L3_EPT 0xa000	 /* four pages of tables: what the L2 gives its L3 */
 #define L2_OF_L3 0x20000 /* where the L3's memory begins in the L2's */
 
 /* Guest-physical of the L3; page n of it is page L3_PAGES - 1 - n from L2_OF_L3 on. */

@@ -1,10 +1,12 @@
 /*
- * A VMM that gives its guest VMX, so that the guest runs a guest: levels 1, 2 and 3 in a few pages. None
- * of the address spaces is mapped one to one: the L2's memory is a window of this program's, the L3's
- * physical pages lie backwards in the L2's, and its linear pages are two pages above its physical ones.
+ * A VMM that gives its guest VMX, so that the guest runs a guest: levels 1, 2 and 3 in a few pages.
+ * None
+ * of the address spaces is mapped one to one: the L2's memory is a window of this program's, the
+ * L3's physical pages lie backwards in the L2's, and its linear pages are two pages above its
+ * physical ones.
  *
- * It knows only what its own L2 does (levels.S). Command line: n=N ends after N exits of the L3, bad=N
- * lets the L2 enter with a bad VMCS after N.
+ * It knows only what its own L2 does (levels.S). Command line: n=N ends after N exits of the L3,
+ * bad=N lets the L2 enter with a bad VMCS after N.
  */
 #include "tests/nested/deep/deep.h"
 #include "tests/nested/vmxt.h"
@@ -130,7 +132,8 @@ static void run_l3(struct vmxt *t)
 	static bool prepared;
 
 	if (!prepared)
-		prepare(t, l3_vmcs, make_ept(l3_page_by_ept, L3_PAGES), wanted.cr3, wanted.rip, wanted.rsp);
+		prepare(t, l3_vmcs, make_ept(l3_page_by_ept, L3_PAGES), wanted.cr3, wanted.rip,
+			wanted.rsp);
 	else
 		vmx_vmptrld((void *)l3_vmcs);
 	if (prepared && wanted.rip != L3_CODE)

@@ -1,10 +1,12 @@
 /*
- * Near-valid VMCSs: one that passes, in one of the modes of a guest and with controls at random, then
- * one to three fields at the boundary of a check: allowed settings, canonical and physical-width edges,
- * alignment, the end of RAM, devices, each kind of access rights, MSR lists. What the SDM makes of it
- * (oracle.c) must be what the processor does.
+ * Near-valid VMCSs: one that passes, in one of the modes of a guest and with controls at random,
+ * then
+ * one to three fields at the boundary of a check: allowed settings, canonical and physical-width
+ * edges, alignment, the end of RAM, devices, each kind of access rights, MSR lists. What the SDM
+ * makes of it (oracle.c) must be what the processor does.
  *
- * The L2 executes one instruction, CPUID, or a harmless one before it, in a sandbox behind its own EPT.
+ * The L2 executes one instruction, CPUID, or a harmless one before it, in a sandbox behind its own
+ * EPT.
  */
 #include "tests/nested/fuzz/edge.h"
 #include "tests/nested/fuzz/fuzz.h"
@@ -54,8 +56,8 @@ void edge_init(struct vmxt *t, u8 *room, u64 *tables, u64 memory_end)
 
 /* --- the L2 ----------------------------------------------------------------------------------- */
 
-/* One page is mapped by another entry of the PML4 than its neighbours, for long mode; without paging,
- * with 32-bit and with PAE paging the first 4 MiB come from the tables at other places. */
+/* One page is mapped by another entry of the PML4 than its neighbours, for long mode; without
+ * paging, with 32-bit and with PAE paging the first 4 MiB come from the tables at other places. */
 static void fill_tables(void)
 {
 	u64 *pml4 = (u64 *)(sandbox + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512;
@@ -167,7 +169,11 @@ static void any_controls(struct vmxt *t)
 		enum vmx_control word;
 		u32 mask;
 	} words[] = {
-		{VMX_PIN, ~0u}, {VMX_PROC, ~0u}, {VMX_PROC2, ~0u}, {VMX_EXIT, ~0u}, {VMX_ENTRY, ~(u32)ENTRY_CTL_IA32E},
+		{VMX_PIN, ~0u},
+		{VMX_PROC, ~0u},
+		{VMX_PROC2, ~0u},
+		{VMX_EXIT, ~0u},
+		{VMX_ENTRY, ~(u32)ENTRY_CTL_IA32E},
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(words); i++)
@@ -200,15 +206,22 @@ static void good_pages(void)
 				 VMCS_VMWRITE_BITMAP,	      VMCS_VE_INFO_ADDRESS};
 
 	for (u32 i = 0; i < ARRAY_SIZE(at); i++) {
-		memset(page_of[i], at[i] == VMCS_VMREAD_BITMAP || at[i] == VMCS_VMWRITE_BITMAP ? -1 : 0,
+		memset(page_of[i],
+		       at[i] == VMCS_VMREAD_BITMAP || at[i] == VMCS_VMWRITE_BITMAP ? -1 : 0,
 		       PAGE_SIZE);
 		try_vmwrite(at[i], (u64)page_of[i]);
 	}
 	((u64 *)page_of[4])[0] = (u64)ept | EPTP_WALK_4 | EPTP_TYPE_WB;
-	static const u32 none[] = {VMCS_TPR_THRESHOLD, VMCS_POSTED_INTR_NV, VMCS_VM_FUNCTION_CONTROL,
-				   VMCS_GUEST_PDPTR0,  VMCS_GUEST_PDPTR1,   VMCS_GUEST_PDPTR2,
-				   VMCS_GUEST_PDPTR3,  VMCS_GUEST_INTR_STATUS,
-				   VMCS_GUEST_IA32_PERF_GLOBAL_CTRL, VMCS_HOST_IA32_PERF_GLOBAL_CTRL};
+	static const u32 none[] = {VMCS_TPR_THRESHOLD,
+				   VMCS_POSTED_INTR_NV,
+				   VMCS_VM_FUNCTION_CONTROL,
+				   VMCS_GUEST_PDPTR0,
+				   VMCS_GUEST_PDPTR1,
+				   VMCS_GUEST_PDPTR2,
+				   VMCS_GUEST_PDPTR3,
+				   VMCS_GUEST_INTR_STATUS,
+				   VMCS_GUEST_IA32_PERF_GLOBAL_CTRL,
+				   VMCS_HOST_IA32_PERF_GLOBAL_CTRL};
 
 	for (u32 i = 0; i < ARRAY_SIZE(none); i++)
 		try_vmwrite(none[i], 0);
@@ -267,8 +280,8 @@ static u64 linear(u64 old)
 	u32 bits = below(2) ? 48 : 57;
 
 	return PICK(0, (1ull << (bits - 1)) - 1, 1ull << (bits - 1), ~0ull << (bits - 1),
-		    (~0ull << (bits - 1)) - 1, 1ull << bits, ~0ull << bits, 0xffffffff, 1ull << 32, ~0ull,
-		    old ^ 1ull << below(64));
+		    (~0ull << (bits - 1)) - 1, 1ull << bits, ~0ull << bits, 0xffffffff, 1ull << 32,
+		    ~0ull, old ^ 1ull << below(64));
 }
 
 static u64 access_rights(u64 old)
@@ -280,7 +293,10 @@ static u64 access_rights(u64 old)
 
 static u64 event_value(void)
 {
-	u64 type = below(8), vector = type == 2 ? 2 : type == 7 ? 0 : below(3) ? below(32) : below(256);
+	u64 type = below(8), vector = type == 2	  ? 2
+				      : type == 7 ? 0
+				      : below(3)  ? below(32)
+						  : below(256);
 	u64 v = 1ull << 31 | type << 8 | (below(8) ? vector : below(256));
 
 	if (type == 3 && (vector == 8 || (vector >= 10 && vector <= 14) || vector == 17))
@@ -299,25 +315,40 @@ static u64 eptp_value(void)
 
 static u64 control_register(u64 old)
 {
-	return PICK(old ^ 1ull << below(32), old ^ 1ull << below(64), 0, ~0ull, old ^ (CR0_PE | CR0_PG),
-		    old ^ 1ull << below(23));
+	return PICK(old ^ 1ull << below(32), old ^ 1ull << below(64), 0, ~0ull,
+		    old ^ (CR0_PE | CR0_PG), old ^ 1ull << below(23));
 }
 
 static void fill_msr_list(void)
 {
-	static const u32 any[] = {MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
-				  MSR_IA32_PAT, MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_FMASK,
-				  MSR_IA32_KERNEL_GS_BASE, MSR_IA32_FS_BASE, MSR_IA32_GS_BASE,
-				  MSR_IA32_TSC_AUX, MSR_IA32_BIOS_SIGN_ID, MSR_IA32_SMM_MONITOR_CTL,
-				  0x7ff, 0x800, 0x808, 0x8ff, 0x12345, MSR_IA32_VMX_BASIC};
+	static const u32 any[] = {MSR_IA32_SYSENTER_CS,
+				  MSR_IA32_SYSENTER_ESP,
+				  MSR_IA32_SYSENTER_EIP,
+				  MSR_IA32_PAT,
+				  MSR_IA32_STAR,
+				  MSR_IA32_LSTAR,
+				  MSR_IA32_FMASK,
+				  MSR_IA32_KERNEL_GS_BASE,
+				  MSR_IA32_FS_BASE,
+				  MSR_IA32_GS_BASE,
+				  MSR_IA32_TSC_AUX,
+				  MSR_IA32_BIOS_SIGN_ID,
+				  MSR_IA32_SMM_MONITOR_CTL,
+				  0x7ff,
+				  0x800,
+				  0x808,
+				  0x8ff,
+				  0x12345,
+				  MSR_IA32_VMX_BASIC};
 	u64 pat = cpu_rdmsr(MSR_IA32_PAT);
 
 	for (u32 i = 0; i < 768; i++)
 		msrs[i] = (struct vmx_msr_entry){MSR_IA32_SYSENTER_CS, 0, 8};
 	for (u32 i = 0; i < 4; i++) {
 		msrs[i].index = any[below(below(2) ? 8 : ARRAY_SIZE(any))];
-		msrs[i].value = msrs[i].index == MSR_IA32_PAT ? (below(2) ? pat : pat ^ 1ull << below(64))
-							       : linear(0);
+		msrs[i].value = msrs[i].index == MSR_IA32_PAT
+					? (below(2) ? pat : pat ^ 1ull << below(64))
+					: linear(0);
 		msrs[i].reserved = below(8) ? 0 : 1u << below(32);
 	}
 	if (below(2))
@@ -343,7 +374,8 @@ static u64 guest_value(struct vmxt *t, u32 e, u64 old)
 	case VMCS_GUEST_CR0:
 	case VMCS_GUEST_CR4: return control_register(old);
 	case VMCS_GUEST_CR3: return PICK(physical(old), linear(old));
-	case VMCS_GUEST_IA32_EFER: return old ^ PICK(1, 1 << 8, 1 << 10, 5 << 8, 1 << 11, 1ull << below(64));
+	case VMCS_GUEST_IA32_EFER:
+		return old ^ PICK(1, 1 << 8, 1 << 10, 5 << 8, 1 << 11, 1ull << below(64));
 	case VMCS_GUEST_IA32_DEBUGCTL: return 1ull << below(below(2) ? 64 : 16);
 	case VMCS_GUEST_DR7: return 0x400 | 1ull << below(64);
 	case VMCS_GUEST_IA32_PAT: return old ^ 1ull << below(64);
@@ -351,10 +383,11 @@ static u64 guest_value(struct vmxt *t, u32 e, u64 old)
 	case VMCS_GUEST_RFLAGS: return old ^ 1ull << below(below(4) ? 23 : 64);
 	case VMCS_GUEST_ACTIVITY_STATE: return PICK(0, 1, 2, 3, 4, ~0u);
 	case VMCS_GUEST_INTERRUPTIBILITY_INFO: return below(4) ? below(32) : 1ull << below(32);
-	case VMCS_GUEST_PENDING_DBG_EXCEPTIONS: return PICK(1ull << 14, 1ull << below(64), 0x5003, below(0x20));
+	case VMCS_GUEST_PENDING_DBG_EXCEPTIONS:
+		return PICK(1ull << 14, 1ull << below(64), 0x5003, below(0x20));
 	case VMCS_VMCS_LINK_POINTER:
-		return PICK(t->vmcs, t->other_vmcs, shadow_region, shadow_region, physical(t->other_vmcs),
-			    VMX_NO_POINTER - 1);
+		return PICK(t->vmcs, t->other_vmcs, shadow_region, shadow_region,
+			    physical(t->other_vmcs), VMX_NO_POINTER - 1);
 	case VMCS_GUEST_PDPTR0:
 	case VMCS_GUEST_PDPTR1:
 	case VMCS_GUEST_PDPTR2:
@@ -412,9 +445,10 @@ static void mutate(struct vmxt *t)
 
 		if (below(4) == 0)
 			e = PICK(VMCS_VM_ENTRY_INTR_INFO_FIELD, VMCS_GUEST_INTERRUPTIBILITY_INFO,
-				 VMCS_GUEST_ACTIVITY_STATE, VMCS_EPT_POINTER, VMCS_GUEST_CS_AR_BYTES,
-				 VMCS_GUEST_SS_AR_BYTES, VMCS_VM_ENTRY_MSR_LOAD_COUNT,
-				 VMCS_VMCS_LINK_POINTER, VMCS_GUEST_RFLAGS, VMCS_TPR_THRESHOLD);
+				 VMCS_GUEST_ACTIVITY_STATE, VMCS_EPT_POINTER,
+				 VMCS_GUEST_CS_AR_BYTES, VMCS_GUEST_SS_AR_BYTES,
+				 VMCS_VM_ENTRY_MSR_LOAD_COUNT, VMCS_VMCS_LINK_POINTER,
+				 VMCS_GUEST_RFLAGS, VMCS_TPR_THRESHOLD);
 		if (fields[i].need == NEED_NEVER || try_vmread(e, &old) != VMX_OK)
 			continue;
 		switch (e >> 10 & 3) { /* control, read-only, guest, host */
@@ -449,7 +483,8 @@ static void make_safe(struct vmxt *t)
 static enum oracle_outcome outcome_of(const struct vmxt *t)
 {
 	if (t->entry_flags)
-		return vmxt_error() == VMXERR_ENTRY_INVALID_HOST_STATE ? ORACLE_HOST : ORACLE_CONTROLS;
+		return vmxt_error() == VMXERR_ENTRY_INVALID_HOST_STATE ? ORACLE_HOST
+								       : ORACLE_CONTROLS;
 	switch (t->reason) {
 	case EXIT_REASON_ENTRY_FAILURE | EXIT_REASON_INVALID_GUEST_STATE: return ORACLE_GUEST;
 	case EXIT_REASON_ENTRY_FAILURE | EXIT_REASON_MSR_LOADING: return ORACLE_MSR;
@@ -459,15 +494,16 @@ static enum oracle_outcome outcome_of(const struct vmxt *t)
 
 static void show(const struct vmxt *t, const struct oracle *o, enum oracle_outcome got)
 {
-	static const char *const name[] = {"it enters", "bad controls", "bad host state", "bad guest state",
-					   "a bad MSR list"};
+	static const char *const name[] = {"it enters", "bad controls", "bad host state",
+					   "bad guest state", "a bad MSR list"};
 	u64 v;
 
 	con_printf("the SDM says %s (%s, %lu), the processor: %s (reason %x, %lu, error %u)\n",
 		   name[o->outcome], o->rule ? o->rule : "", o->qualification, name[got], t->reason,
 		   t->qualification, vmxt_error());
 	for (u32 i = 0; i < ARRAY_SIZE(fields); i++)
-		if (fields[i].class != VMCS_CLASS_RO && try_vmread(fields[i].encoding, &v) == VMX_OK)
+		if (fields[i].class != VMCS_CLASS_RO &&
+		    try_vmread(fields[i].encoding, &v) == VMX_OK)
 			con_printf("0x%x %lx\n", fields[i].encoding, v);
 	for (u32 i = 0; i < 4; i++)
 		con_printf("MSR list %u: %x %x %lx\n", i, msrs[i].index, msrs[i].reserved,
@@ -491,8 +527,7 @@ static bool judge(struct vmxt *t, struct edge_counts *c)
 		c->reasons[t->reason & 0xffff]++;
 	c->hash = (c->hash ^ (t->entry_flags ? vmxt_error() : t->reason ^ t->qualification)) *
 		  0x100000001b3;
-	if (got == o.outcome &&
-	    (got < ORACLE_GUEST || t->qualification == o.qualification))
+	if (got == o.outcome && (got < ORACLE_GUEST || t->qualification == o.qualification))
 		return true;
 	show(t, &o, got);
 	return false;
@@ -509,7 +544,7 @@ bool edge_round(struct vmxt *t, struct edge_counts *c)
 
 bool edge_rights(struct vmxt *t, struct edge_counts *c, u32 first, u32 step)
 {
-	static const u32 segs[] = {VMCS_SEG_ES, VMCS_SEG_CS, VMCS_SEG_SS,
+	static const u32 segs[] = {VMCS_SEG_ES, VMCS_SEG_CS,   VMCS_SEG_SS,
 				   VMCS_SEG_FS, VMCS_SEG_LDTR, VMCS_SEG_TR};
 
 	for (u32 ar = first; ar < 1u << 17; ar += step) {

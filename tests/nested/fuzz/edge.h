@@ -13,7 +13,8 @@ struct edge_counts {
 void edge_init(struct vmxt *t, u8 *room, u64 *tables, u64 memory_end);
 /* One VMCS. Return: the processor did as the SDM says; otherwise the difference was printed. */
 bool edge_round(struct vmxt *t, struct edge_counts *c);
-/* Every @step'th combination of the 17 access-rights bits from @first on, in each kind of segment. */
+/* Every @step'th combination of the 17 access-rights bits from @first on, in each kind of
+ * segment. */
 bool edge_rights(struct vmxt *t, struct edge_counts *c, u32 first, u32 step);
 
 #endif

@@ -3,10 +3,10 @@
  * in a sandbox (its own EPT). Whatever comes of it must come back to L1 as a failed entry or an
  * exit: a processor that hangs, dies or lets the L2 out of its sandbox is wrong.
  *
- * Command line: seed=N n=N; edge=1: VMCSs that are nearly good, held against the SDM (edge.c), before
- * them with rights=N every Nth combination of access rights; ept=1: EPT tables spoilt as well (ept.c);
- * wild=1: spoil everything, host state and pointers too; then L1 itself may be lost, and only whoever
- * runs it must survive.
+ * Command line: seed=N n=N; edge=1: VMCSs that are nearly good, held against the SDM (edge.c),
+ * before them with rights=N every Nth combination of access rights; ept=1: EPT tables spoilt as
+ * well (ept.c); wild=1: spoil everything, host state and pointers too; then L1 itself may be lost,
+ * and only whoever runs it must survive.
  * Prints what happened how often, the same for the same seed wherever time is virtual.
  */
 #include "tests/nested/fuzz/edge.h"
@@ -364,7 +364,8 @@ static void print(const struct counts *c)
 
 static void edges(struct vmxt *t, u64 memory_end, u64 seed, u64 n, u64 rights)
 {
-	static const char *const name[] = {"entered", "controls", "host state", "guest state", "MSR list"};
+	static const char *const name[] = {"entered", "controls", "host state", "guest state",
+					   "MSR list"};
 	static struct edge_counts c;
 
 	edge_init(t, sandbox, sandbox_ept, memory_end);

@@ -52,7 +52,8 @@ void oracle_init(struct vmxt *t, u64 ram_end)
 	u32 r[4];
 
 	has.pin = cpu_rdmsr(is_true ? MSR_IA32_VMX_TRUE_PINBASED_CTLS : MSR_IA32_VMX_PINBASED_CTLS);
-	has.proc = cpu_rdmsr(is_true ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS : MSR_IA32_VMX_PROCBASED_CTLS);
+	has.proc =
+		cpu_rdmsr(is_true ? MSR_IA32_VMX_TRUE_PROCBASED_CTLS : MSR_IA32_VMX_PROCBASED_CTLS);
 	has.exit = cpu_rdmsr(is_true ? MSR_IA32_VMX_TRUE_EXIT_CTLS : MSR_IA32_VMX_EXIT_CTLS);
 	has.entry = cpu_rdmsr(is_true ? MSR_IA32_VMX_TRUE_ENTRY_CTLS : MSR_IA32_VMX_ENTRY_CTLS);
 	has.proc2 = t->caps.has_secondary ? cpu_rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2) : 0;
@@ -63,7 +64,8 @@ void oracle_init(struct vmxt *t, u64 ram_end)
 	has.cr4[0] = t->caps.cr4_fixed0, has.cr4[1] = t->caps.cr4_fixed1;
 	has.efer = writable(MSR_IA32_EFER, EFER_LME | EFER_LMA);
 	has.debugctl = writable(MSR_IA32_DEBUGCTL, 0);
-	has.perf_global = (has.exit | has.entry) >> 32 & (EXIT_CTL_LOAD_PERF_GLOBAL | ENTRY_CTL_LOAD_PERF_GLOBAL)
+	has.perf_global = (has.exit | has.entry) >> 32 &
+					  (EXIT_CTL_LOAD_PERF_GLOBAL | ENTRY_CTL_LOAD_PERF_GLOBAL)
 				  ? writable(MSR_IA32_PERF_GLOBAL_CTRL, 0)
 				  : 0;
 	has.revision = t->caps.revision;
@@ -157,9 +159,11 @@ static const char *ept_controls(void)
 	u64 eptp = F(EPT_POINTER), type = eptp & 7, walk = eptp >> 3 & 7;
 
 	if (proc2 & PROC2_EPT) {
-		RULE((type == 0 && (has.ept_vpid >> 8 & 1)) || (type == 6 && (has.ept_vpid >> 14 & 1)),
+		RULE((type == 0 && (has.ept_vpid >> 8 & 1)) ||
+			     (type == 6 && (has.ept_vpid >> 14 & 1)),
 		     "EPTP memory type");
-		RULE((walk == 3 && (has.ept_vpid >> 6 & 1)) || (walk == 4 && (has.ept_vpid >> 7 & 1)),
+		RULE((walk == 3 && (has.ept_vpid >> 6 & 1)) ||
+			     (walk == 4 && (has.ept_vpid >> 7 & 1)),
 		     "EPTP walk length");
 		RULE(!(eptp & 0x40) || (has.ept_vpid >> 21 & 1), "EPTP accessed and dirty flags");
 		RULE(!(eptp & 0xf80) && in_width(eptp), "EPTP reserved bits");
@@ -192,7 +196,8 @@ static const char *injection(void)
 
 	if (!(info >> 31))
 		return NULL;
-	RULE(type != 1 && (type != 7 || (has.proc >> 32 & PROC_MONITOR_TRAP_FLAG)), "injected type");
+	RULE(type != 1 && (type != 7 || (has.proc >> 32 & PROC_MONITOR_TRAP_FLAG)),
+	     "injected type");
 	RULE(type != 2 || vector == 2, "vector of an NMI");
 	RULE(type != 3 || vector < 32, "vector of an exception");
 	RULE(type != 7 || vector == 0, "vector of another event");
@@ -221,13 +226,15 @@ static const char *controls(void)
 	if ((bad = apic_controls()) || (bad = ept_controls()))
 		return bad;
 	if (proc2 & PROC2_VMCS_SHADOWING)
-		RULE(page(F(VMREAD_BITMAP)) && page(F(VMWRITE_BITMAP)), "VMREAD and VMWRITE bitmaps");
+		RULE(page(F(VMREAD_BITMAP)) && page(F(VMWRITE_BITMAP)),
+		     "VMREAD and VMWRITE bitmaps");
 	RULE(!(proc2 & PROC2_TSC_SCALING) || F(TSC_MULTIPLIER), "TSC multiplier");
 	RULE(suits(has.exit, exit_ctl), "exit controls");
 	RULE((pin & PIN_PREEMPTION_TIMER) || !(exit_ctl & EXIT_CTL_SAVE_PREEMPTION_TIMER),
 	     "saving the timer");
 	RULE(list(VMCS_VM_EXIT_MSR_STORE_COUNT, VMCS_VM_EXIT_MSR_STORE_ADDR), "MSR-store list");
-	RULE(list(VMCS_VM_EXIT_MSR_LOAD_COUNT, VMCS_VM_EXIT_MSR_LOAD_ADDR), "MSR-load list on exit");
+	RULE(list(VMCS_VM_EXIT_MSR_LOAD_COUNT, VMCS_VM_EXIT_MSR_LOAD_ADDR),
+	     "MSR-load list on exit");
 	RULE(suits(has.entry, entry_ctl), "entry controls");
 	if ((bad = injection()))
 		return bad;
@@ -258,8 +265,9 @@ static const char *host(void)
 		RULE(!(get(f) & 7), "host selector");
 	RULE(F(HOST_CS_SELECTOR) && F(HOST_TR_SELECTOR), "host CS or TR is null");
 	RULE(host64 || F(HOST_SS_SELECTOR), "host SS is null");
-	RULE(canonical(F(HOST_FS_BASE)) && canonical(F(HOST_GS_BASE)) && canonical(F(HOST_TR_BASE)) &&
-		     canonical(F(HOST_GDTR_BASE)) && canonical(F(HOST_IDTR_BASE)),
+	RULE(canonical(F(HOST_FS_BASE)) && canonical(F(HOST_GS_BASE)) &&
+		     canonical(F(HOST_TR_BASE)) && canonical(F(HOST_GDTR_BASE)) &&
+		     canonical(F(HOST_IDTR_BASE)),
 	     "host base");
 	RULE(host64 && (cr4 & CR4_PAE) && canonical(F(HOST_RIP)), "host address-space size");
 	return NULL;
@@ -359,7 +367,8 @@ static const char *segments(bool v86, bool ia32e)
 		     (!ldtr.usable || canonical(ldtr.base)),
 	     "base of FS, GS, TR or LDTR");
 	RULE(tr.type == 11 || (tr.type == 3 && !ia32e), "TR type");
-	RULE(tr.usable && (tr.ar & 0x90) == 0x80 && !(tr.ar & 0xfffe0f00) && granularity(&tr), "TR");
+	RULE(tr.usable && (tr.ar & 0x90) == 0x80 && !(tr.ar & 0xfffe0f00) && granularity(&tr),
+	     "TR");
 	RULE(!ldtr.usable || (ldtr.type == 2 && (ldtr.ar & 0x90) == 0x80 &&
 			      !(ldtr.ar & 0xfffe0f00) && granularity(&ldtr)),
 	     "LDTR");
@@ -400,7 +409,8 @@ static const char *rip_and_flags(bool v86, bool ia32e)
 
 	RULE(canonical(F(GUEST_GDTR_BASE)) && canonical(F(GUEST_IDTR_BASE)), "GDTR or IDTR base");
 	RULE(!(F(GUEST_GDTR_LIMIT) >> 16) && !(F(GUEST_IDTR_LIMIT) >> 16), "GDTR or IDTR limit");
-	RULE(code64 ? !(rip >> has.linear) || rip >> has.linear == ~0ull >> has.linear : !(rip >> 32),
+	RULE(code64 ? !(rip >> has.linear) || rip >> has.linear == ~0ull >> has.linear
+		    : !(rip >> 32),
 	     "RIP");
 	RULE(!(flags & 0xffffffffffc08028) && (flags & 2), "RFLAGS reserved");
 	RULE(!v86 || (!ia32e && (F(GUEST_CR0) & CR0_PE)), "RFLAGS.VM");
@@ -413,7 +423,9 @@ static bool state_takes(u64 state, u64 info)
 	u32 type = info >> 8 & 7, vector = info & 0xff;
 
 	switch (state) {
-	case 1: return type == 0 || type == 2 || type == 7 || (type == 3 && (vector == 1 || vector == 18));
+	case 1:
+		return type == 0 || type == 2 || type == 7 ||
+		       (type == 3 && (vector == 1 || vector == 18));
 	case 2: return type == 2 || (type == 3 && vector == 18);
 	case 3: return false;
 	default: return true;
@@ -424,7 +436,8 @@ static const char *activity_and_blocking(void)
 {
 	u64 state = F(GUEST_ACTIVITY_STATE), block = F(GUEST_INTERRUPTIBILITY_INFO),
 	    info = F(VM_ENTRY_INTR_INFO_FIELD), pending = F(GUEST_PENDING_DBG_EXCEPTIONS);
-	bool injects = info >> 31, tf = F(GUEST_RFLAGS) >> 8 & 1, btf = F(GUEST_IA32_DEBUGCTL) >> 1 & 1;
+	bool injects = info >> 31, tf = F(GUEST_RFLAGS) >> 8 & 1,
+	     btf = F(GUEST_IA32_DEBUGCTL) >> 1 & 1;
 	u32 type = info >> 8 & 7;
 
 	RULE(state <= 3 && (!state || (has.misc >> (5 + state) & 1)), "activity state");
@@ -435,7 +448,8 @@ static const char *activity_and_blocking(void)
 	RULE(!(block & 1) || (F(GUEST_RFLAGS) >> 9 & 1), "blocking by STI with IF = 0");
 	RULE(!injects || type != 0 || !(block & 3), "interrupt while blocked");
 	RULE(!injects || type != 2 || !(block & 2), "NMI while blocked by MOV SS");
-	RULE(!injects || type != 2 || !(pin & PIN_VIRTUAL_NMIS) || !(block & 8), "virtual NMI while blocked");
+	RULE(!injects || type != 2 || !(pin & PIN_VIRTUAL_NMIS) || !(block & 8),
+	     "virtual NMI while blocked");
 	RULE(!(pending & ~0x500full), "pending debug exceptions");
 	if ((block & 3) || state == 1)
 		RULE((pending >> 14 & 1) == (tf && !btf), "pending single step");
@@ -513,7 +527,7 @@ static struct oracle msr_list(void)
 
 	for (u64 i = 0; i < n; i++, at += sizeof(struct vmx_msr_entry)) {
 		o.qualification = i + 1;
-		o.rule = i >= most	      ? "too many entries"
+		o.rule = i >= most	     ? "too many entries"
 			 : at >= has.ram_end ? "no memory"
 					     : msr_entry((const struct vmx_msr_entry *)at);
 		if (o.rule)

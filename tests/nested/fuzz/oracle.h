@@ -1,7 +1,7 @@
 /*
  * What the SDM says becomes of a VM entry with the current VMCS: worked out from VMREADs, the
- * capability MSRs and CPUID alone, written from the text of "VM Entries" a second time and in another
- * shape than the processor's own table of checks. So it can be held against any processor.
+ * capability MSRs and CPUID alone, written from the text of "VM Entries" a second time and in
+ * another shape than the processor's own table of checks. So it can be held against any processor.
  */
 #ifndef TESTS_NESTED_FUZZ_ORACLE_H
 #define TESTS_NESTED_FUZZ_ORACLE_H

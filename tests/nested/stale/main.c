@@ -65,7 +65,8 @@ static u64 ept_entry(u64 frame)
 /* Tables of its own for the guest, which see everything that ours see, and VA. */
 static void own_tables(void)
 {
-	u64 *top = page_alloc(1, PAGE_SIZE), *pdpt = page_alloc(1, PAGE_SIZE), *pd = page_alloc(1, PAGE_SIZE);
+	u64 *top = page_alloc(1, PAGE_SIZE), *pdpt = page_alloc(1, PAGE_SIZE),
+	    *pd = page_alloc(1, PAGE_SIZE);
 
 	memcpy(top, (void *)(cpu_read_cr3() & PAGE_MASK), PAGE_SIZE);
 	own_pt = page_alloc(1, PAGE_SIZE);
