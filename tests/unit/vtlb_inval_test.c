@@ -882,7 +882,7 @@ static void end(void)
 static u32 n_steps(void)
 {
 #ifdef __SANITIZE_THREAD__ /* threads are vtlb_threads_test's; this is slow there */
-	return 1500;
+	return 5000;
 #endif
 	return getenv("NESTOR_LONG") ? 150000 : 15000;
 }

@@ -5,7 +5,9 @@
  * Each page's entry has one writer, which counts its frame number up. Whoever has read the count
  * and then invalidated must not be led to an older frame: be it by INVLPG, or, with retention, by a
  * load of CR3 that keeps what the tables still say. Writers go through the virtual TLB as the
- * engine does, with a write tag as long as they may keep one.
+ * engine does, with a write tag as long as they may keep one. The same holds when each VP keeps all
+ * that it may (adversarial mode), and when uses are compared with the tables (the detector, strict
+ * mode).
  */
 #include <pthread.h>
 #include <sched.h>
@@ -44,6 +46,7 @@ struct shared {
 	u32 n_threads;
 	u64 steps;
 	bool nested, retain;
+	bool is_told; /* writes to tables are noted */
 	u64 half; /* of the address space: the users', or the kernel's, whose SPTs are shared */
 };
 
@@ -55,8 +58,31 @@ struct worker {
 	_Atomic bool requested;
 	u64 soft_flushes, checked, wrong, by_fault, wrong_after_load, noted, unnoted;
 	bool has_tag[N_PAGES]; /* the soft TLB: a write tag of the page's table */
+	u64 told, untrue; /* reports of the detector */
+	struct trace_ctx trace;
 	pthread_t thread;
 };
+
+static u64 seed; /* printed; NESTOR_SEED */
+static _Thread_local struct worker *me;
+
+static struct vtlb_vp *self(void *arg)
+{
+	return me ? &me->v : NULL;
+}
+static u64 now(struct trace_ctx *ctx)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+/* Who reports runs a VP. Frame numbers of a page only grow, so what was held is the lower one. */
+static void reported(void *arg, const struct vtlb_stale_report *r)
+{
+	me->told++;
+	me->untrue += r->fresh_gpa != VTLB_NO_GPA && r->held_gpa >= r->fresh_gpa;
+}
 
 static u64 *word(struct shared *sh, u64 at)
 {
@@ -112,7 +138,7 @@ static void store_entry(struct worker *w, u32 page, u64 entry, u64 version)
 	u64 at = pte_at(page), *host = word(sh, at);
 	bool noted = false;
 
-	if (sh->retain && !w->has_tag[page]) {
+	if (sh->is_told && !w->has_tag[page]) {
 		struct vtlb_xl xl;
 		struct vtlb_fault f;
 		u64 gva = TABLES_GVA + at % (2 * MIB);
@@ -175,6 +201,7 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	struct shared *sh = w->sh;
 
+	me = w;
 	atomic_fetch_add(&sh->ready, 1);
 	while (atomic_load(&sh->ready) < sh->n_threads)
 		;
@@ -213,6 +240,8 @@ static void *work(void *arg)
 			if (!rng_below(&w->seed, 50)) {
 				vtlb_offline(&w->v);
 				vtlb_online(&w->v);
+			} else {
+				sched_yield(); /* threads mix on a loaded host, too */
 			}
 			break;
 		case 6: vtlb_protect_frame(&w->v, DATA + rng_below(&w->seed, 64) * 4096); break;
@@ -230,7 +259,7 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
 	struct shared *sh = calloc(1, sizeof(*sh));
 	struct worker *w = calloc(n_threads, sizeof(*w));
 	struct vtlb_stats st;
-	u64 checked = 0, hits = 0, noted = 0, unnoted = 0;
+	u64 checked = 0, hits = 0, noted = 0, unnoted = 0, told = 0;
 	int err;
 
 	sh->mem = mem_create(RAM_BYTES, &err);
@@ -238,24 +267,28 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
 	sh->n_threads = n_threads;
 	sh->half = half;
 	sh->retain = retain;
+	sh->is_told = retain || how->mode == VTLB_STRICT || how->detect_stale;
 	sh->steps = getenv("NESTOR_LONG") ? 2000000 : 30000;
-	struct vtlb_config cfg = {.max_bytes = max_bytes,
-				  .max_vps = n_threads,
-				  .maxphyaddr = 40,
-				  .ept_caps = ~0ull,
-				  .share = true,
-				  .retain = retain,
-				  .refresh_walks = 5,
-				  .one_lock = how->one_lock,
-				  .odd_even = how->odd_even};
+	struct vtlb_config cfg = *how;
 
+	cfg.max_bytes = max_bytes;
+	cfg.max_vps = n_threads;
+	cfg.maxphyaddr = 40;
+	cfg.ept_caps = ~0ull;
+	cfg.share = true;
+	cfg.refresh_walks = 5;
+	cfg.seed = seed;
+	cfg.self = self;
+	cfg.stale = reported;
 	sh->t = vtlb_create(sh->mem, &cfg, &err);
 	assert_non_null(sh->t);
 	make_tables(sh);
 	for (u32 i = 0; i < n_threads; i++) {
 		w[i].sh = sh;
 		w[i].id = i;
-		w[i].seed = 1000 * n_threads + i;
+		w[i].seed = seed * 100000 + 1000 * n_threads + i;
+		w[i].trace.now = now;
+		w[i].v.trace = &w[i].trace;
 		w[i].v.owner = &w[i];
 		w[i].v.flush_soft = flush_soft;
 		w[i].v.request = request;
@@ -280,6 +313,8 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
 		assert_int_equal(w[i].wrong_after_load, 0);
 		assert_int_equal(w[i].wrong, 0);
 		assert_int_equal(w[i].by_fault, 0);
+		assert_int_equal(w[i].untrue, 0);
+		told += w[i].told;
 	}
 	vtlb_get_stats(sh->t, &st);
 	printf("# %u threads: checked %llu hits %llu; SPTs %llu of %llu, evicted %llu, limbo "
@@ -289,7 +324,16 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo,
 	       (unsigned long long)st.shared_tops, (unsigned long long)st.shared_links,
 	       (unsigned long long)st.infill_waits);
-	assert_true(!half == !st.shared_links);
+	if (how->detect_stale) {
+		printf("# %llu suspects, %llu cleared, %llu reported; %llu held translations used\n",
+		       (unsigned long long)st.stale_suspects, (unsigned long long)st.stale_cleared,
+		       (unsigned long long)st.stale_reports, (unsigned long long)st.held_hits);
+		assert_true(st.stale_suspects > 0 && st.stale_cleared > 0);
+		assert_int_equal(told, st.stale_reports);
+	}
+	if (how->detect_stale || how->mode == VTLB_ADVERSARIAL)
+		assert_true(st.held_hits > 100);
+	assert_true(how->mode == VTLB_STRICT ? !st.spts_used : !half == !st.shared_links);
 	assert_true(st.odd_even || !st.infill_waits);
 	retain &= !st.odd_even;
 	if (retain) {
@@ -366,6 +410,29 @@ static void test_odd_even(void **state)
 	run_in(0, 4, 200 * KIB, true, &counting);
 }
 
+static void run_mode(const struct vtlb_config *how)
+{
+	run_in(0, 2, 4 * MIB, false, how);
+	run_in(KERNEL_HALF, 3, 4 * MIB, true, how);
+	run_in(0, 4, 200 * KIB, true, how);
+}
+static void test_adversarial(void **state)
+{
+	run_mode(&(struct vtlb_config){.mode = VTLB_ADVERSARIAL});
+}
+static void test_detector(void **state)
+{
+	run_mode(&(struct vtlb_config){.detect_stale = true});
+}
+static void test_adversarial_detector(void **state)
+{
+	run_mode(&(struct vtlb_config){.mode = VTLB_ADVERSARIAL, .detect_stale = true});
+}
+static void test_strict(void **state)
+{
+	run_mode(&(struct vtlb_config){.mode = VTLB_STRICT});
+}
+
 struct waiter {
 	struct vtlb t;
 	double ns; /* of CPU time, by which the lock was waited for */
@@ -422,8 +489,14 @@ int main(void)
 		cmocka_unit_test(test_nested),	     cmocka_unit_test(test_tight),
 		cmocka_unit_test(test_tight_nested), cmocka_unit_test(test_one_lock),
 		cmocka_unit_test(test_retain),	     cmocka_unit_test(test_retain_tight),
-		cmocka_unit_test(test_odd_even),     cmocka_unit_test(test_waits_are_short),
+		cmocka_unit_test(test_odd_even),     cmocka_unit_test(test_adversarial),
+		cmocka_unit_test(test_detector),     cmocka_unit_test(test_adversarial_detector),
+		cmocka_unit_test(test_strict),	     cmocka_unit_test(test_waits_are_short),
 	};
+	const char *s = getenv("NESTOR_SEED");
+
+	seed = s ? strtoull(s, NULL, 0) : 1;
+	printf("# seed %llu\n", (unsigned long long)seed);
 
 	return cmocka_run_group_tests_name("vtlb_threads", tests, NULL, NULL);
 }

@@ -586,7 +586,7 @@ static void run(int mode, bool nested, int rounds)
 static int rounds_of(void)
 {
 #ifdef __SANITIZE_THREAD__ /* no threads here, and slow there */
-	return 4;
+	return 20;
 #endif
 	return getenv("NESTOR_LONG") ? 400 : 40;
 }
