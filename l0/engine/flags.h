@@ -51,12 +51,10 @@ static __always_inline bool flags_cond(u32 a, unsigned int cc)
 }
 
 /* X(number, suffix): the sixteen conditions as the host's assembler calls them. */
+/* clang-format off */
 #define FLAGS_CONDITIONS(X) \
-	X(0, o) \
-	X(1, no) \
-	X(2, c) \
-	X(3, nc) \
-	X(4, z) X(5, nz) X(6, be) X(7, a) X(8, s) X(9, ns) X(10, p) X(11, np) X(12, l) X(13, ge) \
-		X(14, le) X(15, g)
+	X(0, o) X(1, no) X(2, c) X(3, nc) X(4, z) X(5, nz) X(6, be) X(7, a) \
+	X(8, s) X(9, ns) X(10, p) X(11, np) X(12, l) X(13, ge) X(14, le) X(15, g)
+/* clang-format on */
 
 #endif

@@ -6,16 +6,15 @@
  */
 #include "l0/engine/decode.h"
 
+/* clang-format off */
 #define FUSE_CC(X, ...) \
-	X(0, o, ##__VA_ARGS__) \
-	X(1, no, ##__VA_ARGS__) \
-	X(2, c, ##__VA_ARGS__) \
-	X(3, nc, ##__VA_ARGS__) \
-	X(4, z, ##__VA_ARGS__) X(5, nz, ##__VA_ARGS__) X(6, be, ##__VA_ARGS__) \
-		X(7, a, ##__VA_ARGS__) X(8, s, ##__VA_ARGS__) X(9, ns, ##__VA_ARGS__) \
-			X(10, p, ##__VA_ARGS__) X(11, np, ##__VA_ARGS__) X(12, l, ##__VA_ARGS__) \
-				X(13, ge, ##__VA_ARGS__) X(14, le, ##__VA_ARGS__) \
-					X(15, g, ##__VA_ARGS__)
+	X(0, o, ##__VA_ARGS__) X(1, no, ##__VA_ARGS__) X(2, c, ##__VA_ARGS__) \
+	X(3, nc, ##__VA_ARGS__) X(4, z, ##__VA_ARGS__) X(5, nz, ##__VA_ARGS__) \
+	X(6, be, ##__VA_ARGS__) X(7, a, ##__VA_ARGS__) X(8, s, ##__VA_ARGS__) \
+	X(9, ns, ##__VA_ARGS__) X(10, p, ##__VA_ARGS__) X(11, np, ##__VA_ARGS__) \
+	X(12, l, ##__VA_ARGS__) X(13, ge, ##__VA_ARGS__) X(14, le, ##__VA_ARGS__) \
+	X(15, g, ##__VA_ARGS__)
+/* clang-format on */
 
 #define BRANCH(vp, op, cond) \
 	do { \

@@ -15,7 +15,7 @@ S
 
 # the engine's own tests and random code with the tier under the check, everything translated at once
 programs=$(dirname "$nestor")/tests
-[ -d "$programs" ] || programs=$here/../../../build/rel/tests
+[ -x "$programs/diff/insn_test" ] || programs=$here/../../../build/rel/tests
 for t in "$programs"/{unit/engine_*,unit/vec,diff/insn,diff/sequence}_test; do
 	NESTOR_ENGINE=check NESTOR_JIT_HEAT=1 NESTOR_CASES=100000 timeout 600 "$t" >"$work/out.txt" 2>&1 ||
 		fail "$(basename "$t") under the check"
