@@ -197,7 +197,7 @@ static void soft_tlb_forgets_pieces(void **state)
 
 	for (u32 m = 0; m < SOFTTLB_MODES; m++)
 		for (u64 gva = 0x400000; gva < 0x800000; gva += 0x21000) {
-			struct vtlb_xl xl = {.hva = (u8 *)f,
+			struct vtlb_xl xl = {.hva = mem_ram_base(f->mem),
 					     .prot = VTLB_ACCESS_MASK,
 					     .bytes = PAGE_SIZE,
 					     .page_shift = 21};
