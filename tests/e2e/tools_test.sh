@@ -42,6 +42,11 @@ script skipped 'echo no terminal; exit 77'
 expect_run 0 '3 passed, 0 failed, 1 skipped'
 expect_run 1 '3 passed, 1 failed' CI=true
 rm "$tree/tests/e2e/skipped_test.sh"
+program part 'echo "skip: why"; echo "not ok 1 # SKIP a"; echo "ok 2 - b"'
+expect_run 0 '4 passed, 0 failed, 1 skipped'
+grep -q '^SKIP unit/part_test: a why$' "$work/out" || complain 'tests/run: a skipped case has no reason'
+expect_run 1 '4 passed, 1 failed' CI=true
+rm "$tree"/tests/unit/part_test.c
 program bad 'echo "not ok 1 - a"; echo "ok 2 - b"; exit 1'
 expect_run 1 '4 passed, 1 failed'
 program bad 'echo "ok 1 - a"; kill -SEGV $$'
