@@ -355,6 +355,16 @@ static void hook_unknown_msr(struct vp *vp, u32 msr, bool write, u64 value)
 		m->msr_reports == MACHINE_MSR_REPORTS ? " (last report of this kind)" : "");
 }
 
+/* Once for a machine: a counter of that reads as one of an event that never happens. */
+static void hook_uncounted_event(struct vp *vp, u32 event)
+{
+	struct machine *m = ((struct vcpu *)vp->owner)->machine;
+
+	if (!__atomic_exchange_n(&m->told_uncounted, true, __ATOMIC_RELAXED))
+		fprintf(stderr, "nestor: %s: performance event %#x is not counted and reads as 0; others that are not are not told\n",
+			m->desc->name, event);
+}
+
 static bool hook_declare(struct vp *vp, u64 vmcs, u64 period_ns, u64 budget_ns)
 {
 	struct vcpu *c = vp->owner;
@@ -377,6 +387,7 @@ static const struct exit_hooks exit_hooks = {
 	.init_signal = hook_init_signal,
 	.sipi_vector = hook_sipi_vector,
 	.unknown_msr = hook_unknown_msr,
+	.uncounted_event = hook_uncounted_event,
 	.declare = hook_declare,
 };
 

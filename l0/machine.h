@@ -96,6 +96,7 @@ struct machine {
 	u32 unclaimed_reports, device_reports, msr_reports;
 	u32 reported_msr[MACHINE_MSR_REPORTS];
 	u32 stale_reports;
+	bool told_uncounted;
 	struct timer_queue input;		      /* scripted terminal input */
 	u64 next_state_ns;			      /* when its full state is emitted again */
 	struct symbols *symbols[MACHINE_MAX_SYMBOLS]; /* of desc->symbols; NULL: not loaded */

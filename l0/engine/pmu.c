@@ -35,6 +35,23 @@ static u64 global_bit(u32 n)
 	return n < PMU_GENERAL ? BIT(n) : BIT(n - PMU_GENERAL + FIXED_SHIFT);
 }
 
+static enum pmu_event event_of(u64 select)
+{
+	switch (select & SELECT_EVENT) {
+	case EVENT_BRANCHES: return PMU_BRANCHES;
+	case EVENT_BRANCH_MISSES: return PMU_BRANCH_MISSES;
+	case EVENT_CYCLES:
+	case EVENT_REFERENCE:
+	case EVENT_INSNS: return PMU_INSNS;
+	default: return PMU_NOTHING;
+	}
+}
+
+bool pmu_is_uncounted(u64 select)
+{
+	return select & SELECT_ENABLE && event_of(select) == PMU_NOTHING;
+}
+
 /*
  * What a counter with @select counts. The counter mask asks for that many events in a cycle, and no
  * cycle has more than one: cycles with at least one are the events themselves, others never are.
@@ -43,14 +60,9 @@ static u64 global_bit(u32 n)
  */
 static enum pmu_event select_event(u64 select)
 {
-	u64 event = select & SELECT_EVENT, mask = select >> SELECT_MASK_SHIFT & 0xff;
+	u64 mask = select >> SELECT_MASK_SHIFT & 0xff;
 	bool inverts = select & SELECT_INVERT;
-	enum pmu_event what =
-		event == EVENT_BRANCHES	       ? PMU_BRANCHES
-		: event == EVENT_BRANCH_MISSES ? PMU_BRANCH_MISSES
-		: event == EVENT_CYCLES || event == EVENT_REFERENCE || event == EVENT_INSNS
-			? PMU_INSNS
-			: PMU_NOTHING;
+	enum pmu_event what = event_of(select);
 
 	if (!(select & SELECT_ENABLE) || what == PMU_NOTHING)
 		return PMU_NOTHING;

@@ -68,6 +68,9 @@ u64 pmu_next_overflow(const struct vp *vp);
 bool pmu_msr_read(struct vp *vp, u32 msr, u64 *value);
 bool pmu_msr_write(struct vp *vp, u32 msr, u64 value);
 
+/* A value for IA32_PERFEVTSELx that has its counter count something that this unit does not count: it stays. */
+bool pmu_is_uncounted(u64 select);
+
 /* RDPMC. Return: false: no such counter. */
 bool pmu_read_counter(struct vp *vp, u32 index, u64 *value);
 

@@ -53,6 +53,8 @@ struct exit_hooks {
 	u8 (*sipi_vector)(struct vp *vp);
 	/* A guest touched an MSR that nobody implements, the first time on this VP: #GP follows. */
 	void (*unknown_msr)(struct vp *vp, u32 msr, bool write, u64 value);
+	/* A guest wants a performance counter to count what is not counted, the first time on this VP. */
+	void (*uncounted_event)(struct vp *vp, u32 event);
 	/* VMCALL with HYPERCALL_DECLARE; only while nv->declares. Return: whether it is taken. */
 	bool (*declare)(struct vp *vp, u64 vmcs, u64 period_ns, u64 budget_ns);
 	/* Print the last events of @vp, for a dump. */

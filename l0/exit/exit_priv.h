@@ -139,6 +139,7 @@ void exit_stop_text(struct vp *vp, struct nvmx *nv, const char *text);
 const char *exit_abort_text(struct vp *vp, struct nvmx *nv, u32 cause, u32 bad, char *buf);
 
 void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 value);
+void exit_report_event(struct vp *vp, struct nvmx *nv, u32 event);
 void exit_report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx *c, u32 id);
 u64 exit_host_ns(void);
 

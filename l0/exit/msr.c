@@ -180,7 +180,11 @@ static bool msr_read_pmu(struct vp *vp, struct nvmx *nv, u32 msr, u64 *v)
 }
 static bool msr_write_pmu(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
-	return pmu_msr_write(vp, msr, v);
+	if (!pmu_msr_write(vp, msr, v))
+		return false;
+	if (unlikely(msr >= MSR_IA32_PERFEVTSEL0 && msr < MSR_IA32_PERFEVTSEL0 + PMU_GENERAL && pmu_is_uncounted(v)))
+		exit_report_event(vp, nv, (u32)(v & 0xffff));
+	return true;
 }
 
 /* --- the local APIC's --- */

@@ -95,6 +95,7 @@ struct nvmx {
 	/* Unknown MSRs are reported once each. */
 	u32 reported_msr[NVMX_REPORTED_MSRS];
 	u32 reported_count;
+	bool told_uncounted; /* a performance event, the first */
 
 	/* What explanations need; NULL: not kept. See exit_set_records(). */
 	struct vmcs_records *records; /* the machine's */

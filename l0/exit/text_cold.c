@@ -80,6 +80,16 @@ void exit_report_msr(struct vp *vp, struct nvmx *nv, u32 msr, bool write, u64 va
 		nv->hooks->unknown_msr(vp, msr, write, value);
 }
 
+void exit_report_event(struct vp *vp, struct nvmx *nv, u32 event)
+{
+	if (nv->told_uncounted)
+		return;
+	nv->told_uncounted = true;
+	vp_vec_park(vp);
+	if (nv->hooks->uncounted_event)
+		nv->hooks->uncounted_event(vp, event);
+}
+
 void exit_report_check(struct vp *vp, struct nvmx *nv, const struct check_ctx *c, u32 id)
 {
 	char line[EXPLAIN_TEXT_BYTES];
