@@ -177,6 +177,8 @@ static void restore(struct vp *vp, const struct check_state *s)
 	vp->vec_ok = 0;
 	vp->arith = arith_from_rflags(s->cpu.rflags);
 	vp->pmu = s->pmu; /* of the ring that comes back, so that nothing is counted now */
+	/* It may have ended in the shadow of an STI: a stretch begins in none. */
+	vp_request_clear(vp, VP_ATTN_STEP);
 	vp_update_mode(vp);
 }
 
