@@ -361,7 +361,9 @@ static void hook_uncounted_event(struct vp *vp, u32 event)
 	struct machine *m = ((struct vcpu *)vp->owner)->machine;
 
 	if (!__atomic_exchange_n(&m->told_uncounted, true, __ATOMIC_RELAXED))
-		fprintf(stderr, "nestor: %s: performance event %#x is not counted and reads as 0; others that are not are not told\n",
+		fprintf(stderr,
+			"nestor: %s: performance event %#x is not counted and reads as 0; others "
+			"that are not are not told\n",
 			m->desc->name, event);
 }
 

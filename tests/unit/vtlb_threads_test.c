@@ -47,7 +47,7 @@ struct shared {
 	u64 steps;
 	bool nested, retain;
 	bool is_told; /* writes to tables are noted */
-	u64 half; /* of the address space: the users', or the kernel's, whose SPTs are shared */
+	u64 half;     /* of the address space: the users', or the kernel's, whose SPTs are shared */
 };
 
 struct worker {
@@ -58,7 +58,7 @@ struct worker {
 	_Atomic bool requested;
 	u64 soft_flushes, checked, wrong, by_fault, wrong_after_load, noted, unnoted;
 	bool has_tag[N_PAGES]; /* the soft TLB: a write tag of the page's table */
-	u64 told, untrue; /* reports of the detector */
+	u64 told, untrue;      /* reports of the detector */
 	struct trace_ctx trace;
 	pthread_t thread;
 };
@@ -325,7 +325,8 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
 	       (unsigned long long)st.shared_tops, (unsigned long long)st.shared_links,
 	       (unsigned long long)st.infill_waits);
 	if (how->detect_stale) {
-		printf("# %llu suspects, %llu cleared, %llu reported; %llu held translations used\n",
+		printf("# %llu suspects, %llu cleared, %llu reported; %llu held translations "
+		       "used\n",
 		       (unsigned long long)st.stale_suspects, (unsigned long long)st.stale_cleared,
 		       (unsigned long long)st.stale_reports, (unsigned long long)st.held_hits);
 		assert_true(st.stale_suspects > 0 && st.stale_cleared > 0);
