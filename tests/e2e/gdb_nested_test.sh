@@ -49,13 +49,16 @@ little=0x${head:6:2}${head:4:2}${head:2:2}${head:0:2}
 
 for how in '--clock virtual' '--clock host --workers 2'; do
 	start $how --cpus 2 "$l1/child64.elf" --append 'guest=rt guest=batch'
-	debug 'monitor help' 'monitor break nonsense' 'monitor break exit HLT level 2' 'monitor breaks' 'continue' \
+	# the first entry comes before all else: which guest halts first is a matter of time under the host's clock
+	# the step leads to the guest's call of its main function
+	debug 'monitor help' 'monitor break nonsense' 'monitor break entry' 'continue' 'monitor delete' \
+		'printf "entry %#lx\n", $rip' 'stepi' 'printf "step %#lx\n", $rip' 'printf "live rax "' 'output $rax' 'printf "\n"' 'info threads' \
+		'set $main = $rip + 5 + *(int *)($rip + 1)' 'break *$main' 'continue' \
+		'printf "call %d\n", $rip == $main' 'delete' 'monitor break exit HLT level 2' 'monitor breaks' 'continue' \
 		'info threads' 'printf "exit at %#lx\n", $rip' 'printf "there %#x\n", *(unsigned char *)$rip' \
 		'printf "image %#x\n", *(unsigned *)0x100000' 'printf "rax "' 'output $rax' 'printf "\n"' \
 		'monitor vmcs ept_pointer' 'thread 1' 'printf "host image %#x\n", *(unsigned *)0x100000' \
-		'monitor delete' 'break *0x100000' 'continue' 'printf "entry %#lx\n", $rip' 'stepi' \
-		'printf "step %#lx\n", $rip' 'printf "live rax "' 'output $rax' 'printf "\n"' 'info threads' \
-		'delete' 'monitor break vmptrld' 'continue'
+		'monitor delete' 'monitor break vmptrld' 'continue'
 	says 'a VM entry that fails a check'
 	says 'break what\? see monitor help'
 	says '1: exit HLT level 2'
@@ -68,6 +71,7 @@ for how in '--clock virtual' '--clock host --workers 2'; do
 	says 'rax <unavailable>'
 	says 'entry 0x100000'
 	says 'step 0x10000[1-9]'
+	says '^call 1$'
 	says 'live rax [0-9]'
 	says 'on processor [01]\)'
 	says 'VMPTRLD of vmcs 0x'
