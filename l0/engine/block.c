@@ -334,7 +334,7 @@ static bool revive(struct vp *vp, struct block *b)
 	struct fetch f = {.hva = b->hva, .gpa = b->gpa};
 	u32 gen;
 
-	if (b->frame2 || !b->hva)
+	if (b->frame2 || !b->hva || !nm_equal(b->hva, b->code, b->bytes))
 		return false;
 	b->fleeting = false;
 	gen = mark_code(vp, b, &f, b->bytes);

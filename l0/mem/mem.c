@@ -62,9 +62,10 @@ struct mem {
 	mem_tracked_fn monitored;
 	void *monitored_arg;
 
-	/* Frames whose code moved last, and who wants to know. */
+	/* Frames whose code moved last, and who wants to know. Written under the lock; the frames
+	 * and their count are read without. */
 	_Atomic bool moved_lock;
-	u64 moved_count;
+	_Atomic u64 moved_count;
 	struct mem_frame *moved[MOVED_KEPT];
 	struct code_watch {
 		_Atomic u32 *attn;
@@ -579,8 +580,12 @@ void mem_code_moved(struct mem *m, struct mem_frame *f, u32 lines)
 	gen = __atomic_load_n((u32 *)&f->code_gen, __ATOMIC_RELAXED) + 1;
 	for (; lines; lines &= lines - 1)
 		__atomic_store_n(&stamp[__builtin_ctz(lines)], gen, __ATOMIC_RELAXED);
-	__atomic_store_n((u32 *)&f->code_gen, gen, __ATOMIC_SEQ_CST);
-	m->moved[m->moved_count++ % MOVED_KEPT] = f;
+	__atomic_store_n((u32 *)&f->code_gen, gen, __ATOMIC_RELEASE);
+	u64 n = __atomic_load_n((u64 *)&m->moved_count, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&m->moved[n % MOVED_KEPT], f, __ATOMIC_RELEASE);
+	__atomic_store_n((u64 *)&m->moved_count, n + 1, __ATOMIC_RELEASE);
+	/* Even where the bit is up: who takes it down now is to see the frame. */
 	for (u32 i = 0; i < m->watchers; i++)
 		if (m->watch[i].attn)
 			__atomic_fetch_or((u32 *)m->watch[i].attn, m->watch[i].bit,
@@ -615,19 +620,21 @@ void mem_unwatch_code(struct mem *m, _Atomic u32 *attn)
 
 bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame)
 {
-	bool more;
+	u64 n = __atomic_load_n((u64 *)&m->moved_count, __ATOMIC_ACQUIRE);
 
 	*frame = NULL;
-	moved_take(m);
-	more = *from < m->moved_count && m->moved_count - *from <= MOVED_KEPT;
-	if (more)
-		*frame = m->moved[(*from)++ % MOVED_KEPT];
-	else if (*from != m->moved_count) {
-		*from = m->moved_count;
-		more = true;
+	if (*from == n)
+		return false;
+	*frame = __atomic_load_n(&m->moved[*from % MOVED_KEPT], __ATOMIC_ACQUIRE);
+	/* The next writer may be at the oldest already. */
+	n = __atomic_load_n((u64 *)&m->moved_count, __ATOMIC_RELAXED);
+	if (likely(n - *from < MOVED_KEPT)) {
+		++*from;
+	} else {
+		*frame = NULL;
+		*from = n;
 	}
-	moved_give(m);
-	return more;
+	return true;
 }
 
 /*
@@ -636,20 +643,19 @@ bool mem_code_moves(struct mem *m, u64 *from, struct mem_frame **frame)
  */
 static void note_frame(struct mem *m, struct mem_frame *f, u64 gpa, u64 len)
 {
-	u32 hit, lines;
-
+	u32 mask = mem_line_mask(gpa % PAGE_SIZE, len);
 	/* the bytes are there before the marks are looked at: who marks now, decodes them */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	lines = __atomic_load_n((u32 *)&f->code_lines, __ATOMIC_SEQ_CST);
-	hit = lines & mem_line_mask(gpa % PAGE_SIZE, len);
+	u32 lines = __atomic_fetch_and((u32 *)&f->code_lines, ~mask, __ATOMIC_SEQ_CST);
+	u32 hit = lines & mask;
+
 	if (lines && !hit &&
 	    __atomic_fetch_add((u16 *)&f->beside, 1, __ATOMIC_RELAXED) % BESIDE_MAX ==
-		    BESIDE_MAX - 1)
+		    BESIDE_MAX - 1) {
+		__atomic_fetch_and((u32 *)&f->code_lines, ~lines, __ATOMIC_SEQ_CST);
 		hit = lines;
-	if (unlikely(hit)) {
-		__atomic_fetch_and((u32 *)&f->code_lines, ~hit, __ATOMIC_SEQ_CST);
-		mem_code_moved(m, f, hit);
 	}
+	if (unlikely(hit))
+		mem_code_moved(m, f, hit);
 	if (unlikely(__atomic_load_n((u8 *)&f->flags, __ATOMIC_RELAXED) & MEM_FRAME_TRACKED) &&
 	    m->tracked)
 		m->tracked(m->tracked_arg, gpa, len);

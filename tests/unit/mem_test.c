@@ -1,5 +1,7 @@
 /* mem_test.c - l0/mem: RAM around the hole, regions, ports, unclaimed accesses, code marks */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -252,13 +254,84 @@ static void test_code(void **state)
 	mem_destroy(m);
 }
 
+#define MOVES 20000u
+#define MOVE_FRAMES 64u
+#define MOVE_BIT 4u
+
+struct moves {
+	struct mem *m;
+	_Atomic u64 from; /* the watcher's */
+};
+
+/* In bursts, some of them longer than what is remembered, each after the watcher is through. */
+static void *move_code(void *arg)
+{
+	struct moves *mv = arg;
+
+	for (u32 i = 0, burst = 1; i < MOVES;) {
+		for (u32 end = MIN(i + burst, MOVES); i < end; i++)
+			mem_code_moved(mv->m, mem_frame(mv->m, (u64)(i % MOVE_FRAMES) * PAGE_SIZE),
+				       1);
+		while (__atomic_load_n((u64 *)&mv->from, __ATOMIC_ACQUIRE) < i)
+			sched_yield();
+		burst = burst % 48 + 1;
+	}
+	return NULL;
+}
+
+/* Return: frames that were told of, each compared with the one that moved. */
+static u32 see_moves(struct mem *m, u64 *from)
+{
+	struct mem_frame *f;
+	u32 n = 0;
+
+	while (mem_code_moves(m, from, &f)) {
+		if (!f)
+			continue; /* too many to remember */
+		assert_ptr_equal(f, mem_frame(m, (*from - 1) % MOVE_FRAMES * PAGE_SIZE));
+		n++;
+	}
+	return n;
+}
+
+/* A watcher on another thread than the one that moves code misses nothing. */
+static void test_moves(void **state)
+{
+	struct moves mv = {.m = make(MIB)};
+	_Atomic u32 attn = 0, other = 0;
+	pthread_t thread;
+	u64 from = 0, late = 0;
+	u32 seen = 0;
+
+	assert_int_equal(mem_watch_code(mv.m, &attn, MOVE_BIT), 0);
+	assert_int_equal(mem_watch_code(mv.m, &other, MOVE_BIT), 0);
+	pthread_create(&thread, NULL, move_code, &mv);
+	while (from < MOVES) {
+		if (!(__atomic_load_n((u32 *)&attn, __ATOMIC_RELAXED) & MOVE_BIT)) {
+			sched_yield();
+			continue;
+		}
+		__atomic_fetch_and((u32 *)&attn, ~MOVE_BIT, __ATOMIC_SEQ_CST);
+		seen += see_moves(mv.m, &from);
+		__atomic_store_n((u64 *)&mv.from, from, __ATOMIC_RELEASE);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(from, MOVES);
+	assert_true(seen > MOVES / 4);
+	assert_int_equal(see_moves(mv.m, &late), 0); /* all it gets to know is that it is late */
+	assert_int_equal(late, MOVES);
+	mem_unwatch_code(mv.m, &attn);
+	mem_unwatch_code(mv.m, &other);
+	mem_destroy(mv.m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),	  cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_copies),	  cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_unclaimed), cmocka_unit_test(test_ports),
-		cmocka_unit_test(test_code),
+		cmocka_unit_test(test_code),	  cmocka_unit_test(test_moves),
 	};
 
 	return cmocka_run_group_tests_name("mem", tests, NULL, NULL);
