@@ -26,7 +26,7 @@ struct worker {
 	struct trace_ctx about; /* for transitions about a VP that this worker does not run */
 	struct trace_ring ring;
 	struct trace_summary summary; /* counts for live viewers */
-	struct vcpu *vcpu;	      /* what it runs, or NULL */
+	struct vcpu *_Atomic vcpu;    /* what it runs, or NULL; others send it requests */
 	u32 prev_vcpu;		      /* what it ran before, for vm_scheduled */
 	u32 switch_reason;
 	u64 slice_end_ns, slice_start_ns;
