@@ -27,12 +27,14 @@ struct fetch {
 	u64 gpa;
 };
 
+/* What comes of it, a fault or an exit, finds the flags of the instruction before. */
 static struct fetch fetch_page(struct vp *vp, u64 lin)
 {
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
 	enum vtlb_status st;
 
+	vp->cpu.rflags = vp_rflags(vp);
 	st = vtlb_translate(&vp->tlb, lin, VTLB_EXEC | (vp->cpl == 3 ? VTLB_USER : 0), &xl, &f);
 	if (st != VTLB_OK && st != VTLB_MMIO)
 		access_failed(vp, NULL, st, lin, &f);

@@ -250,6 +250,35 @@ static void page_fault_classes(void **state)
 	assert_int_equal(stack_at(0, 8), PFERR_W);
 }
 
+/* JE with an offset of 32 bits, and HLT. */
+GUEST(straddling, 64,
+      "xor %eax, %eax; mov %rdx, 0x6008; invlpg 0x200000; cmp %rbx, %rax;"
+      ".byte 0x0f, 0x84, 0, 0, 0, 0; hlt");
+
+/* The instruction has run before; its second page is gone since. The fault's frame has the flags of
+ * the instruction before it. */
+static void page_fault_of_second_page(void **state)
+{
+	u64 at = PAGE_SIZE_2M - 3 - (u64)(g_straddling_end - g_straddling - 7);
+
+	BUILD_ASSERT(AT_PD + 8 == 0x6008);
+	LOAD(f, at, straddling);
+	for (int gone = 0; gone < 2; gone++) {
+		sysfix_long(f, at);
+		REGS.activity = ACTIVITY_ACTIVE;
+		REGS.rflags = RFLAGS_FIXED | RFLAGS_ZF;
+		REGS.gpr[RSP] = STACK0;
+		REGS.gpr[RBX] = 1;
+		REGS.gpr[RDX] = gone ? 0 : PAGE_SIZE_2M | 0x87; /* as it was */
+		sysfix_run(f, 10);
+		assert_int_equal(sysfix_handled(f), gone ? VECTOR_PF : -1);
+	}
+	assert_int_equal(REGS.cr2, PAGE_SIZE_2M);
+	assert_int_equal(stack_at(1, 8), PAGE_SIZE_2M - 3);
+	assert_int_equal(stack_at(3, 8) & RFLAGS_ARITH,
+			 RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_SF);
+}
+
 /* --- exits ------------------------------------------------------------------------------------ */
 
 static void exception_bitmap(void **state)
@@ -409,6 +438,7 @@ int main(void)
 		T(serial_fault),
 		T(triple_fault),
 		T(page_fault_classes),
+		T(page_fault_of_second_page),
 		T(exception_bitmap),
 		T(exception_bitmap_page_fault),
 		T(vectoring_info),
