@@ -13,20 +13,16 @@ static char *next_part(char **rest)
 	return strsep(rest, ",");
 }
 
-bool device_spec_disk(const char *value, struct machine_disk *disk, char *err)
+bool device_spec_disk(char *text, struct machine_disk *disk, char *err)
 {
-	char *rest = strdup(value), *part;
+	char *part;
 
-	if (!rest) {
-		snprintf(err, DEVICE_SPEC_ERR_BYTES, "out of host memory");
+	if (!text[0] || text[0] == ',') {
+		snprintf(err, DEVICE_SPEC_ERR_BYTES, "'%s' names no file", text);
 		return false;
 	}
-	*disk = (struct machine_disk){.path = next_part(&rest)};
-	if (!disk->path[0]) {
-		snprintf(err, DEVICE_SPEC_ERR_BYTES, "'%s' names no file", value);
-		return false;
-	}
-	while ((part = next_part(&rest)) != NULL) {
+	*disk = (struct machine_disk){.path = next_part(&text)};
+	while ((part = next_part(&text)) != NULL) {
 		if (!strcmp(part, "ro")) {
 			disk->read_only = true;
 		} else if (!strcmp(part, "ide")) {
@@ -69,22 +65,18 @@ static bool parse_forward(const char *s, struct machine_forward *f)
 	       parse_port(minus + 2, minus + strlen(minus), &f->guest_port);
 }
 
-bool device_spec_net(const char *value, struct machine_net *net, char *err)
+bool device_spec_net(char *text, struct machine_net *net, char *err)
 {
-	char *rest = strdup(value), *part;
+	bool user = !strcmp(text, "user") || !strncmp(text, "user,", 5);
+	char *part;
 
-	*net = (struct machine_net){.user = false};
-	if (!rest) {
-		snprintf(err, DEVICE_SPEC_ERR_BYTES, "out of host memory");
+	*net = (struct machine_net){.user = user};
+	if (!user && strcmp(text, "none")) {
+		snprintf(err, DEVICE_SPEC_ERR_BYTES, "'%s' is none of: none, user", text);
 		return false;
 	}
-	part = next_part(&rest);
-	net->user = !strcmp(part, "user");
-	if (!net->user && (strcmp(part, "none") || rest)) {
-		snprintf(err, DEVICE_SPEC_ERR_BYTES, "'%s' is none of: none, user", value);
-		return false;
-	}
-	while ((part = next_part(&rest)) != NULL) {
+	next_part(&text);
+	while ((part = next_part(&text)) != NULL) {
 		if (net->nforwards == MACHINE_MAX_FORWARDS) {
 			snprintf(err, DEVICE_SPEC_ERR_BYTES, "more than %d ports are forwarded",
 				 MACHINE_MAX_FORWARDS);

@@ -4,7 +4,7 @@
  *	FILE[,ro][,ide][,serial=TEXT]
  *	none | user[,hostfwd=tcp|udp::HOSTPORT-:GUESTPORT]...
  *
- * Called by run_parse.c. Strings of the result live until the program ends.
+ * Called by run_parse.c.
  */
 #ifndef L0_CMD_DEVICE_SPEC_H
 #define L0_CMD_DEVICE_SPEC_H
@@ -13,8 +13,9 @@
 
 #define DEVICE_SPEC_ERR_BYTES 256
 
-/* Return: false with one line in @err (DEVICE_SPEC_ERR_BYTES). */
-bool device_spec_disk(const char *value, struct machine_disk *disk, char *err) __must_check;
-bool device_spec_net(const char *value, struct machine_net *net, char *err) __must_check;
+/* @text is cut into pieces, to which the result points.
+ * Return: false with one line in @err (DEVICE_SPEC_ERR_BYTES). */
+bool device_spec_disk(char *text, struct machine_disk *disk, char *err) __must_check;
+bool device_spec_net(char *text, struct machine_net *net, char *err) __must_check;
 
 #endif

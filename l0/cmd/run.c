@@ -62,13 +62,17 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 	static struct run_options opts;
 	int status = run_parse(cmd, argc, argv, &opts);
 
-	if (status != RUN_PARSE_OK)
+	if (status != RUN_PARSE_OK) {
+		run_options_fini(&opts);
 		return status;
+	}
 	opts.show_live = show_live;
 	opts.flight_wants = flight_wants;
 	if (opts.flight_on)
 		opts.flight_kinds = flight_kinds(opts.flight_on);
-	return cmd_finish_output(machine_run(&opts));
+	status = cmd_finish_output(machine_run(&opts));
+	run_options_fini(&opts);
+	return status;
 }
 
 #define RUN_DETAILS \

@@ -2,11 +2,13 @@
  * run_options.h - everything that `nestor run` and `nestor record` were asked for
  *
  * Filled by l0/cmd/run.c from the command line and lab files, checked, then handed to
- * machine_run(), which does the work. Plain data; strings live as long as the program.
+ * machine_run(), which does the work. Plain data; strings are those of the command line or live
+ * until run_options_fini().
  */
 #ifndef L0_CMD_RUN_OPTIONS_H
 #define L0_CMD_RUN_OPTIONS_H
 
+#include "l0/base/arena.h"
 #include "l0/lab/machine_desc.h"
 #include "l0/sched/topology.h"
 #include "l0/track/counters.h"
@@ -40,6 +42,7 @@ struct transition;
 struct run_options {
 	struct machine_desc machines[RUN_MAX_MACHINES];
 	unsigned nmachines;
+	struct arena strings; /* those that the command line does not hold */
 
 	enum run_clock clock;
 	enum run_idle idle; /* virtual clock: skip idle time, or pace it by the host's clock */

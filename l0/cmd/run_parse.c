@@ -55,6 +55,7 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 
 	*opts = (struct run_options){
 		.slice_ns = 10 * NS_PER_MS, .insn_ns = 1, .seed = 1, .record = cmd == &cmd_record};
+	arena_init(&opts->strings, KIB, 0);
 	cmd_args_init(&args, cmd, argc, argv);
 	while ((key = cmd_args_next(&args)) != CMD_END) {
 		bool ok;
@@ -81,4 +82,9 @@ int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *
 		opts->clock = p.had_lab || opts->engine == RUN_ENGINE_CHECK ? RUN_CLOCK_VIRTUAL
 									    : RUN_CLOCK_HOST;
 	return run_check(cmd, opts);
+}
+
+void run_options_fini(struct run_options *opts)
+{
+	arena_fini(&opts->strings);
 }

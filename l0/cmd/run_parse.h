@@ -25,9 +25,12 @@ extern const struct cmd_option run_cmd_options[RUN_CMD_NOPTIONS];
 
 /**
  * run_parse - parse and check
- * @opts: filled; its strings point into @argv or live until the program ends
+ * @opts: filled; its strings point into @argv or live until run_options_fini()
  * Return: RUN_PARSE_OK; otherwise the status to end with (0 after --help).
  */
 int run_parse(const struct cmd *cmd, int argc, char **argv, struct run_options *opts) __must_check;
+
+/* Also after run_parse() failed. */
+void run_options_fini(struct run_options *opts);
 
 #endif

@@ -123,7 +123,11 @@ static bool add_disk(struct parse *p, struct machine_desc *m, const char *name, 
 
 	if (m->ndisks == MACHINE_MAX_DISKS)
 		return parse_bad(p, name, "more than %d disks", MACHINE_MAX_DISKS);
-	if (!device_spec_disk(parse_path(p, value), &m->disk[m->ndisks++], err))
+	char *text = parse_copy(p, parse_path(p, value));
+
+	if (!text)
+		return parse_bad(p, name, "out of host memory");
+	if (!device_spec_disk(text, &m->disk[m->ndisks++], err))
 		return parse_bad(p, name, "%s", err);
 	if (p->lab_path && !parse_file_is_there(p, name, m->disk[m->ndisks - 1].path))
 		return false;
@@ -147,7 +151,7 @@ static bool add_module(struct parse *p, struct machine_desc *m, const char *name
 {
 	if (m->nmodules == MACHINE_MAX_MODULES)
 		return parse_bad(p, name, "more than %d modules", MACHINE_MAX_MODULES);
-	char *path = strdup(parse_path(p, value)); /* until the program ends */
+	char *path = parse_copy(p, parse_path(p, value));
 
 	if (!path)
 		return parse_bad(p, name, "out of host memory");
@@ -172,9 +176,11 @@ static bool set_entry(struct parse *p, struct machine_desc *m, const char *name,
 
 static bool set_net(struct parse *p, struct machine_desc *m, const char *name, const char *value)
 {
-	char err[DEVICE_SPEC_ERR_BYTES];
+	char err[DEVICE_SPEC_ERR_BYTES], *text = parse_copy(p, value);
 
-	return device_spec_net(value, &m->net, err) || parse_bad(p, name, "%s", err);
+	if (!text)
+		return parse_bad(p, name, "out of host memory");
+	return device_spec_net(text, &m->net, err) || parse_bad(p, name, "%s", err);
 }
 
 static bool set_reset(struct parse *p, struct machine_desc *m, const char *name, const char *value)

@@ -135,12 +135,13 @@ bool parse_size(struct parse *p, const char *name, const char *value, u64 min, u
 /* One of the @n words in @words; *@out is its index. */
 bool parse_word(struct parse *p, const char *name, const char *value, const char *const *words,
 		unsigned n, unsigned *out);
-/* Where option @name stands, for messages later: --name, or the lab file and its line. Lives for
- * ever. */
+/* Where option @name stands, for messages later: --name, or the lab file and its line. */
 const char *parse_place(const struct parse *p, const char *name);
-/* Lab files: paths are relative to the file's own folder, and the text does not live long. Both
- * results live until the program ends. */
+/* Lab files: paths are relative to the file's own folder, and the text does not live long. These
+ * results, and the one above, live as long as the options. */
 const char *parse_path(const struct parse *p, const char *path);
 const char *parse_keep(const struct parse *p, const char *value);
+/* Return: a copy that lives as long as the options; NULL when memory is short. */
+char *parse_copy(const struct parse *p, const char *value);
 
 #endif

@@ -77,31 +77,52 @@ bool parse_word(struct parse *p, const char *name, const char *value, const char
 	return parse_bad(p, name, "'%s' is none of: %s", value, list);
 }
 
-/* Lab files: paths are relative to the file's own folder. Lives until the program ends. */
+/* A formatted text that lives as long as the options; NULL when memory is short. */
+static const char *kept(const struct parse *p, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static const char *kept(const struct parse *p, const char *format, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, format);
+	int n = vasprintf(&text, format, ap);
+	va_end(ap);
+	if (n < 0)
+		return NULL;
+	const char *copy = parse_copy(p, text);
+
+	free(text);
+	return copy;
+}
+
 const char *parse_path(const struct parse *p, const char *path)
 {
 	const char *slash = p->lab_path ? strrchr(p->lab_path, '/') : NULL;
-	char *joined;
 
 	if (!slash || path[0] == '/' || !strcmp(path, "-") || !strcmp(path, "none"))
 		return path;
-	if (asprintf(&joined, "%.*s/%s", (int)(slash - p->lab_path), p->lab_path, path) < 0)
-		return path;
-	return joined;
+	const char *joined = kept(p, "%.*s/%s", (int)(slash - p->lab_path), p->lab_path, path);
+
+	return joined ? joined : path;
+}
+
+char *parse_copy(const struct parse *p, const char *value)
+{
+	return arena_strdup(&p->opts->strings, value);
 }
 
 const char *parse_keep(const struct parse *p, const char *value)
 {
-	char *copy = p->lab_path ? strdup(value) : NULL;
+	char *copy = p->lab_path ? parse_copy(p, value) : NULL;
 
 	return copy ? copy : value;
 }
 
 const char *parse_place(const struct parse *p, const char *name)
 {
-	char *at = NULL;
-	int n = p->lab_path ? asprintf(&at, "%s:%d: %s", p->lab_path, p->lab_line, name)
-			    : asprintf(&at, "--%s", name);
+	const char *at = p->lab_path ? kept(p, "%s:%d: %s", p->lab_path, p->lab_line, name)
+				     : kept(p, "--%s", name);
 
-	return n < 0 ? name : at;
+	return at ? at : name;
 }

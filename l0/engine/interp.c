@@ -248,17 +248,12 @@ static void run_block(struct vp *vp, struct block *b)
 	vp->block_insns = vp->insns;
 	if (b->hot && softtlb_exec(vp, b->rip)) /* translated: linear addresses are RIPs */
 		block_remember(vp, b);
-#if ENGINE_SIBLING_CALLS
 	if (vp->tier)
 		vp->tier->enter(vp, op);
 	else
-		op->fn(vp, op);
-#else
-	do {
-		op->fn(vp, op);
-		op = vp->next_op;
-	} while (op);
-#endif
+		do
+			op->fn(vp, op);
+		while (!ENGINE_SIBLING_CALLS && (op = vp->next_op));
 	vp->insns = vp->block_insns;
 }
 

@@ -9,33 +9,51 @@
 #include "l0/engine/vec.h"
 #include "l0/jit/emit.h"
 
+/* What translated code orders ThreadSanitizer would not see: it would report races that are none. */
+#ifdef __SANITIZE_THREAD__
+#define HAS_TRANSLATOR 0
+#else
+#define HAS_TRANSLATOR 1
+#endif
+
 #define ARENA_BYTES_DEFAULT (32u * 1024 * 1024)
 #define HEAT_DEFAULT \
 	1000u /* what a process runs once and a page fault interrupts does not pay for itself */
 
-#if ENGINE_SIBLING_CALLS
 /*
  * Translated code uses the registers that the calling convention keeps, and enters handlers, which
  * keep them: they are saved once, where the run loop enters a block. Leaving by the engine's long
  * jump is fine: it restores the stack and expects no register.
  */
+#if ENGINE_SIBLING_CALLS
+#define ENTER "jit_enter"
+#else
+#define ENTER "jit_enter_once"
+#endif
 __asm__(".pushsection .text\n"
-	".globl jit_enter\n"
-	".type jit_enter, @function\n"
-	"jit_enter:\n"
+	".globl " ENTER "\n"
+	".type " ENTER ", @function\n"
+	ENTER ":\n"
 	"\tpushq %rbx\n\tpushq %rbp\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n"
 	"\tsubq $8, %rsp\n"
 	"\tcall *(%rsi)\n"
 	"\taddq $8, %rsp\n"
 	"\tpopq %r15\n\tpopq %r14\n\tpopq %r13\n\tpopq %r12\n\tpopq %rbp\n\tpopq %rbx\n"
 	"\tret\n"
-	".size jit_enter, .-jit_enter\n"
+	".size " ENTER ", .-" ENTER "\n"
 	".popsection");
-_Static_assert(__builtin_offsetof(struct op, fn) == 0, "jit_enter calls through the first member");
-#else
+_Static_assert(__builtin_offsetof(struct op, fn) == 0, ENTER " calls through the first member");
+
+#if !ENGINE_SIBLING_CALLS
+void jit_enter_once(struct vp *vp, const struct op *op);
+
+/* Handlers come back and say what is next; translated code says nothing when it leaves the block. */
 void jit_enter(struct vp *vp, const struct op *op)
 {
-	op->fn(vp, op);
+	do {
+		vp->next_op = NULL;
+		jit_enter_once(vp, op);
+	} while ((op = vp->next_op));
 }
 #endif
 
@@ -379,7 +397,7 @@ int jit_attach(struct vp *vp, const struct jit_config *cfg)
 	struct jit *j;
 	int err;
 
-	if (!ENGINE_SIBLING_CALLS)
+	if (!HAS_TRANSLATOR)
 		return -ENOTSUP;
 	j = calloc(1, sizeof(*j));
 	if (!j)

@@ -56,7 +56,7 @@ void jit_get_checked(const struct vp *vp,
 
 /**
  * jit_attach - give @vp the translator tier; after engine_vp_init()
- * Return: 0; -ENOMEM; -ENOTSUP in builds whose handlers cannot be mixed with host code (debugging);
+ * Return: 0; -ENOMEM; -ENOTSUP under ThreadSanitizer;
  * other -errno when the host forbids executable pages.
  */
 int jit_attach(struct vp *vp, const struct jit_config *cfg);

@@ -36,6 +36,7 @@ static int parse(const char *line)
 	char *argv[40] = {name};
 	int argc = 1;
 
+	run_options_fini(&opts); /* of the call before */
 	snprintf(copy, sizeof(copy), "%s", line);
 	for (char *w = strtok(copy, "|"); w; w = strtok(NULL, "|"))
 		argv[argc++] = w;
@@ -237,6 +238,7 @@ static int tear_down(void **state)
 	static const char *const names[] = {"a.elf",   "full/file", "lab.ini",
 					    "bad.ini", "out",	    "full"};
 
+	run_options_fini(&opts);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		remove(names[i]);
 	return chdir("/") || rmdir(dir);

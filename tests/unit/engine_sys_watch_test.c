@@ -112,8 +112,8 @@ static void a_false_condition_extends(void **state)
 /* A load that faults is none, and leaves everything as it was. */
 static void faults_tell_nothing(void **state)
 {
-	static const char *const code[] = {"\x48\x87\x23", "\x48\x0f\x44\x23", "\xc9",
-					   "\x48\x0f\x45\x23"};
+	static const char code[][5] = {"\x48\x87\x23", "\x48\x0f\x44\x23", "\xc9",
+				       "\x48\x0f\x45\x23"};
 
 	for (u32 i = 0; i < ARRAY_SIZE(code); i++) {
 		start(true);
