@@ -1,8 +1,9 @@
 /*
  * The translator against the interpreter: two virtual processors run the same random programs, with
  * loops, calls, faults, page straddles and stores into their own code, and are compared wherever
- * both stop, at random instruction counts. Again with a tiny arena and with each group of
- * instructions left out. Seeds are printed; NESTOR_SEED, NESTOR_CASES.
+ * both stop, at random instruction counts. Again with a tiny arena, with each group of instructions
+ * left out, and with pages that come and go under a processor that makes single steps. Seeds are
+ * printed; NESTOR_SEED, NESTOR_CASES.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -35,6 +36,7 @@
 #define DATA_BYTES 0x2000u
 #define CODE_BYTES PROGRAM_BYTES
 #define RUN_INSNS 3000u
+#define FAULTS 20u
 
 struct side {
 	struct mem *mem;
@@ -65,7 +67,8 @@ static u64 no_tsc(struct vp *v)
 
 static const struct vp_ops ops = {.tsc = no_tsc};
 
-static void map_page(struct side *s, u64 gva, u64 gpa)
+/* The entry that maps a page of 4 KiB; tables are made. */
+static u64 *pte(struct side *s, u64 gva)
 {
 	u64 *ram = (u64 *)mem_ram_base(s->mem), table = GPA_TABLES;
 
@@ -78,7 +81,12 @@ static void map_page(struct side *s, u64 gva, u64 gpa)
 		}
 		table = *e & ~0xfffull;
 	}
-	ram[table / 8 + (gva >> 12 & 511)] = gpa | 0x67;
+	return &ram[table / 8 + (gva >> 12 & 511)];
+}
+
+static void map_page(struct side *s, u64 gva, u64 gpa)
+{
+	*pte(s, gva) = gpa | 0x67;
 }
 
 static void map_large(struct side *s, u64 gva, u64 gpa)
@@ -219,6 +227,40 @@ static enum engine_stop run(struct vp *vp, u64 until)
 	return why;
 }
 
+/* ---- pages that come and go ---- */
+
+static bool pages_move; /* and the interpreter stops after each instruction */
+
+static void set_present(struct side *s, u64 gva, u64 gpa, bool present)
+{
+	*pte(s, gva) = present ? gpa | 0x67 : 0;
+	vtlb_invlpg(&s->vp->tlb, gva);
+}
+
+static void set_pages(struct side *s, bool code, bool data)
+{
+	set_present(s, CODE + PAGE_SIZE, gpa_code + PAGE_SIZE, code);
+	set_present(s, DATA + PAGE_SIZE, GPA_DATA + PAGE_SIZE, data);
+}
+
+static void move_pages(struct side *a, struct side *b, bool all_present)
+{
+	bool code = all_present || rnd(2), data = all_present || rnd(3);
+
+	set_pages(a, code, data);
+	set_pages(b, code, data);
+}
+
+static enum engine_stop run_steps(struct vp *vp, u64 until)
+{
+	enum engine_stop why;
+
+	do
+		why = run(vp, vp->insns + 1);
+	while (why == ENGINE_STOP_COUNT && vp->insns < until);
+	return why;
+}
+
 /* ---- everything compared while it runs (--engine check) ---- */
 
 static u32 n_reports;
@@ -237,6 +279,7 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 	static struct program p;
 	u8 data[DATA_BYTES];
 	u64 gpr[16], flags = 0x202 | (rng_next(&seed) & RFLAGS_ARITH), start;
+	u32 faults = 0;
 
 	program_generate(&p, code64, &seed, code_writable);
 	for (u32 i = 0; i < DATA_BYTES; i += 8)
@@ -254,7 +297,11 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 	start = interp->vp->insns;
 	while (interp->vp->insns < start + RUN_INSNS) {
 		u64 until = interp->vp->insns + 1 + rnd(rnd(3) ? 400 : 12);
-		enum engine_stop a = run(interp->vp, until), b;
+		enum engine_stop a, b;
+
+		if (pages_move && rnd(3) == 0)
+			move_pages(interp, jit, false);
+		a = pages_move ? run_steps(interp->vp, until) : run(interp->vp, until);
 
 		if (rnd(3) == 0) /* every access misses once */
 			softtlb_flush(jit->vp);
@@ -269,7 +316,10 @@ static bool one_case(struct side *interp, struct side *jit, bool code64)
 			assert_int_equal(interp->vp->exit.intr_info, jit->vp->exit.intr_info);
 			assert_int_equal(interp->vp->exit.qualification,
 					 jit->vp->exit.qualification);
-			break;
+			if (!pages_move || (interp->vp->exit.intr_info & 0xff) != VECTOR_PF ||
+			    ++faults > FAULTS)
+				break;
+			move_pages(interp, jit, true);
 		}
 	}
 	return true;
@@ -315,7 +365,7 @@ static void run_cases(const struct jit_config *cfg, u32 cases, const char *what)
 	       cases, (unsigned long long)translated, (unsigned long long)stats_of(jit.vp).retired,
 	       bad);
 	assert_int_equal(bad, 0);
-	assert_true(translated > 0);
+	assert_true(translated > 0 || cfg->heat == ~0u);
 }
 
 static u32 cases(void)
@@ -340,6 +390,16 @@ static void tiny_arena_is_emptied(void **state)
 	run_cases(&(struct jit_config){.heat = 1, .arena_bytes = PAGE_SIZE}, cases() / 2,
 		  "tiny arena");
 	assert_true(stats_of(jit.vp).retired > 0);
+}
+
+static void pages_come_and_go(void **state)
+{
+	(void)state;
+	pages_move = true;
+	run_cases(&(struct jit_config){.heat = 1}, cases(), "moving pages");
+	run_cases(&(struct jit_config){.heat = ~0u}, cases(), "moving pages, none translated");
+	pages_move = false;
+	move_pages(&interp, &jit, true);
 }
 
 /* Code that jumps straight to another page, which INVLPG then tells to be another frame. */
@@ -492,6 +552,7 @@ static void group_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(both_agree),
+					   cmocka_unit_test(pages_come_and_go),
 					   cmocka_unit_test(tiny_arena_is_emptied),
 					   cmocka_unit_test(check_finds_nothing),
 					   cmocka_unit_test(check_finds_errors),
