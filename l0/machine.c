@@ -341,6 +341,7 @@ static void hook_unknown_msr(struct vp *vp, u32 msr, bool write, u64 value)
 		known = true;
 	else if (!known)
 		m->reported_msr[m->msr_reports++] = msr;
+	bool last = m->msr_reports == MACHINE_MSR_REPORTS;
 	bus_unlock(&m->bus);
 	if (known)
 		return;
@@ -352,7 +353,7 @@ static void hook_unknown_msr(struct vp *vp, u32 msr, bool write, u64 value)
 		fprintf(stderr, " (%#llx)", (unsigned long long)value);
 	fprintf(stderr, ", rip %#llx%s%s: there is none, #GP%s\n", (unsigned long long)vp->cpu.rip,
 		symbol ? " in " : "", symbol ? symbol : "",
-		m->msr_reports == MACHINE_MSR_REPORTS ? " (last report of this kind)" : "");
+		last ? " (last report of this kind)" : "");
 }
 
 /* Once for a machine: a counter of that reads as one of an event that never happens. */
@@ -403,7 +404,11 @@ static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 val
 	char name[SYMBOLS_NAME_BYTES];
 	const char *symbol = NULL;
 
-	if (m->unclaimed_reports++ >= UNCLAIMED_REPORTS_MAX)
+	if (__atomic_load_n(&m->unclaimed_reports, __ATOMIC_RELAXED) >= UNCLAIMED_REPORTS_MAX)
+		return;
+	u32 n = __atomic_add_fetch(&m->unclaimed_reports, 1, __ATOMIC_RELAXED);
+
+	if (n > UNCLAIMED_REPORTS_MAX)
 		return;
 	if (c)
 		vp_vec_park((struct vp *)&c->vp);
@@ -416,7 +421,7 @@ static void report_unclaimed(void *arg, bool port, bool write, u64 addr, u64 val
 		write ? "" : " gives all ones",
 		(unsigned long long)(c && c->machine == m ? c->vp.cpu.rip : 0),
 		symbol ? " in " : "", symbol ? symbol : "",
-		m->unclaimed_reports == UNCLAIMED_REPORTS_MAX ? " (last report of this kind)" : "");
+		n == UNCLAIMED_REPORTS_MAX ? " (last report of this kind)" : "");
 	(void)value;
 }
 
@@ -687,7 +692,7 @@ void machine_destroy(struct machine *m)
 
 void machine_stop(struct machine *m, u32 cause, u64 status)
 {
-	if (!m->stop_wanted) {
+	if (!__atomic_exchange_n(&m->stop_claimed, true, __ATOMIC_SEQ_CST)) {
 		m->stop_cause = cause;
 		m->stop_status = status;
 		m->stop_wanted = true;
@@ -700,17 +705,11 @@ void machine_stop(struct machine *m, u32 cause, u64 status)
 
 static bool vcpu_can_wake(const struct vcpu *c)
 {
-	const struct vp *vp = &c->vp;
-
-	if (sched_state_of(&c->sched) != SCHED_BLOCKED)
+	if (sched_state_of(&c->sched) != SCHED_BLOCKED || vcpu_wake_ns(c) != CLOCK_NEVER)
 		return true;
-	if (vp->ev.mwait || vcpu_wake_ns(c) != CLOCK_NEVER ||
-	    vp->attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI))
+	if (c->vp.attn & (VP_ATTN_NMI | VP_ATTN_INIT | VP_ATTN_SIPI))
 		return true;
-	if (vp->cpu.activity != ACTIVITY_HLT)
-		return false;
-	return (vp->cpu.rflags & RFLAGS_IF) ||
-	       (vp->in_l2 && (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT));
+	return !__atomic_load_n(&c->shown_deaf, __ATOMIC_RELAXED);
 }
 
 bool machine_is_dead(const struct machine *m)

@@ -7,6 +7,7 @@
 #ifndef L0_MACHINE_H
 #define L0_MACHINE_H
 
+#include "l0/arch/vmx.h"
 #include "l0/boot/boot.h"
 #include "l0/dev/bus.h"
 #include "l0/engine/engine.h"
@@ -39,11 +40,12 @@ struct vcpu {
 	struct sched_vp sched;
 	struct machine *machine;
 	u32 sipi_vector;
-	bool eject_wanted; /* atomic: the guest ejected it, see machine_eject() */
+	_Atomic bool eject_wanted; /* the guest ejected it, see machine_eject() */
 	/* atomic; while it is blocked: when the preemption timer of its halted guest fires */
 	u64 wake_ns;
 	u64 shown_cr3; /* atomic; as it left its worker, for other workers' events */
 	u32 shown_activity;
+	bool shown_deaf;
 	u64 wake_due_ns; /* due time of what woke it, for the wake transition */
 	u32 wake_cause, wake_vector;
 };
@@ -58,8 +60,19 @@ static inline void vcpu_set_wake_ns(struct vcpu *c, u64 ns)
 	__atomic_store_n(&c->wake_ns, ns, __ATOMIC_RELAXED);
 }
 
+/* Does its halt, if it is in one, last whatever its devices and timers do? */
+static inline bool vcpu_is_deaf(const struct vp *vp)
+{
+	if (vp->ev.mwait)
+		return false;
+	return vp->cpu.activity != ACTIVITY_HLT ||
+	       (!(vp->cpu.rflags & RFLAGS_IF) &&
+		!(vp->in_l2 && (vp->ctl.pin & PIN_EXTERNAL_INTERRUPT)));
+}
+
 static inline void vcpu_show(struct vcpu *c)
 {
+	__atomic_store_n(&c->shown_deaf, vcpu_is_deaf(&c->vp), __ATOMIC_RELAXED);
 	__atomic_store_n(&c->shown_cr3, c->vp.cpu.cr3, __ATOMIC_RELAXED);
 	__atomic_store_n(&c->shown_activity, c->vp.cpu.activity, __ATOMIC_RELAXED);
 }
@@ -87,8 +100,9 @@ struct machine {
 	struct virtio_console *console;
 	bool console_is_terminal;
 
-	_Atomic bool stop_wanted; /* set by any VP: looked at between engine_run()s */
-	bool reset_wanted;
+	_Atomic bool stop_wanted;  /* set by any VP: looked at between engine_run()s */
+	_Atomic bool stop_claimed; /* whose cause it is, is settled */
+	_Atomic bool reset_wanted;
 	enum bus_reset_kind reset_kind;
 	_Atomic bool stopped;
 	u32 stop_cause; /* STOP_CAUSE_* of event_enums.def */
@@ -174,7 +188,7 @@ void machine_stop(struct machine *m, u32 cause, u64 status);
 /*
  * Can nothing wake this machine any more: is every processor halted with interrupts off (and not in
  * a guest that exits on them), shut down, or waiting for a start-up IPI? NMIs come from other
- * processors only. Its processors do not run.
+ * processors only. A "no" is final; a "yes" is one if it is given while no worker runs (l0/world.h).
  */
 bool machine_is_dead(const struct machine *m);
 

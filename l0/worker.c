@@ -324,17 +324,23 @@ static void take_charge(struct worker *w)
 }
 
 /* Halted for ever: the end of many a kernel that gave up. */
-static void stop_if_dead(struct machine *m)
+static void stop_if_dead(struct worker *w, struct machine *m)
 {
 	struct nvmx *nv = &m->vcpu[0].nv;
 
 	if (m->stop_wanted || !machine_is_dead(m))
 		return;
-	snprintf(nv->stop_text, sizeof(nv->stop_text),
-		 "every processor is halted with interrupts off, rip %#llx: nothing is left that "
-		 "could wake one",
-		 (unsigned long long)m->vcpu[0].vp.cpu.rip);
-	machine_stop(m, STOP_ERROR, 0);
+	world_stop(w); /* another worker may be about to wake one */
+	bool dead = !m->stop_wanted && machine_is_dead(m);
+	if (dead)
+		snprintf(nv->stop_text, sizeof(nv->stop_text),
+			 "every processor is halted with interrupts off, rip %#llx: nothing is "
+			 "left that "
+			 "could wake one",
+			 (unsigned long long)m->vcpu[0].vp.cpu.rip);
+	world_resume(w);
+	if (dead)
+		machine_stop(m, STOP_ERROR, 0);
 }
 
 /* A debugger wants to talk: everything stands still meanwhile. */
@@ -419,7 +425,7 @@ static void run_vcpu(struct worker *w, u64 limit_ns)
 			if (really_halted(w)) {
 				TRANSITION(&c->trace, halt, .guest_rip = c->vp.cpu.rip);
 				switch_out(w, SCHED_PUT_BLOCK, SWITCH_HALT);
-				stop_if_dead(c->machine);
+				stop_if_dead(w, c->machine);
 			}
 			return;
 		} else {

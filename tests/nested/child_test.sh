@@ -37,6 +37,14 @@ $out"
 run hello.elf ''
 [ $code = 1 ] && [ "$out" = 'hello from L1' ] || fail "hello.elf: status $code: $out"
 
+# one of each kind
+if [ -n "${NESTOR_SHORT:-}" ]; then
+	good child32.elf 'guest=rt guest=batch guest=idle guest=procs run=40ms'
+	good child64.elf 'sched=prio ack=off ept=4k vpid=off guest=rt guest=procs,n=8,period=1ms,mem=16m run=30ms'
+	bad child.elf 'guest=crash,n=0 guest=rt run=30ms' 5 'guest rt1 .*misses 0'
+	exit $status
+fi
+
 all='guest=rt guest=batch guest=idle guest=procs run=120ms'
 for image in child.elf child32.elf child64.elf; do
 	good $image "$all"

@@ -7,6 +7,7 @@ image=$NESTOR_BUILD/tests/nested/vmxfuzz.elf
 [ -e "$image" ] || { echo "$image was not built"; exit 1; }
 
 rounds=1500 rights=151 seeds='1 2'
+[ -z "${NESTOR_SHORT:-}" ] || { rounds=100 rights=4801 seeds=1; }
 [ -z "${NESTOR_LONG:-}" ] || { rounds=50000 rights=4 seeds="1 2 3 $RANDOM $RANDOM"; }
 echo "seeds $seeds, $rounds rounds each"
 status=0
@@ -39,6 +40,7 @@ for seed in $seeds; do
 done
 # Everything spoilt: L1 may be lost, nestor may not.
 wild=8
+[ -z "${NESTOR_SHORT:-}" ] || wild=3
 [ -z "${NESTOR_LONG:-}" ] || wild=200
 for seed in $(seq 1 $wild); do
 	engine=jit
