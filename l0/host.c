@@ -470,7 +470,10 @@ void host_count_deadline(struct machine *m, u32 value)
 		break;
 	case DEADLINE_KIND_JOBS: g->jobs = count; break;
 	case DEADLINE_KIND_LATE_US: g->late_us = count; break;
-	case DEADLINE_KIND_WORK: g->work = count; break;
+	case DEADLINE_KIND_WORK:
+		g->work = count;
+		g->work_at_ns = worker_now(worker_self);
+		break;
 	default: break;
 	}
 }
@@ -553,10 +556,13 @@ static void finish_report(struct host *h)
 			r->machine[i].ran_ns += e->ran_ns;
 			r->machine[i].waited_ns += e->waited_ns;
 			r->machine[i].delay_ns += e->delay_ns;
+			r->machine[i].stays += e->n_moves[TOPOLOGY_SAME];
 			for (u32 d = TOPOLOGY_SIBLING; d < TOPOLOGY_DISTANCES; d++)
 				r->machine[i].moves += e->n_moves[d];
 			r->machine[i].far_moves += e->n_moves[TOPOLOGY_NODE];
 			r->machine[i].switches += e->n_switches;
+			r->machine[i].charged_switch_ns += h->machine[i]->vcpu[v].charged_switch_ns;
+			r->machine[i].charged_exit_ns += h->machine[i]->vcpu[v].charged_exit_ns;
 			r->machine[i].longest_wait_ns =
 				MAX(r->machine[i].longest_wait_ns, e->longest_wait_ns);
 		}

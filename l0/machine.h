@@ -48,6 +48,7 @@ struct vcpu {
 	bool shown_deaf;
 	u64 wake_due_ns; /* due time of what woke it, for the wake transition */
 	u32 wake_cause, wake_vector;
+	u64 charged_switch_ns, charged_exit_ns; /* virtual clock: of its time, L0's own work */
 };
 
 static inline u64 vcpu_wake_ns(const struct vcpu *c)

@@ -204,6 +204,12 @@ static void switch_out(struct worker *w, enum sched_put_reason why, u32 reason)
 	sched_put(&w->host->sched, w->id, now, now - w->slice_start_ns, why);
 }
 
+static void charge_switch(struct worker *w, u64 ns)
+{
+	clock_lane_charge(&w->lane, ns);
+	w->vcpu->charged_switch_ns += ns;
+}
+
 /* It comes from another worker: what that costs depends on how far that is. */
 static void charge_move(struct worker *w, const struct sched_vp *e)
 {
@@ -217,7 +223,7 @@ static void charge_move(struct worker *w, const struct sched_vp *e)
 	case TOPOLOGY_NODE: ns *= 2; break;
 	default: return;
 	}
-	clock_lane_charge(&w->lane, ns);
+	charge_switch(w, ns);
 }
 
 static bool switch_in(struct worker *w)
@@ -233,19 +239,24 @@ static bool switch_in(struct worker *w)
 	}
 	struct vcpu *c = e->owner;
 	w->idle = false;
+	if (is_virtual(w->host) && e->run_start_ns > now) { /* so far it was on another worker */
+		now = e->run_start_ns;
+		clock_lane_skip_to(&w->lane, now);
+	}
 	w->slice_start_ns = now;
 	w->slice_end_ns = now + slice_ns;
 	w->preempt = false;
 	vcpu_set_wake_ns(c, CLOCK_NEVER);
 	c->trace.worker = &w->trace;
+	w->vcpu = c;
+	bool is_switch = w->prev_vcpu != c->track.vcpu_id;
+	e->n_switches += is_switch;
 	if (is_virtual(w->host)) {
 		clock_lane_attach(&w->lane, c->vp.insns);
-		/* the one that comes pays for the switch */
-		if (w->prev_vcpu != c->track.vcpu_id)
-			clock_lane_charge(&w->lane, w->host->opts->charge_ns[RUN_CHARGE_VP_SWITCH]);
+		if (is_switch) /* the one that comes pays for it */
+			charge_switch(w, w->host->opts->charge_ns[RUN_CHARGE_VP_SWITCH]);
 		charge_move(w, e);
 	}
-	w->vcpu = c;
 	vtlb_online(&c->vp.tlb);
 	track_runs(&c->track);
 	if (unlikely(c->track.counts))
@@ -319,6 +330,7 @@ static void take_charge(struct worker *w)
 
 	clock_lane_sync(&w->lane, c->vp.insns);
 	clock_lane_charge(&w->lane, c->nv.charge_ns);
+	c->charged_exit_ns += c->nv.charge_ns;
 	c->nv.charge_ns = 0;
 	w->horizon_moved |= is_virtual(w->host);
 }
@@ -642,13 +654,25 @@ static void advance(struct worker *w, u64 end, bool alone)
 		vp_vec_park(&w->vcpu->vp);
 }
 
+/*
+ * Of the window that begins at @start. Not behind what is due next: the worker that comes there
+ * first would wake a processor that another one, which is not as far yet, runs before that time.
+ */
+static u64 window_end(struct host *h, u64 start, u64 limit)
+{
+	u64 next = h->nworkers > 1 ? next_deadline(h) : CLOCK_NEVER;
+	u64 end = h->nworkers > 1 ? MIN(limit, start + WINDOW_NS) : limit;
+
+	return next > start ? MIN(next, end) : end;
+}
+
 void worker_loop_virtual(struct host *h)
 {
 	u64 limit = h->opts->for_ns ? h->opts->for_ns : CLOCK_NEVER;
 	u64 start = 0;
 
 	while (!is_over(h) && start < limit) {
-		u64 end = h->nworkers == 1 ? limit : MIN(limit, start + WINDOW_NS);
+		u64 end = window_end(h, start, limit);
 		u32 idle = 0;
 		for (u32 i = 0; i < h->nworkers; i++) {
 			advance(&h->worker[i], end, h->nworkers == 1);

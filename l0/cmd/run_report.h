@@ -42,7 +42,7 @@ struct run_report_why {
 struct run_report_guest {
 	/* counts of the guest, as it wrote them last */
 	u32 misses, early_misses, jobs, late_us, work;
-	u64 last_miss_ns;
+	u64 last_miss_ns, work_at_ns; /* when it missed last; when it wrote its work */
 	/* latest decision of the scheduler about it; 0: none */
 	u64 r_ns, x_ns, y_ns, work_ns;
 	u32 reason; /* RESERVE_* */
@@ -57,7 +57,9 @@ struct run_report_machine {
 	u32 weight;
 	u64 stopped_ns; /* 0: it ran to the end */
 	u64 ran_ns, waited_ns, delay_ns, longest_wait_ns, switches;
-	u64 moves, far_moves; /* to another worker than before; to one of another node */
+	u64 charged_switch_ns, charged_exit_ns; /* of ran_ns, what was charged for L0's own work */
+	/* slices on the worker that it had before; on another one; on one of another node */
+	u64 stays, moves, far_moves;
 	/* of the engine: accesses to data that missed the soft TLB, and jumps to code */
 	u64 tlb_misses, code_misses;
 	struct run_report_guest guest[RUN_REPORT_GUESTS];

@@ -166,6 +166,7 @@ static void add_guest(struct run_report_guest *to, const struct run_report_guest
 	to->jobs += g->jobs;
 	to->late_us = MAX(to->late_us, g->late_us);
 	to->work += g->work;
+	to->work_at_ns += g->work_at_ns;
 	to->last_miss_ns = MAX(to->last_miss_ns, g->last_miss_ns);
 	to->r_ns = g->r_ns;
 	to->x_ns = g->x_ns;
@@ -192,9 +193,12 @@ static void add_report(struct run_report *to, const struct run_report *r)
 		a->ran_ns += b->ran_ns;
 		a->waited_ns += b->waited_ns;
 		a->delay_ns += b->delay_ns;
+		a->stays += b->stays;
 		a->moves += b->moves;
 		a->far_moves += b->far_moves;
 		a->switches += b->switches;
+		a->charged_switch_ns += b->charged_switch_ns;
+		a->charged_exit_ns += b->charged_exit_ns;
 		a->tlb_misses += b->tlb_misses;
 		a->code_misses += b->code_misses;
 		a->stopped_ns = MAX(a->stopped_ns, b->stopped_ns);

@@ -30,6 +30,7 @@
 #define QOS_MACHINES 64u
 #define PPM 1000000ull
 #define QOS_EXPRESS_NS (500 * NS_PER_US)
+#define QOS_WIND_DOWN_NS (50 * NS_PER_US)
 
 struct qos_arrival {
 	u64 due_ns, cpu_ns; /* when it was due, and CPU time of its processor then */
@@ -143,6 +144,9 @@ struct qos_vp {
 	bool entry_injects;	 /* the VM entry brought the interrupt that is delivered next */
 	struct qos_arrival arrival[QOS_ARRIVALS];
 	u32 n_arrivals;
+	/* a reserved job ended, and when in CPU time; after the last one its VMM soon halted */
+	bool has_ended, rests;
+	u64 ended_cpu_ns;
 	bool on_edf;	 /* queue, while READY */
 	u64 spun_ns;	 /* when it last gave way because it waited in PAUSEs */
 	u64 extended_ns; /* start of the slice that was extended last */
@@ -204,6 +208,16 @@ void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns
 
 /* The job is over, or the reservation used up. */
 void qos_deactivate(struct qos_entity *x, u64 cpu_ns);
+
+/*
+ * @x's job is over. A VMM that has nothing else to do halts then, soon: taken away before that it
+ * would have to come again for a moment, only to halt. So where the last job ended in that
+ * (@v->rests) the reservation goes on for that moment, as long as something is left of it.
+ */
+void qos_wind_down(struct qos_entity *x, u64 cpu_ns);
+
+/* The processor of @v halts. */
+void qos_at_rest(struct qos_vp *v, u64 cpu_ns);
 
 /* An interrupt is due while @v does not run: its VMM gets a moment to take it before the next
  * arrival of a real-time guest, and is not interrupted in that: between its look at the clock and

@@ -227,18 +227,19 @@ static void share_job(struct qos_vp *v, struct qos_entity *x, u64 cpu_ns)
 s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u64 now_ns)
 {
 	struct qos *q = s->policy_data;
-	bool had_server = x->active;
+	u64 cpu_ns = qos_cpu(v->e, now_ns);
+	bool had_server = x->active, winds_down;
 
 	if (!x->job_open)
 		return -1;
 	x->job_open = false;
 	if (had_server)
-		qos_deactivate(x, qos_cpu(v->e, now_ns));
+		qos_deactivate(x, cpu_ns);
 	qos_judge_job(s, v, x, true);
-	share_job(v, x, qos_cpu(v->e, now_ns));
+	share_job(v, x, cpu_ns);
 	if (!x->job_late) {
 		if (!x->declared_y_ns)
-			budget_finished(&x->budget, qos_cpu(v->e, now_ns) - x->job_cpu_ns,
+			budget_finished(&x->budget, cpu_ns - x->job_cpu_ns,
 					x->period.y_ns ? x->period.y_ns : PERIOD_MAX_NS);
 		x->work_ns = x->work_ns ? (3 * x->work_ns + x->own_ns) / 4 : x->own_ns;
 	}
@@ -246,8 +247,17 @@ s32 qos_job_finished(struct sched *s, struct qos_vp *v, struct qos_entity *x, u6
 	qos_resize(s, v, x);
 	if (unlikely(s->wants_samples))
 		qos_sample(s, v, x);
-	x->active = false;
-	qos_count_tokens(v, now_ns, qos_cpu(v->e, now_ns));
+	winds_down = had_server && v->rests && x->r_ns && cpu_ns < x->end_cpu_ns;
+	if (winds_down)
+		qos_wind_down(x, cpu_ns);
+	if (had_server) {
+		v->rests &= !v->has_ended;
+		v->has_ended = true;
+		v->ended_cpu_ns = cpu_ns;
+	}
+	qos_count_tokens(v, now_ns, cpu_ns);
+	if (winds_down) /* its slice was longer */
+		return v->e->worker;
 	/* What is left of the reservation is everybody's again. */
 	const struct sched_vp *next =
 		runq_first(&q->edf) ? runq_first(&q->edf) : runq_first(&q->fair.queue);
@@ -351,8 +361,10 @@ static s32 on_halt(struct sched *s, const struct transition *t)
 	struct qos_vp *v = vp_running(s, t);
 	struct qos_entity *x = v ? entity_lookup(v, t->vcpu_id) : NULL;
 
-	if (v && t->level == 1)
+	if (v && t->level == 1) {
+		qos_at_rest(v, qos_cpu(v->e, t->vtime_ns));
 		qos_interrupt_came(v); /* what ends the rest of its VMM */
+	}
 	return x ? at_rest(s, v, x, t->vtime_ns) : -1;
 }
 

@@ -130,6 +130,26 @@ void qos_deactivate(struct qos_entity *x, u64 cpu_ns)
 	x->active = false;
 }
 
+void qos_wind_down(struct qos_entity *x, u64 cpu_ns)
+{
+	x->active = true;
+	x->extended = true;
+	x->r_end_cpu_ns = MIN(x->r_end_cpu_ns, cpu_ns + QOS_WIND_DOWN_NS);
+	x->end_cpu_ns = MIN(x->end_cpu_ns, x->r_end_cpu_ns);
+}
+
+void qos_at_rest(struct qos_vp *v, u64 cpu_ns)
+{
+	if (v->has_ended)
+		v->rests = cpu_ns - v->ended_cpu_ns <= QOS_WIND_DOWN_NS;
+	v->has_ended = false;
+	for (u32 i = 0; i < v->n_entities; i++) {
+		struct qos_entity *x = &v->entity[i];
+		if (x->active && !x->job_open && !x->awaited)
+			qos_deactivate(x, cpu_ns);
+	}
+}
+
 void qos_fill(struct sched *s, u64 now_ns)
 {
 	struct qos *q = s->policy_data;
@@ -162,7 +182,8 @@ bool qos_serve(struct qos_vp *v, u64 due_ns, u64 cpu_ns)
 		if (!x->r_ns || !x->period.y_ns)
 			continue;
 		u64 point = period_grid_point(&x->period, due_ns);
-		next_ns = MIN(next_ns, point > due_ns ? point : point + x->period.y_ns);
+		bool is_now = point <= due_ns || period_expects(&x->period, due_ns);
+		next_ns = MIN(next_ns, is_now ? point + x->period.y_ns : point);
 	}
 	if (next_ns == ~0ull)
 		return false;
@@ -186,7 +207,7 @@ void qos_settle(struct qos_vp *v, u64 cpu_ns)
 		}
 		if (cpu_ns >= x->r_end_cpu_ns) {
 			qos_deactivate(x, cpu_ns);
-			x->used_up = true;
+			x->used_up = x->job_open || x->awaited;
 		} else if (cpu_ns >= x->quota_end_cpu_ns) {
 			x->deadline_ns += x->period.y_ns;
 			next_quota(v, x, cpu_ns);

@@ -201,6 +201,8 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 	if (!e && park_release(s, now_ns))
 		e = s->policy->pick(s, worker, now_ns, slice_ns);
 	if (e) {
+		/* under the virtual clock another worker's time may be ahead of this one's */
+		now_ns = MAX(now_ns, e->ready_since_ns);
 		s->n_ready--;
 		sched_set_state(e, SCHED_RUNNING);
 		e->worker = (s32)worker;
@@ -214,7 +216,6 @@ struct sched_vp *sched_pick(struct sched *s, u32 worker, u64 now_ns, u64 *slice_
 		}
 		if (now_ns > e->queued_since_ns)
 			e->delay_ns += now_ns - e->queued_since_ns;
-		e->n_switches++;
 		e->run_start_ns = now_ns;
 		s->running[worker] = e;
 	}
