@@ -75,7 +75,7 @@ def from_trace(policy):
             running = None if e["next"] == NONE else e["next"] >> 16
             since = now
             if running is not None:
-                m[running]["switches"] += 1
+                m[running]["switches"] += e["prev"] != e["next"]
                 if running in ready:
                     m[running]["gap"] = max(m[running]["gap"], now - ready.pop(running))
         elif kind == "guest_deadline":
