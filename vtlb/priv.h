@@ -458,6 +458,12 @@ void sas_cache_fini(struct vtlb *t);
 struct sas *sas_switch(struct vtlb *t, struct sas *old, const struct sas_key *key);
 void sas_put(struct vtlb *t, struct sas *s);
 bool sas_evict_one(struct vtlb *t); /* lock held; false: all are in use */
+/*
+ * Give up all SPTs of an address space that only @self has views of and that is not its present
+ * one. The space stays, and with it what the soft TLB holds of it: a VP that runs a hypervisor and
+ * its guests by turns does not walk for everything at each switch. Lock held; false: there is none.
+ */
+bool sas_empty_one(struct vtlb *t, struct vtlb_vp_priv *self);
 
 /* ---- context.c ---- */
 /* What the soft TLB holds of views other than the present one is not to be used any more. */

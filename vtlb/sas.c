@@ -71,6 +71,30 @@ bool sas_evict_one(struct vtlb *t)
 	return false;
 }
 
+/* Has nobody but @self a view of it? On one thread no VP is in the middle of a translation. */
+static bool is_own(const struct vtlb_vp_priv *self, const struct sas *s)
+{
+	u32 own = 0;
+
+	for (u32 i = 0; i < VIEWS; i++)
+		own += self->view[i].is_used && self->view[i].sas == s;
+	return own == s->users || !self->t->is_mp;
+}
+
+bool sas_empty_one(struct vtlb *t, struct vtlb_vp_priv *self)
+{
+	for (struct list_node *n = t->sas_lru.prev; n != &t->sas_lru; n = n->prev) {
+		struct sas *s = list_entry(n, struct sas, lru);
+
+		if (!s->root || s == self->sas || !is_own(self, s))
+			continue;
+		spt_free_all(t, s);
+		t->stats.sas_evictions++;
+		return true;
+	}
+	return false;
+}
+
 static struct sas *make(struct vtlb *t, const struct sas_key *key, u32 hash)
 {
 	struct sas *s;

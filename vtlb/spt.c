@@ -167,9 +167,11 @@ static bool is_private(struct vtlb *t, const struct vtlb_vp *self, const struct 
 /* Lock held; off the list. The unlinking came before, the number comes after. */
 static void retire_one(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index)
 {
-	if (t->is_mp)
+	bool nobody = is_private(t, self, s);
+
+	if (!nobody)
 		t->meta[index].ticket = gen_request(t, self);
-	retire_locked(t, index, is_private(t, self, s));
+	retire_locked(t, index, nobody);
 }
 
 void spt_linked(struct vtlb *t, struct vtlb_vp *self, struct sas *s, u32 index, _Atomic u64 *parent)
@@ -292,7 +294,7 @@ static void evict_spt(struct vtlb *t, struct sas *s, bool nobody)
 {
 	u32 index = s->first;
 
-	for (u32 i = 0; i < EVICT_SCAN && t->meta[index].level > 1; i++) {
+	for (u32 i = MIN(EVICT_SCAN, s->n_spts); i && t->meta[index].level > 1; i--) {
 		list_remove(t, s, index);
 		list_append(t, s, index);
 		index = s->first;
@@ -318,10 +320,26 @@ static void set_tickets(struct vtlb *t, struct vtlb_vp *self, u32 index)
 		t->meta[index].ticket = ticket;
 }
 
+/* A pool of a few dozen SPTs is not emptied for one that is needed. */
+static u32 eviction_goal(const struct vtlb *t)
+{
+	return RESERVE + MIN(RESERVE, t->n_spts / 8);
+}
+
 static void evict_from(struct vtlb *t, struct sas *s, bool nobody, u32 *evicted)
 {
-	for (; s->n_spts && *evicted < EVICT_BATCH && available(t) < 2 * RESERVE; ++*evicted)
+	for (; s->n_spts && *evicted < EVICT_BATCH && available(t) < eviction_goal(t); ++*evicted)
 		evict_spt(t, s, nobody);
+	u64 link = __atomic_load_n((u64 *)&s->root, __ATOMIC_RELAXED);
+
+	/* The address space itself stays, and with it what soft TLBs hold of it. */
+	if (!s->n_spts && link && available(t) < eviction_goal(t) && *evicted < EVICT_BATCH &&
+	    __atomic_compare_exchange_n((u64 *)&s->root, &link, 0, false, __ATOMIC_SEQ_CST,
+					__ATOMIC_RELAXED)) {
+		retire_locked(t, spt_index(link), nobody);
+		t->stats.spt_evictions++;
+		++*evicted;
+	}
 }
 
 /* SPTs of SASes that are in use go, least recently selected SAS first; shared ones last, unless
@@ -356,12 +374,9 @@ void spt_reclaim(struct vtlb_vp *self)
 	collect_limbo(t, self);
 	while (available(t) < RESERVE && sas_evict_one(t))
 		;
-	if (available(t) < RESERVE) {
-		view_drop_others(self->priv);
-		while (available(t) < RESERVE && sas_evict_one(t))
-			;
-	}
-	if (available(t) < RESERVE && t->limbo_count < EVICT_BATCH)
+	while (available(t) < RESERVE && sas_empty_one(t, self->priv))
+		;
+	if (available(t) + t->limbo_count < RESERVE)
 		evict_in_use(t, self);
 	t->stats.spts_limbo = t->limbo_count;
 	evictions = t->stats.spt_evictions - evictions;

@@ -234,6 +234,58 @@ static void test_limit(void **state)
 	end(1);
 }
 
+static u64 soft_mark(void *owner)
+{
+	return e.flushes[index_of(owner)];
+}
+static bool soft_return(void *owner, u64 mark)
+{
+	return true;
+}
+
+/*
+ * A hypervisor and its guest by turns with next to no memory: each takes the other's SPTs, and
+ * still finds what its soft TLB held. Else every switch costs the walks of a whole working set.
+ */
+static void test_limit_by_turns(void **state)
+{
+	struct vtlb_vp *v = &e.v[0];
+	struct vtlb_context hypervisor, guest;
+	struct vtlb_stats st;
+
+	begin(1, 64 * KIB);
+	v->soft_mark = soft_mark;
+	v->soft_return = soft_return;
+	for (u64 i = 1; i < 512; i++)
+		*word(PD + 8 * i) = PT | 7;
+	*word(0x200000) = PDPT | 7;
+	hypervisor = guest = v->ctx;
+	guest.cr3 = 0x200000;
+	vtlb_set_context(v, &guest);
+	u32 flushes = e.flushes[0];
+
+	for (u64 turn = 0; turn < 40; turn++) {
+		vtlb_set_context(v, turn & 1 ? &guest : &hypervisor);
+		for (u64 i = 0; i < 16; i++)
+			get(v, (turn + i) << 21, VTLB_READ, VTLB_OK);
+	}
+	vtlb_get_stats(e.t, &st);
+	assert_in_range(st.spts_limit, 8, 15);
+	assert_true(st.spts_used <= st.spts_limit);
+	assert_true(st.sas_evictions >= 30 && st.spt_evictions > 300);
+	assert_int_equal(st.uninstalled, 0);
+	assert_int_equal(e.flushes[0], flushes); /* none on coming back */
+	/* the pages that one instruction may need do not take each other's place */
+	u64 walks = v->n_walk;
+
+	for (u64 i = 0; i < 4; i++)
+		get(v, i << 21, VTLB_READ, VTLB_OK);
+	for (u64 i = 0; i < 4; i++)
+		get(v, i << 21, VTLB_READ, VTLB_OK);
+	assert_int_equal(v->n_walk, walks + 4);
+	end(1);
+}
+
 /* SPTs taken away from an address space that another VP uses wait for that VP. */
 static void test_limbo(void **state)
 {
@@ -478,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_stamps_used_up),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_limit_by_turns),
 		cmocka_unit_test(test_limbo),
 		cmocka_unit_test(test_guards),
 		cmocka_unit_test(test_protect_overflow),
