@@ -6,6 +6,7 @@
  * returned only by a walk made for it.
  */
 #include "l0/base/hash.h"
+#include "l0/base/mem_ops.h"
 #include "vtlb/priv.h"
 
 #define REGION_BITS 36	    /* of gva >> 21 that a tag holds: 57-bit addresses */
@@ -74,12 +75,23 @@ static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 bas
 	       stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
 }
 
+static __always_inline u64 region_tag(const struct vtlb_vp_priv *p, u64 gva)
+{
+	return (gva >> 21 & mask_low(REGION_BITS)) | p->region_gen;
+}
+
+static __always_inline bool is_region_of(const struct vtlb_vp_priv *p, const struct region *r,
+					 u64 gva)
+{
+	return r->tag == region_tag(p, gva);
+}
+
 /* From the root. */
 static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 {
 	struct vtlb *t = p->t;
 	u64 s = load_slot(&p->sas->root), cap = ~0ull;
-	u32 index = SPT_NONE;
+	u32 index = SPT_NONE, node[SPT_LEVELS_MAX + 1] = {0};
 
 	for (u32 level = p->sas->levels; slot_is_link(s); level--) {
 		if (unlikely(s & SLOT_SHARED)) {
@@ -92,15 +104,17 @@ static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 		}
 		struct spt *spt = spt_of(t, index);
 
+		node[level] = index;
 		s = load_slot(&spt->slot[spt_slot_index(gva, level)]);
 		if (level == 1 || (level == 2 && slot_is_leaf(s))) {
 			struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
 
-			r->tag = (gva >> 21 & mask_low(REGION_BITS)) | p->region_gen;
+			r->tag = region_tag(p, gva);
 			r->spt = spt;
 			r->base = t->meta[index].base;
 			r->cap = cap;
 			r->shift = 3 + 9 * level;
+			nm_copy(r->node, node, sizeof(node));
 		}
 		if (slot_is_leaf(s)) {
 			h->shift = 3 + 9 * level;
@@ -114,7 +128,7 @@ static __always_inline bool look_up(struct vtlb_vp_priv *p, u64 gva, struct hit 
 {
 	const struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
 
-	if (likely(r->tag == ((gva >> 21 & mask_low(REGION_BITS)) | p->region_gen) &&
+	if (likely(is_region_of(p, r, gva) &&
 		   r->cap >= p->floor_link)) { /* else the link may be another, or newer */
 		u64 leaf = load_slot(&r->spt->slot[gva >> r->shift & (SPT_SLOTS - 1)]);
 
@@ -184,9 +198,9 @@ static __always_inline u32 page_shift(u64 leaf)
 /* ---- fills ---- */
 
 struct spt_path {
-	u32 node[6];	     /* SPTs by level, from the leaf's up */
-	_Atomic u64 *parent; /* links the leaf's SPT */
-	struct sas *owner;   /* of the leaf's SPT: this address space, or what is shared */
+	u32 node[SPT_LEVELS_MAX + 1]; /* SPTs by level, from the leaf's up */
+	_Atomic u64 *parent;	      /* links the leaf's SPT */
+	struct sas *owner;	      /* of the leaf's SPT: this address space, or what is shared */
 };
 
 static u64 make_leaf(const struct walk *w, u32 level)
@@ -252,10 +266,11 @@ static bool wants_shared(const struct vtlb *t, u64 gva, const struct walk *w, u6
 	return w->attr & LEAF_G || (slot_is_link(s) && s & SLOT_SHARED);
 }
 
-/* With retention: was @s put into the SPT of level @at, or emptied, later than @gen? */
-static bool knows_newer(const struct vtlb *t, const struct spt_path *path, u32 at, u64 s, u64 gen)
+/* With retention: was @s put into its SPT, whose stamps count from @base, or emptied, later than
+ * @gen? */
+static bool knows_newer(const struct vtlb *t, u64 base, u64 s, u64 gen)
 {
-	return t->gpt && slot_since(s, t->meta[path->node[at]].base) > gen;
+	return t->gpt && slot_since(s, base) > gen;
 }
 
 /* What the SPT of @level shadows: the table of that level, or else what lies below it. */
@@ -289,7 +304,8 @@ static _Atomic u64 *make_path(struct vtlb_vp *v, u64 gva, const struct walk *w, 
 			continue;
 		}
 		if (!slot_is_link(s)) { /* empty, or a large leaf in the way */
-			if (slot != &sas->root && unlikely(knows_newer(t, path, at, s, gen)))
+			if (slot != &sas->root &&
+			    unlikely(knows_newer(t, t->meta[path->node[at]].base, s, gen)))
 				return NULL;
 			u32 child = spt_alloc(t, at - 1, table_at(w, at - 1), gen);
 
@@ -323,13 +339,74 @@ static bool is_large(struct vtlb *t, const struct walk *w)
 	       mem_map_hpa(t->env.map, w->gpa & ~(PAGE_SIZE_2M - 1), PAGE_SIZE_2M) >= 0;
 }
 
-/* Store the leaf. Every way out without storing is fine: the next access walks again. */
+/*
+ * @leaf into @slot. @base: of its SPT, @gen is not older. @node: the SPTs above it, by level.
+ * Every way out without storing is fine: the next access walks again. Return: false: for want of a
+ * slot.
+ */
+static __always_inline bool store_leaf(struct vtlb_vp *v, const struct walk *w, u64 leaf, u32 level,
+				       u64 gen, u64 base, const u32 *node, bool is_shared,
+				       _Atomic u64 *slot)
+{
+	struct vtlb *t = v->priv->t;
+
+	if (t->gpt && !is_shared) {
+		enum gpt_registered r = gpt_register(v, w, node, gen);
+
+		if (unlikely(r == GPT_PATH_GONE))
+			return false;
+		if (likely(r == GPT_TRACKED))
+			leaf |= LEAF_T;
+	}
+	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
+	u64 old = load_slot(slot);
+
+	if (slot_is_leaf(old) && base + (old >> LEAF_STAMP_SHIFT) < gen)
+		vtlb_count(&v->n_refill);
+	if (level == 1 && !t->gpt) {
+		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
+		return true;
+	}
+	if (unlikely(knows_newer(t, base, old, gen))) {
+		vtlb_count_shared(&t->stats.fills_lost);
+		return true;
+	}
+	if (!t->is_mp) { /* nobody else writes there */
+		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
+	} else if (!cas_slot(slot, old, leaf)) {
+		vtlb_count_shared(&t->stats.fills_lost);
+		return true;
+	}
+	if (slot_is_link(old)) {
+		vtlb_count_shared(&t->stats.large_forms);
+		spt_retire(t, v, spt_index(old));
+	}
+	return true;
+}
+
+/* The way the look-up before went, when there is nothing to be made on it. Links to shared SPTs are
+ * looked at again. */
+static __always_inline bool install_again(struct vtlb_vp *v, u64 gva, const struct walk *w,
+					  u64 leaf, u32 level, u64 gen)
+{
+	struct vtlb_vp_priv *p = v->priv;
+	const struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
+
+	if (!is_region_of(p, r, gva) || r->shift != 3 + 9 * level || r->cap != ~0ull ||
+	    gen - r->base > LEAF_STAMP_MAX || wants_shared(p->t, gva, w, 0))
+		return false;
+	return store_leaf(v, w, leaf, level, gen, r->base, r->node, false,
+			  &r->spt->slot[gva >> r->shift & (SPT_SLOTS - 1)]);
+}
+
 static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, u32 level, u64 gen)
 {
 	struct vtlb *t = v->priv->t;
 	struct spt_path path;
 	_Atomic u64 *slot;
 
+	if (likely(install_again(v, gva, w, leaf, level, gen)))
+		return;
 	spt_reclaim(v);
 	slot = make_path(v, gva, w, level, gen, &path);
 	if (unlikely(!slot))
@@ -348,38 +425,9 @@ static void install(struct vtlb_vp *v, u64 gva, const struct walk *w, u64 leaf, 
 			goto no_room;
 		base = gen;
 	}
-	if (t->gpt && path.owner != &t->shared) {
-		enum gpt_registered r = gpt_register(v, w, path.node, gen);
-
-		if (unlikely(r == GPT_PATH_GONE))
-			goto no_room;
-		if (likely(r == GPT_TRACKED))
-			leaf |= LEAF_T;
-	}
-	leaf |= (gen - base) << LEAF_STAMP_SHIFT;
-	u64 old = load_slot(slot);
-
-	if (slot_is_leaf(old) && base + (old >> LEAF_STAMP_SHIFT) < gen)
-		vtlb_count(&v->n_refill);
-	if (level == 1 && !t->gpt) {
-		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
+	if (likely(store_leaf(v, w, leaf, level, gen, base, path.node, path.owner == &t->shared,
+			      slot)))
 		return;
-	}
-	if (unlikely(knows_newer(t, &path, level, old, gen))) {
-		vtlb_count_shared(&t->stats.fills_lost);
-		return;
-	}
-	if (!t->is_mp) { /* nobody else writes there */
-		__atomic_store_n((u64 *)slot, leaf, __ATOMIC_RELEASE);
-	} else if (!cas_slot(slot, old, leaf)) {
-		vtlb_count_shared(&t->stats.fills_lost);
-		return;
-	}
-	if (slot_is_link(old)) {
-		vtlb_count_shared(&t->stats.large_forms);
-		spt_retire(t, v, spt_index(old));
-	}
-	return;
 no_room:
 	vtlb_count_shared(&t->stats.uninstalled);
 }

@@ -25,6 +25,7 @@
 #include "vtlb/walk.h"
 
 #define SPT_SLOTS 512u
+#define SPT_LEVELS_MAX 5u
 #define SPT_NONE 0u /* index 0 is never handed out */
 
 #define VPID_FLOORS 64u
@@ -188,6 +189,8 @@ struct region {
 	u64 base;
 	u64 cap;   /* stamp of the link to a shared SPT on the way; ~0: none */
 	u32 shift; /* @spt has leaves of 4 KiB, or one of 2 MiB there: 12, 21 */
+	/* The SPTs from the root to @spt, by level: fills go the same way. */
+	u32 node[SPT_LEVELS_MAX + 1];
 };
 
 /*

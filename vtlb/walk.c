@@ -48,14 +48,15 @@ struct step {
 	u64 gpa;       /* machine address, for mem_note_write() */
 	u64 guest_gpa; /* for a violation when it cannot be written */
 	u64 entry;
-	u32 ept_perm; /* EPT_R, EPT_W, … of its page */
+	u32 ept_perm; /* EPT_R, EPT_W, … of its page; this and the next are for nested walks */
 	u64 ept_entry;
 };
 
 struct path {
 	struct step step[MAX_LEVELS];
 	u32 count;
-	bool is_32; /* entries of 4 bytes */
+	bool is_32;    /* entries of 4 bytes */
+	bool has_bits; /* accessed and dirty bits are what they have to be */
 };
 
 struct ept_result {
@@ -238,7 +239,6 @@ again:
 		host[level] = mem_map_hva(env->map, at[level], 8);
 		e = likely(host[level] != NULL) ? load_entry(host[level]) : ~0ull;
 		entry[level] = e;
-		w->entries++;
 		if (unlikely(w->trail))
 			leave_trail(w, at[level], e, level, 8, true);
 		if (unlikely(!(e & present)))
@@ -286,26 +286,25 @@ static enum vtlb_status page_fault(struct walk *w, u32 code)
 	return VTLB_PAGE_FAULT;
 }
 
-/* Find and read the entry at @guest_gpa; step->entry is right for 4-byte entries too. */
-static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa, u32 level,
-				  bool is_32)
+/* Find and read the entry at @guest_gpa; step->entry is right for 4-byte entries too. @is_nested:
+ * a constant, so that walks without ept12 have nothing of it in them. */
+static __always_inline enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa,
+						  u32 level, bool is_32, bool is_nested)
 {
-	s->guest_gpa = guest_gpa;
 	s->gpa = guest_gpa;
-	s->ept_perm = EPT_R | EPT_W;
-	if (w->ctx->eptp) {
+	if (is_nested) {
 		struct ept_result r;
 		enum vtlb_status st = ept_walk(w, guest_gpa, EPT_R | (has_ept_ad(w) ? EPT_W : 0),
 					       QUAL_GLA_VALID, &r);
 
 		if (unlikely(st != VTLB_OK))
 			return st;
+		s->guest_gpa = guest_gpa;
 		s->gpa = r.gpa;
 		s->ept_perm = r.perm;
 		s->ept_entry = r.entry;
 	}
 	s->host = mem_map_hva(w->env->map, s->gpa, is_32 ? 4 : 8);
-	w->entries++;
 	if (unlikely(!s->host))
 		s->entry = is_32 ? 0xffffffffull : ~0ull;
 	else if (is_32)
@@ -317,16 +316,10 @@ static enum vtlb_status read_step(struct walk *w, struct step *s, u64 guest_gpa,
 	return VTLB_OK;
 }
 
-/* Reserved bits of an 8-byte entry. Source: SDM 3A, figures of "4-Level Paging", "PAE Paging". */
-static bool is_reserved64(const struct walk_env *env, const struct vtlb_context *ctx, u64 e,
-			  u32 level, bool is_pae)
+/* Reserved bits of an 8-byte entry; @rsvd: those at every level.
+ * Source: SDM 3A, figures of "4-Level Paging", "PAE Paging". */
+static __always_inline bool is_reserved64(const struct walk_env *env, u64 rsvd, u64 e, u32 level)
 {
-	u64 rsvd = env->rsvd_mask;
-
-	if (!(ctx->efer & EFER_NXE))
-		rsvd |= PTE_XD;
-	if (is_pae)
-		rsvd |= GENMASK(62, 52);
 	if (level >= 4) {
 		rsvd |= PTE_PS;
 	} else if (level > 1 && e & PTE_PS) {
@@ -339,15 +332,18 @@ static bool is_reserved64(const struct walk_env *env, const struct vtlb_context 
 }
 
 /* PAE, 4-level and 5-level paging: fills @path, w->guest_gpa, w->guest_shift, guest part of attr.
- */
-static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, struct path *path)
+ * @is_nested: a constant. */
+static __always_inline enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode,
+						  struct path *path, bool is_nested)
 {
 	const struct vtlb_context *ctx = w->ctx;
 	bool is_pae = mode == WALK_PAE;
 	u64 table = ctx->cr3, all = ~0ull, any = 0, e;
+	u64 rsvd = w->env->rsvd_mask | (ctx->efer & EFER_NXE ? 0 : PTE_XD);
 	u32 level = mode == WALK_5LEVEL ? 5 : 4;
 
 	if (is_pae) {
+		rsvd |= GENMASK(62, 52);
 		table = ctx->pdpte[gva >> 30 & 3];
 		level = 2;
 		if (!(table & PTE_P))
@@ -356,14 +352,14 @@ static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, 
 	for (;; level--) {
 		struct step *s = &path->step[path->count++];
 		u64 at = (table & w->env->phys_mask) | (gva >> (3 + 9 * level) & 0x1ff) << 3;
-		enum vtlb_status st = read_step(w, s, at, level, false);
+		enum vtlb_status st = read_step(w, s, at, level, false, is_nested);
 
 		if (unlikely(st != VTLB_OK))
 			return st;
 		e = s->entry;
 		if (unlikely(!(e & PTE_P)))
 			return page_fault(w, 0);
-		if (unlikely(is_reserved64(w->env, ctx, e, level, is_pae)))
+		if (unlikely(is_reserved64(w->env, rsvd, e, level)))
 			return page_fault(w, PFERR_P | PFERR_RSVD);
 		all &= e;
 		any |= e;
@@ -375,6 +371,7 @@ static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, 
 			break;
 		table = e;
 	}
+	path->has_bits = all & PTE_A && (!(w->access & VTLB_WRITE) || e & PTE_D);
 	w->top_level = is_pae ? 2 : mode == WALK_5LEVEL ? 5 : 4;
 	w->leaf_level = level;
 	w->guest_shift = 3 + 9 * level;
@@ -389,7 +386,8 @@ static enum vtlb_status descend64(struct walk *w, u64 gva, enum walk_mode mode, 
 }
 
 /* 32-bit paging. Source: SDM 3A "32-Bit Paging". */
-static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
+static __always_inline enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path,
+						  bool is_nested)
 {
 	const struct vtlb_context *ctx = w->ctx;
 	struct step *s = &path->step[path->count++];
@@ -397,7 +395,8 @@ static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
 	enum vtlb_status st;
 
 	path->is_32 = true;
-	st = read_step(w, s, (ctx->cr3 & 0xfffff000) | (gva >> 22 & 0x3ff) << 2, 2, true);
+	st = read_step(w, s, (ctx->cr3 & 0xfffff000) | (gva >> 22 & 0x3ff) << 2, 2, true,
+		       is_nested);
 	if (unlikely(st != VTLB_OK))
 		return st;
 	e = all = s->entry;
@@ -412,7 +411,8 @@ static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
 		w->guest_gpa = (e & 0xffc00000) | bits_get(e, 20, 13) << 32 | (gva & mask_low(22));
 	} else {
 		s = &path->step[path->count++];
-		st = read_step(w, s, (e & 0xfffff000) | (gva >> 12 & 0x3ff) << 2, 1, true);
+		st = read_step(w, s, (e & 0xfffff000) | (gva >> 12 & 0x3ff) << 2, 1, true,
+			       is_nested);
 		if (unlikely(st != VTLB_OK))
 			return st;
 		e = s->entry;
@@ -425,6 +425,15 @@ static enum vtlb_status descend32(struct walk *w, u64 gva, struct path *path)
 	w->attr = LEAF_GX | (all & PTE_W ? LEAF_GW : 0) | (all & PTE_U ? LEAF_GU : 0) |
 		  (e & PTE_D ? LEAF_D : 0) | (e & PTE_G && ctx->cr4 & CR4_PGE ? LEAF_G : 0);
 	return VTLB_OK;
+}
+
+static enum vtlb_status descend(struct walk *w, u64 gva, enum walk_mode mode, struct path *path)
+{
+	if (mode == WALK_32)
+		return w->ctx->eptp ? descend32(w, gva, path, true)
+				    : descend32(w, gva, path, false);
+	return w->ctx->eptp ? descend64(w, gva, mode, path, true)
+			    : descend64(w, gva, mode, path, false);
 }
 
 /* Access rights of the guest's tables. Source: SDM 3A "Access Rights", "Page-Fault Exceptions". */
@@ -544,6 +553,7 @@ enum vtlb_status walk_linear(struct walk *w, u64 gva)
 	do {
 		path.count = 0;
 		path.is_32 = false;
+		path.has_bits = false;
 		if (unlikely(w->trail))
 			w->trail->n = 0;
 		w->fault.gla = gva;
@@ -553,14 +563,13 @@ enum vtlb_status walk_linear(struct walk *w, u64 gva)
 			w->guest_shift = 64;
 			w->attr = LEAF_GUEST_ALL | LEAF_D;
 		} else {
-			st = mode == WALK_32 ? descend32(w, gva, &path)
-					     : descend64(w, gva, mode, &path);
+			st = descend(w, gva, mode, &path);
 			if (unlikely(st != VTLB_OK))
 				return st;
 			st = check_rights(w);
 			if (unlikely(st != VTLB_OK))
 				return st;
-			if (w->ctx->eptp && w->update) {
+			if (w->ctx->eptp && w->update && !path.has_bits) {
 				st = check_update(w, &path);
 				if (unlikely(st != VTLB_OK))
 					return st;
@@ -569,7 +578,7 @@ enum vtlb_status walk_linear(struct walk *w, u64 gva)
 		st = walk_final(w, QUAL_GLA_VALID | QUAL_FINAL);
 		if (unlikely(st != VTLB_OK))
 			return st;
-	} while (unlikely(!update_guest(w, &path)));
+	} while (unlikely(!path.has_bits && !update_guest(w, &path)));
 	if (w->access & VTLB_WRITE && w->update)
 		w->attr |= LEAF_D;
 	return classify(w);

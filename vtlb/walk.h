@@ -65,7 +65,6 @@ struct walk {
 	bool lacks_bits; /* without @update: accessed or dirty bits that it would have set */
 	/* out, after a fault */
 	struct vtlb_fault fault;
-	u32 entries; /* table entries read, for counters */
 };
 
 /* Start @w. Only what a walk does not always write is cleared: clearing all of it takes longer than
@@ -85,7 +84,6 @@ static inline void walk_init(struct walk *w, const struct walk_env *env,
 	w->top_level = w->leaf_level = 0;
 	w->lacks_bits = false;
 	w->fault = (struct vtlb_fault){0};
-	w->entries = 0;
 }
 
 enum walk_mode walk_mode_of(const struct vtlb_context *ctx);
