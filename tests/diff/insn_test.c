@@ -261,15 +261,9 @@ static bool ext_allowed(const ZydisDecodedInstruction *in)
 
 static bool mnemonic_allowed(const ZydisDecodedInstruction *in)
 {
+	if (oracle_is_host_bound(in->mnemonic))
+		return false;
 	switch (in->mnemonic) {
-	case ZYDIS_MNEMONIC_POPF:
-	case ZYDIS_MNEMONIC_POPFD:
-	case ZYDIS_MNEMONIC_POPFQ:
-	case ZYDIS_MNEMONIC_PUSHF:
-	case ZYDIS_MNEMONIC_PUSHFD:
-	case ZYDIS_MNEMONIC_PUSHFQ:
-	case ZYDIS_MNEMONIC_CLI:
-	case ZYDIS_MNEMONIC_STI:
 	case ZYDIS_MNEMONIC_HLT:
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
@@ -284,7 +278,6 @@ static bool mnemonic_allowed(const ZydisDecodedInstruction *in)
 	case ZYDIS_MNEMONIC_LAR:
 	case ZYDIS_MNEMONIC_VERR:
 	case ZYDIS_MNEMONIC_VERW:
-	case ZYDIS_MNEMONIC_CPUID:
 	case ZYDIS_MNEMONIC_RDTSC:
 	case ZYDIS_MNEMONIC_INVALID: return false;
 	default: return true;

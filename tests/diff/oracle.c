@@ -153,6 +153,38 @@ u8 *oracle_data(void)
 	return (u8 *)ORACLE_DATA;
 }
 
+void oracle_call(u32 at)
+{
+	u64 rax = at;
+
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* the red zone */
+			 "push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\t"
+			 "push %%r13\n\tpush %%r14\n\tpush %%r15\n\t"
+			 "call *%%rax\n\t"
+			 "pop %%r15\n\tpop %%r14\n\tpop %%r13\n\t"
+			 "pop %%r12\n\tpop %%rbp\n\tpop %%rbx\n\t"
+			 "lea 128(%%rsp), %%rsp"
+			 : "+a"(rax)
+			 :
+			 : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+
+bool oracle_is_host_bound(ZydisMnemonic mnemonic)
+{
+	switch (mnemonic) {
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_PUSHF:
+	case ZYDIS_MNEMONIC_PUSHFD:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_CLI:
+	case ZYDIS_MNEMONIC_STI:
+	case ZYDIS_MNEMONIC_CPUID: return true;
+	default: return false;
+	}
+}
+
 void oracle_run(const u8 *code, u32 len, const struct oracle_state *in, struct oracle_state *out)
 {
 	u8 *p = (u8 *)ORACLE_INSN;
@@ -162,14 +194,7 @@ void oracle_run(const u8 *code, u32 len, const struct oracle_state *in, struct o
 	ctx->in = *in;
 	ctx->flags_in = in->rflags | 0x202;
 	ctx->out.vector = -1;
-	__asm__ volatile(
-		"push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\tpush "
-		"%%r15\n\t"
-		"mov %[prologue], %%eax\n\tcall *%%rax\n\t"
-		"pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx"
-		:
-		: [prologue] "i"((u32)PROLOGUE)
-		: "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+	oracle_call(PROLOGUE);
 	*out = ctx->out;
 	out->rflags = ctx->flags_out[7];
 }

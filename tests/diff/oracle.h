@@ -7,6 +7,7 @@
 #ifndef TESTS_DIFF_ORACLE_H
 #define TESTS_DIFF_ORACLE_H
 
+#include <Zydis/Zydis.h>
 #include "l0/base/types.h"
 
 #define ORACLE_CODE 0x20000000ull	  /* page with the instruction */
@@ -26,6 +27,12 @@ int oracle_init(void);
 
 /* The data pages, at ORACLE_DATA. */
 u8 *oracle_data(void);
+
+/* Call code at @at on the host; it may change every register but RSP. */
+void oracle_call(u32 at);
+
+/* Does it show or change what only the host's kernel has a say in (IF, IOPL, CPUID)? */
+bool oracle_is_host_bound(ZydisMnemonic mnemonic);
 
 /* Run @code[@len] once from @in; @out may be @in. */
 void oracle_run(const u8 *code, u32 len, const struct oracle_state *in, struct oracle_state *out);
