@@ -92,22 +92,25 @@ bool select_operands(const struct decode *d, struct jit_op *j, bool written)
 	return !(op->flags & OP_MEM) || select_mem(d, j);
 }
 
-static bool take_alu(const struct decode *d, struct jit_op *j, u32 digit, bool writes)
+static bool take_alu(const struct decode *d, struct jit_op *j, u32 digit)
 {
 	j->kind = J_ALU;
 	j->sub = (u8)digit;
 	j->written = j->killed = RFLAGS_ARITH;
 	j->read = digit == 2 || digit == 3 ? RFLAGS_CF : 0;
 	j->lock = d->op->flags & OP_LOCK;
-	return select_operands(d, j, writes);
+	return select_operands(d, j, digit != 7); /* CMP */
 }
 
-static bool take_unary(const struct decode *d, struct jit_op *j, u32 digit, bool step)
+/* INC, DEC: digits of FE/FF; NOT, NEG: of F6/F7. */
+static bool take_unary(const struct decode *d, struct jit_op *j, u32 digit)
 {
+	bool step = digit < 2;
+
 	j->kind = J_UNARY;
-	j->sub = (u8)digit; /* F6/F7 digit; INC, DEC: FE/FF */
+	j->sub = (u8)digit;
 	j->by_cl = step;
-	if (digit != 2 || step)
+	if (digit != 2)
 		j->written = j->killed = step ? RFLAGS_ARITH & ~RFLAGS_CF : RFLAGS_ARITH;
 	j->lock = d->op->flags & OP_LOCK;
 	return (d->form == FORM_R || d->form == FORM_M) && select_operands(d, j, true);
@@ -148,7 +151,7 @@ static bool take_extend(const struct decode *d, struct jit_op *j, u32 opc8)
 	return (d->form == FORM_RR || d->form == FORM_RM) && select_operands(d, j, true);
 }
 
-static bool take_imul(const struct decode *d, struct jit_op *j)
+static bool take_imul(const struct decode *d, struct jit_op *j, u32 unused)
 {
 	j->kind = J_IMUL;
 	j->written = RFLAGS_ARITH;
@@ -232,13 +235,13 @@ static bool take_condition(const struct decode *d, struct jit_op *j)
 	       (d->form == FORM_R || d->form == FORM_M) && select_operands(d, j, true);
 }
 
-static bool take_mov(const struct decode *d, struct jit_op *j)
+static bool take_mov(const struct decode *d, struct jit_op *j, u32 unused)
 {
 	j->kind = J_MOV;
 	return d->form != FORM_R && d->form != FORM_M && select_operands(d, j, true);
 }
 
-static bool take_convert(const struct decode *d, struct jit_op *j)
+static bool take_convert(const struct decode *d, struct jit_op *j, u32 unused)
 {
 	j->kind = J_CONVERT;
 	j->use = reg_bit(RAX) | reg_bit(RDX);
@@ -270,107 +273,137 @@ static bool take_special(const struct decode *d, struct jit_op *j, u32 *group)
 	return false;
 }
 
+static bool take_nop(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	j->kind = J_NOP;
+	return !(d->op->flags & (OP_LOCK | OP_REP));
+}
+
+static bool take_xchg(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	j->kind = J_XCHG;
+	j->wr = reg_bit(d->op->src);
+	return d->form == FORM_RR && select_operands(d, j, true);
+}
+
+static bool take_bswap(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	j->kind = J_BSWAP;
+	return d->op->size >= 4 && d->form == FORM_R && select_operands(d, j, true);
+}
+
+static bool take_sign_rax(const struct decode *d, struct jit_op *j, u32 size)
+{
+	j->kind = J_SIGN_RAX;
+	j->sub = (u8)size;
+	j->use = j->wr = reg_bit(RAX);
+	return true;
+}
+
+static bool take_lea(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	const struct op *op = d->op;
+
+	j->kind = J_LEA;
+	j->use = reg_bit(op->base) | reg_bit(op->index) | reg_bit(op->dst);
+	j->wr = reg_bit(op->dst);
+	return (op->size == 8 ? op->asize == 8 : op->size == 4 && op->asize >= 4) && op->dst < 16 &&
+	       ((s64)(s32)op->disp == op->disp || op->size == 4 ||
+		(op->base == OP_NO_REG && op->index == OP_NO_REG));
+}
+
+static bool take_test(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	j->kind = J_TEST;
+	j->written = j->killed = RFLAGS_ARITH;
+	return d->form != FORM_RM && select_operands(d, j, false);
+}
+
+static bool take_call(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	return d->insn.opcode == 0xe8 ? take_stack(d, j, J_CALL) : take_indirect(d, j, J_CALL_IND);
+}
+
+static bool take_jump(const struct decode *d, struct jit_op *j, u32 unused)
+{
+	return d->insn.opcode == 0xff ? take_indirect(d, j, J_JMP_IND) : take_branch(d, j);
+}
+
+/* By mnemonic. What is not here is a conditional branch, CMOVcc, SETcc, or a handler's. */
+static const struct taker {
+	bool (*take)(const struct decode *d, struct jit_op *j, u32 arg);
+	u16 group, arg;
+} takers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+#define TAKE(name, grp, fn, what) [ZYDIS_MNEMONIC_##name] = {fn, JIT_GROUP_##grp, what}
+	TAKE(MOV, MOV, take_mov, 0),
+	TAKE(NOP, MOV, take_nop, 0),
+	TAKE(ENDBR32, MOV, take_nop, 0),
+	TAKE(ENDBR64, MOV, take_nop, 0),
+	TAKE(PREFETCH, MOV, take_nop, 0),
+	TAKE(PREFETCHW, MOV, take_nop, 0),
+	TAKE(PREFETCHWT1, MOV, take_nop, 0),
+	TAKE(PREFETCHNTA, MOV, take_nop, 0),
+	TAKE(PREFETCHT0, MOV, take_nop, 0),
+	TAKE(PREFETCHT1, MOV, take_nop, 0),
+	TAKE(PREFETCHT2, MOV, take_nop, 0),
+	TAKE(XCHG, MOV, take_xchg, 0),
+	TAKE(BSWAP, MOV, take_bswap, 0),
+	TAKE(CBW, MOV, take_sign_rax, 2),
+	TAKE(CWDE, MOV, take_sign_rax, 4),
+	TAKE(CDQE, MOV, take_sign_rax, 8),
+	TAKE(CWD, MOV, take_convert, 0),
+	TAKE(CDQ, MOV, take_convert, 0),
+	TAKE(CQO, MOV, take_convert, 0),
+	TAKE(MOVZX, EXTEND, take_extend, 0x0fb6),
+	TAKE(MOVSX, EXTEND, take_extend, 0x0fbe),
+	TAKE(MOVSXD, EXTEND, take_extend, 0x0fbe),
+	TAKE(LEA, LEA, take_lea, 0),
+	TAKE(ADD, ALU, take_alu, 0),
+	TAKE(OR, ALU, take_alu, 1),
+	TAKE(ADC, ALU, take_alu, 2),
+	TAKE(SBB, ALU, take_alu, 3),
+	TAKE(AND, ALU, take_alu, 4),
+	TAKE(SUB, ALU, take_alu, 5),
+	TAKE(XOR, ALU, take_alu, 6),
+	TAKE(CMP, ALU, take_alu, 7),
+	TAKE(TEST, ALU, take_test, 0),
+	TAKE(INC, ALU, take_unary, 0),
+	TAKE(DEC, ALU, take_unary, 1),
+	TAKE(NOT, ALU, take_unary, 2),
+	TAKE(NEG, ALU, take_unary, 3),
+	TAKE(ROL, SHIFT, take_shift, 0),
+	TAKE(ROR, SHIFT, take_shift, 1),
+	TAKE(RCL, SHIFT, take_shift, 2),
+	TAKE(RCR, SHIFT, take_shift, 3),
+	TAKE(SHL, SHIFT, take_shift, 4),
+	TAKE(SHR, SHIFT, take_shift, 5),
+	TAKE(SAR, SHIFT, take_shift, 7),
+	TAKE(IMUL, IMUL, take_imul, 0),
+	TAKE(PUSH, STACK, take_stack, J_PUSH),
+	TAKE(POP, STACK, take_stack, J_POP),
+	TAKE(LEAVE, STACK, take_stack, J_LEAVE),
+	TAKE(CALL, CALL, take_call, 0),
+	TAKE(RET, CALL, take_stack, J_RET),
+	TAKE(JMP, BRANCH, take_jump, 0),
+#undef TAKE
+};
+
 /* Return: is it native; @group its group. */
 static bool take(const struct decode *d, struct jit_op *j, u32 *group)
 {
+	const struct taker *t = &takers[d->insn.mnemonic];
+
 	if (take_special(d, j, group))
 		return true;
-	*group = JIT_GROUP_MOV;
-	switch (d->insn.mnemonic) {
-	case ZYDIS_MNEMONIC_MOV: return take_mov(d, j);
-	case ZYDIS_MNEMONIC_NOP:
-	case ZYDIS_MNEMONIC_ENDBR32:
-	case ZYDIS_MNEMONIC_ENDBR64:
-	case ZYDIS_MNEMONIC_PREFETCH:
-	case ZYDIS_MNEMONIC_PREFETCHW:
-	case ZYDIS_MNEMONIC_PREFETCHWT1:
-	case ZYDIS_MNEMONIC_PREFETCHNTA:
-	case ZYDIS_MNEMONIC_PREFETCHT0:
-	case ZYDIS_MNEMONIC_PREFETCHT1:
-	case ZYDIS_MNEMONIC_PREFETCHT2:
-		j->kind = J_NOP;
-		return !(d->op->flags & (OP_LOCK | OP_REP));
-	case ZYDIS_MNEMONIC_XCHG:
-		j->kind = J_XCHG;
-		j->wr = reg_bit(d->op->src);
-		return d->form == FORM_RR && select_operands(d, j, true);
-	case ZYDIS_MNEMONIC_BSWAP:
-		j->kind = J_BSWAP;
-		return d->op->size >= 4 && d->form == FORM_R && select_operands(d, j, true);
-	case ZYDIS_MNEMONIC_CBW:
-	case ZYDIS_MNEMONIC_CWDE:
-	case ZYDIS_MNEMONIC_CDQE:
-		j->kind = J_SIGN_RAX;
-		j->sub = d->insn.mnemonic == ZYDIS_MNEMONIC_CBW	   ? 2
-			 : d->insn.mnemonic == ZYDIS_MNEMONIC_CWDE ? 4
-								   : 8;
-		j->use = j->wr = reg_bit(RAX);
-		return true;
-	case ZYDIS_MNEMONIC_CWD:
-	case ZYDIS_MNEMONIC_CDQ:
-	case ZYDIS_MNEMONIC_CQO: return take_convert(d, j);
-	case ZYDIS_MNEMONIC_MOVZX: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fb6);
-	case ZYDIS_MNEMONIC_MOVSX:
-	case ZYDIS_MNEMONIC_MOVSXD: *group = JIT_GROUP_EXTEND; return take_extend(d, j, 0x0fbe);
-	case ZYDIS_MNEMONIC_LEA:
-		*group = JIT_GROUP_LEA;
-		j->kind = J_LEA;
-		j->use = reg_bit(d->op->base) | reg_bit(d->op->index) | reg_bit(d->op->dst);
-		j->wr = reg_bit(d->op->dst);
-		return (d->op->size == 8 ? d->op->asize == 8
-					 : d->op->size == 4 && d->op->asize >= 4) &&
-		       d->op->dst < 16 &&
-		       ((s64)(s32)d->op->disp == d->op->disp || d->op->size == 4 ||
-			(d->op->base == OP_NO_REG && d->op->index == OP_NO_REG));
-	default: break;
-	}
-	*group = d->op->flags & OP_LOCK ? JIT_GROUP_ATOMIC : JIT_GROUP_ALU;
-	switch (d->insn.mnemonic) {
-	case ZYDIS_MNEMONIC_ADD: return take_alu(d, j, 0, true);
-	case ZYDIS_MNEMONIC_OR: return take_alu(d, j, 1, true);
-	case ZYDIS_MNEMONIC_ADC: return take_alu(d, j, 2, true);
-	case ZYDIS_MNEMONIC_SBB: return take_alu(d, j, 3, true);
-	case ZYDIS_MNEMONIC_AND: return take_alu(d, j, 4, true);
-	case ZYDIS_MNEMONIC_SUB: return take_alu(d, j, 5, true);
-	case ZYDIS_MNEMONIC_XOR: return take_alu(d, j, 6, true);
-	case ZYDIS_MNEMONIC_CMP: return take_alu(d, j, 7, false);
-	case ZYDIS_MNEMONIC_TEST:
-		j->kind = J_TEST;
-		j->written = j->killed = RFLAGS_ARITH;
-		return d->form != FORM_RM && select_operands(d, j, false);
-	case ZYDIS_MNEMONIC_INC: return take_unary(d, j, 0, true);
-	case ZYDIS_MNEMONIC_DEC: return take_unary(d, j, 1, true);
-	case ZYDIS_MNEMONIC_NOT: return take_unary(d, j, 2, false);
-	case ZYDIS_MNEMONIC_NEG: return take_unary(d, j, 3, false);
-	default: break;
-	}
-	*group = JIT_GROUP_SHIFT;
-	switch (d->insn.mnemonic) {
-	case ZYDIS_MNEMONIC_ROL: return take_shift(d, j, 0);
-	case ZYDIS_MNEMONIC_ROR: return take_shift(d, j, 1);
-	case ZYDIS_MNEMONIC_RCL: return take_shift(d, j, 2);
-	case ZYDIS_MNEMONIC_RCR: return take_shift(d, j, 3);
-	case ZYDIS_MNEMONIC_SHL: return take_shift(d, j, 4);
-	case ZYDIS_MNEMONIC_SHR: return take_shift(d, j, 5);
-	case ZYDIS_MNEMONIC_SAR: return take_shift(d, j, 7);
-	case ZYDIS_MNEMONIC_IMUL: *group = JIT_GROUP_IMUL; return take_imul(d, j);
-	case ZYDIS_MNEMONIC_PUSH: *group = JIT_GROUP_STACK; return take_stack(d, j, J_PUSH);
-	case ZYDIS_MNEMONIC_POP: *group = JIT_GROUP_STACK; return take_stack(d, j, J_POP);
-	case ZYDIS_MNEMONIC_LEAVE: *group = JIT_GROUP_STACK; return take_stack(d, j, J_LEAVE);
-	case ZYDIS_MNEMONIC_CALL:
-		*group = JIT_GROUP_CALL;
-		return d->insn.opcode == 0xe8 ? take_stack(d, j, J_CALL)
-					      : take_indirect(d, j, J_CALL_IND);
-	case ZYDIS_MNEMONIC_RET: *group = JIT_GROUP_CALL; return take_stack(d, j, J_RET);
-	default: break;
+	if (t->take) {
+		*group = t->group == JIT_GROUP_ALU && d->op->flags & OP_LOCK ? JIT_GROUP_ATOMIC
+									     : t->group;
+		return t->take(d, j, t->arg);
 	}
 	*group = JIT_GROUP_BRANCH;
-	if (d->insn.mnemonic == ZYDIS_MNEMONIC_JMP && d->insn.opcode == 0xff)
-		return take_indirect(d, j, J_JMP_IND);
 	if (take_branch(d, j))
 		return true;
 	*group = JIT_GROUP_COND;
-	*j = (struct jit_op){0};
 	return take_condition(d, j);
 }
 
