@@ -11,6 +11,7 @@
 #ifndef SHADOW_VMCS_EXPLAIN_H
 #define SHADOW_VMCS_EXPLAIN_H
 
+#include "l0/arch/events.h"
 #include "shadow-vmcs/checks.h"
 
 #define EXPLAIN_ALSO 3u
@@ -52,6 +53,9 @@ struct explain {
  * the entry of c->msr_entry, and that a list that ends before it would load.
  */
 void explain_check(const struct check_ctx *c, u32 id, struct explain *e);
+
+/* The part of it that an entry_failure event carries. */
+struct explain explain_of_event(const struct ev_entry_failure *f);
 
 /**
  * explain_text - one line: check, field, value, wrong bits, rule, SDM volume and title, what passes

@@ -318,6 +318,17 @@ void explain_check(const struct check_ctx *c, u32 id, struct explain *e)
 /* --- text ----------------------------------------------------------------------------------------
  */
 
+struct explain explain_of_event(const struct ev_entry_failure *f)
+{
+	return (struct explain){.check = (u32)f->check,
+				.field = (u32)f->field,
+				.value = f->value,
+				.pass_known = f->pass_known,
+				.pass_value = f->pass_value,
+				.must_set = f->must_set,
+				.must_clear = f->must_clear};
+}
+
 const char *explain_text(const struct explain *e, char *buf)
 {
 	const struct check_info *i = &check_table[e->check];

@@ -98,13 +98,7 @@ static void print_writer(const struct story *s, u64 now_ns, u32 how, u64 rip, u6
 static void print_check(const struct story *s, const struct transition *t)
 {
 	const struct ev_entry_failure *f = transition_payload(t, entry_failure);
-	const struct explain e = {.check = (u32)f->check,
-				  .field = (u32)f->field,
-				  .value = f->value,
-				  .pass_known = f->pass_known,
-				  .pass_value = f->pass_value,
-				  .must_set = f->must_set,
-				  .must_clear = f->must_clear};
+	const struct explain e = explain_of_event(f);
 	char text[EXPLAIN_TEXT_BYTES];
 
 	if (f->check == CHECK_NONE || f->check >= CHECK_COUNT) {

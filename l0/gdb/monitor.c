@@ -232,13 +232,7 @@ static void tell(struct gdb *g, const struct transition *t)
 		break;
 	case TRANSITION_entry_failure: {
 		const struct ev_entry_failure *f = transition_payload(t, entry_failure);
-		const struct explain e = {.check = (u32)f->check,
-					  .field = (u32)f->field,
-					  .value = f->value,
-					  .pass_known = f->pass_known,
-					  .pass_value = f->pass_value,
-					  .must_set = f->must_set,
-					  .must_clear = f->must_clear};
+		const struct explain e = explain_of_event(f);
 		char text[EXPLAIN_TEXT_BYTES];
 
 		say(g, "VM entry with vmcs 0x%llx fails: %s", (unsigned long long)f->vmcs,

@@ -6,19 +6,26 @@
 #include "l0/engine/softtlb.h"
 #include "l0/jit/jit_priv.h"
 
+/* With another key the block's whole memory is void when it is entered next. */
+static void remember(const struct vp *vp, u64 key, struct jit_page *p,
+		     const struct softtlb_range *r, u64 addend)
+{
+	if (unlikely(key != vp->site_key))
+		return;
+	p->first = r->first;
+	p->addend = addend;
+	p->host = r->first + addend;
+	p->room = r->bytes - p->more;
+}
+
 static u64 page_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write)
 {
 	u64 key = vp->site_key;
 	struct softtlb_range r;
 	u64 addend = softtlb_remember(vp, gva, 1, write, &r);
 
-	/* With another key the block's whole memory is void when it is entered next. */
-	if (likely(key == vp->site_key) && r.bytes > p->more) {
-		p->first = r.first;
-		p->addend = addend;
-		p->host = r.first + addend;
-		p->room = r.bytes - p->more;
-	}
+	if (r.bytes > p->more)
+		remember(vp, key, p, &r, addend);
 	return addend;
 }
 
@@ -53,11 +60,7 @@ static u64 range_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write
 		return 0;
 	}
 	p->addend = addend;
-	if (likely(key == vp->site_key)) {
-		p->first = r.first;
-		p->host = r.first + addend;
-		p->room = r.bytes - p->more;
-	}
+	remember(vp, key, p, &r, addend);
 	return addend;
 }
 

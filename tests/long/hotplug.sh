@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/long/hotplug.sh - Debian's kernel with ACPI CPU hot-plug: it lets processors go and takes them by a plan, on
-# both clocks, nproc follows; one that runs a guest of its own on KVM goes, too; two systems of four processors on two
-# workers are asked for processors by parking, at least one of them does with fewer, and the work that they do is told.
+# both clocks, nproc follows; two systems of four processors on two workers are asked for processors by parking, at
+# least one of them does with fewer, and the work that they do is told.
 NESTOR=${1:-${NESTOR:-$(dirname "$0")/../../nestor}}
 . "$(dirname "$0")/../e2e/linux/lib.sh"
 

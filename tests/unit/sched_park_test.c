@@ -160,16 +160,23 @@ static u32 told(struct fix *f, u32 action, u32 *who)
 	return n;
 }
 
-/* Machine 0's guest can be asked for all but its first processor. */
-static void guests_are_asked(void **state)
+/* Machine 0's guest can be asked for all but its first processor. Return: the one that it is. */
+static u32 ask(struct fix *f)
 {
-	struct fix *f = *state;
 	u32 who = 0;
 
 	for (u32 i = 1; i < 4; i++)
 		f->e[i].can_go = true;
 	run_for(f, NS_PER_SEC);
 	assert_int_equal(told(f, PRESSURE_ASK, &who), 1);
+	return who;
+}
+
+static void guests_are_asked(void **state)
+{
+	struct fix *f = *state;
+	u32 who = ask(f);
+
 	assert_in_range(who, 1, 3);
 	assert_int_equal(sharing(f), 0);
 
@@ -213,12 +220,8 @@ static void guests_are_asked(void **state)
 static void guests_that_will_not(void **state)
 {
 	struct fix *f = *state;
-	u32 who = 0;
+	u32 who = ask(f);
 
-	for (u32 i = 1; i < 4; i++)
-		f->e[i].can_go = true;
-	run_for(f, NS_PER_SEC);
-	assert_int_equal(told(f, PRESSURE_ASK, &who), 1);
 	sched_refused(&f->s, &f->e[who]);
 	run_for(f, 2 * NS_PER_SEC);
 	assert_int_equal(sharing(f), 4);
