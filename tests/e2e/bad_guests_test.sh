@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Children that misbehave: each stops with one clear line and a dump, its machine alone; another child
 # beside it goes on to its end.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # nestor sched-compare: every column of its table is what a recording of the same run says, the fair shares are
 # those worked out by hand, --json has the same figures, and the table fits a terminal.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

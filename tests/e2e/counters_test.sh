@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # --count: state-match counters add up exactly, inverted ones too, the same in both tiers and in the trace.
+# One thread: not in MODE=tsan.
 . "$(dirname "$0")/../trace/lib.sh"
 child=$NESTOR_BUILD/l1-child/child.elf
 

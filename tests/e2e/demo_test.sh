@@ -2,6 +2,7 @@
 # The demonstration in short: two child hypervisors on one worker, recorded twice. The trace is read
 # back: every kind of transition is there, nothing is lost, both runs are equal in every architectural
 # event, levels nest, and what the guests say on their consoles agrees with what the trace says.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A Linux kernel's three entries, by an image in bzImage form: its setup code in real mode uses the BIOS
 # calls that there are; each protected-mode entry says which one it is. Modules reach a multiboot image.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Debian's SeaBIOS as the firmware: starts GRUB from a CD image and from a disk image of its own, which
 # start an image of this project; the VGA text screen shows what they wrote; GRUB's reboot starts anew.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

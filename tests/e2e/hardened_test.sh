@@ -2,6 +2,7 @@
 # Hosts that forbid memory for code in part or altogether: the translator works where memory need not be writable
 # and executable at one address, also without memfd_create(); where nothing may be executed it is said in
 # one line, guests are interpreted, and --engine jit is refused.
+# One thread: not in MODE=tsan.
 set -u
 here=$(dirname "$0")
 work=$(mktemp -d) || exit 1

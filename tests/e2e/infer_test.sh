@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What L0 infers of guests and why, as events: the fence decides who is real-time, who runs first is told,
 # rests are seen. The same in both tiers.
+# One thread: not in MODE=tsan.
 . "$(dirname "$0")/../trace/lib.sh"
 child=$NESTOR_BUILD/l1-child/child.elf
 

@@ -2,6 +2,7 @@
 # A machine that stops in the middle of a run, by a triple fault, a reset, power off or the debug port, or starts again
 # by a reset, leaves nothing behind: the other one has all the rest of the time, under each policy, with parking and
 # with processors that come and go, and the run ends as it should.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

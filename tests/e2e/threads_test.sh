@@ -14,7 +14,9 @@ record() { # NAME OPTIONS…
 
 record off
 grep -q thread_ "$work/off.txt" && fail 'threads are in the trace without --track'
-for engine in interp jit; do
+engines='interp jit'
+[ -z "${NESTOR_SHORT:-}" ] || engines=jit
+for engine in $engines; do
 	record $engine --engine $engine --track threads=4K
 	stacks=$(grep 'thread_switch.*level = 2,' "$work/$engine.txt" | grep -v 'prev = 4294967295' |
 		grep -o 'vcpu_id = [0-9]*\|stack = [0-9A-Fx]*' | paste - - | sort -u | wc -l)
@@ -25,7 +27,7 @@ for engine in interp jit; do
 	[ "$threads" -gt 1000 ] && [ $((processes - threads)) -ge 0 ] && [ $((processes - threads)) -lt 60 ] ||
 		fail "$engine: $threads switches between threads, $processes between processes"
 done
-cmp -s "$work/interp.txt" "$work/jit.txt" || fail 'the tiers differ'
+[ "$engines" = jit ] || cmp -s "$work/interp.txt" "$work/jit.txt" || fail 'the tiers differ'
 "$NESTOR" report "$work/jit" >"$work/report" || fail report
 grep -q 'guests, between threads' "$work/report" && grep -q '  thread 0x' "$work/report" || fail 'the report has no threads'
 "$NESTOR" report --json "$work/jit" | grep -q '"threads":\[{"thread":' || fail 'nor has its JSON'

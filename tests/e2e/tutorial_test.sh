@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The tutorial's steps find its planted fault.
+# One thread: not in MODE=tsan.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT

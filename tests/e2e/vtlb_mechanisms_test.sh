@@ -2,6 +2,7 @@
 # C1 to C11, each with counters, events, tests and models as docs/vtlb.md says: what it names exists, each
 # counter that the table of counters gives to a mechanism is named there, and a recorded run has the events
 # and every counter, in the report too.
+# One thread: not in MODE=tsan.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d) || exit 1

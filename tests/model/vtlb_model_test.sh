@@ -1,5 +1,6 @@
 #!/bin/bash
 # vtlb_model_test.sh - the virtual TLB's mechanisms, each for itself. NESTOR_LONG=1: larger ones too.
+# One thread, as no nestor runs at all: not in MODE=tsan.
 . "${0%/*}/lib.sh"
 holds vtlb_stamp -DINVALS=1
 breaks vtlb_stamp

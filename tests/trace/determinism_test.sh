@@ -1,5 +1,6 @@
 #!/bin/bash
 # Two runs of one lab under the virtual clock give the same architectural events, in the same order.
+# One thread: not in MODE=tsan.
 . "${0%/*}/lib.sh"
 child=$NESTOR_BUILD/l1-child/child.elf
 [ -x "$NESTOR" ] && [ -e "$child" ] || fail "no program or no child image: run make"
