@@ -174,132 +174,184 @@ static int ref_pf(struct ref *r, u32 access, u32 low)
 	return PF;
 }
 
-static int ref_walk(struct ref *r, u64 la, u32 access)
+/* The way through the guest's tables: what was read, the last entry, the rights of all. */
+struct way {
+	struct visited seen[5];
+	int n, bytes;
+	u64 e;
+	bool w, u, xd;
+};
+
+static int ref_step(struct ref *r, struct way *y, u64 at)
+{
+	return ref_entry(r, at, y->bytes, &y->e, &y->seen[y->n++]);
+}
+
+static int ref_walk_32(struct ref *r, u64 la, u32 access, struct way *y, u64 *ga)
+{
+	int st;
+
+	y->bytes = 4;
+	st = ref_step(r, y, (r->c->cr3 & 0xfffff000) + 4 * (la >> 22 & 1023));
+	if (st != OK)
+		return st;
+	if (!(y->e & 1))
+		return ref_pf(r, access, 0);
+	y->w = y->e >> 1 & 1;
+	y->u = y->e >> 2 & 1;
+	if ((y->e >> 7 & 1) && (r->c->cr4 >> 4 & 1)) {
+		if (y->e >> 21 & 1)
+			return ref_pf(r, access, 9);
+		*ga = (y->e & 0xffc00000) | (y->e >> 13 & 0xff) << 32 | (la & 0x3fffff);
+		return OK;
+	}
+	st = ref_step(r, y, (y->e & 0xfffff000) + 4 * (la >> 12 & 1023));
+	if (st != OK)
+		return st;
+	if (!(y->e & 1))
+		return ref_pf(r, access, 0);
+	y->w &= y->e >> 1 & 1;
+	y->u &= y->e >> 2 & 1;
+	*ga = (y->e & 0xfffff000) | (la & 0xfff);
+	return OK;
+}
+
+/* Bits that must be 0 in an entry of @level, whose bit 7 is @ps. */
+static u64 ref_reserved(const struct vtlb_context *c, int level, bool ps)
+{
+	u64 bad = ((1ull << 52) - 1) & ~((1ull << MAXPHYADDR) - 1);
+
+	if (!(c->efer >> 11 & 1))
+		bad |= 1ull << 63;
+	if (!(c->efer >> 10 & 1))
+		bad |= 0x7ffull << 52;
+	if (level >= 4)
+		bad |= 1 << 7;
+	if (level == 3 && ps)
+		bad |= 0x3fffe000;
+	if (level == 2 && ps)
+		bad |= 0x1fe000;
+	return bad;
+}
+
+static int ref_walk_64(struct ref *r, u64 la, u32 access, struct way *y, u64 *ga)
+{
+	const struct vtlb_context *c = r->c;
+	bool lma = c->efer >> 10 & 1;
+	int level = !lma ? 2 : c->cr4 >> 12 & 1 ? 5 : 4, st;
+	u64 t = c->cr3 & 0xfffffff000ull;
+
+	if (!lma) {
+		u64 pdpte = c->pdpte[la >> 30 & 3];
+
+		if (!(pdpte & 1))
+			return ref_pf(r, access, 0);
+		t = pdpte & 0xfffffff000ull;
+	}
+	for (;; level--) {
+		bool ps;
+
+		st = ref_step(r, y, t + 8 * (la >> (12 + 9 * (level - 1)) & 511));
+		if (st != OK)
+			return st;
+		if (!(y->e & 1))
+			return ref_pf(r, access, 0);
+		ps = y->e >> 7 & 1;
+		if (y->e & ref_reserved(c, level, ps))
+			return ref_pf(r, access, 9);
+		y->w &= y->e >> 1 & 1;
+		y->u &= y->e >> 2 & 1;
+		y->xd |= y->e >> 63;
+		if (level == 1 || ((level == 2 || level == 3) && ps))
+			break;
+		t = y->e & 0xfffffff000ull;
+	}
+	u64 size = 1ull << (12 + 9 * (level - 1));
+
+	*ga = (y->e & 0xfffffff000ull & ~(size - 1)) | (la & (size - 1));
+	return OK;
+}
+
+/* Do the rights allow it, by the processor's mode? */
+static int ref_rights(struct ref *r, u32 access, const struct way *y)
 {
 	const struct vtlb_context *c = r->c;
 	bool rd = access & VTLB_READ, wr = access & VTLB_WRITE, ex = access & VTLB_EXEC;
-	bool user = access & VTLB_USER, pg = c->cr0 >> 31 & 1, lma = c->efer >> 10 & 1;
-	bool pae = c->cr4 >> 5 & 1, nxe = c->efer >> 11 & 1, w = true, u = true, xd = false;
-	struct visited seen[5];
-	int n = 0, bytes = 8, st;
-	u64 e = 0, ga = la;
+	bool user = access & VTLB_USER, wp = c->cr0 >> 16 & 1, bad = false, pk = false;
 
-	if (pg && !lma && !pae) {
-		bytes = 4;
-		st = ref_entry(r, (c->cr3 & 0xfffff000) + 4 * (la >> 22 & 1023), 4, &e, &seen[n++]);
+	if (user) {
+		bad = !y->u || (wr && !y->w) || (ex && y->xd);
+	} else {
+		if (wr && wp && !y->w)
+			bad = true;
+		if (ex && (y->xd || (y->u && (c->cr4 >> 20 & 1))))
+			bad = true;
+		if ((rd || wr) && y->u && (c->cr4 >> 21 & 1) &&
+		    (access & VTLB_SYSTEM || !(access & VTLB_AC)))
+			bad = true;
+	}
+	if ((c->cr4 >> 22 & 1) && c->efer >> 10 & 1 && y->u && !ex) {
+		u32 key = y->e >> 59 & 15;
+
+		if (c->pkru >> (2 * key) & 1)
+			pk = true;
+		if ((c->pkru >> (2 * key + 1) & 1) && wr && (user || wp))
+			pk = true;
+	}
+	return bad || pk ? ref_pf(r, access, pk ? 33 : 1) : OK;
+}
+
+/* Accessed and dirty bits that @y's entries need. */
+static u64 ref_ad(const struct way *y, int i, u32 access)
+{
+	return 32 | (i == y->n - 1 && access & VTLB_WRITE ? 64 : 0);
+}
+
+/* Does ept12 let them be set? */
+static int ref_may_set_ad(struct ref *r, u32 access, const struct way *y)
+{
+	for (int i = 0; i < y->n; i++) {
+		const struct visited *v = &y->seen[i];
+		u64 bits = ref_ad(y, i, access);
+
+		if (v->at + 8 > RAM_BYTES || (img_get(r, v->at, y->bytes) & bits) == bits ||
+		    v->can_write)
+			continue;
+		r->fgpa = v->ga;
+		r->qual = v->perm_qual | 3 | 1 << 7;
+		return EV;
+	}
+	return OK;
+}
+
+static int ref_walk(struct ref *r, u64 la, u32 access)
+{
+	const struct vtlb_context *c = r->c;
+	bool rd = access & VTLB_READ, wr = access & VTLB_WRITE, ex = access & VTLB_EXEC, cw;
+	struct way y = {.bytes = 8, .w = true, .u = true};
+	u64 ga = la;
+	int st = OK;
+
+	if (c->cr0 >> 31 & 1) {
+		bool is_32 = !(c->efer >> 10 & 1) && !(c->cr4 >> 5 & 1);
+
+		st = is_32 ? ref_walk_32(r, la, access, &y, &ga)
+			   : ref_walk_64(r, la, access, &y, &ga);
+		if (st == OK)
+			st = ref_rights(r, access, &y);
+		if (st == OK)
+			st = ref_may_set_ad(r, access, &y);
 		if (st != OK)
 			return st;
-		if (!(e & 1))
-			return ref_pf(r, access, 0);
-		w = e >> 1 & 1;
-		u = e >> 2 & 1;
-		if ((e >> 7 & 1) && (c->cr4 >> 4 & 1)) {
-			if (e >> 21 & 1)
-				return ref_pf(r, access, 9);
-			ga = (e & 0xffc00000) | (e >> 13 & 0xff) << 32 | (la & 0x3fffff);
-		} else {
-			st = ref_entry(r, (e & 0xfffff000) + 4 * (la >> 12 & 1023), 4, &e,
-				       &seen[n++]);
-			if (st != OK)
-				return st;
-			if (!(e & 1))
-				return ref_pf(r, access, 0);
-			w &= e >> 1 & 1;
-			u &= e >> 2 & 1;
-			ga = (e & 0xfffff000) | (la & 0xfff);
-		}
-	} else if (pg) {
-		int level = !lma ? 2 : c->cr4 >> 12 & 1 ? 5 : 4;
-		u64 t = c->cr3 & 0xfffffff000ull;
-
-		if (!lma) {
-			u64 pdpte = c->pdpte[la >> 30 & 3];
-
-			if (!(pdpte & 1))
-				return ref_pf(r, access, 0);
-			t = pdpte & 0xfffffff000ull;
-		}
-		for (;; level--) {
-			u64 bad = ((1ull << 52) - 1) & ~((1ull << MAXPHYADDR) - 1);
-			bool ps;
-
-			st = ref_entry(r, t + 8 * (la >> (12 + 9 * (level - 1)) & 511), 8, &e,
-				       &seen[n++]);
-			if (st != OK)
-				return st;
-			if (!(e & 1))
-				return ref_pf(r, access, 0);
-			ps = e >> 7 & 1;
-			if (!nxe)
-				bad |= 1ull << 63;
-			if (!lma)
-				bad |= 0x7ffull << 52;
-			if (level >= 4)
-				bad |= 1 << 7;
-			if (level == 3 && ps)
-				bad |= 0x3fffe000;
-			if (level == 2 && ps)
-				bad |= 0x1fe000;
-			if (e & bad)
-				return ref_pf(r, access, 9);
-			w &= e >> 1 & 1;
-			u &= e >> 2 & 1;
-			xd |= e >> 63;
-			if (level == 1 || ((level == 2 || level == 3) && ps))
-				break;
-			t = e & 0xfffffff000ull;
-		}
-		u64 size = 1ull << (12 + 9 * (level - 1));
-
-		ga = (e & 0xfffffff000ull & ~(size - 1)) | (la & (size - 1));
-	}
-	if (pg) {
-		bool wp = c->cr0 >> 16 & 1, bad = false, pk = false;
-
-		if (user) {
-			bad = !u || (wr && !w) || (ex && xd);
-		} else {
-			if (wr && wp && !w)
-				bad = true;
-			if (ex && (xd || (u && (c->cr4 >> 20 & 1))))
-				bad = true;
-			if ((rd || wr) && u && (c->cr4 >> 21 & 1) &&
-			    (access & VTLB_SYSTEM || !(access & VTLB_AC)))
-				bad = true;
-		}
-		if ((c->cr4 >> 22 & 1) && lma && u && !ex) {
-			u32 key = e >> 59 & 15;
-
-			if (c->pkru >> (2 * key) & 1)
-				pk = true;
-			if ((c->pkru >> (2 * key + 1) & 1) && wr && (user || wp))
-				pk = true;
-		}
-		if (bad || pk)
-			return ref_pf(r, access, pk ? 33 : 1);
-		for (int i = 0; i < n; i++) {
-			u64 bits = 32 | (i == n - 1 && wr ? 64 : 0), now;
-
-			if (seen[i].at + 8 > RAM_BYTES)
-				continue;
-			now = img_get(r, seen[i].at, bytes);
-			if ((now & bits) != bits && !seen[i].can_write) {
-				r->fgpa = seen[i].ga;
-				r->qual = seen[i].perm_qual | 3 | 1 << 7;
-				return EV;
-			}
-		}
 	}
 	r->guest_gpa = r->gpa = ga;
 	if (c->eptp) {
-		bool cw;
-
-		st = ref_ept(r, ga, rd, wr, ex, u, 3 << 7, &r->gpa, &cw);
+		st = ref_ept(r, ga, rd, wr, ex, y.u, 3 << 7, &r->gpa, &cw);
 		if (st != OK)
 			return st;
 	}
-	for (int i = 0; i < n; i++)
-		img_or(r, seen[i].at, 32 | (i == n - 1 && wr ? 64 : 0), bytes);
+	for (int i = 0; i < y.n; i++)
+		img_or(r, y.seen[i].at, ref_ad(&y, i, access), y.bytes);
 	return r->gpa < RAM_BYTES ? OK : MMIO;
 }
 
