@@ -196,6 +196,61 @@ static void switch_root(struct worker *w)
 	vtlb_cr3_load(&w->v, c.cr3, false);
 }
 
+static u64 version_of(const struct shared *sh, u32 page)
+{
+	return __atomic_load_n((const u64 *)&sh->version[page], __ATOMIC_ACQUIRE);
+}
+
+/* After a load of CR3 nothing older than it is used, but for what is global. */
+static void load_and_check(struct worker *w, u32 page)
+{
+	u64 seen = version_of(w->sh, page), wrong = w->wrong;
+
+	switch_root(w);
+	if (page & 1 && !w->sh->retain)
+		return; /* global */
+	check(w, page, page & 1 ? 0 : seen);
+	w->wrong_after_load += w->wrong - wrong;
+}
+
+static void invalidate_and_check(struct worker *w, u32 page)
+{
+	u64 seen = version_of(w->sh, page);
+
+	vtlb_invlpg(&w->v, gva_of(w->sh, page));
+	check(w, page, seen);
+}
+
+static void step(struct worker *w)
+{
+	const struct shared *sh = w->sh;
+	u32 page = (u32)rng_below(&w->seed, N_PAGES);
+
+	if (atomic_exchange(&w->requested, false))
+		vtlb_safe_point(&w->v);
+	switch (rng_below(&w->seed, 16)) {
+	case 0:
+		page -= page % sh->n_threads;
+		if (page + w->id < N_PAGES)
+			remap(w, page + w->id);
+		break;
+	case 1: load_and_check(w, page); break;
+	case 2:
+	case 3:
+	case 4: invalidate_and_check(w, page); break;
+	case 5:
+		if (!rng_below(&w->seed, 50)) {
+			vtlb_offline(&w->v);
+			vtlb_online(&w->v);
+		} else {
+			sched_yield(); /* threads mix on a loaded host, too */
+		}
+		break;
+	case 6: vtlb_protect_frame(&w->v, DATA + rng_below(&w->seed, 64) * 4096); break;
+	default: check(w, page, 0); break;
+	}
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -205,72 +260,25 @@ static void *work(void *arg)
 	atomic_fetch_add(&sh->ready, 1);
 	while (atomic_load(&sh->ready) < sh->n_threads)
 		;
-	for (u64 i = 0; i < sh->steps; i++) {
-		u32 page = (u32)rng_below(&w->seed, N_PAGES);
-
-		if (atomic_exchange(&w->requested, false))
-			vtlb_safe_point(&w->v);
-		switch (rng_below(&w->seed, 16)) {
-		case 0:
-			page -= page % sh->n_threads;
-			if (page + w->id < N_PAGES)
-				remap(w, page + w->id);
-			break;
-		case 1: {
-			u64 seen = __atomic_load_n((u64 *)&sh->version[page], __ATOMIC_ACQUIRE);
-			u64 wrong = w->wrong;
-
-			switch_root(w);
-			if (page & 1 && !sh->retain)
-				break; /* global */
-			check(w, page, page & 1 ? 0 : seen);
-			w->wrong_after_load += w->wrong - wrong;
-			break;
-		}
-		case 2:
-		case 3:
-		case 4: {
-			u64 seen = __atomic_load_n((u64 *)&sh->version[page], __ATOMIC_ACQUIRE);
-
-			vtlb_invlpg(&w->v, gva_of(w->sh, page));
-			check(w, page, seen);
-			break;
-		}
-		case 5:
-			if (!rng_below(&w->seed, 50)) {
-				vtlb_offline(&w->v);
-				vtlb_online(&w->v);
-			} else {
-				sched_yield(); /* threads mix on a loaded host, too */
-			}
-			break;
-		case 6: vtlb_protect_frame(&w->v, DATA + rng_below(&w->seed, 64) * 4096); break;
-		default: check(w, page, 0); break;
-		}
-	}
+	for (u64 i = 0; i < sh->steps; i++)
+		step(w);
 	vtlb_offline(&w->v);
 	return NULL;
 }
 
-static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
-		   const struct vtlb_config *how)
+static struct shared *create(u64 half, u32 n_threads, u64 max_bytes, const struct vtlb_config *how)
 {
-	bool retain = how->retain;
 	struct shared *sh = calloc(1, sizeof(*sh));
-	struct worker *w = calloc(n_threads, sizeof(*w));
-	struct vtlb_stats st;
-	u64 checked = 0, hits = 0, noted = 0, unnoted = 0, told = 0;
+	struct vtlb_config cfg = *how;
 	int err;
 
 	sh->mem = mem_create(RAM_BYTES, &err);
 	sh->ram = mem_ram_base(sh->mem);
 	sh->n_threads = n_threads;
 	sh->half = half;
-	sh->retain = retain;
-	sh->is_told = retain || how->mode == VTLB_STRICT || how->detect_stale;
+	sh->retain = how->retain;
+	sh->is_told = how->retain || how->mode == VTLB_STRICT || how->detect_stale;
 	sh->steps = getenv("NESTOR_LONG") ? 2000000 : 30000;
-	struct vtlb_config cfg = *how;
-
 	cfg.max_bytes = max_bytes;
 	cfg.max_vps = n_threads;
 	cfg.maxphyaddr = 40;
@@ -283,73 +291,111 @@ static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
 	sh->t = vtlb_create(sh->mem, &cfg, &err);
 	assert_non_null(sh->t);
 	make_tables(sh);
-	for (u32 i = 0; i < n_threads; i++) {
-		w[i].sh = sh;
-		w[i].id = i;
-		w[i].seed = seed * 100000 + 1000 * n_threads + i;
-		w[i].trace.now = now;
-		w[i].v.trace = &w[i].trace;
-		w[i].v.owner = &w[i];
-		w[i].v.flush_soft = flush_soft;
-		w[i].v.request = request;
-		assert_int_equal(vtlb_vp_init(sh->t, &w[i].v, i), 0);
-		vtlb_set_context(&w[i].v, &(struct vtlb_context){
-						  .cr0 = 0x80010001,
-						  .cr3 = TABLES,
-						  .cr4 = 0xb0,
-						  .efer = 0xd00,
-						  .vpid = nested ? 1 : 0,
-						  .eptp = nested ? 0x8005e : 0,
-					  });
-	}
-	for (u32 i = 0; i < n_threads; i++)
-		pthread_create(&w[i].thread, NULL, work, &w[i]);
+	return sh;
+}
+
+static void init_worker(struct worker *w, struct shared *sh, u32 id, bool nested)
+{
+	*w = (struct worker){.sh = sh,
+			     .id = id,
+			     .seed = seed * 100000 + 1000 * sh->n_threads + id,
+			     .trace.now = now,
+			     .v = {.trace = &w->trace,
+				   .owner = w,
+				   .flush_soft = flush_soft,
+				   .request = request}};
+	assert_int_equal(vtlb_vp_init(sh->t, &w->v, id), 0);
+	vtlb_set_context(&w->v, &(struct vtlb_context){
+					.cr0 = 0x80010001,
+					.cr3 = TABLES,
+					.cr4 = 0xb0,
+					.efer = 0xd00,
+					.vpid = nested ? 1 : 0,
+					.eptp = nested ? 0x8005e : 0,
+				});
+}
+
+/* What all threads did. */
+struct sum {
+	u64 checked, hits, noted, unnoted, told;
+};
+
+static struct sum join(struct worker *w, u32 n_threads)
+{
+	struct sum sum = {0};
+
 	for (u32 i = 0; i < n_threads; i++) {
 		pthread_join(w[i].thread, NULL);
-		checked += w[i].checked;
-		hits += w[i].v.n_hit;
-		noted += w[i].noted;
-		unnoted += w[i].unnoted;
+		sum.checked += w[i].checked;
+		sum.hits += w[i].v.n_hit;
+		sum.noted += w[i].noted;
+		sum.unnoted += w[i].unnoted;
+		sum.told += w[i].told;
 		assert_int_equal(w[i].wrong_after_load, 0);
 		assert_int_equal(w[i].wrong, 0);
 		assert_int_equal(w[i].by_fault, 0);
 		assert_int_equal(w[i].untrue, 0);
-		told += w[i].told;
 	}
+	return sum;
+}
+
+static void judge_stale(const struct vtlb_config *how, const struct vtlb_stats *st, u64 told)
+{
+	if (how->detect_stale) {
+		printf("# %llu suspects, %llu cleared, %llu reported; %llu held translations "
+		       "used\n",
+		       (unsigned long long)st->stale_suspects,
+		       (unsigned long long)st->stale_cleared, (unsigned long long)st->stale_reports,
+		       (unsigned long long)st->held_hits);
+		assert_true(st->stale_suspects > 0 && st->stale_cleared > 0);
+		assert_int_equal(told, st->stale_reports);
+	}
+	if (how->detect_stale || how->mode == VTLB_ADVERSARIAL)
+		assert_true(st->held_hits > 100);
+}
+
+static void judge_retention(bool retain, u64 half, const struct vtlb_stats *st,
+			    const struct sum *sum)
+{
+	if (!retain || st->odd_even) {
+		assert_int_equal(st->gpts_tracked, 0);
+		return;
+	}
+	printf("# %llu tables tracked, %llu writes noted and %llu not, %llu taken out, %llu "
+	       "released, %llu loads of CR3 in a write\n",
+	       (unsigned long long)st->gpts_tracked, (unsigned long long)sum->noted,
+	       (unsigned long long)sum->unnoted, (unsigned long long)st->gpt_purged,
+	       (unsigned long long)st->gpt_releases, (unsigned long long)st->gpt_unsettled);
+	/* how much is taken out depends on how often the host switches the threads */
+	assert_true(half || (sum->noted > 100 && st->gpt_writes > 100 && st->gpt_purged > 0));
+}
+
+static void run_in(u64 half, u32 n_threads, u64 max_bytes, bool nested,
+		   const struct vtlb_config *how)
+{
+	struct shared *sh = create(half, n_threads, max_bytes, how);
+	struct worker *w = calloc(n_threads, sizeof(*w));
+	struct vtlb_stats st;
+
+	for (u32 i = 0; i < n_threads; i++)
+		init_worker(&w[i], sh, i, nested);
+	for (u32 i = 0; i < n_threads; i++)
+		pthread_create(&w[i].thread, NULL, work, &w[i]);
+	struct sum sum = join(w, n_threads);
+
 	vtlb_get_stats(sh->t, &st);
 	printf("# %u threads: checked %llu hits %llu; SPTs %llu of %llu, evicted %llu, limbo "
 	       "%llu, shared %llu by %llu links, waited for fills %llu times\n",
-	       n_threads, (unsigned long long)checked, (unsigned long long)hits,
+	       n_threads, (unsigned long long)sum.checked, (unsigned long long)sum.hits,
 	       (unsigned long long)st.spts_used, (unsigned long long)st.spts_limit,
 	       (unsigned long long)st.spt_evictions, (unsigned long long)st.spts_limbo,
 	       (unsigned long long)st.shared_tops, (unsigned long long)st.shared_links,
 	       (unsigned long long)st.infill_waits);
-	if (how->detect_stale) {
-		printf("# %llu suspects, %llu cleared, %llu reported; %llu held translations "
-		       "used\n",
-		       (unsigned long long)st.stale_suspects, (unsigned long long)st.stale_cleared,
-		       (unsigned long long)st.stale_reports, (unsigned long long)st.held_hits);
-		assert_true(st.stale_suspects > 0 && st.stale_cleared > 0);
-		assert_int_equal(told, st.stale_reports);
-	}
-	if (how->detect_stale || how->mode == VTLB_ADVERSARIAL)
-		assert_true(st.held_hits > 100);
+	judge_stale(how, &st, sum.told);
 	assert_true(how->mode == VTLB_STRICT ? !st.spts_used : !half == !st.shared_links);
 	assert_true(st.odd_even || !st.infill_waits);
-	retain &= !st.odd_even;
-	if (retain) {
-		printf("# %llu tables tracked, %llu writes noted and %llu not, %llu taken out, "
-		       "%llu released, "
-		       "%llu loads of CR3 in a write\n",
-		       (unsigned long long)st.gpts_tracked, (unsigned long long)noted,
-		       (unsigned long long)unnoted, (unsigned long long)st.gpt_purged,
-		       (unsigned long long)st.gpt_releases, (unsigned long long)st.gpt_unsettled);
-		/* how much is taken out depends on how often the host switches the threads */
-		assert_true(half || (noted > 100 && st.gpt_writes > 100 && st.gpt_purged > 0));
-	} else {
-		assert_int_equal(st.gpts_tracked, 0);
-	}
-	assert_true(checked > 1000 && st.spts_used <= st.spts_limit);
+	judge_retention(how->retain, half, &st, &sum);
+	assert_true(sum.checked > 1000 && st.spts_used <= st.spts_limit);
 	for (u32 i = 0; i < n_threads; i++)
 		vtlb_vp_fini(&w[i].v);
 	vtlb_destroy(sh->t);
