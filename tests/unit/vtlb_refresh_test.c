@@ -12,89 +12,57 @@
 #include <cmocka.h>
 
 #include "l0/arch/x86.h"
-#include "l0/mem/mem.h"
-#include "vtlb/vtlb.h"
+#include "tests/unit/vtlb_fixture.h"
 
-#define RAM_BYTES (64 * MIB)
-#define PML4 0x100000ull
-#define PDPT 0x101000ull
-#define PD 0x102000ull
-#define PT 0x103000ull
 #define EPT4 0x110000ull /* and three tables behind it: the first 2 MiB pages one to one */
-#define DATA 0x1000000ull
 #define ACCESSED 0x67ull /* and dirty */
 #define PERIOD 8u
 
-struct env {
-	struct mem *mem;
-	struct vtlb *t;
-	struct vtlb_vp v;
-	u8 *ram;
-};
-static struct env e;
+static struct vtlbfix e;
 
-static void flush_soft(void *owner)
-{
-}
 static u64 *word(u64 at)
 {
-	return (u64 *)(void *)(e.ram + at);
+	return vtlbfix_word(&e, at);
 }
 
-static void make_ept(void)
+static void enter_nested(void)
 {
+	const struct vtlb_context ctx = {.cr0 = 0x80010001,
+					 .cr3 = PML4,
+					 .cr4 = 0xb0,
+					 .efer = 0xd00,
+					 .vpid = 1,
+					 .eptp = EPT4 | 0x5e};
+
 	*word(EPT4) = (EPT4 + 0x1000) | 0x107;
 	*word(EPT4 + 0x1000) = (EPT4 + 0x2000) | 0x107;
-	for (u64 i = 0; i < RAM_BYTES / (2 * MIB); i++)
+	for (u64 i = 0; i < VTLBFIX_RAM_BYTES / (2 * MIB); i++)
 		*word(EPT4 + 0x2000 + 8 * i) = i * 2 * MIB | 0xb7 | 0x300;
+	vtlb_set_context(&e.v[0], &ctx);
 }
 
 static void begin(u32 period, bool nested)
 {
-	int err;
-	struct vtlb_config cfg = {.max_bytes = MIB,
-				  .max_vps = 1,
-				  .maxphyaddr = 40,
-				  .ept_caps = ~0ull,
-				  .refresh_walks = period};
-	struct vtlb_context ctx = {.cr0 = 0x80010001, .cr3 = PML4, .cr4 = 0xa0, .efer = 0xd00};
+	const struct vtlb_config cfg = {.max_bytes = MIB,
+					.max_vps = 1,
+					.maxphyaddr = 40,
+					.ept_caps = ~0ull,
+					.refresh_walks = period};
 
-	memset(&e, 0, sizeof(e));
-	e.mem = mem_create(RAM_BYTES, &err);
-	e.ram = mem_ram_base(e.mem);
-	e.t = vtlb_create(e.mem, &cfg, &err);
-	assert_non_null(e.t);
-	*word(PML4) = PDPT | 0x27;
-	*word(PDPT) = PD | 0x27;
-	*word(PD) = PT | 0x27;
-	for (u64 i = 0; i < 512; i++)
-		*word(PT + 8 * i) = (DATA + i * 4096) | 7;
-	make_ept();
-	e.v.owner = &e.v;
-	e.v.flush_soft = flush_soft;
-	assert_int_equal(vtlb_vp_init(e.t, &e.v, 0), 0);
-	if (nested) {
-		ctx.vpid = 1;
-		ctx.eptp = EPT4 | 0x5e;
-	}
-	vtlb_set_context(&e.v, &ctx);
+	vtlbfix_begin(&e, &cfg, 0x27, 7);
+	if (nested)
+		enter_nested();
 }
 
 static void end(void)
 {
 	assert_null(vtlb_audit(e.t));
-	vtlb_vp_fini(&e.v);
-	vtlb_destroy(e.t);
-	mem_destroy(e.mem);
+	vtlbfix_end(&e);
 }
 
 static struct vtlb_xl get(u64 gva, u32 access)
 {
-	struct vtlb_xl xl = {0};
-	struct vtlb_fault f;
-
-	assert_int_equal(vtlb_translate(&e.v, gva, access, &xl, &f), VTLB_OK);
-	return xl;
+	return vtlbfix_get(&e.v[0], gva, access, VTLB_OK);
 }
 
 static u64 entry(u64 page)
@@ -109,7 +77,7 @@ static void let_it_run(u32 steps)
 	struct vtlb_fault f;
 
 	for (u32 i = 0; i < steps * PERIOD; i++)
-		assert_int_equal(vtlb_translate(&e.v, 0x8000000000ull, VTLB_READ, &xl, &f),
+		assert_int_equal(vtlb_translate(&e.v[0], 0x8000000000ull, VTLB_READ, &xl, &f),
 				 VTLB_PAGE_FAULT);
 }
 
@@ -127,14 +95,14 @@ static void renews(bool nested)
 	begin(PERIOD, nested);
 	for (u64 i = 0; i < 64; i++)
 		get(i * 4096, i & 1 ? VTLB_WRITE : VTLB_READ);
-	vtlb_flush(&e.v, true);
+	vtlb_flush(&e.v[0], true);
 	let_it_run(64);
-	u64 walks = e.v.n_walk;
+	u64 walks = e.v[0].n_walk;
 
 	for (u64 i = 0; i < 64; i++)
 		assert_int_equal(get(i * 4096, i & 1 ? VTLB_WRITE : VTLB_READ).gpa,
 				 DATA + i * 4096);
-	assert_int_equal(e.v.n_walk, walks);
+	assert_int_equal(e.v[0].n_walk, walks);
 	assert_true(stats().refreshed >= 64);
 	/* what nobody touched is as it was; of the others the bits are those of the accesses */
 	assert_int_equal(entry(64), (DATA + 64 * 4096) | 7);
@@ -162,9 +130,9 @@ static void test_follows(void **state)
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
 
-	assert_int_equal(vtlb_translate(&e.v, 0, VTLB_READ, &xl, &f), VTLB_PAGE_FAULT);
+	assert_int_equal(vtlb_translate(&e.v[0], 0, VTLB_READ, &xl, &f), VTLB_PAGE_FAULT);
 	assert_int_equal(get(0x1000, VTLB_READ).gpa, DATA + 0x100000);
-	assert_int_equal(vtlb_translate(&e.v, 0x2000, VTLB_WRITE, &xl, &f), VTLB_PAGE_FAULT);
+	assert_int_equal(vtlb_translate(&e.v[0], 0x2000, VTLB_WRITE, &xl, &f), VTLB_PAGE_FAULT);
 	get(0x3000, VTLB_READ);
 	assert_int_equal(entry(3) & 0x20, 0x20); /* its next use was a walk */
 	assert_true(stats().refresh_pruned == 2 && stats().refreshed >= 2);
