@@ -21,7 +21,7 @@ ubsan) runtime=$(gcc -print-file-name=libubsan.so) ;;
 tsan) runtime=$(gcc -print-file-name=libtsan.so) ;;
 *) runtime= ;;
 esac
-babeltrace2() { LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 command babeltrace2 "$@"; }
+babeltrace2() { LD_PRELOAD=$runtime ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 command babeltrace2 "$@"; }
 
 # The number after word $2 in file $1.
 number() { sed -n "s/.*\b$2 \([0-9.]*\).*/\1/p" "$1" | tail -n 1; }
