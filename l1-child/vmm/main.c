@@ -15,6 +15,7 @@ static struct vmm the_vmm;
 
 #define STATUS_OK 0
 #define STATUS_CRASH 2 /* an L2 stopped by a fault */
+#define LONG_SLICE 32u /* slices */
 
 static void on_timer(void *arg)
 {
@@ -79,6 +80,14 @@ later:
 	}
 }
 
+/* A guest that need not take turns is not stopped for that, only to look at the time. */
+static u32 slice_counts(const struct vmm *vm, const struct l2 *g)
+{
+	return sched_has_turns(&vm->sched, g) || g->slice_counts > ~0u / LONG_SLICE
+		       ? g->slice_counts
+		       : g->slice_counts * LONG_SLICE;
+}
+
 static void run_once(struct vmm *vm, struct l2 *g)
 {
 	u64 entered;
@@ -86,7 +95,7 @@ static void run_once(struct vmm *vm, struct l2 *g)
 
 	if (g->fresh_slice || !vm->caps.has_save_timer) {
 		g->fresh_slice = false;
-		vmwrite(VMCS_VMX_PREEMPTION_TIMER_VALUE, g->slice_counts);
+		vmwrite(VMCS_VMX_PREEMPTION_TIMER_VALUE, slice_counts(vm, g));
 	}
 	if (g->tick_pending)
 		inject_tick(g);

@@ -19,11 +19,18 @@ static unsigned int behind_equals(const struct sched *s, const struct l2 *g)
 	return at;
 }
 
+bool sched_has_turns(const struct sched *s, const struct l2 *g)
+{
+	return s->count > 1 && !(s->kind == SCHED_PRIO && g->priority);
+}
+
 void sched_wake(struct sched *s, struct l2 *g)
 {
 	if (g->state != L2_HALTED)
 		return;
 	g->state = L2_RUNNABLE;
+	if (s->count == 1) /* it had no end of a slice so far */
+		s->queue[0]->fresh_slice = true;
 	g->fresh_slice = true;
 	insert(s, g, s->kind == SCHED_WAKE_FIRST ? 0 : behind_equals(s, g));
 }

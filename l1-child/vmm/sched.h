@@ -28,6 +28,9 @@ void sched_remove(struct sched *s, struct l2 *g, enum l2_state state);
 /* The head's slice is over, or it gave the rest of it away. */
 void sched_slice_end(struct sched *s);
 
+/* Will another one run when the slice of @g, the head, ends? */
+bool sched_has_turns(const struct sched *s, const struct l2 *g);
+
 /* Who runs now; NULL: nobody can. */
 struct l2 *sched_pick(const struct sched *s);
 

@@ -7,7 +7,6 @@ Each check gets what `nestor sched-compare --json` gave under each policy and th
 """
 
 SETTLED_NS = 1e9  # misses are counted after that
-STEP = 1024  # batch guests count in such steps, real-time guests in steps of 100
 
 
 class Wrong(Exception):
@@ -25,7 +24,7 @@ class Setting:
     full = False  # 100 s and eight phases, where a thousandth may be missed; else 10 s and two, where none may
     phases = 2
     length_s = 10.0
-    batch_rate = None  # units of work in a second of a processor's time
+    batch_alone = None  # a run of a child with two batch guests and nobody else
 
     @classmethod
     def allowed(cls, jobs, part):
@@ -36,9 +35,10 @@ def percent(part, whole):
     return 100 * part / whole if whole else 0
 
 
-def meets(m, part=0.001):
+def meets(m, part=0.001, always=False):
+    """@always: so much is allowed in a short run, too."""
     need(m["jobs"] > 100, f"{m['name']}: only {m['jobs']} jobs")
-    need(m["missed_settled"] <= Setting.allowed(m["jobs"], part),
+    need(m["missed_settled"] <= (m["jobs"] * part if always else Setting.allowed(m["jobs"], part)),
          f"{m['name']}: {m['missed_settled']} of {m['jobs']} missed after 1 s "
          f"({percent(m['missed_settled'], m['jobs']):.2f} %), worst lateness {m['late_us'] / 1e3:.1f} ms")
 
@@ -59,22 +59,34 @@ def missed(machines):
     return text
 
 
-def all_the_rest(run, nbatch, by_counts=True):
-    """The processors' time that real-time jobs left went to @nbatch batch guests. @by_counts: and what these did is
-    98 % of what they do in that time when they are alone; else that is only told, since at many switches a second
-    what switches cost (5 us each, and the exits of the VMM) is more than that."""
+def rate_of(machines):
+    """Units of work in a ns of the run, up to the last time that each guest wrote its count."""
+    return sum(g["work"] / g["work_at_ns"] for m in machines for g in m["guests"] if g["work"])
+
+
+def charges(run, *kinds):
+    return sum(m["charged_ns"][k] for m in run["machines"] for k in kinds or m["charged_ns"])
+
+
+def all_the_rest(run, net=False):
+    """The processors' time that real-time jobs left went to batch guests, and what these did is 98 % of what they do
+    in that time when they are alone. @net: in that time without what the lab charges for L0's own work (left and
+    alone): where real-time guests leave little and come often, their switches and exits alone are more than 2 %."""
     machines = run["machines"]
     whole = run["ran_for_ns"] * run["workers"]
     idle = 100 - sum(m["cpu_percent"] for m in machines)
     real_time = sum(p["true_work_ns"] * run["ran_for_ns"] / p["true_y_ns"] for m in machines for g in m["guests"] for p in g["parts"][:1])
     left = whole - real_time
     need(whole * idle / 100 <= 0.02 * left, f"{idle:.2f} % of the processors was idle")
-    if not Setting.batch_rate:
+    if not Setting.batch_alone:
         return "no processor idle"
-    done = sum(g["work"] for m in machines for g in m["guests"]) + STEP / 2 * nbatch * Setting.phases
-    kept = percent(done / Setting.batch_rate * 1e9, left)
-    need(kept >= 98 or not by_counts, f"batch guests got {kept:.1f} % of what was left")
-    return f"the rest used to {100 - percent(whole * idle / 100, left):.2f} %, {kept:.1f} % by batch guests' counts"
+    alone = Setting.batch_alone
+    done, rate = rate_of(machines) * run["ran_for_ns"], rate_of(alone["machines"])
+    kept = percent(done / rate, left)
+    rate *= alone["ran_for_ns"] / (alone["ran_for_ns"] - charges(alone))
+    kept_net = percent(done / rate, left - charges(run))
+    need((kept_net if net else kept) >= 98, f"batch guests got {kept:.1f} % of what was left, {kept_net:.1f} % net of charges")
+    return f"{kept:.1f} % of the rest by batch guests' counts, {kept_net:.1f} % net of charges"
 
 
 def rr_misses_a_third(runs):
@@ -87,21 +99,21 @@ def rr_misses_a_third(runs):
 def lab1(runs, policy):
     machines = runs[policy]["machines"]
     meets(machines[0])
-    return [rr_misses_a_third(runs), missed(machines), all_the_rest(runs[policy], 5), fair(machines)]
+    return [rr_misses_a_third(runs), missed(machines), all_the_rest(runs[policy]), fair(machines)]
 
 
 def lab5_rr(runs, policy):
     """Processes that take turns: the real-time one is found, its period and work are right; most ends are seen."""
     machines = runs[policy]["machines"]
     a = machines[0]
-    meets(a)
+    meets(a, always=True)  # an end on a tick does not show, and may cost one
     part = a["guests"][0]["parts"][0]
     need(part["settled_after_ns"] and part["settled_after_ns"] <= 1e9,
          f"estimates within 10 % after {part['settled_after_ns']} ns")
     periods = (Setting.length_s - SETTLED_NS / 1e9) * 1e9 / part["true_y_ns"] * Setting.phases
     misread = abs(percent(periods - part["jobs"], periods))
     need(misread <= 5, f"{misread:.1f} % of the ends were misread")
-    return [missed(machines), f"{misread:.2f} % of the ends misread", all_the_rest(runs[policy], 5), fair(machines)]
+    return [missed(machines), f"{misread:.2f} % of the ends misread", all_the_rest(runs[policy]), fair(machines)]
 
 
 def all_meet(runs, policy):
@@ -109,14 +121,14 @@ def all_meet(runs, policy):
     for m in machines:
         if m["jobs"]:
             meets(m)
-    return [missed(machines), all_the_rest(runs[policy], 2, by_counts=False)]
+    return [missed(machines), all_the_rest(runs[policy], net=True)]
 
 
 def lab3a(runs, policy):
     machines = runs[policy]["machines"]
     for m in machines[:2]:
         meets(m)
-    return [missed(machines), all_the_rest(runs[policy], 6, by_counts=False), fair(machines)]
+    return [missed(machines), all_the_rest(runs[policy]), fair(machines)]
 
 
 def lab2(runs, policy):
