@@ -243,8 +243,9 @@ static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 
 		for (u32 i = pair; i < pair + 2; i++)
 			for (u64 left = t->part[i]; left; left &= left - 1) {
+				u32 slot = i * 64 + (u32)__builtin_ctzll(left);
 				struct softtlb_entry *e =
-					&t->e[0][i * 64 + (u32)__builtin_ctzll(left)];
+					&t->e[slot / SOFTTLB_ENTRIES][slot % SOFTTLB_ENTRIES];
 
 				if (!(((e->tag_r | e->tag_w | e->tag_x) ^ gva) & ~(bytes - 1)))
 					forget(e);

@@ -219,10 +219,11 @@ void range_find(const struct block *b, struct jit_op *j)
 	}
 	for (u32 k = 0; k < b->n_ops; k++) {
 		struct jit_range *r = &j[k].range;
-		const struct candidate *x = &c[r->id - 1];
+		const struct candidate *x;
 
 		if (!r->id)
 			continue;
+		x = &c[r->id - 1];
 		if (x->n == 1) {
 			r->id = 0;
 			continue;
