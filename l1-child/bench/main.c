@@ -1,6 +1,7 @@
 /*
- * rtbench: how fast an L2's exit goes to L1 and back. An image of its own, from the child VMM's
- * parts: one L2 that does nothing but CPUID or VMCALL, and an exit path of a few instructions.
+ * rtbench: how fast an L2's exit goes to L1 and back, and how long what L1 asks its own hypervisor
+ * for takes. An image of its own, from the child VMM's parts: one L2 that does nothing but CPUID or
+ * VMCALL, and an exit path of a few instructions; or a loop of L1 without L2.
  */
 #include "l1-child/boot/boot.h"
 #include "l1-child/lib/console.h"
@@ -25,6 +26,63 @@ static const struct {
 	{"cpuid", EXIT_REASON_CPUID},
 	{"vmcall", EXIT_REASON_VMCALL},
 };
+
+/* ---- what L1 does itself ---- */
+
+#define APIC_LVT_TIMER_AT 0xfee00320ul
+#define APIC_EOI_AT 0xfee000b0ul
+#define LVT_TSC_DEADLINE_MASKED (1u << 18 | 1u << 16)
+
+static void do_cpuid(u64 n)
+{
+	u32 out[4];
+
+	while (n--)
+		__asm__ volatile("cpuid"
+				 : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
+				 : "a"(1), "c"(0)
+				 : "memory");
+}
+
+static void do_deadline(u64 n)
+{
+	*(volatile u32 *)APIC_LVT_TIMER_AT = LVT_TSC_DEADLINE_MASKED;
+	while (n--)
+		cpu_wrmsr(MSR_IA32_TSC_DEADLINE, ~0ull >> 1);
+	cpu_wrmsr(MSR_IA32_TSC_DEADLINE, 0);
+}
+
+static void do_eoi(u64 n)
+{
+	while (n--)
+		*(volatile u32 *)APIC_EOI_AT = 0;
+}
+
+/* The last one: nothing leads straight back to xAPIC mode. */
+static void do_x2apic_eoi(u64 n)
+{
+	cpu_wrmsr(MSR_IA32_APIC_BASE, cpu_rdmsr(MSR_IA32_APIC_BASE) | APIC_BASE_X2APIC);
+	while (n--)
+		cpu_wrmsr(MSR_X2APIC_EOI, 0);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(u64 n);
+} events[] = {
+	{"l1-cpuid", do_cpuid},
+	{"l1-deadline", do_deadline},
+	{"l1-eoi", do_eoi},
+	{"l1-x2apic-eoi", do_x2apic_eoi},
+};
+
+static void run_event(const char *name, void (*fn)(u64 n), u64 n)
+{
+	u64 start = cpu_tsc();
+
+	fn(n);
+	con_printf("rtbench: %s: %lu times, %lu tsc ticks\n", name, n, cpu_tsc() - start);
+}
 
 static void no_timer(void *arg)
 {
@@ -85,7 +143,13 @@ void child_main(u64 info, u64 magic)
 			run(benches[i].name, benches[i].reason, config.bench_count);
 			found = true;
 		}
+	for (u32 i = 0; i < ARRAY_SIZE(events); i++)
+		if (!config.bench[0] || !strcmp(config.bench, events[i].name)) {
+			run_event(events[i].name, events[i].fn, config.bench_count);
+			found = true;
+		}
 	if (!found)
-		con_die("bench= takes cpuid or vmcall");
+		con_die("bench= takes cpuid, vmcall, l1-cpuid, l1-deadline, l1-eoi or "
+			"l1-x2apic-eoi");
 	con_exit(0);
 }
