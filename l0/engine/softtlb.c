@@ -57,6 +57,7 @@ void softtlb_fill(struct vp *vp, u32 mode, u64 gva, const struct vtlb_xl *xl)
 	e->tag_w = prot & VTLB_WRITE ? tag : 0;
 	e->tag_x = mode >= SOFTTLB_EXEC && prot & VTLB_EXEC ? tag : 0;
 	e->addend = addend;
+	vp->tlb_soft.modes |= 1u << mode;
 	note_size(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]), gva, xl);
 	if (prot & VTLB_WRITE) {
 		note_writable(&vp->tlb_soft, (u32)(e - vp->tlb_soft.e[0]));
@@ -209,6 +210,7 @@ static void begin_gen(struct vp *vp)
 		nm_zero(t->part, sizeof(t->part));
 		nm_zero(t->parts_2m, sizeof(t->parts_2m));
 		t->parts_1g = t->part_words = 0;
+		t->modes = 0;
 		t->writable_count = 0;
 		t->last_gen = 1;
 		t->epoch++;
@@ -255,7 +257,7 @@ static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 
 /* Is something in the page of @bytes at @gva marked? @pages, @large: the same by 4 KiB and by 2
  * MiB. */
-static bool any_marked(const u64 *pages, const u64 *large, u64 gva, u64 bytes)
+static __always_inline bool any_marked(const u64 *pages, const u64 *large, u64 gva, u64 bytes)
 {
 	if (bytes == PAGE_SIZE)
 		return is_marked(pages, gva);
@@ -270,8 +272,8 @@ void softtlb_flush_page(struct vp *vp, u64 gva)
 							      : PAGE_SIZE;
 	bool jumps;
 
-	for (u32 m = 0; m < SOFTTLB_MODES; m++)
-		forget(softtlb_slot(t->e[m], gva));
+	for (u32 m = t->modes; m; m &= m - 1)
+		forget(softtlb_slot(t->e[__builtin_ctz(m)], gva));
 	if (bytes != PAGE_SIZE)
 		forget_parts(t, gva, bytes);
 	jumps = any_marked(vp->jump_pages, vp->jump_large, gva, bytes);

@@ -140,6 +140,7 @@ struct softtlb {
 	u64 gen;      /* 1..4095 */
 	u64 last_gen; /* given out; what older ones tagged stays until it is overwritten */
 	u64 epoch;    /* marks of before are void */
+	u32 modes;    /* arrays of @e that were filled since they were cleared */
 	u64 pages;    /* single pages with targets in @jumps that were forgotten */
 	/* Slots that may hold a write tag; too many to list: count > the array */
 	u32 writable_count;
