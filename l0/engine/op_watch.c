@@ -1,10 +1,11 @@
 /*
  * Threads of the guest's kernels (mechanism A3): loads of the stack pointer at CPL 0, which real
  * processors cannot trap, told to the machine. While a virtual processor watches stacks its mode
- * has VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and MOV, CMOVcc, XCHG, LEA, LEAVE
- * and POP to RSP get the handlers below; they are slow operations, which the translator leaves
- * alone. The other ways to a stack (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they
- * end. Arithmetic (ADD, AND, XADD and the like) moves within a stack and is not looked at.
+ * has VP_MODE_STACKS at CPL 0, so that its code is decoded apart, and the moves and exchanges to RSP
+ * (MOV, MOVSX, MOVSXD, MOVZX, MOVBE, CMOVcc, XCHG, XADD, CMPXCHG, LEA, LEAVE, POP) get the handlers
+ * below; they are slow operations, which the translator leaves alone. The other ways to a stack
+ * (IRET, LSS, MOV SS, the TSS) ask vp->watch_stacks where they end. Arithmetic (ADD, AND, BSWAP and
+ * the like) makes an address of the one before, moves within a stack and is not looked at.
  * Source: SDM 1 "Stack Management".
  */
 #include "l0/arch/events.h"
@@ -117,6 +118,92 @@ static void pop_stack(struct vp *vp, const struct op *op)
 	stack_watch(vp, THREAD_BY_LOAD, prev);
 }
 
+#define SOURCE_SIGNED 0x80u /* op->aux: bytes of the source, and this */
+
+static void extend_to_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+	u32 size = op->aux & ~SOURCE_SIGNED, shift = 64 - 8 * size;
+	u64 v = op->flags & OP_MEM ? seg_read(vp, op, op->seg, op_ea(vp, op), size)
+				   : reg_get(vp, op->src, size);
+
+	reg_set(vp, RSP, op->aux & SOURCE_SIGNED ? (u64)((s64)(v << shift) >> shift) : v, op->size);
+	stack_watch(vp, op->flags & OP_MEM ? THREAD_BY_LOAD : THREAD_BY_REGISTER, prev);
+}
+
+static void movbe_to_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP];
+	u64 v = seg_read(vp, op, op->seg, op_ea(vp, op), op->size);
+
+	reg_set(vp, RSP, op->size == 8 ? __builtin_bswap64(v) : __builtin_bswap32((u32)v), op->size);
+	stack_watch(vp, THREAD_BY_LOAD, prev);
+}
+
+/* Return: @a + @b, of @size bytes, with the flags of that. */
+static u64 add(struct vp *vp, u64 a, u64 b, u32 size)
+{
+	u32 ax;
+
+	if (size == 8)
+		__asm__ volatile("addq %[b], %[a]" FLAGS_OUT
+				 : [a] "+r"(a), "=&a"(ax)
+				 : [b] "r"(b)
+				 : "cc");
+	else
+		__asm__ volatile("addl %k[b], %k[a]" FLAGS_OUT
+				 : [a] "+r"(a), "=&a"(ax)
+				 : [b] "r"(b)
+				 : "cc");
+	vp_set_rflags(vp, rflags_with_arith(vp->cpu.rflags, (u16)ax));
+	return a;
+}
+
+static void xadd_with_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP], d = reg_get(vp, op->dst, op->size);
+	u64 sum = add(vp, d, reg_get(vp, op->src, op->size), op->size);
+
+	reg_set(vp, op->src, d, op->size);
+	reg_set(vp, op->dst, sum, op->size);
+	stack_watch(vp, THREAD_BY_REGISTER, prev);
+}
+
+static void xadd_stack_to_memory(struct vp *vp, const struct op *op)
+{
+	u8 *p = rmw_begin_locked(vp, op, op_linear(vp, op, op->size, true), op->size);
+	u64 prev = vp->cpu.gpr[RSP], v = prev;
+
+	if (op->size == 8)
+		__asm__ volatile("lock; xaddq %0, (%1)" : "+r"(v) : "r"(p) : "memory", "cc");
+	else
+		__asm__ volatile("lock; xaddl %k0, (%1)" : "+r"(v) : "r"(p) : "memory", "cc");
+	rmw_end(vp, op);
+	add(vp, v, prev, op->size);
+	reg_set(vp, RSP, v, op->size);
+	stack_watch(vp, THREAD_BY_LOAD, prev);
+}
+
+/* RSP := the other one if it is RAX, else RAX := RSP. The flags are those of RAX - RSP. */
+static void cmpxchg_stack(struct vp *vp, const struct op *op)
+{
+	u64 prev = vp->cpu.gpr[RSP], a = reg_get(vp, RAX, op->size),
+	    d = reg_get(vp, RSP, op->size);
+	u32 ax;
+
+	if (op->size == 8)
+		__asm__ volatile("cmpq %[d], %[a]" FLAGS_OUT : "=&a"(ax) : [d] "r"(d), [a] "r"(a) : "cc");
+	else
+		__asm__ volatile("cmpl %k[d], %k[a]" FLAGS_OUT : "=&a"(ax) : [d] "r"(d), [a] "r"(a) : "cc");
+	vp_set_rflags(vp, rflags_with_arith(vp->cpu.rflags, (u16)ax));
+	if (a != d) {
+		reg_set(vp, RAX, d, op->size);
+		return;
+	}
+	reg_set(vp, RSP, reg_get(vp, op->src, op->size), op->size);
+	stack_watch(vp, THREAD_BY_REGISTER, prev);
+}
+
 static bool pick(struct decode *d, op_fn fn)
 {
 	d->op->slow = fn;
@@ -142,6 +229,22 @@ bool op_watch_pick(struct decode *d)
 			return (op->dst == RSP || op->src == RSP) && pick(d, xchg_with_stack);
 		return (d->form == FORM_RM ? op->dst : op->src) == RSP &&
 		       pick(d, xchg_stack_with_memory);
+	case ZYDIS_MNEMONIC_MOVZX:
+	case ZYDIS_MNEMONIC_MOVSX:
+	case ZYDIS_MNEMONIC_MOVSXD:
+		if (!to_rsp)
+			return false;
+		op->aux = d->opr[1].size / 8 |
+			  (d->insn.mnemonic == ZYDIS_MNEMONIC_MOVZX ? 0 : SOURCE_SIGNED);
+		return pick(d, extend_to_stack);
+	case ZYDIS_MNEMONIC_MOVBE:
+		return d->vp->features->has_movbe && to_rsp && pick(d, movbe_to_stack);
+	case ZYDIS_MNEMONIC_XADD:
+		if (op->flags & OP_MEM)
+			return op->src == RSP && pick(d, xadd_stack_to_memory);
+		return (op->dst == RSP || op->src == RSP) && pick(d, xadd_with_stack);
+	case ZYDIS_MNEMONIC_CMPXCHG:
+		return !(op->flags & OP_MEM) && op->dst == RSP && pick(d, cmpxchg_stack);
 	case ZYDIS_MNEMONIC_LEAVE: return pick(d, leave_to_frame);
 	case ZYDIS_MNEMONIC_LEA: return to_rsp && op->base != RSP && pick(d, lea_to_stack);
 	case ZYDIS_MNEMONIC_POP: return to_rsp && pick(d, pop_stack);

@@ -73,6 +73,7 @@ static const struct cpu_features default_features = {
 	.has_invpcid = true,
 	.has_rdtscp = true,
 	.has_fsgsbase = true,
+	.has_movbe = true,
 	.has_smep = true,
 	.has_smap = true,
 	.has_umip = true,

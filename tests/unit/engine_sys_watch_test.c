@@ -62,6 +62,21 @@ static const struct {
 	{"lea rsp, [rax - 8]", {0x48, 0x8d, 0x60, 0xf8}, THREAD_BY_REGISTER, OTHER - 8},
 	{"leave", {0xc9}, THREAD_BY_REGISTER, OTHER + 8},
 	{"pop rsp", {0x5c}, THREAD_BY_LOAD, OTHER},
+	{"movsxd rsp, eax", {0x48, 0x63, 0xe0}, THREAD_BY_REGISTER, OTHER},
+	{"movsxd rsp, [rbx]", {0x48, 0x63, 0x23}, THREAD_BY_LOAD, OTHER},
+	{"movzx rsp, ax", {0x48, 0x0f, 0xb7, 0xe0}, THREAD_BY_REGISTER, OTHER & 0xffff},
+	{"movsx esp, word [rbx]", {0x0f, 0xbf, 0x23}, THREAD_BY_LOAD, 0xffffc000u},
+	{"movzx esp, ah", {0x0f, 0xb6, 0xe4}, THREAD_BY_REGISTER, OTHER >> 8 & 0xff},
+	{"movbe rsp, [rbx]", {0x48, 0x0f, 0x38, 0xf0, 0x23}, THREAD_BY_LOAD,
+	 __builtin_bswap64(OTHER)},
+	{"movbe esp, [rbx]", {0x0f, 0x38, 0xf0, 0x23}, THREAD_BY_LOAD, __builtin_bswap32(OTHER)},
+	{"movbe [rbx], rsp", {0x48, 0x0f, 0x38, 0xf1, 0x23}, 0, 0},
+	{"xadd rax, rsp", {0x48, 0x0f, 0xc1, 0xe0}, THREAD_BY_REGISTER, OTHER},
+	{"xadd esp, eax", {0x0f, 0xc1, 0xc4}, THREAD_BY_REGISTER, STACK + OTHER},
+	{"xadd [rbx], rsp", {0x48, 0x0f, 0xc1, 0x23}, THREAD_BY_LOAD, OTHER},
+	{"lock xadd [rbx], esp", {0xf0, 0x0f, 0xc1, 0x23}, THREAD_BY_LOAD, OTHER},
+	{"cmpxchg rsp, rbx", {0x48, 0x0f, 0xb1, 0xdc}, 0, 0}, /* RAX is another one */
+	{"cmpxchg esp, ebx", {0x0f, 0xb1, 0xdc}, 0, 0},
 	{"add rsp, 8", {0x48, 0x83, 0xc4, 0x08}, 0, 0},
 	{"lea rsp, [rsp + 8]", {0x48, 0x8d, 0x64, 0x24, 0x08}, 0, 0},
 	{"cmovz rcx, [rbx]", {0x48, 0x0f, 0x44, 0x0b}, 0, 0},
@@ -96,6 +111,24 @@ static void each_way_is_told(void **state)
 		assert_int_equal(sysfix_peek(f, AT_DATA, 8), left);
 		if (ways[i].sp)
 			assert_int_equal(sp, ways[i].sp);
+	}
+}
+
+static void an_exchange_that_happens(void **state)
+{
+	for (u32 wide = 0; wide < 2; wide++) {
+		start(true);
+		REGS.gpr[RAX] = STACK;
+		REGS.gpr[RBX] = OTHER;
+		if (wide)
+			CODE("\x48\x0f\xb1\xdc"); /* cmpxchg rsp, rbx */
+		else
+			CODE("\x0f\xb1\xdc");
+		assert_int_equal(one(NULL), -1);
+		assert_int_equal(REGS.gpr[RSP], OTHER);
+		assert_true(REGS.rflags & RFLAGS_ZF);
+		assert_int_equal(told.n, 1);
+		assert_int_equal(told.how, THREAD_BY_REGISTER);
 	}
 }
 
@@ -147,6 +180,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(each_way_is_told),
+		T(an_exchange_that_happens),
 		T(a_false_condition_extends),
 		T(faults_tell_nothing),
 		T(user_code_is_its_own),
