@@ -1,6 +1,7 @@
 #!/bin/bash
 # Every format of nestor report and nestor diff on a recorded run: parsed by the formats' own rules,
 # and their sums compared with the report's.
+# One thread: not in MODE=tsan.
 . "${0%/*}/lib.sh"
 child=$NESTOR_BUILD/l1-child/child.elf
 run() {

@@ -5,7 +5,7 @@ command -v lttng-relayd >/dev/null || skip "lttng-relayd is not installed"
 mkdir "$work/trace"
 "$emit" -n 100000 -p 1000 -l "$work/trace" >"$work/out" 2>"$work/err" &
 run=$!
-for _ in $(seq 100); do grep -q '^live ' "$work/out" && break; sleep 0.1; done
+for _ in $(seq $((100 * ${NESTOR_PATIENCE:-1}))); do grep -q '^live ' "$work/out" && break; sleep 0.1; done
 url=$(sed -n 's/^live //p' "$work/out")
 [ -n "$url" ] || fail "no live session: $(cat "$work/err")"
 timeout 20 babeltrace2 --input-format=lttng-live "$url" >"$work/live" 2>"$work/live.err"
@@ -18,17 +18,19 @@ grep -q nestor:vm_exit: "$work/live" && fail "exits one by one in a live session
 
 # a viewer that comes to a run that is only being recorded
 mkdir "$work/trace2"
-"$emit" -n 200000 -p 1000 "$work/trace2" >"$work/out2" 2>"$work/err" &
+slow=${NESTOR_PATIENCE:-1} # the run is to last until the watcher has seen of it
+[ "$slow" -le 10 ] || slow=10
+"$emit" -n 200000 -p $((1000 * slow)) "$work/trace2" >"$work/out2" 2>"$work/err" &
 run=$!
 sleep 1
 mkfifo "$work/hold"
 "$emit" -W $run <"$work/hold" >"$work/watch" 2>"$work/watch.err" &
 watch=$!
 exec 9>"$work/hold"
-for _ in $(seq 100); do grep -q '^live ' "$work/watch" && break; sleep 0.1; done
+for _ in $(seq $((100 * ${NESTOR_PATIENCE:-1}))); do grep -q '^live ' "$work/watch" && break; sleep 0.1; done
 url=$(sed -n 's/^live //p' "$work/watch")
 [ -n "$url" ] || fail "no watching: $(cat "$work/watch.err")"
-timeout 3 babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null
+command timeout $((3 * slow)) babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null
 exec 9>&-
 wait $watch || fail "watching failed: $(cat "$work/watch.err")"
 wait $run || fail "emit: $(cat "$work/err")"

@@ -12,7 +12,7 @@ grep -q "no trace: lttng-sessiond is not installed" "$work/err" || fail "no clea
 as_user "$emit" -n 300000 -p 1000 "$work/user/b" >"$work/out" 2>"$work/err" &
 run=$!
 pid_file=$work/user/nestor/home/.lttng/lttng-sessiond.pid
-for _ in $(seq 100); do [ -s "$pid_file" ] && break; sleep 0.1; done
+for _ in $(seq $((100 * ${NESTOR_PATIENCE:-1}))); do [ -s "$pid_file" ] && break; sleep 0.1; done
 sleep 2.5
 pid=$(cat "$pid_file") || fail "no daemon"
 kill -9 "$pid" || fail "cannot kill the daemon"

@@ -44,7 +44,7 @@ expect 0 "Exits by reason" "$work/bad"
 mkdir "$work/growing"
 "$emit" -n 20000 -p 10000 "$work/growing" >"$work/out2" 2>&1 &
 writer=$!
-limit=$((SECONDS + 30))
+limit=$((SECONDS + 30 * ${NESTOR_PATIENCE:-1}))
 until timeout 20 "$NESTOR" report "$work/growing" >"$work/stdout" 2>"$work/stderr"; do
 	[ $SECONDS -lt $limit ] || fail "a growing trace cannot be read: $(cat "$work/stderr")"
 done

@@ -34,7 +34,7 @@ start() {
 
 # wait_for TEXT [SECONDS]: until the screen has a line that matches the extended expression
 wait_for() {
-	local limit=$((SECONDS + ${2:-20}))
+	local limit=$((SECONDS + ${2:-20} * ${NESTOR_PATIENCE:-1}))
 	until screen 2>/dev/null | grep -Eq -- "$1"; do
 		[ $SECONDS -lt $limit ] || fail "no '$1' on the screen"
 		sleep 0.05
@@ -43,7 +43,7 @@ wait_for() {
 
 # wait_gone TEXT [SECONDS]
 wait_gone() {
-	local limit=$((SECONDS + ${2:-20}))
+	local limit=$((SECONDS + ${2:-20} * ${NESTOR_PATIENCE:-1}))
 	while screen 2>/dev/null | grep -Eq -- "$1"; do
 		[ $SECONDS -lt $limit ] || fail "'$1' stays on the screen"
 		sleep 0.05

@@ -18,7 +18,7 @@ end_run() {
 	finish
 }
 trap end_run EXIT
-limit=$((SECONDS + 20))
+limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
 until grep -q '^live ' "$work/out"; do
 	[ $SECONDS -lt $limit ] || fail "no live session: $(cat "$work/err")"
 	sleep 0.05
@@ -40,7 +40,7 @@ wait_for ' A child-a .* 1 '
 terminal capture-pane -t second -p | grep -q 'lost 0 ' || fail "the other viewer does not show"
 # LTTng gives a session to one viewer at a time
 terminal new-session -d -s third -x 100 -y 30 "$NESTOR view $url; exec sleep 1000"
-limit=$((SECONDS + 20))
+limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
 until terminal capture-pane -t third -p | grep -q 'nestor view: .*already a viewer'; do
 	[ $SECONDS -lt $limit ] || fail "a second viewer of one session: $(terminal capture-pane -t third -p)"
 	sleep 0.05
@@ -48,7 +48,7 @@ done
 keys q
 expect_left 0
 terminal send-keys -t second q
-limit=$((SECONDS + 20))
+limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
 while terminal has-session -t second 2>/dev/null; do
 	[ $SECONDS -lt $limit ] || fail "the second viewer does not leave"
 	sleep 0.05

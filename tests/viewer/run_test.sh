@@ -6,10 +6,12 @@ command -v lttng-relayd >/dev/null || skip "lttng-relayd is not installed"
 images=$NESTOR_BUILD/l1-child
 [ -e "$images/child.elf" ] || skip "l1-child is not built"
 cd "$work" || exit 1
+time=300ms
+[ -z "${NESTOR_SHORT:-}" ] || time=30ms
 run="$NESTOR run --clock virtual --workers 1 -o $work/out $images/child.elf --name A --append 'guest=rt,period=10ms,work=2ms guest=batch'"
 
 # the run ends first: its last picture stays, what it said comes afterwards
-start 100 30 "$run --for 300ms --view"
+start 100 30 "$run --for $time --view"
 wait_for 'run ended; q leaves' 60
 wait_for ' A A +1 '
 wait_for '[└`] b .* 2 '

@@ -38,7 +38,7 @@ keys Space
 wait_for 'HELD'
 before=$(screen | grep -A12 'last second')
 events=$(screen | sed -n 's/.* \([0-9]*\) events .*/\1/p')
-limit=$((SECONDS + 20))
+limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
 until [ "$(screen | sed -n 's/.* \([0-9]*\) events .*/\1/p')" -gt $((events + 100)) ]; do
 	[ $SECONDS -lt $limit ] || fail "no events come while held"
 	sleep 0.05

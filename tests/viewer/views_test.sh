@@ -107,6 +107,7 @@ wait_for 'Mouse: tabs'
 keys Escape
 keys q
 expect_left 0
+[ -z "${NESTOR_SHORT:-}" ] || exit 0
 # inference: what the qos policy found out about a guest, and how
 "$NESTOR" record --clock virtual --workers 1 --for 600ms --sched qos -o "$work/qos" \
 	"$NESTOR_BUILD/l1-child/child.elf" --name A --append 'guest=rt,period=10ms,work=2ms guest=batch' \
