@@ -99,11 +99,16 @@ bool block_renew(const struct vp *vp, struct block *b);
 /* @b is translated and was found good at its RIP under the current translation and mode. */
 static __always_inline void block_remember(struct vp *vp, const struct block *b)
 {
-	if (b->hot && b->mode == vp->mode) {
-		vp->jumps[jump_index(b->rip)] =
-			(struct jump_slot){b->rip, vp->jump_key, b->hot, b->hva};
-		vp_jump_mark(vp, b->rip);
-	}
+	struct jump_slot *s = &vp->jumps[jump_index(b->rip)];
+
+	if (!b->hot || b->mode != vp->mode)
+		return;
+	/* A slot with the present key has its marks. */
+	if (likely(s->key == vp->jump_key && s->rip == b->rip && s->hot == b->hot &&
+		   s->hva == b->hva))
+		return;
+	*s = (struct jump_slot){b->rip, vp->jump_key, b->hot, b->hva};
+	vp_jump_mark(vp, b->rip);
 }
 
 /**
