@@ -12,6 +12,9 @@
  * Each BREAK_… removes one rule, and must be caught.
  */
 #define NVP 2
+#ifndef FILLS
+#define FILLS 1
+#endif
 #define NWORDS 12
 #define PTE 0
 #define GEN 1
@@ -66,7 +69,7 @@ end:	do
 	   fi;
 	   atomic { s = 0; b = 0 }
 	/* a fill, and a write tag with it */
-	:: fills < 1 ->
+	:: fills < FILLS ->
 	   fills++;
 #ifdef BREAK_STAMP_LATE
 	   ld(p, PTE, v);

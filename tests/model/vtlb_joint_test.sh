@@ -5,9 +5,10 @@
 . "${0%/*}/lib.sh"
 all vtlb_joint vtlb_track vtlb_cut vtlb_coalesce vtlb_ad
 if [ -n "${NESTOR_LONG:-}" ]; then
-	holds vtlb_track -DRELEASE
-	holds vtlb_track -DFILLS=2
-	holds vtlb_track -DLOADS=2
-	holds vtlb_ad -DNVP=3
+	holds_large vtlb_joint -DFILLS=2
+	holds_large vtlb_track -DRELEASE
+	holds_large vtlb_track -DFILLS=2
+	holds_large vtlb_track -DLOADS=2
+	holds_large vtlb_ad -DNVP=3
 fi
 exit $bad

@@ -4,12 +4,15 @@
 . "${0%/*}/lib.sh"
 holds vtlb_stamp -DINVALS=1
 breaks vtlb_stamp
-all vtlb_reclaim vtlb_share vtlb_protect vtlb_infill
+holds vtlb_share -DFILLS=1
+breaks vtlb_share
+all vtlb_reclaim vtlb_protect vtlb_infill
 holds vtlb_protect -DNVP=3
 if [ -n "${NESTOR_LONG:-}" ]; then
-	holds vtlb_stamp -DINVALS=2
-	holds vtlb_stamp -DNVP=3 -DINVALS=1 -DWRITES=1
-	holds vtlb_reclaim -DRECLAIMS=4
-	holds vtlb_infill -DWRITES=2 -DINVALS=2
+	holds_large vtlb_stamp -DINVALS=2
+	holds_large vtlb_stamp -DNVP=3 -DINVALS=1 -DWRITES=1
+	holds_large vtlb_share
+	holds_large vtlb_reclaim -DRECLAIMS=4
+	holds_large vtlb_infill -DWRITES=2 -DINVALS=2
 fi
 exit $bad

@@ -33,7 +33,7 @@ byte must_root[NVP], must_pte[NVP * 2]; /* ghosts */
 bool moved, edited;
 
 proctype vp(byte p) {
-	byte floor, g, k, l, v, s, invals;
+	byte floor, g, k, l, v, s, invals, fills;
 
 end:	do
 	/* the guest's edits, by one VP */
@@ -53,7 +53,12 @@ end:	do
 		must_pte[p * 2 + 1] = mem[PTE(1)]
 	   }
 	/* a fill */
+#ifdef FILLS
+	:: fills < FILLS ->
+	   fills++;
+#else
 	:: true ->
+#endif
 	   ld(p, GEN, g);
 	   if
 	   :: p == 0 -> k = 0
