@@ -32,8 +32,8 @@ CFLAGS.l0/engine += -O2
 endif
 CFLAGS.l0/jit := $(CFLAGS.l0/engine)
 # See vec_done() in l0/engine/vec_priv.h.
-ifeq ($(MODE),tsan)
-$(addprefix $(B)/obj/l0/engine/,vec.o vec_state.o): CFLAGS += -fno-sanitize=thread -DVEC_PARKS
+ifneq ($(filter asan tsan,$(MODE)),)
+$(addprefix $(B)/obj/l0/engine/,vec.o vec_state.o): CFLAGS += -fno-sanitize=all -DVEC_PARKS
 endif
 CFLAGS.viewer := -D_XOPEN_SOURCE_EXTENDED=
 CFLAGS.vtlb := $(if $(filter oddeven,$(VTLB_FILL)),-DVTLB_ODD_EVEN=1)

@@ -42,10 +42,9 @@ static __always_inline void vec_live(struct vp *vp)
 }
 
 /*
- * After what needed the state. ThreadSanitizer's run-time library, called at every access, uses
- * vector
- * registers: in its build (Makefile) the state does not stay there, and these files are not
- * instrumented.
+ * After what needed the state. The run-time libraries of ThreadSanitizer (at every access) and of
+ * AddressSanitizer (before every long jump) use vector registers: in their builds (Makefile) the
+ * state does not stay there, and these files are not instrumented.
  */
 static __always_inline void vec_done(struct vp *vp)
 {
