@@ -60,6 +60,8 @@ static inline struct sched_vp *fair_first_for(const struct fair *f, const struct
 			cost_ns = topology_move_cost_ns(
 				topology_distance(s->topology, (u32)e->last_worker, worker),
 				now_ns > e->left_ns ? now_ns - e->left_ns : 0);
+		/* under the virtual clock it may be on another worker up to then */
+		cost_ns += e->ready_since_ns > now_ns ? e->ready_since_ns - now_ns : 0;
 		u64 ns = e->vruntime_ns + fair_weighted(e, cost_ns);
 		if (ns < best_ns) {
 			best_ns = ns;

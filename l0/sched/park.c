@@ -7,8 +7,9 @@
 #define UNPARK_PERMILLE 200
 #define PARK_WINDOWS 3 /* in a row */
 #define TELL_PERMILLE 100
-#define ANSWER_NS (2 * NS_PER_SEC)
-#define DEAF_NS (5 * NS_PER_SEC)
+/* A guest that starts answers late, and may well do so after this. */
+#define ANSWER_NS (5 * NS_PER_SEC)
+#define DEAF_NS (10 * NS_PER_SEC)
 #define DEAF_SHIFT_MAX 5u
 
 static struct sched_machine *machine_of(struct sched *s, const struct sched_vp *e)
@@ -220,7 +221,6 @@ static void unpark(struct sched *s, struct sched_machine *m, struct sched_vp *e,
 
 static void is_deaf(struct sched_machine *m)
 {
-	m->asked->was_asked = false;
 	m->asked = NULL;
 	m->deaf_until_ns = m->asked_ns + (DEAF_NS << MIN(m->n_deaf, DEAF_SHIFT_MAX));
 	m->n_deaf++;
@@ -231,10 +231,8 @@ static bool ask_out(struct sched *s, struct sched_machine *m, u64 now_ns)
 {
 	struct sched_vp *e, *best = NULL;
 
-	if (m->asked && now_ns - m->asked_ns < ANSWER_NS)
-		return true;
 	if (m->asked)
-		is_deaf(m);
+		return true;
 	if (now_ns < m->deaf_until_ns)
 		return false;
 	list_for_each (e, &s->all, all_node)
@@ -271,9 +269,11 @@ void park_set_out(struct sched *s, struct sched_vp *e, bool out)
 
 	if (!m || e->is_out == out)
 		return;
-	if (m->asked == e) {
+	if (m->asked == e)
 		m->asked = NULL;
+	if (out && e->was_asked) { /* in time or later */
 		m->n_deaf = 0;
+		m->deaf_until_ns = 0;
 	}
 	e->is_out = out;
 	if (out && e->shares_place) {
@@ -290,6 +290,7 @@ void park_refused(struct sched *s, struct sched_vp *e)
 {
 	struct sched_machine *m = machine_of(s, e);
 
+	e->was_asked = false;
 	if (m && m->asked == e)
 		is_deaf(m);
 }
@@ -385,6 +386,8 @@ static void judge(struct sched *s, struct sched_machine *m, u64 now_ns)
 	m->permille = (3 * m->permille + permille + 2) / 4;
 	m->n_high = m->permille > PARK_PERMILLE ? m->n_high + 1 : 0;
 	m->n_low = m->permille < UNPARK_PERMILLE ? m->n_low + 1 : 0;
+	if (m->asked && now_ns - m->asked_ns >= ANSWER_NS)
+		is_deaf(m);
 	bool can_park = s->parks && s->policy->shares_by_weight &&
 			m->n_vps - m->n_out > MAX(m->n_sharing, 1u);
 	if (m->n_high >= PARK_WINDOWS && can_park) {

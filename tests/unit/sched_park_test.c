@@ -237,6 +237,30 @@ static void guests_that_will_not(void **state)
 	assert_int_equal(f->s.n_ready + f->s.n_parked + f->s.n_entities, 0);
 }
 
+/* It answers when nobody waits any longer: it is as good as one that answers at once. */
+static void a_late_answer(void **state)
+{
+	struct fix *f = *state;
+	u32 late = ask(f), who;
+
+	run_for(f, 7 * NS_PER_SEC);
+	assert_int_equal(sharing(f), 4);
+	for (u32 w; (w = run(f, SCHED_PUT_BLOCK)) != late;)
+		sched_wake(&f->s, &f->e[w], f->now, NULL);
+	sched_set_out(&f->s, &f->e[late], true);
+	for (u32 i = 0; i < N - 1; i++) /* all rest, and then one of them has little to do */
+		run(f, SCHED_PUT_BLOCK);
+	bool back = false;
+	for (u32 i = 0; i < 1000 && !back; i++) {
+		sched_wake(&f->s, &f->e[0], f->now, NULL);
+		run(f, SCHED_PUT_BLOCK);
+		f->now += 10 * NS_PER_MS;
+		back = told(f, PRESSURE_GIVE, &who);
+	}
+	assert_true(back);
+	assert_int_equal(who, late);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +271,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(guests_are_asked, setup, teardown),
 		cmocka_unit_test_setup_teardown(guests_that_will_not, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_late_answer, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("sched_park", tests, NULL, NULL);
