@@ -90,6 +90,16 @@ struct note {
 	u16 read, written, killed;
 };
 
+static void replace(struct op *op, op_fn fn)
+{
+	if (!(op->flags & OP_REPLACED)) {
+		ASSERT_DBG(!op->slow);
+		op->slow = op->fn;
+		op->flags |= OP_REPLACED;
+	}
+	op->fn = fn;
+}
+
 /* An operation's flags are dead when they are overwritten before anything reads them, and before
  * anything that may fault or leave the block, where they would be seen. */
 static void drop_dead_flags(struct block *b, const struct note *notes)
@@ -100,7 +110,7 @@ static void drop_dead_flags(struct block *b, const struct note *notes)
 		const struct note *n = &notes[i];
 
 		if (n->noflags && !(n->written & live)) {
-			b->ops[i].fn = n->noflags;
+			replace(&b->ops[i], n->noflags);
 			b->ops[i].flags |= OP_NOFLAGS;
 		}
 		live &= ~(u32)n->killed;
@@ -140,7 +150,7 @@ static void fuse_pairs(struct block *b, const struct note *notes)
 				   : NULL;
 
 		if (fn)
-			b->ops[i].fn = fn;
+			replace(&b->ops[i], fn);
 	}
 }
 
@@ -182,7 +192,8 @@ static void take_note(struct note *n, const struct decode *d)
 		n->killed = killed_flags(d);
 }
 
-static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, const u8 *code)
+/* @b has @n_ops operations, made from @bytes. */
+static void end_block(const struct vp *vp, struct block *b, u32 n_ops, u32 bytes)
 {
 	struct op *end = &b->ops[n_ops];
 
@@ -196,7 +207,12 @@ static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, co
 	b->bytes = (u16)bytes;
 	b->lines =
 		mem_line_mask(b->gpa % PAGE_SIZE, MIN((u64)bytes, PAGE_SIZE - b->gpa % PAGE_SIZE));
-	b->code = (u8 *)(end + 1);
+}
+
+static void close_block(struct vp *vp, struct block *b, u32 n_ops, u32 bytes, const u8 *code)
+{
+	end_block(vp, b, n_ops, bytes);
+	b->code = (u8 *)&b->ops[n_ops + 1];
 	nm_copy(b->code, code, bytes);
 	code_cache_take(vp->code, b);
 	vp->n_blocks_decoded++;
@@ -276,7 +292,6 @@ static void make_run(struct vp *vp, struct decode *d, struct block *b, const str
 		if (d->ends || b->frame2 || off + 16 > BLOCK_MAX_CODE)
 			break;
 	}
-	b->ops[n - 1].flags |= OP_LAST;
 	close_block(vp, b, n, off, code);
 	drop_dead_flags(b, notes);
 	if (!(b->mode & VP_MODE_BRANCHES))
@@ -316,6 +331,28 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 	if (vp->tier)
 		vp->tier->block_made(vp, b);
 	return b;
+}
+
+struct block *block_start(struct vp *vp, const struct block *b, u32 n)
+{
+	struct block *s = vp->code->start;
+
+	*s = (struct block){.rip = b->rip,
+			    .hva = b->hva,
+			    .gpa = b->gpa,
+			    .code = b->code,
+			    .frame = b->frame,
+			    .gen = b->gen,
+			    .mode = b->mode | VP_MODE_START,
+			    .fleeting = b->fleeting};
+	nm_copy(s->ops, b->ops, n * sizeof(struct op));
+	if (vp->tier)
+		vp->tier->give_back(vp, b, s->ops, n);
+	for (u32 i = 0; i < n; i++)
+		if (s->ops[i].flags & OP_REPLACED)
+			s->ops[i].fn = s->ops[i].slow;
+	end_block(vp, s, n, s->ops[n - 1].rip_off + s->ops[n - 1].len);
+	return s;
 }
 
 bool block_renew(const struct vp *vp, struct block *b)

@@ -13,6 +13,16 @@
 
 #define PART_BYTES_MIN (4 * BLOCK_MAX_BYTES)
 
+void code_cache_destroy(struct code_cache *c)
+{
+	if (!c)
+		return;
+	if (c->arena != MAP_FAILED)
+		munmap(c->arena, c->bytes);
+	free(c->start);
+	free(c);
+}
+
 struct code_cache *code_cache_create(u64 bytes)
 {
 	struct code_cache *c = calloc(1, sizeof(*c));
@@ -24,19 +34,12 @@ struct code_cache *code_cache_create(u64 bytes)
 	c->part_bytes = c->bytes / c->n_parts & ~63ull;
 	c->arena = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (c->arena == MAP_FAILED) {
-		free(c);
+	c->start = malloc(BLOCK_MAX_BYTES);
+	if (c->arena == MAP_FAILED || !c->start) {
+		code_cache_destroy(c);
 		return NULL;
 	}
 	return c;
-}
-
-void code_cache_destroy(struct code_cache *c)
-{
-	if (!c)
-		return;
-	munmap(c->arena, c->bytes);
-	free(c);
 }
 
 /* Blocks are gone that these may be of. */

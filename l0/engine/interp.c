@@ -266,7 +266,7 @@ static void link_blocks(struct vp *vp, struct op *from, struct block *b)
 {
 	const struct block *a = vp->cur_block;
 
-	if (a == &block_unlinked || !b->hva || b->frame2 || a->frame2 ||
+	if (a == &block_unlinked || a->mode & VP_MODE_START || !b->hva || b->frame2 || a->frame2 ||
 	    !(b->mode & VP_MODE_CSFLAT) ||
 	    ((a->rip ^ b->rip) | ((u64)a->hva ^ (u64)b->hva)) & PAGE_MASK)
 		return;
@@ -285,8 +285,11 @@ static struct block *find_block(struct vp *vp, u32 attn)
 
 	vp->link_from = NULL;
 	b = block_get(vp, vp->mode | (attn & ATTN_SINGLE ? VP_MODE_ONE : 0));
-	if (unlikely(vp->insns + b->n > vp->until))
-		return block_get(vp, vp->mode | VP_MODE_ONE);
+	if (unlikely(vp->insns + b->n > vp->until)) {
+		if (vp->tier && vp->tier->before_effect) /* it compares blocks that stay */
+			return block_get(vp, vp->mode | VP_MODE_ONE);
+		return block_start(vp, b, (u32)(vp->until - vp->insns));
+	}
 	if (from && epoch == vp->code->epoch && !(b->mode & VP_MODE_ONE))
 		link_blocks(vp, from, b);
 	return b;

@@ -21,7 +21,7 @@ typedef void (*op_fn)(struct vp *vp, const struct op *op);
 
 struct op {
 	op_fn fn;     /* threaded handler */
-	op_fn slow;   /* op_slow: what to do; vector operations: the host code stub */
+	op_fn slow;   /* op_slow: what to do; vector operations: the host code stub; OP_REPLACED */
 	u64 imm;      /* immediate, sign-extended; near branch: target offset; far: offset */
 	s64 disp;     /* displacement; RIP-relative: already absolute, base = none */
 	u16 mnemonic; /* ZydisMnemonic */
@@ -53,7 +53,7 @@ _Static_assert(sizeof(struct op) <= 72, "an operation stays within a little over
 #define OP_SEGCHECK 0x10u /* mode is not flat: accesses check limit and type */
 #define OP_NOFLAGS 0x20u  /* arithmetic flags it writes are dead in this block */
 #define OP_OPSIZE 0x40u	  /* 0x66 prefix present (vector forms, instruction info) */
-#define OP_LAST 0x80u	  /* ends the block */
+#define OP_REPLACED 0x80u /* @fn suits what follows in this block; @slow is the one for anywhere */
 
 /* Leave the operation without committing: never returns; to the run loop, which delivers or exits.
  */

@@ -140,6 +140,8 @@ bool share_take(struct jit *j, struct block *b);
 bool share_may_have(const struct jit *j, const struct block *b);
 /* @b has its own handlers again, and nothing goes there or comes from there. */
 void share_detach(struct jit *j, struct block *b);
+/* In @ops, a copy of the first @n of @b, which is translated: the handlers of before. */
+void share_give_back(const struct block *b, struct op *ops, u32 n);
 /* All blocks are gone. */
 void share_forget_blocks(struct jit *j);
 

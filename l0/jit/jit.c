@@ -119,6 +119,15 @@ static void block_made(struct vp *vp, struct block *b)
 	try_translate(vp, b, true);
 }
 
+static void give_back(struct vp *vp, const struct block *b, struct op *ops, u32 n)
+{
+	(void)vp;
+	if (b->own)
+		share_give_back(b, ops, n);
+	else if (b->first)
+		ops[0].fn = b->first;
+}
+
 static void forget_jumps(struct vp *vp)
 {
 	for (u32 i = 0; i < VP_JUMPS; i++)
@@ -328,11 +337,13 @@ static const struct engine_tier jit_tier = {.enter = jit_enter,
 					    .block_made = block_made,
 					    .cache_flushed = cache_flushed,
 					    .block_gone = block_gone,
+					    .give_back = give_back,
 					    .code_changed = code_changed};
 static const struct engine_tier check_tier = {.enter = check_enter,
 					      .block_made = block_made,
 					      .cache_flushed = cache_flushed,
 					      .block_gone = block_gone,
+					      .give_back = give_back,
 					      .code_changed = code_changed,
 					      .before_effect = check_before_effect,
 					      .write_filled = check_write_filled,

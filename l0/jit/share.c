@@ -127,6 +127,15 @@ void share_detach(struct jit *j, struct block *b)
 	b->hot = 0;
 }
 
+void share_give_back(const struct block *b, struct op *ops, u32 n)
+{
+	struct jit_own *own = b->own;
+
+	for (struct jit_entry *e = entries_of(own); e < entries_of(own) + own->n; e++)
+		if (e->op < b->ops + n)
+			ops[e->op - b->ops].fn = e->fn;
+}
+
 void share_give_up(struct jit *j)
 {
 	struct jit_arena *a = j->arena;
