@@ -273,7 +273,7 @@ void sysfix_reset(struct sysfix *f)
 	vp->in_l2 = vp->vmxon = vp->delivering = false;
 	vp->idtv_info = 0;
 	vp->insns = 0;
-	vp->attn = 0;
+	vp->attn &= VP_ATTN_CODE; /* RAM was written, perhaps: that stays to be seen */
 	f->irq = -1;
 	f->tsc = 0;
 	f->port_writes = 0;
