@@ -83,7 +83,7 @@ void trace_flight_look(struct trace_flight *f, const struct transition *t, u32 c
 		    !f->cfg.wants(f->cfg.wants_arg, &t[i]))
 			continue;
 		take(f, event_infos[t[i].kind].name, t[i].vtime_ns);
-		return; /* the rest of the batch is in it */
+		return; /* the rest of these is in it */
 	}
 }
 

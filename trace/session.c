@@ -358,23 +358,41 @@ int trace_session_start(const struct trace_session_config *cfg, struct trace_ses
 	return 0;
 }
 
+/* Return: how many were handed over. */
+static u32 emit(struct trace_session *s, struct outlet *o, const struct transition *t, u32 count)
+{
+	u32 sent;
+
+	if (__atomic_load_n(&s->dead, __ATOMIC_RELAXED))
+		return 0;
+	__atomic_store_n(&o->busy, true, __ATOMIC_RELAXED);
+	sent = s->provider->emit(t, count, &s->dead, &o->done);
+	__atomic_store_n(&o->busy, false, __ATOMIC_RELAXED);
+	return sent;
+}
+
+/* What happened is to be in the snapshot that is taken after it: the buffers hold little more. */
+#define FLIGHT_STRETCH 256u
+
 void trace_session_drain(void *session, const struct transition *t, u32 count)
 {
 	struct trace_session *s = session;
 	struct outlet *o;
-	u32 sent = 0;
 
 	if (!count)
 		return;
 	o = &s->outlets[MIN((u32)t->worker, MAX_OUTLETS - 1)];
-	if (!__atomic_load_n(&s->dead, __ATOMIC_RELAXED)) {
-		__atomic_store_n(&o->busy, true, __ATOMIC_RELAXED);
-		sent = s->provider->emit(t, count, &s->dead, &o->done);
-		__atomic_store_n(&o->busy, false, __ATOMIC_RELAXED);
-		if (unlikely(s->flight.cfg.bytes != 0))
-			trace_flight_look(&s->flight, t, sent);
+	if (likely(!s->flight.cfg.bytes)) {
+		o->dropped += count - emit(s, o, t, count);
+		return;
 	}
-	o->dropped += count - sent;
+	for (u32 n; count; t += n, count -= n) {
+		n = MIN(count, FLIGHT_STRETCH);
+		u32 sent = emit(s, o, t, n);
+
+		trace_flight_look(&s->flight, t, sent);
+		o->dropped += n - sent;
+	}
 }
 
 bool trace_session_wants_summaries(const struct trace_session *s)

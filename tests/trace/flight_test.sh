@@ -32,6 +32,8 @@ grep -q '^  A  ' "$work/report" || fail "it knows no names: $(sed -n 10,20p "$wo
 # what happened is in it, and it is small
 first=$(find "$work/t" -maxdepth 1 -name 'snapshot-*' | sort | head -n 1)
 babeltrace2 "$first" 2>/dev/null | grep guest_deadline | grep 'kind = .*misses' >"$work/misses" || fail "no misses in it"
+at=$(sed -n 's/.*snapshot 1 after guest_deadline at \([0-9]*\)\.\([0-9]*\) s.*/\1\2/p' "$work/log")
+grep -q "vtime_ns = $((10#$at))," "$work/misses" || fail "what it was taken for, at $at, is not in it: $(cut -c 1-200 "$work/misses")"
 [ "$(du -sk "$first" | cut -f 1)" -le 1024 ] || fail "a snapshot of 256K is large: $(du -sk "$first")"
 "$NESTOR" report --json "$first" | python3 -c '
 import json, sys
