@@ -236,22 +236,35 @@ static void forget(struct softtlb_entry *e)
 	e->tag_x = 0;
 }
 
+/* The same of the 64 slots from @first on. Return: those of @slots that still hold a piece. */
+static u64 forget_parts_of(struct softtlb *t, u32 first, u64 slots, u64 gva, u64 bytes)
+{
+	u64 kept = slots;
+
+	for (u64 left = slots; left; left &= left - 1) {
+		u32 bit = (u32)__builtin_ctzll(left), slot = first + bit;
+		struct softtlb_entry *e = &t->e[slot / SOFTTLB_ENTRIES][slot % SOFTTLB_ENTRIES];
+		u64 tag = e->tag_r | e->tag_w | e->tag_x;
+
+		if (tag && (tag ^ gva) & ~(bytes - 1))
+			continue;
+		forget(e);
+		kept &= ~BIT(bit);
+	}
+	return kept;
+}
+
 /* Pieces of the page of @bytes at @gva, of all privileges and generations. */
 static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
 {
 	BUILD_ASSERT(SOFTTLB_WORDS % 2 == 0 && SOFTTLB_WORDS <= 2 * 64);
 	for (u64 pairs = t->part_words; pairs; pairs &= pairs - 1) {
-		u32 pair = 2 * (u32)__builtin_ctzll(pairs);
+		u32 pair = (u32)__builtin_ctzll(pairs), i = 2 * pair;
 
-		for (u32 i = pair; i < pair + 2; i++)
-			for (u64 left = t->part[i]; left; left &= left - 1) {
-				u32 slot = i * 64 + (u32)__builtin_ctzll(left);
-				struct softtlb_entry *e =
-					&t->e[slot / SOFTTLB_ENTRIES][slot % SOFTTLB_ENTRIES];
-
-				if (!(((e->tag_r | e->tag_w | e->tag_x) ^ gva) & ~(bytes - 1)))
-					forget(e);
-			}
+		t->part[i] = forget_parts_of(t, i * 64, t->part[i], gva, bytes);
+		t->part[i + 1] = forget_parts_of(t, (i + 1) * 64, t->part[i + 1], gva, bytes);
+		if (!(t->part[i] | t->part[i + 1]))
+			t->part_words &= ~BIT(pair);
 	}
 }
 
