@@ -344,13 +344,11 @@ static struct jit_stats stats_of(const struct vp *vp)
 	return s;
 }
 
-static void run_cases(const struct jit_config *cfg, u32 cases, const char *what)
+/* The test is skipped where there is no translator. */
+static void attach(const struct jit_config *cfg)
 {
-	u32 bad = 0;
-	u64 translated;
 	int err;
 
-	assert_int_equal(vec_init(), 0); /* after cmocka's own signal handlers */
 	jit_detach(jit.vp);
 	err = jit_attach(jit.vp, cfg);
 	if (err == -ENOTSUP) {
@@ -358,6 +356,15 @@ static void run_cases(const struct jit_config *cfg, u32 cases, const char *what)
 		skip();
 	}
 	assert_int_equal(err, 0);
+}
+
+static void run_cases(const struct jit_config *cfg, u32 cases, const char *what)
+{
+	u32 bad = 0;
+	u64 translated;
+
+	assert_int_equal(vec_init(), 0); /* after cmocka's own signal handlers */
+	attach(cfg);
 	for (u32 i = 0; i < cases && bad < 5; i++)
 		bad += !one_case(&interp, &jit, i & 1);
 	translated = stats_of(jit.vp).translated;
@@ -415,9 +422,7 @@ static void target_page_is_mapped_anew(void **state)
 	u8 data[DATA_BYTES] = {0};
 
 	(void)state;
-	jit_detach(jit.vp);
-	if (jit_attach(jit.vp, &(struct jit_config){.heat = 2}) == -ENOTSUP)
-		skip();
+	attach(&(struct jit_config){.heat = 2});
 	memcpy(p.code + 0x100, caller, sizeof(caller));
 	memcpy(p.code + 0x1000, one, sizeof(one));
 	mem_write(jit.mem, other, two, sizeof(two));
