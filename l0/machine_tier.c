@@ -41,8 +41,7 @@ int machine_attach_tier(const struct machine *m, struct vp *vp)
 	}
 	int err = engine == RUN_ENGINE_INTERP ? 0 : jit_attach(vp, &cfg);
 
-	if (err == -ENOTSUP &&
-	    engine == RUN_ENGINE_JIT) { /* ThreadSanitizer: tests ask for both */
+	if (err == -ENOTSUP && engine == RUN_ENGINE_JIT) { /* ThreadSanitizer: tests ask for both */
 		log_once(LOG_ENGINE, "this build has no translator: guests are interpreted");
 		return 0;
 	}

@@ -80,8 +80,9 @@ static void json_guests(const struct run_report_machine *m, u32 nphases)
 		       "\"work_ns\": %lu, \"r_ns\": %lu, "
 		       "\"reservation\": \"%s\", \"refusals\": %u",
 		       first ? "" : ",", i, g->jobs, g->misses, g->misses - g->early_misses,
-		       g->late_us, g->last_miss_ns, g->work, g->work_at_ns, g->x_ns, g->y_ns, g->work_ns, g->r_ns,
-		       compare_enum_text("reserve_reason", g->reason), g->refusals);
+		       g->late_us, g->last_miss_ns, g->work, g->work_at_ns, g->x_ns, g->y_ns,
+		       g->work_ns, g->r_ns, compare_enum_text("reserve_reason", g->reason),
+		       g->refusals);
 		json_whys(g);
 		json_parts(g, nphases);
 		printf("}");
@@ -124,7 +125,8 @@ void compare_json_policy(const char *policy, const struct run_report *r,
 		       i ? "," : "", m->name, m->weight, row.jobs, row.misses,
 		       row.misses - row.early, row.late_us, row.work, row.cpu, row.fair,
 		       m->switches, m->longest_wait_ns, row.refusals, m->stopped_ns, m->delay_ns,
-		       m->charged_switch_ns, m->charged_exit_ns, m->stays, m->moves, m->far_moves, m->tlb_misses, m->code_misses);
+		       m->charged_switch_ns, m->charged_exit_ns, m->stays, m->moves, m->far_moves,
+		       m->tlb_misses, m->code_misses);
 		json_phases(phases, i);
 		json_guests(m, phases->n);
 		printf("}");

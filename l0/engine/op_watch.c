@@ -136,7 +136,8 @@ static void movbe_to_stack(struct vp *vp, const struct op *op)
 	u64 prev = vp->cpu.gpr[RSP];
 	u64 v = seg_read(vp, op, op->seg, op_ea(vp, op), op->size);
 
-	reg_set(vp, RSP, op->size == 8 ? __builtin_bswap64(v) : __builtin_bswap32((u32)v), op->size);
+	reg_set(vp, RSP, op->size == 8 ? __builtin_bswap64(v) : __builtin_bswap32((u32)v),
+		op->size);
 	stack_watch(vp, THREAD_BY_LOAD, prev);
 }
 
@@ -187,14 +188,19 @@ static void xadd_stack_to_memory(struct vp *vp, const struct op *op)
 /* RSP := the other one if it is RAX, else RAX := RSP. The flags are those of RAX - RSP. */
 static void cmpxchg_stack(struct vp *vp, const struct op *op)
 {
-	u64 prev = vp->cpu.gpr[RSP], a = reg_get(vp, RAX, op->size),
-	    d = reg_get(vp, RSP, op->size);
+	u64 prev = vp->cpu.gpr[RSP], a = reg_get(vp, RAX, op->size), d = reg_get(vp, RSP, op->size);
 	u32 ax;
 
 	if (op->size == 8)
-		__asm__ volatile("cmpq %[d], %[a]" FLAGS_OUT : "=&a"(ax) : [d] "r"(d), [a] "r"(a) : "cc");
+		__asm__ volatile("cmpq %[d], %[a]" FLAGS_OUT
+				 : "=&a"(ax)
+				 : [d] "r"(d), [a] "r"(a)
+				 : "cc");
 	else
-		__asm__ volatile("cmpl %k[d], %k[a]" FLAGS_OUT : "=&a"(ax) : [d] "r"(d), [a] "r"(a) : "cc");
+		__asm__ volatile("cmpl %k[d], %k[a]" FLAGS_OUT
+				 : "=&a"(ax)
+				 : [d] "r"(d), [a] "r"(a)
+				 : "cc");
 	vp_set_rflags(vp, rflags_with_arith(vp->cpu.rflags, (u16)ax));
 	if (a != d) {
 		reg_set(vp, RAX, d, op->size);

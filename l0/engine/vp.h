@@ -88,7 +88,7 @@ struct engine_tier {
 	void (*block_gone)(struct vp *vp, struct block *b); /* the same of one that has block.own */
 	/* @ops is a copy of @b's first @n: put the handlers in place that they had without the tier. */
 	void (*give_back)(struct vp *vp, const struct block *b, struct op *ops, u32 n);
-	void (*code_changed)(struct vp *vp);		    /* VP_ATTN_CODE; between blocks */
+	void (*code_changed)(struct vp *vp); /* VP_ATTN_CODE; between blocks */
 	/* While vp->compared: @op is about to do what cannot be undone (system instructions,
 	 * whatever the soft TLB does not serve, repeated strings). Nothing of it is done. May leave
 	 * by ESCAPE_CUT. */
@@ -303,7 +303,7 @@ struct vp {
 #define VP_MODE_STACKS \
 	0x1000u /* loads of RSP are told (watch_stacks): op_watch.c picks their handlers */
 #define VP_MODE_BRANCHES 0x2000u /* branches are counted: op_branch.c */
-#define VP_MODE_START 0x4000u /* of a block_start(); never set in @mode itself */
+#define VP_MODE_START 0x4000u	 /* of a block_start(); never set in @mode itself */
 #define VP_MODE_END 0x8000u
 
 /*

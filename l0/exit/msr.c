@@ -182,7 +182,8 @@ static bool msr_write_pmu(struct vp *vp, struct nvmx *nv, u32 msr, u64 v)
 {
 	if (!pmu_msr_write(vp, msr, v))
 		return false;
-	if (unlikely(msr >= MSR_IA32_PERFEVTSEL0 && msr < MSR_IA32_PERFEVTSEL0 + PMU_GENERAL && pmu_is_uncounted(v)))
+	if (unlikely(msr >= MSR_IA32_PERFEVTSEL0 && msr < MSR_IA32_PERFEVTSEL0 + PMU_GENERAL &&
+		     pmu_is_uncounted(v)))
 		exit_report_event(vp, nv, (u32)(v & 0xffff));
 	return true;
 }

@@ -32,8 +32,7 @@
 #endif
 __asm__(".pushsection .text\n"
 	".globl " ENTER "\n"
-	".type " ENTER ", @function\n"
-	ENTER ":\n"
+	".type " ENTER ", @function\n" ENTER ":\n"
 	"\tpushq %rbx\n\tpushq %rbp\n\tpushq %r12\n\tpushq %r13\n\tpushq %r14\n\tpushq %r15\n"
 	"\tsubq $8, %rsp\n"
 	"\tcall *(%rsi)\n"

@@ -67,7 +67,9 @@ static const struct {
 	{"movzx rsp, ax", {0x48, 0x0f, 0xb7, 0xe0}, THREAD_BY_REGISTER, OTHER & 0xffff},
 	{"movsx esp, word [rbx]", {0x0f, 0xbf, 0x23}, THREAD_BY_LOAD, 0xffffc000u},
 	{"movzx esp, ah", {0x0f, 0xb6, 0xe4}, THREAD_BY_REGISTER, OTHER >> 8 & 0xff},
-	{"movbe rsp, [rbx]", {0x48, 0x0f, 0x38, 0xf0, 0x23}, THREAD_BY_LOAD,
+	{"movbe rsp, [rbx]",
+	 {0x48, 0x0f, 0x38, 0xf0, 0x23},
+	 THREAD_BY_LOAD,
 	 __builtin_bswap64(OTHER)},
 	{"movbe esp, [rbx]", {0x0f, 0x38, 0xf0, 0x23}, THREAD_BY_LOAD, __builtin_bswap32(OTHER)},
 	{"movbe [rbx], rsp", {0x48, 0x0f, 0x38, 0xf1, 0x23}, 0, 0},
@@ -179,11 +181,8 @@ static void user_code_is_its_own(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(each_way_is_told),
-		T(an_exchange_that_happens),
-		T(a_false_condition_extends),
-		T(faults_tell_nothing),
-		T(user_code_is_its_own),
+		T(each_way_is_told),	T(an_exchange_that_happens), T(a_false_condition_extends),
+		T(faults_tell_nothing), T(user_code_is_its_own),
 	};
 
 	return cmocka_run_group_tests_name("engine_sys_watch", tests, create, destroy);
