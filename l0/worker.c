@@ -347,8 +347,7 @@ static void stop_if_dead(struct worker *w, struct machine *m)
 	if (dead)
 		snprintf(nv->stop_text, sizeof(nv->stop_text),
 			 "every processor is halted with interrupts off, rip %#llx: nothing is "
-			 "left that "
-			 "could wake one",
+			 "left that could wake one",
 			 (unsigned long long)m->vcpu[0].vp.cpu.rip);
 	world_resume(w);
 	if (dead)
@@ -660,8 +659,9 @@ static void advance(struct worker *w, u64 end, bool alone)
  */
 static u64 window_end(struct host *h, u64 start, u64 limit)
 {
-	u64 next = h->nworkers > 1 ? next_deadline(h) : CLOCK_NEVER;
-	u64 end = h->nworkers > 1 ? MIN(limit, start + WINDOW_NS) : limit;
+	if (h->nworkers == 1)
+		return limit;
+	u64 next = next_deadline(h), end = MIN(limit, start + WINDOW_NS);
 
 	return next > start ? MIN(next, end) : end;
 }

@@ -75,6 +75,11 @@ static __always_inline bool is_current(struct vtlb_vp_priv *p, u64 leaf, u64 bas
 	       stamp >= *inval_gva_floor(p, leaf_class(leaf), gva);
 }
 
+static __always_inline struct region *region_at(struct vtlb_vp_priv *p, u64 gva)
+{
+	return &p->region[gva >> 21 & (REGION_CACHE - 1)];
+}
+
 static __always_inline u64 region_tag(const struct vtlb_vp_priv *p, u64 gva)
 {
 	return (gva >> 21 & mask_low(REGION_BITS)) | p->region_gen;
@@ -107,7 +112,7 @@ static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 		node[level] = index;
 		s = load_slot(&spt->slot[spt_slot_index(gva, level)]);
 		if (level == 1 || (level == 2 && slot_is_leaf(s))) {
-			struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
+			struct region *r = region_at(p, gva);
 
 			r->tag = region_tag(p, gva);
 			r->spt = spt;
@@ -126,7 +131,7 @@ static bool look_down(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 
 static __always_inline bool look_up(struct vtlb_vp_priv *p, u64 gva, struct hit *h)
 {
-	const struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
+	const struct region *r = region_at(p, gva);
 
 	if (likely(is_region_of(p, r, gva) &&
 		   r->cap >= p->floor_link)) { /* else the link may be another, or newer */
@@ -390,7 +395,7 @@ static __always_inline bool install_again(struct vtlb_vp *v, u64 gva, const stru
 					  u64 leaf, u32 level, u64 gen)
 {
 	struct vtlb_vp_priv *p = v->priv;
-	const struct region *r = &p->region[gva >> 21 & (REGION_CACHE - 1)];
+	const struct region *r = region_at(p, gva);
 
 	if (!is_region_of(p, r, gva) || r->shift != 3 + 9 * level || r->cap != ~0ull ||
 	    gen - r->base > LEAF_STAMP_MAX || wants_shared(p->t, gva, w, 0))

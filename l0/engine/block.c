@@ -27,14 +27,25 @@ struct fetch {
 	u64 gpa;
 };
 
-/* What comes of it, a fault or an exit, finds the flags of the instruction before. */
+/* A fault or an exit that comes of a fetch finds the flags of the instruction before. */
+static void write_back_flags(struct vp *vp)
+{
+	vp->cpu.rflags = vp_rflags(vp);
+}
+
+static _Noreturn void fetch_gp(struct vp *vp)
+{
+	write_back_flags(vp);
+	vp_fault(vp, NULL, VECTOR_GP, 0);
+}
+
 static struct fetch fetch_page(struct vp *vp, u64 lin)
 {
 	struct vtlb_xl xl;
 	struct vtlb_fault f;
 	enum vtlb_status st;
 
-	vp->cpu.rflags = vp_rflags(vp);
+	write_back_flags(vp);
 	st = vtlb_translate(&vp->tlb, lin, VTLB_EXEC | (vp->cpl == 3 ? VTLB_USER : 0), &xl, &f);
 	if (st != VTLB_OK && st != VTLB_MMIO)
 		access_failed(vp, NULL, st, lin, &f);
@@ -227,12 +238,12 @@ static void make_straddling(struct vp *vp, struct decode *d, struct block *b, co
 	struct fetch g;
 
 	if (limit_bytes <= first) /* the next byte is outside the code segment */
-		vp_fault(vp, NULL, VECTOR_GP, 0);
+		fetch_gp(vp);
 	lin += first;
 	if ((vp->mode & VP_MODE_SIZE) != VP_MODE_64)
 		lin = (u32)lin;
 	else if (!is_canonical_va(vp, lin))
-		vp_fault(vp, NULL, VECTOR_GP, 0);
+		fetch_gp(vp);
 	g = fetch_page(vp, lin);
 	if (g.hva) {
 		b->frame2 = mem_frame(vp->mem, g.gpa);
@@ -246,7 +257,7 @@ static void make_straddling(struct vp *vp, struct decode *d, struct block *b, co
 	more = (u32)MIN((u64)(15 - first), limit_bytes - first);
 	more = copy_code(vp, &g, bytes + first, more);
 	if (decode_one(d, bytes, first + more, b->rip, 0, 0) == DECODE_MORE)
-		vp_fault(vp, NULL, VECTOR_GP, 0); /* the segment ends inside the instruction */
+		fetch_gp(vp); /* the segment ends inside the instruction */
 	if (!f->hva || !g.hva)
 		b->hva = NULL;
 }
@@ -314,7 +325,7 @@ static struct block *make_block(struct vp *vp, u32 mode, u64 lin, const struct f
 	u64 left = segment_bytes_left(vp, vp->cpu.rip);
 
 	if (!left)
-		vp_fault(vp, NULL, VECTOR_GP, 0);
+		fetch_gp(vp);
 	vp_vec_park(vp);
 	b = code_cache_room(vp);
 	*b = (struct block){
@@ -556,11 +567,10 @@ struct block *block_get(struct vp *vp, u32 mode)
 
 	if (unlikely(!f.hva)) {
 		vp->n_code_misses++;
-		vp->cpu.rflags = vp_rflags(vp);
 		if ((mode & VP_MODE_SIZE) == VP_MODE_64 && !is_canonical_va(vp, lin))
-			vp_fault(vp, NULL, VECTOR_GP, 0);
+			fetch_gp(vp);
 		if (!(mode & VP_MODE_CSFLAT) && !segment_bytes_left(vp, rip))
-			vp_fault(vp, NULL, VECTOR_GP, 0);
+			fetch_gp(vp);
 		f = fetch_page(vp, lin);
 	}
 	if (likely(f.hva)) {
@@ -572,7 +582,6 @@ struct block *block_get(struct vp *vp, u32 mode)
 		if (b && likely(mode & VP_MODE_CSFLAT || b->bytes <= segment_bytes_left(vp, rip)))
 			return b;
 	}
-	vp->cpu.rflags = vp_rflags(vp);
 	if (f.hva && !f.gpa) {
 		f = fetch_page(vp, lin); /* the soft TLB does not know the physical address */
 		ASSERT_DBG(f.hva);
