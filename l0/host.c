@@ -485,8 +485,12 @@ static bool is_near(u64 got, u64 want)
 	return error <= want / 10;
 }
 
-/* A job of @g ended at @now_ns: how far are the estimates from the truth, and what is reserved? */
-static void judge_estimate(struct run_report_guest *g, const struct sched_note *note, u64 now_ns)
+/*
+ * A job of @g ended at @now_ns, for which was reserved what @n says: how far are the estimates, of
+ * the guest's own work @work_ns, from the truth?
+ */
+static void judge_estimate(struct run_report_guest *g, const struct ev_sched_reserve *n,
+			   u64 work_ns, u64 now_ns)
 {
 	struct run_report_part *part = NULL;
 
@@ -494,7 +498,7 @@ static void judge_estimate(struct run_report_guest *g, const struct sched_note *
 		part = &g->part[i];
 	if (!part || !part->y_ns)
 		return;
-	if (!is_near(note->y_ns, part->y_ns) || !is_near(note->work_ns, part->work_ns))
+	if (!is_near(n->period_ns, part->y_ns) || !is_near(work_ns, part->work_ns))
 		part->row = 0;
 	else if (part->row++ == 0)
 		part->row_ns = now_ns;
@@ -503,39 +507,62 @@ static void judge_estimate(struct run_report_guest *g, const struct sched_note *
 	if (now_ns < part->from_ns + RUN_REPORT_PERIODS * part->y_ns ||
 	    (!part->from_ns && now_ns < RUN_REPORT_SETTLED_NS))
 		return;
-	part->r_min_ns = part->jobs ? MIN(part->r_min_ns, note->r_ns) : note->r_ns;
-	part->r_max_ns = MAX(part->r_max_ns, note->r_ns);
-	part->r_last_ns = note->r_ns;
-	part->r_sum_ns += note->r_ns;
-	part->c_sum_ns += note->job_ns;
+	part->r_min_ns = part->jobs ? MIN(part->r_min_ns, n->budget_ns) : n->budget_ns;
+	part->r_max_ns = MAX(part->r_max_ns, n->budget_ns);
+	part->r_last_ns = n->budget_ns;
+	part->r_sum_ns += n->budget_ns;
+	part->c_sum_ns += n->job_ns;
 	part->jobs++;
 }
 
-void host_count_decision(struct host *h, const struct sched_note *note)
+/* The guest of processor @vcpu_id that is @entity; NULL: not one that is counted. */
+static struct run_report_guest *guest_of(struct host *h, u32 vcpu_id, u64 entity)
 {
-	u32 machine = note->vcpu_id >> 16, guest = note->entity & 0xffff;
+	u32 machine = vcpu_id >> 16, guest = entity & 0xffff;
 
-	if (machine >= h->nmachines || guest >= RUN_REPORT_GUESTS ||
-	    !(note->entity & EVENT_ID_TRACKED))
+	if (machine >= h->nmachines || guest >= RUN_REPORT_GUESTS || !(entity & EVENT_ID_TRACKED))
+		return NULL;
+	return &h->opts->report->machine[machine].guest[guest];
+}
+
+static void count_inferred(struct host *h, u32 vcpu_id, const struct ev_inferred *n)
+{
+	struct run_report_guest *g = guest_of(h, vcpu_id, n->entity);
+
+	if (g && n->what < RUN_REPORT_WHYS)
+		g->why[n->what] = (struct run_report_why){.known = true,
+							  .holds = n->holds,
+							  .reason = (u32)n->reason,
+							  .seen = (u32)n->seen,
+							  .agree = (u32)n->agree,
+							  .confidence = (u32)n->confidence};
+}
+
+static void count_reserve(struct host *h, const struct sched_note *note)
+{
+	const struct ev_sched_reserve *n = &note->sched_reserve;
+	struct run_report_guest *g = guest_of(h, note->vcpu_id, n->entity);
+
+	if (!g)
 		return;
-	struct run_report_guest *g = &h->opts->report->machine[machine].guest[guest];
-	if (note->is_inferred) {
-		if (note->what < RUN_REPORT_WHYS)
-			g->why[note->what] =
-				(struct run_report_why){true,	    note->holds, note->why,
-							note->seen, note->agree, note->confidence};
-		return;
-	}
-	g->r_ns = note->r_ns;
-	g->x_ns = note->x_ns;
-	g->y_ns = note->y_ns;
+	g->r_ns = n->budget_ns;
+	g->x_ns = n->estimate_ns;
+	g->y_ns = n->period_ns;
 	g->work_ns = note->work_ns;
 	if (note->is_sample) {
-		judge_estimate(g, note, worker_now(worker_self));
+		judge_estimate(g, n, note->work_ns, worker_now(worker_self));
 		return;
 	}
-	g->reason = note->why;
-	g->refusals += note->why == RESERVE_REFUSED_SHARE || note->why == RESERVE_REFUSED_SIBLINGS;
+	g->reason = (u32)n->reason;
+	g->refusals += n->reason == RESERVE_REFUSED_SHARE || n->reason == RESERVE_REFUSED_SIBLINGS;
+}
+
+void host_count_note(struct host *h, const struct sched_note *note)
+{
+	if (note->kind == TRANSITION_inferred)
+		count_inferred(h, note->vcpu_id, &note->inferred);
+	else if (note->kind == TRANSITION_sched_reserve)
+		count_reserve(h, note);
 }
 
 static void finish_report(struct host *h)

@@ -518,56 +518,34 @@ static bool is_over(struct host *h)
 	return h->stop || h->running == 0;
 }
 
-static void count_decision(struct worker *w, const struct sched_note *n)
+static void emit_note(struct worker *w, const struct sched_note *n)
 {
-	if (!w->host->opts->report)
-		return;
-	if (w->vcpu)
-		vp_vec_park(&w->vcpu->vp);
-	host_count_decision(w->host, n);
+	w->about.vcpu_id = n->vcpu_id;
+	w->about.level = n->vcpu_id != EVENT_NO_ID;
+	if (w->about.mask & BIT(n->kind))
+		transition_emit(&w->about, n->kind, n->p, event_infos[n->kind].words);
 }
 
-static __cold_path void emit_notes(struct worker *w)
+static void ask_for_cpu(struct host *h, const struct ev_cpu_pressure *p)
+{
+	if (p->action == PRESSURE_ASK || p->action == PRESSURE_GIVE)
+		machine_ask_cpu(h->machine[p->vm], p->vcpu & 0xffff, p->action == PRESSURE_GIVE);
+}
+
+static __cold_path void take_notes(struct worker *w)
 {
 	struct sched_note n;
 
 	while (sched_take_note(&w->host->sched, &n)) {
-		w->about.vcpu_id = n.vcpu_id;
-		w->about.level = 1;
-		if (n.is_miss) {
-			TRANSITION(&w->about, deadline_miss, .entity = n.entity, .due_ns = n.due_ns,
-				   .next_due_ns = n.next_due_ns, .period_ns = n.y_ns,
-				   .used_ns = n.used_ns);
-			continue;
-		}
-		if (n.is_inferred) {
-			TRANSITION(&w->about, inferred, .entity = n.entity, .process = n.process,
-				   .what = n.what, .reason = n.why, .holds = n.holds,
-				   .period_ns = n.y_ns, .confidence = n.confidence, .seen = n.seen,
-				   .agree = n.agree);
-			count_decision(w, &n);
-			continue;
-		}
-		if (n.is_pressure) {
-			w->about.vcpu_id = EVENT_NO_ID;
-			w->about.level = 0;
-			TRANSITION(&w->about, cpu_pressure, .vm = n.entity, .action = n.why,
-				   .vcpu = n.vcpu_id, .permille = n.confidence, .ran_ns = n.used_ns,
-				   .delay_ns = n.need_ns, .vcpus = (u32)n.limit_ns,
-				   .parked = (u32)n.median_ns);
-			if (n.why == PRESSURE_ASK || n.why == PRESSURE_GIVE)
-				machine_ask_cpu(w->host->machine[n.entity], n.vcpu_id & 0xffff,
-						n.why == PRESSURE_GIVE);
-			continue;
-		}
 		if (!n.is_sample)
-			TRANSITION(&w->about, sched_reserve, .reason = n.why, .entity = n.entity,
-				   .budget_ns = n.r_ns, .period_ns = n.y_ns, .need_ns = n.need_ns,
-				   .limit_ns = n.limit_ns, .estimate_ns = n.x_ns,
-				   .jitter_ns = n.jitter_ns, .confidence = n.confidence,
-				   .arrival_ns = n.arrival_ns, .job_ns = n.job_ns,
-				   .correction_ns = (u64)n.correction_ns, .median_ns = n.median_ns);
-		count_decision(w, &n);
+			emit_note(w, &n);
+		if (n.kind == TRANSITION_cpu_pressure)
+			ask_for_cpu(w->host, &n.cpu_pressure);
+		if (w->host->opts->report) {
+			if (w->vcpu)
+				vp_vec_park(&w->vcpu->vp);
+			host_count_note(w->host, &n);
+		}
 	}
 }
 
@@ -580,7 +558,7 @@ static void step(struct worker *w, u64 now, u64 limit_ns, bool *blocked)
 	*blocked = false;
 	expire(h, now);
 	if (unlikely(sched_has_notes(&h->sched)))
-		emit_notes(w);
+		take_notes(w);
 	if (w->vcpu && !still_runs(w, now))
 		return;
 	if (!w->vcpu) {

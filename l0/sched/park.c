@@ -173,17 +173,18 @@ static struct sched_vp *least_busy(struct sched *s, const struct sched_machine *
 static void tell(struct sched *s, struct sched_machine *m, u32 action, const struct sched_vp *e)
 {
 	m->told_permille = m->permille;
-	const struct sched_note note = {.is_pressure = true,
-					.vcpu_id = e ? e->vcpu_id : EVENT_NO_ID,
-					.entity = (u32)(m - s->machine),
-					.why = action,
-					.confidence = m->permille,
-					.used_ns = m->ran_ns,
-					.need_ns = m->delay_ns,
-					.limit_ns = m->n_vps,
-					.median_ns =
-						(m->n_sharing ? m->n_sharing - 1 : 0) + m->n_out};
-	sched_tell(s, &note);
+	sched_tell(s, &(struct sched_note){
+			      .kind = TRANSITION_cpu_pressure,
+			      .vcpu_id = EVENT_NO_ID,
+			      .cpu_pressure = {.vm = (u32)(m - s->machine),
+					       .action = action,
+					       .vcpu = e ? e->vcpu_id : EVENT_NO_ID,
+					       .permille = m->permille,
+					       .ran_ns = m->ran_ns,
+					       .delay_ns = m->delay_ns,
+					       .vcpus = m->n_vps,
+					       .parked = (m->n_sharing ? m->n_sharing - 1 : 0) +
+							 m->n_out}});
 }
 
 static bool park_one(struct sched *s, struct sched_machine *m)

@@ -30,18 +30,17 @@ static void note(u16 *bits, u16 *n, bool yes)
 static void tell(struct sched *s, const struct qos_vp *v, const struct qos_entity *x, u32 what,
 		 u32 why, bool holds, u32 seen, u32 agree, u32 confidence)
 {
-	const struct sched_note n = {.is_inferred = true,
-				     .vcpu_id = v->e->vcpu_id,
-				     .entity = x->id,
-				     .process = x->process,
-				     .what = what,
-				     .why = why,
-				     .holds = holds,
-				     .y_ns = x->period.y_ns,
-				     .confidence = confidence,
-				     .seen = seen,
-				     .agree = agree};
-	sched_tell(s, &n);
+	sched_tell(s, &(struct sched_note){.kind = TRANSITION_inferred,
+					   .vcpu_id = v->e->vcpu_id,
+					   .inferred = {.entity = x->id,
+							.process = x->process,
+							.what = what,
+							.reason = why,
+							.holds = holds,
+							.period_ns = x->period.y_ns,
+							.confidence = confidence,
+							.seen = seen,
+							.agree = agree}});
 }
 
 static u32 percent(u32 part, u32 whole)

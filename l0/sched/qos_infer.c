@@ -143,14 +143,13 @@ static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_e
 static void tell_miss(struct sched *s, const struct qos_vp *v, const struct qos_entity *x,
 		      u64 due_ns, u64 used_ns)
 {
-	const struct sched_note note = {.is_miss = true,
-					.vcpu_id = v->e->vcpu_id,
-					.entity = x->id,
-					.y_ns = x->period.y_ns,
-					.due_ns = due_ns,
-					.next_due_ns = x->job_due_ns,
-					.used_ns = used_ns};
-	sched_tell(s, &note);
+	sched_tell(s, &(struct sched_note){.kind = TRANSITION_deadline_miss,
+					   .vcpu_id = v->e->vcpu_id,
+					   .deadline_miss = {.entity = x->id,
+							     .due_ns = due_ns,
+							     .next_due_ns = x->job_due_ns,
+							     .period_ns = x->period.y_ns,
+							     .used_ns = used_ns}});
 }
 
 /* The period is declared; its phase is that of the arrivals. */

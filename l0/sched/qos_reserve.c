@@ -220,19 +220,20 @@ void qos_settle(struct qos_vp *v, u64 cpu_ns)
 static struct sched_note note_of(const struct qos_vp *v, const struct qos_entity *x)
 {
 	return (struct sched_note){
+		.kind = TRANSITION_sched_reserve,
 		.vcpu_id = v->e->vcpu_id,
-		.entity = x->id,
-		.why = x->told_why,
-		.r_ns = x->r_ns,
-		.y_ns = x->period.y_ns,
-		.x_ns = x->budget.x_ns,
-		.jitter_ns = x->period.jitter_ns,
-		.confidence = x->period.confidence,
-		.arrival_ns = x->job_due_ns,
-		.job_ns = x->budget.job_ns,
-		.correction_ns = x->budget.correction_ns,
-		.median_ns = budget_median_ns(&x->budget),
 		.work_ns = x->work_ns,
+		.sched_reserve = {.reason = x->told_why,
+				  .entity = x->id,
+				  .budget_ns = x->r_ns,
+				  .period_ns = x->period.y_ns,
+				  .estimate_ns = x->budget.x_ns,
+				  .jitter_ns = x->period.jitter_ns,
+				  .confidence = x->period.confidence,
+				  .arrival_ns = x->job_due_ns,
+				  .job_ns = x->budget.job_ns,
+				  .correction_ns = (u64)x->budget.correction_ns,
+				  .median_ns = budget_median_ns(&x->budget)},
 	};
 }
 
@@ -254,8 +255,8 @@ static void tell(struct sched *s, const struct qos_vp *v, struct qos_entity *x, 
 	x->told_why = why;
 	x->told_r_ns = x->r_ns;
 	struct sched_note note = note_of(v, x);
-	note.need_ns = need;
-	note.limit_ns = limit;
+	note.sched_reserve.need_ns = need;
+	note.sched_reserve.limit_ns = limit;
 	sched_tell(s, &note);
 }
 

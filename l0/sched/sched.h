@@ -12,6 +12,7 @@
 #define L0_SCHED_SCHED_H
 
 #include <pthread.h>
+#include "l0/arch/events.h"
 #include "l0/base/list.h"
 #include "l0/base/types.h"
 #include "l0/sched/state.h"
@@ -112,24 +113,20 @@ struct sched_policy {
 	bool (*is_reserved)(const struct sched_vp *e);
 };
 
-/* A decision of a policy, for the trace: the event sched_reserve; or what it saw: deadline_miss. */
+/* What the scheduler decided, inferred or saw, as the event that tells it. */
 struct sched_note {
-	bool is_miss; /* of it: due_ns, next_due_ns, y_ns, used_ns */
-	/* of a machine, @entity: @why (PRESSURE_*), permille in @confidence, see park.c */
-	bool is_pressure;
-	/* event inferred: entity, process, what, why, holds, y_ns, confidence, seen, agree */
-	bool is_inferred;
-	bool holds;
-	u32 process, what, seen, agree;
-	bool is_sample; /* a job ended, nothing was decided: not for the trace */
-	u64 due_ns, next_due_ns, used_ns;
-	u32 vcpu_id, entity; /* level-1 processor; vCPU inside that it is about */
-	u32 why;	     /* RESERVE_* of event_enums.def */
-	u32 confidence;
-	u64 r_ns, y_ns, x_ns, need_ns, limit_ns, jitter_ns;
-	u64 arrival_ns, job_ns, median_ns;
-	u64 work_ns; /* inferred CPU time of a job in the guest itself */
-	s64 correction_ns;
+	enum transition_kind kind;
+	u32 vcpu_id; /* the event's: a level-1 processor; EVENT_NO_ID: about no single one */
+	/* of sched_reserve: a job ended, nothing was decided; for reports, not for the trace */
+	bool is_sample;
+	u64 work_ns; /* of sched_reserve: inferred CPU time of a job in the guest itself */
+	union {
+		u64 p[TRANSITION_WORDS]; /* the payload, as in struct transition */
+		struct ev_sched_reserve sched_reserve;
+		struct ev_inferred inferred;
+		struct ev_deadline_miss deadline_miss;
+		struct ev_cpu_pressure cpu_pressure;
+	};
 };
 #define SCHED_NOTES 64u
 
@@ -262,7 +259,7 @@ static inline enum sched_state sched_state_of(const struct sched_vp *e)
 	return __atomic_load_n(&e->state, __ATOMIC_RELAXED);
 }
 
-/* A decision that is not in the trace yet: *@note is the oldest. Return: whether there is one. */
+/* The oldest note that is not in the trace yet, in *@note. Return: whether there is one. */
 bool sched_take_note(struct sched *s, struct sched_note *note);
 
 /* Is there one, or was there a moment ago? Without the lock. */
@@ -272,7 +269,7 @@ static inline bool sched_has_notes(const struct sched *s)
 	       __atomic_load_n(&s->notes_out, __ATOMIC_RELAXED);
 }
 
-/* For policies, with the lock held: remember a decision ... */
+/* For policies, with the lock held: leave a note ... */
 void sched_tell(struct sched *s, const struct sched_note *note);
 /* ... and the worker whose entity @e, READY, should replace: the least urgent one; -1: none. */
 s32 sched_worker_for(struct sched *s, const struct sched_vp *e, u64 now_ns);

@@ -31,7 +31,7 @@ struct world {
 	u64 now, slice_ns, left_ns; /* of the child's slice */
 	u32 inside;
 	/* the newest of each sort by entity and process; [what] */
-	struct sched_note told[3];
+	struct ev_inferred told[3];
 	u32 n_told[3];
 };
 
@@ -44,9 +44,9 @@ static void feed(struct world *w, u32 kind, u32 vcpu, u8 level, const void *payl
 	memcpy(t.p, payload, bytes);
 	sched_transition(&w->s, &t);
 	while (sched_take_note(&w->s, &n))
-		if (n.is_inferred) {
-			w->told[n.what] = n;
-			w->n_told[n.what]++;
+		if (n.kind == TRANSITION_inferred) {
+			w->told[n.inferred.what] = n.inferred;
+			w->n_told[n.inferred.what]++;
 		}
 }
 #define FEED(w, name, vcpu, level, ...) \
@@ -152,10 +152,10 @@ static void first_after_interrupts(void **state)
 	}
 	assert_int_equal(w.n_told[INFER_FIRST], 1);
 	assert_int_equal(w.told[INFER_FIRST].entity, R);
-	assert_int_equal(w.told[INFER_FIRST].why, INFER_AFTER_INTERRUPT);
+	assert_int_equal(w.told[INFER_FIRST].reason, INFER_AFTER_INTERRUPT);
 	assert_int_equal(w.told[INFER_FIRST].confidence, 100);
 	assert_true(entity(&w, R, EVENT_NO_ID)->rt.is_rt);
-	assert_int_equal(w.told[INFER_REALTIME].why, INFER_RESTS);
+	assert_int_equal(w.told[INFER_REALTIME].reason, INFER_RESTS);
 	assert_true(w.told[INFER_REALTIME].holds);
 	sched_fini(&w.s);
 }
@@ -186,7 +186,7 @@ static void before_the_fence(void **state)
 	assert_false(entity(&w, B, EVENT_NO_ID)->rt.is_rt);
 	assert_false(entity(&w, F, EVENT_NO_ID)->rt.is_rt);
 	assert_true(entity(&w, R, EVENT_NO_ID)->n_fences >= 4);
-	assert_int_equal(w.told[INFER_REALTIME].why, INFER_BEHIND_FENCE);
+	assert_int_equal(w.told[INFER_REALTIME].reason, INFER_BEHIND_FENCE);
 	assert_int_equal(w.told[INFER_REALTIME].entity, B);
 	assert_int_equal(w.told[INFER_REALTIME].confidence, 100);
 	sched_fini(&w.s);
@@ -236,7 +236,7 @@ static void before_the_fence_process(void **state)
 	assert_null(qos_entity_lookup(qos_of(&w.child), B, P2));
 	struct qos_entity *helper = qos_entity_lookup(qos_of(&w.child), B, P3);
 	assert_true(!helper || !helper->rt.is_rt);
-	assert_int_equal(w.told[INFER_REALTIME].why, INFER_BEFORE_FENCE);
+	assert_int_equal(w.told[INFER_REALTIME].reason, INFER_BEFORE_FENCE);
 	assert_in_range(entity(&w, B, P1)->period.y_ns, 10 * MS - 1000, 10 * MS + 1000);
 	/* with what it still runs before each tick that finds it at work */
 	assert_in_range(entity(&w, B, P1)->work_ns, 2650 * NS_PER_US, 2750 * NS_PER_US);
@@ -282,7 +282,7 @@ static void processes_that_take_turns(void **state)
 	assert_false(entity(&w, B, EVENT_NO_ID)->r_ns);
 	assert_null(qos_entity_lookup(qos_of(&w.child), B, P2));
 	assert_int_equal(w.told[INFER_REALTIME].process, P1);
-	assert_int_equal(w.told[INFER_REALTIME].why, INFER_GOES);
+	assert_int_equal(w.told[INFER_REALTIME].reason, INFER_GOES);
 	sched_fini(&w.s);
 }
 

@@ -82,8 +82,8 @@ static void pressure_parks_and_shares_stay(void **state)
 	assert_false(f->e[4].shares_place);
 	assert_int_equal(f->e[0].weight, 1024);
 	while (sched_take_note(&f->s, &note)) {
-		assert_true(note.is_pressure);
-		parked += note.why == PRESSURE_PARK;
+		assert_int_equal(note.kind, TRANSITION_cpu_pressure);
+		parked += note.cpu_pressure.action == PRESSURE_PARK;
 	}
 	assert_int_equal(parked, 3);
 	for (u32 i = 0; i < N; i++)
@@ -153,9 +153,9 @@ static u32 told(struct fix *f, u32 action, u32 *who)
 	u32 n = 0;
 
 	while (sched_take_note(&f->s, &note))
-		if (note.is_pressure && note.why == action) {
+		if (note.kind == TRANSITION_cpu_pressure && note.cpu_pressure.action == action) {
 			n++;
-			*who = note.vcpu_id;
+			*who = (u32)note.cpu_pressure.vcpu;
 		}
 	return n;
 }

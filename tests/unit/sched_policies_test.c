@@ -216,8 +216,10 @@ static void claims_by_virtual_delivery(void **state)
 		memcpy(t.p, &halts, sizeof(halts));
 		sched_transition(&w.s, &t);
 		while (sched_take_note(&w.s, &note))
-			admitted |= note.entity == (EVENT_ID_TRACKED | 1) &&
-				    note.y_ns == 10 * NS_PER_MS && note.r_ns > 2 * NS_PER_MS;
+			admitted |= note.kind == TRANSITION_sched_reserve &&
+				    note.sched_reserve.entity == (EVENT_ID_TRACKED | 1) &&
+				    note.sched_reserve.period_ns == 10 * NS_PER_MS &&
+				    note.sched_reserve.budget_ns > 2 * NS_PER_MS;
 	}
 	assert_true(admitted);
 	sched_put(&w.s, 0, w.now, 0, SCHED_PUT_GONE);
