@@ -179,8 +179,8 @@ static int open_serial(struct host *h, u32 i)
 	}
 	h->serial[i] = chardev_open_file(name, &err);
 	if (!h->serial[i])
-		fprintf(stderr, "nestor: %s: cannot write the serial port's file %s: %s\n", d->name,
-			name, strerror(-err));
+		fprintf(stderr, "nestor: %s: %s: cannot write the file %s: %s\n", d->name,
+			place_text(d->places, "serial", NULL), name, strerror(-err));
 	return err;
 }
 
@@ -249,7 +249,8 @@ static int start_exec_log(struct host *h)
 	if (h->exec_log)
 		return 0;
 	int err = errno;
-	fprintf(stderr, "nestor: --trace-exec: %s: %s\n", path, strerror(err));
+	fprintf(stderr, "nestor: %s: %s: %s\n", place_text(h->opts->places, "trace-exec", NULL),
+		path, strerror(err));
 	return -err;
 }
 
@@ -266,7 +267,8 @@ static int start_machine(struct host *h, u32 i)
 		return status;
 	h->machine[h->nmachines++] = m;
 	if (d->input && input_script_load(m, d->input, line, sizeof(line))) {
-		fprintf(stderr, "nestor: --input: %s\n", line);
+		fprintf(stderr, "nestor: %s: %s: %s\n", d->name,
+			place_text(d->places, "input", NULL), line);
 		return EXIT_CODE_USAGE;
 	}
 	if ((serial_is_terminal(h, d) || m->console_is_terminal) && !d->input && !h->terminal)

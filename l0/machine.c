@@ -511,10 +511,8 @@ static int create_parts(struct machine *m, int *status)
 	const struct machine_desc *d = m->desc;
 
 	if (cpu_profile_init(&m->profile, d->cpu_model, m->nvcpus, m->host->clock.tsc_hz)) {
-		fprintf(stderr,
-			"nestor: %s: no processor model is called \"%s\"; see nestor run "
-			"--cpu-model help\n",
-			d->name, d->cpu_model);
+		fprintf(stderr, "nestor: %s: no processor model is called \"%s\"\n", d->name,
+			d->cpu_model);
 		*status = EXIT_CODE_USAGE;
 		return -ENOENT;
 	}

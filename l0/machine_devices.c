@@ -43,7 +43,8 @@
 
 static int usage_error(const struct machine *m, const char *option, const char *text, int *status)
 {
-	fprintf(stderr, "nestor: %s: --%s: %s\n", m->desc->name, option, text);
+	fprintf(stderr, "nestor: %s: %s: %s\n", m->desc->name,
+		place_text(m->desc->places, option, NULL), text);
 	*status = EXIT_CODE_USAGE;
 	return -EINVAL;
 }
@@ -313,14 +314,14 @@ void machine_dump_screen(struct machine *m)
 	FILE *to = !path ? NULL : strcmp(path, "-") ? fopen(path, "w") : stderr;
 
 	if (path && !to)
-		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path,
-			strerror(errno));
+		fprintf(stderr, "nestor: %s: %s: %s: %s\n", m->desc->name,
+			place_text(m->desc->places, "vga-dump", NULL), path, strerror(errno));
 	if (!to)
 		return;
 	vga_dump(m->vga, to);
 	if (to != stderr && fclose(to))
-		fprintf(stderr, "nestor: %s: --vga-dump: %s: %s\n", m->desc->name, path,
-			strerror(errno));
+		fprintf(stderr, "nestor: %s: %s: %s: %s\n", m->desc->name,
+			place_text(m->desc->places, "vga-dump", NULL), path, strerror(errno));
 }
 
 size_t machine_input(struct machine *m, const void *bytes, size_t n)

@@ -19,7 +19,8 @@ int machine_load_symbols(struct machine *m)
 		int err = symbols_load(m->desc->symbols[i], &m->symbols[i], why, sizeof(why));
 
 		if (err) {
-			fprintf(stderr, "nestor: %s: --symbols %s\n", m->desc->name, why);
+			fprintf(stderr, "nestor: %s: %s: %s\n", m->desc->name,
+				m->desc->symbols_at[i], why);
 			return err;
 		}
 	}

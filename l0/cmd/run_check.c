@@ -14,19 +14,28 @@
 
 #define MAX_OUTPUT_NUMBER 100000
 
-/* A file that we shall read later: is it there, a file, readable? */
-static int check_file(const struct cmd *cmd, int status, const char *what, const char *path)
+/* A file that we shall read later: is it there, a file, readable? @what: its key. */
+static int check_file(const struct cmd *cmd, int status, const struct machine_desc *m,
+		      const char *what, const char *path)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
+	const struct place *at = place_find(m->places, what, NULL);
+
+	/* a lab file says the path where it is named; a command line does not need that twice */
+	if (at && at->line)
+		what = at->text;
+	const char *gap = at && at->line ? ":" : "";
+
 	if (fd < 0)
-		return cmd_error(cmd, status, "%s %s: %s", what, path, strerror(errno));
+		return cmd_error(cmd, status, "%s%s %s: %s", what, gap, path, strerror(errno));
 	if (fstat(fd, &st))
 		st.st_mode = 0;
 	close(fd);
 	if (S_ISDIR(st.st_mode))
-		return cmd_error(cmd, status, "%s %s: it is a folder; name a file", what, path);
+		return cmd_error(cmd, status, "%s%s %s: it is a folder; name a file", what, gap,
+				 path);
 	return RUN_PARSE_OK;
 }
 
@@ -42,17 +51,17 @@ static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
 				       "disks have: no --initrd, --module, "
 				       "--append or --entry",
 				       m->name);
-	status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "image", m->image);
+	status = check_file(cmd, EXIT_CODE_BAD_IMAGE, m, "image", m->image);
 	if (status == RUN_PARSE_OK && m->initrd)
-		status = check_file(cmd, EXIT_CODE_BAD_IMAGE, "initrd", m->initrd);
+		status = check_file(cmd, EXIT_CODE_BAD_IMAGE, m, "initrd", m->initrd);
 	if (status == RUN_PARSE_OK && m->input)
-		status = check_file(cmd, EXIT_CODE_USAGE, "input", m->input);
+		status = check_file(cmd, EXIT_CODE_USAGE, m, "input", m->input);
 	for (unsigned i = 0; i < m->ncpu_changes && status == RUN_PARSE_OK; i++)
 		if (m->cpu_change[i].cpu >= m->cpus)
 			return cmd_usage_error(
-				cmd,
-				"machine %s: --cpu-hotplug names processor %u, and --cpus is %u",
-				m->name, m->cpu_change[i].cpu, m->cpus);
+				cmd, "%s: machine %s has no processor %u, but %u of them, from 0 on",
+				place_text(m->places, "cpu-hotplug", NULL), m->name,
+				m->cpu_change[i].cpu, m->cpus);
 	return status;
 }
 
@@ -140,9 +149,10 @@ static int check_nets(const struct cmd *cmd, const struct run_options *o)
 	for (unsigned i = 0; i < o->nmachines; i++)
 		if (o->machines[i].net.user && o->clock == RUN_CLOCK_VIRTUAL &&
 		    o->idle != RUN_IDLE_REAL)
-			return cmd_usage_error(
-				cmd, "--net user: the network does not wait for virtual time; "
-				     "add --clock host, or --idle real");
+			return cmd_usage_error(cmd,
+					       "%s: the network does not wait for virtual time; "
+					       "add clock host, or idle real",
+					       place_text(o->machines[i].places, "net", NULL));
 	return RUN_PARSE_OK;
 }
 
@@ -161,8 +171,9 @@ static int check_reserves(const struct cmd *cmd, const struct run_options *o)
 					       "%s: machine %s: %lu.%lu %% of a processor, and "
 					       "%lu.%lu %% are reserved "
 					       "already; at most %lu %% of each of %u",
-					       m->reserve_at, m->name, own / 10000, own / 1000 % 10,
-					       ppm / 10000, ppm / 1000 % 10,
+					       place_text(m->places, "reserve", NULL), m->name,
+					       own / 10000, own / 1000 % 10, ppm / 10000,
+					       ppm / 1000 % 10,
 					       (u64)SCHED_RESERVE_MAX_PPM / 10000, o->workers);
 		ppm += own;
 	}
@@ -171,7 +182,7 @@ static int check_reserves(const struct cmd *cmd, const struct run_options *o)
 		    strcmp(o->sched, "qos+state"))
 			return cmd_usage_error(
 				cmd, "%s: needs the policy qos or qos+state, and this is %s",
-				o->machines[i].reserve_at, o->sched);
+				place_text(o->machines[i].places, "reserve", NULL), o->sched);
 	return RUN_PARSE_OK;
 }
 
@@ -205,25 +216,34 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 	for (unsigned i = 0; i < o->ncounts; i++) {
 		char err[COUNT_SPEC_ERR_BYTES];
 		if (!count_spec_parse(o, o->count_text[i], &o->counts[i], err))
-			return cmd_usage_error(cmd, "--count %s: %s", o->count_text[i], err);
+			return cmd_usage_error(cmd, "%s: %s: %s",
+					       place_text(o->places, "count", o->count_text[i]),
+					       o->count_text[i], err);
 	}
 	for (unsigned i = 0; i < o->nmachines; i++) {
 		char err[COUNT_SPEC_ERR_BYTES];
 		if (o->machines[i].fence && !count_spec_fence(o, i, &o->fence[i], err))
-			return cmd_usage_error(cmd, "%s: %s", o->machines[i].fence_at, err);
+			return cmd_usage_error(cmd, "%s: %s",
+					       place_text(o->machines[i].places, "fence", NULL),
+					       err);
 	}
 	if (!o->sched)
 		o->sched = o->nmachines > 1 ? "qos" : "rr";
 	if (o->engine == RUN_ENGINE_CHECK && o->clock != RUN_CLOCK_VIRTUAL)
-		return cmd_usage_error(cmd, "--engine check needs --clock virtual: nothing else "
-					    "may touch memory meanwhile");
+		return cmd_usage_error(cmd,
+				       "%s: check needs the virtual clock: nothing else may touch "
+				       "memory meanwhile",
+				       place_text(o->places, "engine", NULL));
 	if (o->idle == RUN_IDLE_REAL && o->clock != RUN_CLOCK_VIRTUAL)
-		return cmd_usage_error(cmd, "--idle real needs --clock virtual");
+		return cmd_usage_error(cmd, "%s: real needs the virtual clock",
+				       place_text(o->places, "idle", NULL));
 	for (unsigned i = 0; i < RUN_CHARGES; i++)
 		if (o->charge_ns[i] && o->clock != RUN_CLOCK_VIRTUAL)
-			return cmd_usage_error(cmd, "--charge needs --clock virtual");
+			return cmd_usage_error(cmd, "%s: needs the virtual clock",
+					       place_text(o->places, "charge", NULL));
 	if (o->flight_on && !o->flight_bytes)
-		return cmd_usage_error(cmd, "--on needs --flight");
+		return cmd_usage_error(cmd, "%s: needs --flight (flight = SIZE)",
+				       place_text(o->places, "on", NULL));
 	o->record |= o->flight_bytes != 0;
 	status = check_serials(cmd, o);
 	if (status == RUN_PARSE_OK)
@@ -236,8 +256,9 @@ int run_check(const struct cmd *cmd, struct run_options *o)
 	}
 	default_workers(o);
 	if (o->topology.n && o->workers > o->topology.n)
-		return cmd_usage_error(cmd, "--workers: %u, but --topology has only %u processors",
-				       o->workers, o->topology.n);
+		return cmd_usage_error(cmd, "%s: %u, but the topology has only %u processors",
+				       place_text(o->places, "workers", NULL), o->workers,
+				       o->topology.n);
 	status = check_reserves(cmd, o);
 	if (status != RUN_PARSE_OK)
 		return status;

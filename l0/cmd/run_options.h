@@ -42,7 +42,8 @@ struct transition;
 struct run_options {
 	struct machine_desc machines[RUN_MAX_MACHINES];
 	unsigned nmachines;
-	struct arena strings; /* those that the command line does not hold */
+	struct arena strings;	    /* those that the command line does not hold */
+	const struct place *places; /* where options of the run were given */
 
 	enum run_clock clock;
 	enum run_idle idle; /* virtual clock: skip idle time, or pace it by the host's clock */

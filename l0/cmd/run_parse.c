@@ -26,19 +26,25 @@ static const char *option_name(int key)
 bool parse_option(struct parse *p, int key, const char *value)
 {
 	const char *name = option_name(key);
-	bool known = true, ok;
+	bool known = true, is_machines, ok;
 
 	if (key == 'k')
 		return parse_image(p, value);
 	if (key == KEY_FIRMWARE)
 		return parse_firmware(p, value);
 	ok = parse_machine_option(p, name, key, value, &known);
+	is_machines = known;
 	if (!known) {
 		known = true;
 		ok = parse_run_option(p, name, key, value, &known);
 	}
 	if (!known)
 		ok = parse_debug_option(p, name, key, value, &known);
+	if (!p->lab_path)
+		place_add(!is_machines ? &p->opts->places
+			  : p->current ? &p->current->places
+				       : &p->defaults.places,
+			  &p->opts->strings, NULL, 0, name, value);
 	return ok;
 }
 

@@ -20,7 +20,6 @@ static bool lab_machine(void *arg, const char *name, int line)
 
 	if (!lab_machine_is_whole(p))
 		return false;
-	memset(p->key_line, 0, sizeof(p->key_line));
 	p->lab_line = p->machine_line = line;
 	struct machine_desc *m = parse_new_machine(p);
 
@@ -68,17 +67,15 @@ static bool may_be_repeated(int key)
 	       key == KEY_COUNT;
 }
 
-/* A key stands once in its section. @slot: its place in the table of options. */
-static bool is_first(struct parse *p, size_t slot, bool in_host, const char *name)
+/* A key stands once in its section. */
+static bool is_first(struct parse *p, int key, bool in_host, const char *name)
 {
-	int *line = in_host ? &p->host_key_line[slot] : &p->key_line[slot];
+	const struct place *before =
+		place_find(in_host ? p->opts->places : p->current->places, name, NULL);
 
-	if (*line && !may_be_repeated(run_cmd_options[slot].key))
-		return parse_bad(p, name,
-				 "it stands in line %d already; once in a section is allowed",
-				 *line);
-	*line = p->lab_line;
-	return true;
+	return !before || !before->line || may_be_repeated(key) ||
+	       parse_bad(p, name, "it stands in line %d already; once in a section is allowed",
+			 before->line);
 }
 
 static bool set_image(struct parse *p, const char *name, const char *value)
@@ -88,7 +85,8 @@ static bool set_image(struct parse *p, const char *name, const char *value)
 				 "machine %s has an image already; one of image, kernel and "
 				 "firmware is allowed",
 				 p->current->name);
-	p->current->image = parse_path(p, parse_keep(p, value));
+	place_add(&p->current->places, &p->opts->strings, p->lab_path, p->lab_line, name, value);
+	p->current->image = parse_path(p, value);
 	p->current->is_firmware = name[0] == 'f';
 	return parse_file_is_there(p, name, p->current->image);
 }
@@ -100,6 +98,7 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	bool is_machine_option = true;
 
 	p->lab_line = line;
+	value = parse_keep(p, value);
 	if (!in_host &&
 	    (!strcmp(name, "image") || !strcmp(name, "kernel") || !strcmp(name, "firmware")))
 		return set_image(p, name, value);
@@ -114,10 +113,12 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	}
 	if (slot == RUN_CMD_NOPTIONS || is_machine_option == in_host)
 		return bad_key(p, name, in_host);
-	if (!is_first(p, slot, in_host, name))
+	if (!is_first(p, run_cmd_options[slot].key, in_host, name))
 		return false;
 	const struct cmd_option *o = &run_cmd_options[slot];
-	return o->arg ? parse_option(p, o->key, parse_keep(p, value))
+	place_add(in_host ? &p->opts->places : &p->current->places, &p->opts->strings, p->lab_path,
+		  line, name, value);
+	return o->arg ? parse_option(p, o->key, value)
 		      : lab_flag(p, o->key, name, value);
 }
 

@@ -10,6 +10,7 @@
 
 #include "l0/cmd/device_spec.h"
 #include "l0/cmd/value.h"
+#include "l0/exit/cpuid.h"
 
 static bool take_memory(struct parse *p, const char *name, const char *value, u64 *out)
 {
@@ -113,6 +114,8 @@ static bool add_symbols(struct parse *p, const char *value)
 	if (p->nsymbols == MAX_SYMBOL_ARGS)
 		return parse_bad(p, "symbols", "given more than %d times", MAX_SYMBOL_ARGS);
 	p->symbols[p->nsymbols].value = value;
+	p->symbols[p->nsymbols].at =
+		p->lab_path ? place_text(p->current->places, "symbols", NULL) : "--symbols";
 	p->symbols[p->nsymbols++].machine = p->current ? (int)(p->current - p->opts->machines) : -1;
 	return true;
 }
@@ -160,7 +163,9 @@ static bool add_module(struct parse *p, struct machine_desc *m, const char *name
 	if (gap)
 		*gap++ = 0;
 	m->module[m->nmodules++] = (struct machine_module){path, gap};
-	return path[0] || parse_bad(p, name, "'%s' names no file", value);
+	if (!path[0])
+		return parse_bad(p, name, "'%s' names no file", value);
+	return !p->lab_path || parse_file_is_there(p, name, path);
 }
 
 static bool set_entry(struct parse *p, struct machine_desc *m, const char *name, const char *value)
@@ -225,7 +230,6 @@ static bool set_reserve(struct parse *p, struct machine_desc *m, const char *nam
 				 value);
 	if (m->reserve_ns > m->reserve_period_ns)
 		return parse_bad(p, name, "'%s' is more time than the period has", value);
-	m->reserve_at = parse_place(p, name);
 	return true;
 }
 
@@ -293,6 +297,19 @@ static bool set_track(struct parse *p, struct machine_desc *m, const char *name,
 	return true;
 }
 
+static bool is_cpu_model(struct parse *p, const char *name, const char *value)
+{
+	char list[256] = "";
+
+	for (u32 i = 0; cpu_model_name(i); i++) {
+		if (!strcmp(cpu_model_name(i), value))
+			return true;
+		strncat(list, " ", sizeof(list) - strlen(list) - 1);
+		strncat(list, cpu_model_name(i), sizeof(list) - strlen(list) - 1);
+	}
+	return parse_bad(p, name, "no model is called '%s'; there are:%s", value, list);
+}
+
 /* The machine could not start: say so where its file is named. */
 bool parse_file_is_there(struct parse *p, const char *name, const char *path)
 {
@@ -331,18 +348,17 @@ bool parse_machine_option(struct parse *p, const char *name, int key, const char
 	case KEY_RESERVE: return set_reserve(p, m, name, value);
 	case KEY_TRACK: return set_track(p, m, name, value);
 	case KEY_DECLARE: m->declares = true; return true;
-	case KEY_FENCE:
-		m->fence = parse_keep(p, value);
-		m->fence_at = parse_place(p, name);
-		return true;
-	case KEY_CPU_MODEL: m->cpu_model = value; return true;
+	case KEY_FENCE: m->fence = value; return true;
+	case KEY_CPU_MODEL: m->cpu_model = value; return is_cpu_model(p, name, value);
 	case 'n':
 		if (!p->current)
 			return parse_bad(p, name,
 					 "stands before the first image; put it after its IMAGE");
 		return parse_machine_name(p, m, value);
 	case KEY_SERIAL: m->serial = parse_path(p, value); return true;
-	case KEY_INPUT: m->input = parse_path(p, value); return true;
+	case KEY_INPUT:
+		m->input = parse_path(p, value);
+		return !p->lab_path || parse_file_is_there(p, name, m->input);
 	case KEY_DISK: return add_disk(p, m, name, value);
 	case KEY_CDROM: return add_cdrom(p, m, name, value);
 	case KEY_NET: return set_net(p, m, name, value);
@@ -382,6 +398,7 @@ bool parse_symbols(struct parse *p)
 			if (m->nsymbols == MACHINE_MAX_SYMBOLS)
 				return parse_bad(p, "symbols", "more than %d files for machine %s",
 						 MACHINE_MAX_SYMBOLS, m->name);
+			m->symbols_at[m->nsymbols] = p->symbols[i].at;
 			m->symbols[m->nsymbols++] = value;
 		}
 	}

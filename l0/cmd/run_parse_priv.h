@@ -76,12 +76,9 @@ struct parse {
 	struct machine_desc *current; /* machine that options apply to; NULL: defaults */
 	const char *lab_path;	      /* file being read, or NULL: the command line */
 	int lab_line, machine_line;   /* machine_line: of the section of @current */
-	/* where each option of the table stands in the section of @current, and in [host]; 0: not
-	 * yet */
-	int key_line[RUN_CMD_NOPTIONS], host_key_line[RUN_CMD_NOPTIONS];
 	bool clock_given, had_lab;
 	struct {
-		const char *value;
+		const char *value, *at;
 		int machine; /* index, or -1: before the first image */
 	} symbols[MAX_SYMBOL_ARGS];
 	unsigned nsymbols;
@@ -135,10 +132,8 @@ bool parse_size(struct parse *p, const char *name, const char *value, u64 min, u
 /* One of the @n words in @words; *@out is its index. */
 bool parse_word(struct parse *p, const char *name, const char *value, const char *const *words,
 		unsigned n, unsigned *out);
-/* Where option @name stands, for messages later: --name, or the lab file and its line. */
-const char *parse_place(const struct parse *p, const char *name);
 /* Lab files: paths are relative to the file's own folder, and the text does not live long. These
- * results, and the one above, live as long as the options. */
+ * results live as long as the options. */
 const char *parse_path(const struct parse *p, const char *path);
 const char *parse_keep(const struct parse *p, const char *value);
 /* Return: a copy that lives as long as the options; NULL when memory is short. */

@@ -24,12 +24,36 @@ static bool take_policy(struct parse *p, const char *name, const char *value)
 	return parse_bad(p, name, "no policy is called '%s'; there are:%s", value, list);
 }
 
+/* What the lists of some options are made of, each with a blank before it. */
+static const char jit_groups[] =
+#define GROUP(id, name, text) " " name
+#include "l0/jit/jit_groups.def"
+#undef GROUP
+	;
+static const char vtlb_parts[] =
+#define PART(id, name, text) " " name
+#include "vtlb/parts.def"
+#undef PART
+	;
+static const char log_names[] =
+#define X(id, name) " " name
+#include "l0/base/log_subsystems.def"
+#undef X
+	;
+
+/* @bad: the first word of a list that is none of @names, or NULL. */
+static bool take_list(struct parse *p, const char *name, const char *bad, const char *what,
+		      const char *names)
+{
+	return !bad || parse_bad(p, name, "%s '%.*s'; there are:%s", what, (int)strcspn(bad, ","),
+				 bad, names);
+}
+
 bool parse_debug_option(struct parse *p, const char *name, int key, const char *value, bool *known)
 {
 	static const char *const engines[] = {"interp", "jit", "check"};
 	static const char *const tlbs[] = {"normal", "audit", "adversarial", "strict"};
 	struct run_options *o = p->opts;
-	const char *bad;
 	unsigned i;
 
 	switch (key) {
@@ -46,9 +70,8 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 		o->engine = (enum run_engine)(RUN_ENGINE_INTERP + i);
 		return true;
 	case KEY_JIT_OFF:
-		bad = jit_parse_groups(value, &o->jit_off);
-		return bad ? parse_bad(p, name, "no group of instructions is called '%s'", bad)
-			   : true;
+		return take_list(p, name, jit_parse_groups(value, &o->jit_off),
+				 "no group of instructions is called", jit_groups);
 	case KEY_TLB:
 		if (!parse_word(p, name, value, tlbs, ARRAY_SIZE(tlbs), &i))
 			return false;
@@ -57,9 +80,8 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 	case KEY_VTLB_MEMORY:
 		return parse_size(p, name, value, 64 * KIB, 4 * GIB, "64K to 4G", &o->vtlb_memory);
 	case KEY_VTLB_WITHOUT:
-		bad = vtlb_parse_parts(value, &o->vtlb_without);
-		return bad ? parse_bad(p, name, "the virtual TLB has no part called '%s'", bad)
-			   : true;
+		return take_list(p, name, vtlb_parse_parts(value, &o->vtlb_without),
+				 "the virtual TLB has no part called", vtlb_parts);
 	case KEY_VTLB_NODES: return parse_unsigned(p, name, value, VTLB_NODES_MAX, &o->vtlb_nodes);
 	case KEY_JIT_MEMORY:
 		return parse_size(p, name, value, 128 * KIB, GIB, "128K to 1G", &o->jit_memory);
@@ -69,8 +91,8 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 	case KEY_EXPLAIN: o->explain = true; return true;
 	case KEY_NO_VMCS_SHADOWING: o->no_vmcs_shadowing = true; return true;
 	case KEY_LOG:
-		bad = log_set_mask(value);
-		return bad ? parse_bad(p, name, "no subsystem is called '%s'", bad) : true;
+		return take_list(p, name, log_set_mask(value), "no subsystem is called",
+				 log_names);
 	}
 	*known = false;
 	return true;

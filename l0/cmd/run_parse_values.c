@@ -46,7 +46,9 @@ bool parse_unsigned(struct parse *p, const char *name, const char *value, unsign
 bool parse_time(struct parse *p, const char *name, const char *value, u64 *out)
 {
 	if (value_parse_time_ns(value, out) || !*out)
-		return parse_bad(p, name, "'%s' is not a time above 0, as 10s, 500ms or 20us",
+		return parse_bad(p, name,
+				 "'%s' is not a time above 0 and below 5000000h, as 10s, 500ms or "
+				 "20us",
 				 value);
 	return true;
 }
@@ -77,34 +79,20 @@ bool parse_word(struct parse *p, const char *name, const char *value, const char
 	return parse_bad(p, name, "'%s' is none of: %s", value, list);
 }
 
-/* A formatted text that lives as long as the options; NULL when memory is short. */
-static const char *kept(const struct parse *p, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static const char *kept(const struct parse *p, const char *format, ...)
-{
-	va_list ap;
-	char *text;
-
-	va_start(ap, format);
-	int n = vasprintf(&text, format, ap);
-	va_end(ap);
-	if (n < 0)
-		return NULL;
-	const char *copy = parse_copy(p, text);
-
-	free(text);
-	return copy;
-}
-
 const char *parse_path(const struct parse *p, const char *path)
 {
 	const char *slash = p->lab_path ? strrchr(p->lab_path, '/') : NULL;
 
 	if (!slash || path[0] == '/' || !strcmp(path, "-") || !strcmp(path, "none"))
 		return path;
-	const char *joined = kept(p, "%.*s/%s", (int)(slash - p->lab_path), p->lab_path, path);
+	char *joined;
 
-	return joined ? joined : path;
+	if (asprintf(&joined, "%.*s/%s", (int)(slash - p->lab_path), p->lab_path, path) < 0)
+		return path;
+	const char *copy = parse_copy(p, joined);
+
+	free(joined);
+	return copy ? copy : path;
 }
 
 char *parse_copy(const struct parse *p, const char *value)
@@ -117,12 +105,4 @@ const char *parse_keep(const struct parse *p, const char *value)
 	char *copy = p->lab_path ? parse_copy(p, value) : NULL;
 
 	return copy ? copy : value;
-}
-
-const char *parse_place(const struct parse *p, const char *name)
-{
-	const char *at = p->lab_path ? kept(p, "%s:%d: %s", p->lab_path, p->lab_line, name)
-				     : kept(p, "--%s", name);
-
-	return at ? at : name;
 }

@@ -85,7 +85,10 @@ static int run_here(const struct comparison *c, const struct one_run *one,
 			m->append = truth_shift(m->append, one->phase_us * (i + 1) % PHASE_SPAN_US);
 		truth_read(m->append, &report->machine[i]);
 	}
-	return machine_run(&opts);
+	status = machine_run(&opts);
+	/* how a guest ends is its own affair: what it did until then is in the report */
+	return report->ran_for_ns && (status & 1 || status == EXIT_CODE_GUEST) ? EXIT_CODE_OK
+									       : status;
 }
 
 static int read_all(int fd, void *buf, size_t n)

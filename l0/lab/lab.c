@@ -14,7 +14,7 @@ struct reading {
 	char *error;
 	const char *path;
 	int line; /* counted here: this build of the library does not pass it on */
-	bool stopped;
+	bool stopped, has_machine;
 };
 
 static int stop(struct reading *r, const char *text, const char *what)
@@ -35,18 +35,33 @@ static bool section_is_empty(struct reading *r)
 	return true;
 }
 
-/* The head of a section ends, and there is one [host]. */
+/* Nothing but a comment follows the ] at @end. */
+static bool ends_there(const char *end)
+{
+	end += 1 + strspn(end + 1, " \t\r\n");
+	return !*end || *end == ';' || *end == '#';
+}
+
+/* The head of a section: it ends, is one of ours, and there is one [host]. */
 static bool section_is_right(struct reading *r, const char *line)
 {
+	const char *end = strchr(line, ']');
 	char first[48];
 
-	if (!strchr(line, ']')) {
+	if (!end || !ends_there(end) ||
+	    (strncmp(line, "[host]", 6) && strncmp(line, "[machine ", 9))) {
 		snprintf(first, sizeof(first), "%.*s", (int)strcspn(line, "\r\n"), line);
-		stop(r, "the sections are [host] and [machine NAME]; there is no ] in", first);
+		stop(r,
+		     !end ? "the sections are [host] and [machine NAME]; there is no ] in"
+		     : !ends_there(end) ? "a section's line ends with its ], and this is"
+					: "the sections are [host] and [machine NAME], not",
+		     first);
 		return false;
 	}
-	if (strncmp(line, "[host]", 6))
+	if (strncmp(line, "[host]", 6)) {
+		r->has_machine = true;
 		return true;
+	}
 	if (r->host_line) {
 		snprintf(first, sizeof(first), "line %d", r->host_line);
 		stop(r, "there is one section [host] only, and it begins in", first);
@@ -57,7 +72,8 @@ static bool section_is_right(struct reading *r, const char *line)
 }
 
 /* fgets() for the parser, which counts the lines; sections of the same name in a row are two,
- * too. */
+ * too, and a key may stand farther to the right (the parser takes that for more of the value
+ * before). */
 static char *read_line(char *buf, int size, void *stream)
 {
 	void **both = stream;
@@ -66,19 +82,27 @@ static char *read_line(char *buf, int size, void *stream)
 
 	r->line++;
 	if (!fgets(buf, size, both[0])) {
+		if (ferror((FILE *)both[0]))
+			stop(r, "cannot be read:", strerror(errno));
 		section_is_empty(r);
 		return NULL;
 	}
 	n = strlen(buf);
+	if ((!n || buf[n - 1] != '\n') && !feof((FILE *)both[0])) {
+		char why[64];
+
+		snprintf(why, sizeof(why),
+			 "the line is too long, %d characters are allowed:", size - 2);
+		stop(r, n + 1 < (size_t)size ? "this is no text: there is a byte 0 after" : why,
+		     buf);
+		return NULL;
+	}
+	memmove(buf, buf + strspn(buf, " \t"), n + 1 - strspn(buf, " \t"));
 	if (buf[0] == '[') {
 		if (section_is_empty(r) || !section_is_right(r, buf))
 			return NULL;
 		r->header_line = r->line;
 		snprintf(r->header, sizeof(r->header), "%.*s", (int)strcspn(buf, "\r\n"), buf);
-	}
-	if (n && buf[n - 1] != '\n' && !feof((FILE *)both[0])) {
-		stop(r, "the line is too long:", buf);
-		return NULL;
 	}
 	return buf;
 }
@@ -91,8 +115,9 @@ static int on_key(void *user, const char *section, const char *name, const char 
 
 	if (r->stopped)
 		return 0;
-	if (!in_host && strncmp(section, machine, sizeof(machine) - 1))
-		return stop(r, "the sections are [host] and [machine NAME], not", section);
+	if (!section[0])
+		return stop(r, "keys stand below [host] or [machine NAME], and none is above",
+			    name);
 	bool begins = r->header_line || strcmp(section, r->section);
 	int header_line = r->header_line ? r->header_line : r->line;
 
@@ -138,5 +163,7 @@ int lab_read(const char *path, const struct lab_reader *reader, char *error)
 	if (line && !r.stopped)
 		snprintf(error, LAB_ERROR_BYTES, "%s:%d: neither [section] nor key = value", path,
 			 line);
-	return line || r.stopped ? -EINVAL : 0;
+	else if (!r.stopped && !r.has_machine)
+		snprintf(error, LAB_ERROR_BYTES, "%s: it has no section [machine NAME]", path);
+	return line || r.stopped || !r.has_machine ? -EINVAL : 0;
 }

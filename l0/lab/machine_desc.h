@@ -8,6 +8,7 @@
 #define L0_LAB_MACHINE_DESC_H
 
 #include "l0/base/types.h"
+#include "l0/lab/place.h"
 
 #define MACHINE_MAX_NAME 32
 #define MACHINE_MAX_SYMBOLS 8
@@ -66,6 +67,7 @@ struct machine_desc {
 	const char *serial;    /* file, "-" (terminal), "none"; NULL: the default of the run */
 	const char *input;     /* script of terminal input at virtual times, or NULL */
 	const char *symbols[MACHINE_MAX_SYMBOLS]; /* FILE[@slide] */
+	const char *symbols_at[MACHINE_MAX_SYMBOLS];
 	unsigned nsymbols;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned ndisks;
@@ -89,13 +91,12 @@ struct machine_desc {
 	unsigned ncpu_changes;
 	/* processor time it gets in each period at least; 0: none */
 	u64 reserve_ns, reserve_period_ns;
-	const char *reserve_at; /* where that was said, for messages */
-	bool declares;		/* its VMM may declare what its guests need */
+	bool declares; /* its VMM may declare what its guests need */
 	/* which of its guests (or a process) comes after all that is real-time; NULL: none */
 	const char *fence;
-	const char *fence_at; /* where that was said */
 	enum machine_threads threads_by;
-	unsigned stack_bytes; /* of their kernel stacks; 0: the default */
+	unsigned stack_bytes;	    /* of their kernel stacks; 0: the default */
+	const struct place *places; /* where its options were given */
 	/* share of the host's processors relative to the other machines; 0: the default */
 	unsigned weight;
 };

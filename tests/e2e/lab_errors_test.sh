@@ -52,7 +52,7 @@ for topology in 2x2 0x1x1 2x2x2x2 -1x1x1 round 99x99x99; do
 	host "topology = $topology" | wants 2 "bad.ini:2: topology: '$topology' is not flat, host or NODESxCORESxTHREADS"
 done
 printf '[host]\ntopology = 1x2x1\nworkers = 3\n[machine A]\nimage = IMAGE\n' |
-	wants 2 'workers: 3, but --topology has only 2 processors'
+	wants 2 'bad.ini:3: workers: 3, but the topology has only 2 processors'
 host 'clock = sundial' | wants 2 "bad.ini:2: clock: 'sundial' is none of: "
 host 'insn-time = 10h' | wants 2 "bad.ini:2: insn-time: '10h' is above 1us"
 host 'charge = entry=-1us' | wants 2 'bad.ini:2: charge: .*NAME=TIME with a time up to 1ms'
@@ -90,10 +90,43 @@ printf '[host]\nfor = 1s\n\n[machine A]\n' | wants 2 "bad.ini:4: nothing follows
 printf '[machine A]\nimage = IMAGE\n[machine A]\nimage = IMAGE\n' | wants 2 "bad.ini:3: name: .*A"
 printf '[machine ]\nimage = IMAGE\n' | wants 2 "bad.ini:1: name: '' is not"
 printf '[machine ../x]\nimage = IMAGE\n' | wants 2 "bad.ini:1: name: '../x' is not 1 to 31 letters"
-printf '[cluster]\nx = 1\n' | wants 2 "bad.ini:2: the sections are \[host\] and \[machine NAME\], not 'cluster'"
+printf '[cluster]\nx = 1\n' | wants 2 "bad.ini:1: the sections are \[host\] and \[machine NAME\], not '\[cluster\]'"
 printf 'nonsense\n' | wants 2 'bad.ini:1: neither \[section\] nor key = value'
-printf '[host]\nfor = 1s\n' | wants 2 'no image given'
-head -c 5000 /dev/zero | tr '\0' x | wants 2 'bad.ini:1: the line is too long'
+printf '[host]\nfor = 1s\n' | wants 2 '^nestor run: bad.ini: it has no section \[machine NAME\]'
+printf '' | wants 2 '^nestor run: bad.ini: it has no section'
+printf 'image = IMAGE\n' | wants 2 "bad.ini:1: keys stand below \[host\] or \[machine NAME\], and none is above 'image'"
+for section in 'Machine A' HOST machine machineA; do
+	printf '; one\n[%s]\nimage = IMAGE\n' "$section" |
+		wants 2 "bad.ini:2: the sections are \[host\] and \[machine NAME\], not '\[$section\]'"
+done
+printf '[machine A] image = IMAGE\n' | wants 2 "bad.ini:1: a section's line ends with its \], and this is '\[machine A\] image"
+printf '[machine A]\nimage = a\0b\n' | wants 2 "bad.ini:2: this is no text: there is a byte 0 after 'image = a'"
+machine '  weight = heavy' | wants 2 "bad.ini:3: weight: 'heavy' is not" # not a second line of the image's name
+machine 'symbols = missing.map@0x200000' | wants 4 'A: bad.ini:3: symbols: missing.map: No such file'
+machine 'symbols = bad.ini' | wants 4 'bad.ini:3: symbols: bad.ini: neither an ELF file nor'
+machine 'input = missing.txt' | wants 4 'bad.ini:3: input: missing.txt: No such file'
+machine 'module = missing.mod a b' | wants 4 'bad.ini:3: module: missing.mod: No such file'
+printf 'soon help\n' >script.txt
+machine 'input = script.txt' | wants 2 'bad.ini:3: input: script.txt:1: '
+machine 'serial = nowhere/x' | wants 6 'bad.ini:3: serial: cannot write the file nowhere/x: No such file'
+machine 'console = nowhere/x' | wants 2 'bad.ini:3: console: nowhere/x: No such file'
+machine 'cpu-model = z80' | wants 2 "bad.ini:3: cpu-model: no model is called 'z80'; there are: "
+machine 'net = user' | wants 2 'bad.ini:3: net: the network does not wait for virtual time'
+machine 'cpus = 2
+cpu-hotplug = 1s-5' | wants 2 'bad.ini:4: cpu-hotplug: machine A has no processor 5, but 2 of them, from 0 on'
+host 'count = bananas@A' | wants 2 "bad.ini:2: count: bananas@A: 'bananas' is no event; there are insns "
+host 'count = insns@A
+count = insns@Z' | wants 2 "bad.ini:3: count: insns@Z: 'Z' is not the name of a machine, or [*]"
+host 'idle = real
+clock = host' | wants 2 'bad.ini:2: idle: real needs the virtual clock'
+host 'clock = host
+charge = entry=1us' | wants 2 'bad.ini:3: charge: needs the virtual clock'
+host 'jit-off = mov,warp' | wants 2 "bad.ini:2: jit-off: no group of instructions is called 'warp'; there are: mov "
+host 'vtlb-without = x' | wants 2 "bad.ini:2: vtlb-without: the virtual TLB has no part called 'x'; there are: retention "
+host 'log = all,y' | wants 2 "bad.ini:2: log: no subsystem is called 'y'; there are: "
+host 'on = vm_exit' | wants 2 'bad.ini:2: on: needs --flight'
+host 'for = 99999999h' | wants 2 "bad.ini:2: for: '99999999h' is not a time above 0 and below 5000000h, as 10s"
+head -c 5000 /dev/zero | tr '\0' x | wants 2 'bad.ini:1: the line is too long, 198 characters are allowed'
 
 # A crash (a guest that its VMM cannot go on with, a machine that ends) in the middle, under every policy.
 cat >crash.ini <<EOF
@@ -118,10 +151,12 @@ append = guest=crash guest=batch
 [machine D]
 image = $NESTOR_BUILD/l1-child/hello.elf
 EOF
-timeout 60 "$NESTOR" sched-compare --no-alone --json crash.ini >crash.json || bad=1
+timeout 60 "$NESTOR" sched-compare --json crash.ini >crash.json || bad=1
 python3 - <<'EOF' || bad=1
 import json
-for p in json.load(open("crash.json"))["policies"]:
+table = json.load(open("crash.json"))
+assert [m["name"] for m in table["alone"]] == ["A", "B", "C", "D"], table["alone"] # B and D end there, too
+for p in table["policies"]:
     m = {m["name"]: m for m in p["machines"]}
     stopped = {n for n in m if m[n]["stopped_ns"]}
     used = sum(x["cpu_percent"] for x in m.values())

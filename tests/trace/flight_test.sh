@@ -20,7 +20,7 @@ time=800ms
 record "$work/e" --for $time --flight 256K
 "$NESTOR" report "$work/e" | grep -q '^Lost      none' || fail "at the end: $(cat "$work/log")"
 
-"$NESTOR" record --on vm_exit "$l1/child.elf" 2>&1 | grep -q -- '--on needs --flight' || fail "--on alone"
+"$NESTOR" record --on vm_exit "$l1/child.elf" 2>&1 | grep -q -- '--on: needs --flight' || fail "--on alone"
 "$NESTOR" record --flight 1K "$l1/child.elf" 2>&1 | grep -q 'is not a size from 256K' || fail "a tiny size"
 [ -z "${NESTOR_SHORT:-}" ] || exit 0
 
