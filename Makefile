@@ -19,7 +19,7 @@ DIRS := l0/base l0/arch l0/time trace trace/model trace/bt2 l0/mem vtlb shadow-v
 
 # Reachable between exit and re-entry; files named *_vec.c or *_cold.c there are exempt.
 GENERAL_REGS_DIRS  := l0/base l0/arch l0/time l0/mem l0/dev vtlb shadow-vmcs l0/exit l0/engine l0/jit l0/track l0/sched
-GENERAL_REGS_FILES := trace/transition.c trace/ring.c trace/summary.c l0/machine.c l0/machine_hotplug.c l0/worker.c l0/gdb/catch.c
+GENERAL_REGS_FILES := trace/transition.c trace/ring.c trace/summary.c l0/machine.c l0/machine_ops.c l0/machine_hotplug.c l0/host_report.c l0/worker.c l0/gdb/catch.c
 
 # Also part of the babeltrace2 plugin.
 PIC_DIRS := l0/base l0/arch l0/symbols trace/model trace/bt2

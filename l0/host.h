@@ -55,11 +55,7 @@ void host_stop(struct host *h, enum host_stop why);
 /* A machine has stopped; its worker says so once. */
 void host_machine_stopped(struct host *h, struct machine *m);
 
-/* For opts->report, which is set: a guest's own count, and a note of the scheduler. */
-void host_count_deadline(struct machine *m, u32 value);
-void host_count_note(struct host *h, const struct sched_note *note);
-
 /* A VP's state in words on standard error, after something went wrong in its machine. */
-void host_dump_vcpu(struct host *h, struct vcpu *c);
+void host_dump_vcpu(struct vcpu *c);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "l0/base/assert.h"
 #include "l0/host.h"
+#include "l0/host_report.h"
 #include "l0/terminal.h"
 
 #define RING_RECORDS 16384u
@@ -376,7 +377,7 @@ static void stop_failed(struct worker *w, struct vcpu *c)
 		machine_want_reset(c->machine, BUS_RESET_HARD);
 		return;
 	}
-	host_dump_vcpu(w->host, c);
+	host_dump_vcpu(c);
 	if (w->host->gdb) {
 		gdb_on_fatal(w->host->gdb, &c->vp);
 		poll_gdb(w);
@@ -544,7 +545,7 @@ static __cold_path void take_notes(struct worker *w)
 		if (w->host->opts->report) {
 			if (w->vcpu)
 				vp_vec_park(&w->vcpu->vp);
-			host_count_note(w->host, &n);
+			host_report_note(w->host, &n);
 		}
 	}
 }
