@@ -39,17 +39,28 @@ static u64 req_now(struct vtlb *t)
 	return __atomic_load_n((u64 *)&t->req, __ATOMIC_ACQUIRE);
 }
 
+/* Either its vtlb_online() comes later and sees the new state, or it is seen here. */
+static bool has_passed(const struct vtlb_vp *v, u64 ticket)
+{
+	return __atomic_load_n((bool *)&v->offline, __ATOMIC_SEQ_CST) ||
+	       __atomic_load_n((u64 *)&v->seen, __ATOMIC_ACQUIRE) >= ticket;
+}
+
+void gen_ask(struct vtlb *t, struct vtlb_vp *self, u64 ticket)
+{
+	for (u32 i = 0; i < t->cfg.max_vps; i++) {
+		struct vtlb_vp *v = t->vp[i];
+
+		if (v && v != self && v->request && !has_passed(v, ticket))
+			v->request(v->owner);
+	}
+}
+
 u64 gen_request(struct vtlb *t, struct vtlb_vp *self)
 {
 	u64 ticket = __atomic_fetch_add((u64 *)&t->req, 1, __ATOMIC_SEQ_CST) + 1;
 
-	for (u32 i = 0; i < t->cfg.max_vps; i++) {
-		struct vtlb_vp *v = t->vp[i];
-
-		if (v && v != self && v->request &&
-		    !__atomic_load_n((bool *)&v->offline, __ATOMIC_SEQ_CST))
-			v->request(v->owner);
-	}
+	gen_ask(t, self, ticket);
 	return ticket;
 }
 
@@ -58,10 +69,7 @@ bool gen_passed(struct vtlb *t, const struct vtlb_vp *self, u64 ticket)
 	for (u32 i = 0; i < t->cfg.max_vps; i++) {
 		struct vtlb_vp *v = t->vp[i];
 
-		/* Either its vtlb_online() comes later and sees the new state, or it is seen here.
-		 */
-		if (v && v != self && !__atomic_load_n((bool *)&v->offline, __ATOMIC_SEQ_CST) &&
-		    __atomic_load_n((u64 *)&v->seen, __ATOMIC_ACQUIRE) < ticket)
+		if (v && v != self && !has_passed(v, ticket))
 			return false;
 	}
 	return true;
@@ -74,13 +82,16 @@ void gen_flush_soft(struct vtlb_vp *v)
 }
 
 /* Lock held, and there is room. */
-static void add_protect(struct vtlb *t, u64 ticket, struct mem_frame *f)
+static void add_protect(struct vtlb *t, const struct vtlb_vp *self, u64 ticket, struct mem_frame *f)
 {
-	t->protect[t->protect_count] = (struct pending_protect){ticket, f};
+	t->protect[t->protect_count] = (struct pending_protect){ticket, self, f};
 	__atomic_store_n(&t->protect_count, t->protect_count + 1, __ATOMIC_RELAXED);
 }
 
-/* Frames whose write tags every VP has given up: what was decoded from them before that dies. */
+/*
+ * Frames whose write tags every VP has given up: what was decoded from them before that dies. Who
+ * decoded gave its own up then and is asked for nothing, so the last of the others completes it.
+ */
 static void complete_protects(struct vtlb *t)
 {
 	u32 kept = 0;
@@ -88,7 +99,7 @@ static void complete_protects(struct vtlb *t)
 	for (u32 i = 0; i < t->protect_count; i++) {
 		struct pending_protect *p = &t->protect[i];
 
-		if (gen_passed(t, NULL, p->ticket))
+		if (gen_passed(t, p->self, p->ticket))
 			mem_code_moved(t->env.mem, p->frame, ~0u);
 		else
 			t->protect[kept++] = *p;
@@ -181,7 +192,7 @@ bool vtlb_protect_frame(struct vtlb_vp *self, u64 gpa)
 	if (deferred)
 		vtlb_count_shared(&t->stats.protects_deferred);
 	if (deferred && t->protect_count < PROTECT_RING)
-		add_protect(t, ticket, f);
+		add_protect(t, self, ticket, f);
 	else
 		ok = !deferred;
 	vtlb_unlock(t);

@@ -104,6 +104,7 @@ struct node {
 
 struct pending_protect {
 	u64 ticket;
+	const struct vtlb_vp *self; /* who decoded */
 	struct mem_frame *frame;
 };
 
@@ -353,6 +354,9 @@ static inline u64 gen_invalidate(struct vtlb *t)
 }
 /* Number that every VP must pass before what was unlinked is used again; asks them all to. */
 u64 gen_request(struct vtlb *t, struct vtlb_vp *self);
+/* Ask those again that have not passed @ticket, which another VP may have taken: it asked all but
+ * itself. */
+void gen_ask(struct vtlb *t, struct vtlb_vp *self, u64 ticket);
 /* Has every VP but @self passed @ticket? @self holds nothing. */
 bool gen_passed(struct vtlb *t, const struct vtlb_vp *self, u64 ticket);
 void gen_flush_soft(struct vtlb_vp *v);

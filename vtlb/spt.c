@@ -263,6 +263,8 @@ static void collect_limbo(struct vtlb *t, struct vtlb_vp *self)
 		t->limbo_count--;
 		push_free(t, index);
 	}
+	if (t->limbo_count)
+		gen_ask(t, self, t->meta[t->limbo_first].ticket);
 }
 
 void spt_free_all(struct vtlb *t, struct sas *s)
