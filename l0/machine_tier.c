@@ -31,13 +31,15 @@ static void engines_differ(struct vp *vp, u64 rip, const char *text)
 int machine_attach_tier(const struct machine *m, struct vp *vp)
 {
 	enum run_engine engine = m->host->opts->engine;
-	struct jit_config cfg = {.off = m->host->opts->jit_off,
+	struct jit_config cfg = {.heat = m->host->opts->jit_heat,
+				 .off = m->host->opts->jit_off,
 				 .arena_bytes = m->host->opts->jit_memory,
 				 .with = vp == &m->vcpu[0].vp ? NULL : &m->vcpu[0].vp};
 
 	if (engine == RUN_ENGINE_CHECK) {
 		cfg.differs = engines_differ;
-		cfg.heat = CHECK_HEAT;
+		if (!cfg.heat)
+			cfg.heat = CHECK_HEAT;
 	}
 	int err = engine == RUN_ENGINE_INTERP ? 0 : jit_attach(vp, &cfg);
 

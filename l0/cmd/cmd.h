@@ -52,7 +52,7 @@ enum {
 	CMD_ERROR = -3,	    /* a usage error was printed */
 };
 
-#define CMD_MAX_OPTIONS 64
+#define CMD_MAX_OPTIONS 96
 
 struct cmd_args {
 	const struct cmd *cmd;

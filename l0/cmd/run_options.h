@@ -73,8 +73,9 @@ struct run_options {
 	struct run_report *report; /* filled at the end, for sched-compare; NULL: not wanted */
 
 	enum run_engine engine;
-	u64 jit_memory;	  /* of each machine, in bytes; 0: default */
-	unsigned jit_off; /* groups of instructions (enum jit_group) left to the interpreter */
+	u64 jit_memory;	   /* of each machine, in bytes; 0: default */
+	unsigned jit_heat; /* entries before a block is translated; 0: default */
+	unsigned jit_off;  /* groups of instructions (enum jit_group) left to the interpreter */
 	enum run_tlb tlb;
 	u64 vtlb_memory;		    /* bytes of each machine; 0: the default */
 	u32 vtlb_without;		    /* 1 << enum vtlb_part */

@@ -71,7 +71,8 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 		return true;
 	case KEY_JIT_OFF:
 		return take_list(p, name, jit_parse_groups(value, &o->jit_off),
-				 "no group of instructions is called", jit_groups);
+				 "no part of the translator is called", jit_groups);
+	case KEY_JIT_HEAT: return parse_unsigned(p, name, value, 1000000, &o->jit_heat);
 	case KEY_TLB:
 		if (!parse_word(p, name, value, tlbs, ARRAY_SIZE(tlbs), &i))
 			return false;

@@ -4,7 +4,8 @@
  * and exits of all of these.
  *
  * A store in two pages translates both for writing before it changes anything. Device accesses and
- * noted writes may have changed the code that runs: block_stop_if_stale() ends the block then.
+ * noted writes may have changed the code that runs: block_stop_if_stale() ends the block then. A
+ * device may have raised an interrupt, which is due behind this very instruction.
  */
 #include "l0/engine/access.h"
 
@@ -142,6 +143,13 @@ static void store_bytes(u8 *p, u64 v, u32 size)
 	}
 }
 
+static void device_done(struct vp *vp, const struct op *op)
+{
+	block_stop_if_stale(vp);
+	if (unlikely(__atomic_load_n((u32 *)&vp->attn, __ATOMIC_RELAXED)))
+		op_stop_behind(vp, op);
+}
+
 /* Device memory takes 1, 2, 4 or 8 bytes; other lengths (parts of a crossing access) go by bytes.
  */
 static u64 piece_read(struct vp *vp, const struct op *op, const struct piece *pc, u32 size)
@@ -156,7 +164,7 @@ static u64 piece_read(struct vp *vp, const struct op *op, const struct piece *pc
 	else
 		for (u32 i = 0; i < size; i++)
 			v |= (mem_mmio_read(vp->mem, pc->gpa + i, 1) & 0xff) << 8 * i;
-	block_stop_if_stale(vp);
+	device_done(vp, op);
 	return v;
 }
 
@@ -172,6 +180,7 @@ static void piece_write(struct vp *vp, const struct op *op, const struct piece *
 			return;
 		mem_note_write(vp->mem, pc->gpa, size);
 		vtlb_write_done(&vp->tlb);
+		block_stop_if_stale(vp);
 	} else {
 		sync_insns(vp, op);
 		if (!(size & (size - 1)))
@@ -179,8 +188,8 @@ static void piece_write(struct vp *vp, const struct op *op, const struct piece *
 		else
 			for (u32 i = 0; i < size; i++)
 				mem_mmio_write(vp->mem, pc->gpa + i, v >> 8 * i & 0xff, 1);
+		device_done(vp, op);
 	}
-	block_stop_if_stale(vp);
 }
 
 static void watch(struct vp *vp, u64 gva, u32 size, enum debug_access kind)

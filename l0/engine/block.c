@@ -609,5 +609,6 @@ void block_stop_if_stale(struct vp *vp)
 			*link = b->next;
 	}
 	for (u32 i = 1; i <= b->n_ops; i++)
-		b->ops[i].fn = op_block_stale;
+		b->ops[i].fn = op_leave;
+	vp->stop_at = NULL;
 }

@@ -283,8 +283,11 @@ void chain_indirect(struct vp *vp, const struct op *op, u64 target);
 
 /* The operation after the last: goes on at op->imm; it is no instruction itself. */
 void op_block_end(struct vp *vp, const struct op *op);
-/* Put in place of the rest of a block that became stale while it runs. */
-void op_block_stale(struct vp *vp, const struct op *op);
+/* Put in place of what is not to run: the rest of a block that became stale while it runs. */
+void op_leave(struct vp *vp, const struct op *op);
+/* A device that @op reached gave the processor something to look at: @op is the last of its block,
+ * this time. Those that leave their block anyway need it not. */
+void op_stop_behind(struct vp *vp, const struct op *op);
 /* System operations; see op.h. */
 void op_slow(struct vp *vp, const struct op *op);
 /* The same for operations that go on behind themselves: the block does not end. */

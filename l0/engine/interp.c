@@ -56,8 +56,28 @@ void op_complete_state(struct vp *vp, const struct op *op)
 
 /* ---- ways out ---- */
 
+void op_stop_behind(struct vp *vp, const struct op *op)
+{
+	struct block *b = vp->cur_block;
+
+	if (!op || op == vp->completed || vp->stop_at || b == &block_unlinked || b->dead ||
+	    b->mode & VP_MODE_ONE)
+		return;
+	vp->stop_at = &b->ops[op - b->ops + 1];
+	vp->stop_fn = vp->stop_at->fn;
+	vp->stop_at->fn = op_leave;
+}
+
+static void forget_stop(struct vp *vp)
+{
+	vp->stop_at->fn = vp->stop_fn;
+	vp->stop_at = NULL;
+}
+
 _Noreturn void vp_escape(struct vp *vp, enum vp_escape how)
 {
+	if (unlikely(vp->stop_at))
+		forget_stop(vp);
 	vp->link_from = NULL;
 	vp->completed = NULL;
 	vp->escape_how = how;
@@ -195,7 +215,7 @@ void op_gp(struct vp *vp, const struct op *op)
 	vp_fault(vp, op, VECTOR_GP, 0);
 }
 
-void op_block_stale(struct vp *vp, const struct op *op)
+void op_leave(struct vp *vp, const struct op *op)
 {
 	op_complete_state(vp, op);
 	vp->block_insns = vp->insns;
@@ -255,6 +275,8 @@ static void run_block(struct vp *vp, struct block *b)
 			op->fn(vp, op);
 		while (!ENGINE_SIBLING_CALLS && (op = vp->next_op));
 	vp->insns = vp->block_insns;
+	if (unlikely(vp->stop_at))
+		forget_stop(vp);
 }
 
 /*

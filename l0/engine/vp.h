@@ -178,6 +178,10 @@ struct vp {
 	const struct op *cur; /* operation whose slow path runs: gives RIP and count of a fault */
 	const struct op *completed; /* @cpu is complete for this one: op_slow() runs it; or NULL */
 	struct block *cur_block;
+	/* Operation of @cur_block before which it is left once, because of what the one before it
+	 * did (op_stop_behind()), and its own handler; or NULL. */
+	struct op *stop_at;
+	void (*stop_fn)(struct vp *vp, const struct op *op);
 	u64 block_insns;	  /* @insns at the start of cur_block */
 	const struct op *next_op; /* builds without sibling calls: what the run loop calls next */
 	const struct op

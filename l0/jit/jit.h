@@ -65,7 +65,7 @@ void jit_detach(struct vp *vp);
 
 /**
  * jit_parse_groups - "mov,alu" → bits of jit_config.off
- * Return: NULL, or the name that is no group.
+ * Return: NULL, or where in @list the name begins that is no group.
  */
 const char *jit_parse_groups(const char *list, u32 *off);
 

@@ -116,7 +116,7 @@ void share_detach(struct jit *j, struct block *b)
 	if (s->hot == b->hot)
 		s->key = 0;
 	for (struct jit_entry *e = entries_of(own); e < entries_of(own) + own->n; e++)
-		if (e->op->fn == (op_fn)e->code) /* it may be op_block_stale() */
+		if (e->op->fn == (op_fn)e->code) /* it may be op_leave() */
 			e->op->fn = e->fn;
 	while (*list && *list != b)
 		list = &(*list)->same;

@@ -18,11 +18,24 @@ static void remember(const struct vp *vp, u64 key, struct jit_page *p,
 	p->room = r->bytes - p->more;
 }
 
+/* softtlb_remember() of @gva to @last; without "linear" of no other pages. */
+static u64 look_up(struct vp *vp, u64 gva, u64 last, bool write, struct softtlb_range *r)
+{
+	const struct jit *j = vp->tier_data;
+	u64 addend = softtlb_remember(vp, gva, last - gva + 1, write, r), end = r->first + r->bytes;
+
+	if (unlikely(j->off >> JIT_GROUP_LINEAR & 1)) {
+		r->first = MAX(r->first, gva & PAGE_MASK);
+		r->bytes = MIN(end - r->first, (last | ~PAGE_MASK) + 1 - r->first);
+	}
+	return addend;
+}
+
 static u64 page_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write)
 {
 	u64 key = vp->site_key;
 	struct softtlb_range r;
-	u64 addend = softtlb_remember(vp, gva, 1, write, &r);
+	u64 addend = look_up(vp, gva, gva, write, &r);
 
 	if (r.bytes > p->more)
 		remember(vp, key, p, &r, addend);
@@ -50,7 +63,7 @@ static u64 range_remember(struct vp *vp, struct jit_page *p, u64 gva, bool write
 	p->room = 0;
 	if (!(write ? softtlb_write(vp, gva, 1) : softtlb_read(vp, gva, 1)))
 		return 0;
-	addend = softtlb_remember(vp, gva, p->more + 1, write, &r);
+	addend = look_up(vp, gva, last, write, &r);
 	if (last < gva || last - r.first >= r.bytes) {
 		struct block *b = ((struct jit_keys *)(p - p->index) - 1)->b;
 

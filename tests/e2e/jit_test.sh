@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The demonstration in short, and a guest of eight processors, under both engines and their comparison while they run: every architectural
-# event is the same, at the same virtual time; and wrong options are refused.
+# The demonstration in short, a guest of eight processors, and the VMX tests (every control, in every mode) under both engines and their
+# comparison while they run, also with everything translated at its first entry: every architectural event is the same, at the same virtual
+# time; each part of the translator can be left out, by its name in the help; and wrong options are refused.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -20,6 +21,7 @@ demo=("$images/child.elf" --name A --append 'guest=rt,period=10ms,work=2ms guest
 	"$images/child64.elf" --name B --append 'guest=batch guest=idle guest=procs run=250ms')
 # eight processors that meet in locked instructions; more workers take turns under the virtual clock
 smp=(--cpus 8 --workers 2 --memory 16M "$NESTOR_BUILD/tests/guests/many_smp.elf")
+vmx=("$NESTOR_BUILD/tests/nested/vmx.elf")
 what=demo
 
 # record NAME OPTIONS…: "$what", its architectural events in NAME.arch
@@ -32,6 +34,7 @@ record() {
 		sed 's/^[^{]*nestor:/nestor:/; s/{ cpu_id = [0-9]* }, //; s/, host_[a-z_]* = [0-9]*//g' |
 		grep -v -E "^nestor:($engine):" \
 			>"$work/$1.arch"
+	rm -r "$work/$1"
 }
 
 [ "${NESTOR_MODE:-rel}" != tsan ] || {
@@ -54,6 +57,21 @@ for e in jit check; do
 	record smp-$e --engine $e
 	cmp "$work/smp-interp.arch" "$work/smp-$e.arch" || fail "eight processors: --engine $e gives other events"
 done
+what=vmx
+record vmx-interp --engine interp
+for how in '--engine jit --jit-heat 1' '--engine jit --jit-heat 3' '--engine check' '--engine check --jit-heat 1'; do
+	record vmx $how
+	cmp "$work/vmx-interp.arch" "$work/vmx.arch" || fail "VMX tests: $how gives other events"
+done
+# the parts of the translator left out one by one
+names=$(sed -n 's/^GROUP([A-Z]*, "\([a-z]*\)".*/\1/p' "$(dirname "$0")/../../l0/jit/jit_groups.def")
+help=$("$NESTOR" run --help)
+for off in $names; do
+	record vmx --engine jit --jit-heat 1 --jit-off "$off"
+	cmp "$work/vmx-interp.arch" "$work/vmx.arch" || fail "VMX tests: --jit-off $off gives other events"
+	grep -A 12 -e '--jit-off' <<<"$help" | grep -q "[ ,]$off[,.]" || fail "the help does not name $off"
+done
+[ "$(wc -l <"$work/vmx-interp.arch")" -gt 10000 ] || fail "hardly any events of the VMX tests"
 [ "$(wc -l <"$work/smp-interp.arch")" -gt 100 ] || fail "hardly any events of eight processors"
 [ "$(wc -l <"$work/interp.arch")" -gt 1000 ] || fail "hardly any events"
 "$NESTOR" run --engine jit --jit-off nothing "$images/child.elf" >"$work/out" 2>&1 && fail "a wrong group was accepted"

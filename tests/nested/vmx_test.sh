@@ -17,6 +17,11 @@ check() {
 }
 check --clock virtual
 check --clock host
+check --clock virtual --engine interp
+# everything translated at its first entry, so that every control meets translated code; then compared
+check --clock virtual --jit-heat 1
+check --clock host --jit-heat 1
+[ "${NESTOR_MODE:-rel}" = tsan ] || check --clock virtual --engine check
 check --clock virtual --no-vmcs-shadowing
 for tlb in audit adversarial strict; do
 	check --clock virtual --tlb $tlb
