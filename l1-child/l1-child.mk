@@ -77,7 +77,7 @@ $(L1_OUT)/vmm/blob_data.o: private L1_CFLAGS64 += -Wa,-I,$(L1_OUT)
 # same without the header (only the plain ELF64 contract), child32.elf is ELF32 for multiboot.
 L1_BOOT := boot/entry boot/boot lib/console lib/str
 L1_VMM := vmm/main vmm/config vmm/clock vmm/irq vmm/traps vmm/page vmm/vmx vmm/ept vmm/l2 \
-	vmm/enter vmm/exit vmm/sched vmm/vtimer vmm/blobs vmm/blob_data
+	vmm/enter vmm/exit vmm/sched vmm/vtimer vmm/end vmm/blobs vmm/blob_data
 L1_LD_SCRIPT := l1-child/boot/child.ld
 l1_objects = $(addprefix $(L1_OUT)/,$(addsuffix .o,$(1)))
 L1_CHILD_OBJ := $(call l1_objects,$(L1_BOOT) $(L1_VMM))
@@ -96,7 +96,7 @@ $(L1_OUT)/child32.elf: $(L1_OUT)/child32.elf.64
 
 # The round-trip benchmark: the same parts without run loop and scheduler.
 L1_RTBENCH_OBJ := $(call l1_objects,$(L1_BOOT) bench/main bench/roundtrip \
-	$(filter-out vmm/main vmm/exit vmm/sched vmm/vtimer,$(L1_VMM)))
+	$(filter-out vmm/main vmm/exit vmm/sched vmm/vtimer vmm/end,$(L1_VMM)))
 
 $(L1_OUT)/rtbench.elf: $(L1_OUT)/boot/header.o $(L1_RTBENCH_OBJ) $(L1_LD_SCRIPT)
 	$(call l1_ld,-m elf_x86_64 -T $(L1_LD_SCRIPT))

@@ -59,7 +59,8 @@ static int check_machine(const struct cmd *cmd, const struct machine_desc *m)
 	for (unsigned i = 0; i < m->ncpu_changes && status == RUN_PARSE_OK; i++)
 		if (m->cpu_change[i].cpu >= m->cpus)
 			return cmd_usage_error(
-				cmd, "%s: machine %s has no processor %u, but %u of them, from 0 on",
+				cmd,
+				"%s: machine %s has no processor %u, but %u of them, from 0 on",
 				place_text(m->places, "cpu-hotplug", NULL), m->name,
 				m->cpu_change[i].cpu, m->cpus);
 	return status;
@@ -173,8 +174,8 @@ static int check_reserves(const struct cmd *cmd, const struct run_options *o)
 					       "already; at most %lu %% of each of %u",
 					       place_text(m->places, "reserve", NULL), m->name,
 					       own / 10000, own / 1000 % 10, ppm / 10000,
-					       ppm / 1000 % 10,
-					       (u64)SCHED_RESERVE_MAX_PPM / 10000, o->workers);
+					       ppm / 1000 % 10, (u64)SCHED_RESERVE_MAX_PPM / 10000,
+					       o->workers);
 		ppm += own;
 	}
 	for (unsigned i = 0; ppm && i < o->nmachines; i++)

@@ -118,8 +118,7 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	const struct cmd_option *o = &run_cmd_options[slot];
 	place_add(in_host ? &p->opts->places : &p->current->places, &p->opts->strings, p->lab_path,
 		  line, name, value);
-	return o->arg ? parse_option(p, o->key, value)
-		      : lab_flag(p, o->key, name, value);
+	return o->arg ? parse_option(p, o->key, value) : lab_flag(p, o->key, name, value);
 }
 
 bool parse_lab(struct parse *p, const char *path)

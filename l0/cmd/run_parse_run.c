@@ -92,8 +92,7 @@ bool parse_debug_option(struct parse *p, const char *name, int key, const char *
 	case KEY_EXPLAIN: o->explain = true; return true;
 	case KEY_NO_VMCS_SHADOWING: o->no_vmcs_shadowing = true; return true;
 	case KEY_LOG:
-		return take_list(p, name, log_set_mask(value), "no subsystem is called",
-				 log_names);
+		return take_list(p, name, log_set_mask(value), "no subsystem is called", log_names);
 	}
 	*known = false;
 	return true;

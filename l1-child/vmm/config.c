@@ -115,6 +115,7 @@ static bool parse_switch(struct word key, struct word w)
 
 static const char *const sched_names[] = {"prio", "wake-first", "strict"};
 static const char *const timer_names[] = {"lapic", "pit"};
+static const char *const end_names[] = {"exit", "abort", "triple", "vmxoff", "hang"};
 static const char *const order_names[] = {"fifo", "rr", "fence"};
 static const char *const ept_names[] = {"2m", "4k", "lazy"};
 
@@ -286,6 +287,8 @@ static void parse_word(struct config *c, struct word w)
 		c->slice_ns = parse_time(key, v);
 	else if (word_is(key, "run"))
 		c->run_ns = parse_time(key, v);
+	else if (word_is(key, "end"))
+		c->end = parse_choice(key, v, end_names, ARRAY_SIZE(end_names));
 	else if (word_is(key, "ack"))
 		c->ack_on_exit = parse_switch(key, v);
 	else if (word_is(key, "vpid"))
@@ -305,7 +308,7 @@ static void parse_word(struct config *c, struct word w)
 	else if (word_is(w, "verbose"))
 		c->verbose = true;
 	else
-		con_die("option '%s' is unknown (sched slice guest run ept ack vpid timer name "
+		con_die("option '%s' is unknown (sched slice guest run end ept ack vpid timer name "
 			"rearm declare verbose)",
 			word_text(w));
 }

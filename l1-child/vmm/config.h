@@ -12,6 +12,9 @@
 
 enum sched_kind { SCHED_PRIO, SCHED_WAKE_FIRST, SCHED_STRICT };
 enum timer_kind { TIMER_LAPIC, TIMER_PIT };
+/* after run=: end the machine, or go wrong: by a VMX abort, a triple fault, VMXOFF and a loop, or
+ * HLT without interrupts */
+enum end_kind { END_EXIT, END_ABORT, END_TRIPLE, END_VMXOFF, END_HANG };
 enum ept_kind { EPT_2M, EPT_4K, EPT_LAZY };
 
 struct guest_change_config {
@@ -40,6 +43,7 @@ struct config {
 	enum timer_kind timer;
 	u64 slice_ns;
 	u64 run_ns; /* 0: until all guests stopped */
+	enum end_kind end;
 	bool ack_on_exit;
 	bool verbose;
 	bool no_vpid;

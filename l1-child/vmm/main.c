@@ -202,5 +202,5 @@ void child_main(u64 info, u64 magic)
 	vtimer_run(vm);
 	run(vm);
 	irq_timer_stop();
-	con_exit(summary(vm) ? STATUS_OK : STATUS_CRASH);
+	vmm_end(vm, summary(vm) ? STATUS_OK : STATUS_CRASH);
 }

@@ -25,6 +25,9 @@ struct vmm {
 /* exit_handle - one VM exit of the current L2. reason is the exit reason field. exit.c */
 void exit_handle(struct vmm *vm, struct l2 *g, u32 reason);
 
+/* vmm_end - the machine ends as end= says. end.c */
+void vmm_end(struct vmm *vm, int status) __attribute__((noreturn));
+
 /* Stops one L2 for good; the others go on. */
 void vmm_stop_l2(struct vmm *vm, struct l2 *g, u32 code, bool crashed);
 

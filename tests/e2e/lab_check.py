@@ -27,7 +27,7 @@ charge = exit-l1=1us,exit-kept=1us,reflect=1us,entry=1us,vp-switch=5us
 BATCH = HEAD + """
 [machine B]
 image = {image}
-append = guest=batch guest=batch
+append = {guests}
 """
 STOPS = """
 [machine D]
@@ -49,11 +49,12 @@ def image_of(text):
     return re.search(r"^image = (.*)", text, re.M).group(1)
 
 
-def measure_batch(nestor, folder):
-    """What batch guests do when they are alone."""
+def measure_batch(nestor, folder, guests):
+    """What so many batch guests of a child do when it is alone."""
     path = os.path.join(folder, "batch.ini")
     with open(path, "w") as out:
-        out.write(BATCH.format(image=image_of(open(os.path.join(folder, "lab1.ini")).read())))
+        out.write(BATCH.format(image=image_of(open(os.path.join(folder, "lab1.ini")).read()),
+                               guests=" ".join(["guest=batch"] * guests)))
     return run(nestor, path, ["rr"], "400s", 1)["rr"]
 
 
@@ -111,7 +112,7 @@ def main():
     labs = list(CHECKS) + [lab + STATE for lab in CHECKS if lab != "lab9" and "@" not in lab]
     if Setting.full:
         labs.sort()
-        Setting.batch_alone = measure_batch(nestor, folder)
+        Setting.batch_alone = {n: measure_batch(nestor, folder, n) for n in (1, 2)}
     else:
         labs = [lab for lab in labs if lab not in STRETCH and (not lab.endswith(STATE) or lab[: -len(STATE)] in QUICK_STATE)]
     labs = [lab for lab in labs if re.fullmatch(which, lab)]

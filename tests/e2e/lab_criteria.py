@@ -24,7 +24,7 @@ class Setting:
     full = False  # 100 s and eight phases, where a thousandth may be missed; else 10 s and two, where none may
     phases = 2
     length_s = 10.0
-    batch_alone = None  # a run of a child with two batch guests and nobody else
+    batch_alone = {}  # by number of batch guests: a run of a child with them and nobody else
 
     @classmethod
     def allowed(cls, jobs, part):
@@ -80,7 +80,8 @@ def all_the_rest(run, net=False):
     need(whole * idle / 100 <= 0.02 * left, f"{idle:.2f} % of the processors was idle")
     if not Setting.batch_alone:
         return "no processor idle"
-    alone = Setting.batch_alone
+    # the same children: one that has two batch guests pays for their turns when it is alone, too
+    alone = Setting.batch_alone[max(sum(1 for g in m["guests"] if g["work"]) for m in machines if not m["jobs"])]
     done, rate = rate_of(machines) * run["ran_for_ns"], rate_of(alone["machines"])
     kept = percent(done / rate, left)
     rate *= alone["ran_for_ns"] / (alone["ran_for_ns"] - charges(alone))

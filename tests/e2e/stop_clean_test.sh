@@ -49,4 +49,41 @@ for end in triple reset off debug; do
 done
 run reset 0 850000 --sched qos --parking --reset reboot
 run triple 0 850000 --sched credit --triple-fault reset --reset reboot
+
+# The same of a child that has a real-time guest, and a reservation for it, when it ends by a VMX abort, a triple fault
+# or HLT without interrupts; or leaves VMX and loops: then it has its share, and no reservation.
+for end in exit abort triple hang vmxoff; do
+	cat >"$end.ini" <<-EOF
+		[host]
+		insn-time = 10ns
+		charge = exit-l1=1us,exit-kept=1us,reflect=1us,entry=1us,vp-switch=5us
+		for = 3s
+		[machine A]
+		image = $NESTOR_BUILD/l1-child/child.elf
+		append = sched=prio guest=rt,phase=1ms guest=batch
+		[machine B]
+		image = $NESTOR_BUILD/l1-child/child.elf
+		append = sched=prio run=1204ms end=$end guest=rt,period=7ms,work=1.2ms guest=batch
+		[machine C]
+		image = $NESTOR_BUILD/l1-child/child.elf
+		append = guest=batch guest=batch
+	EOF
+	timeout 60 "$NESTOR" sched-compare --no-alone --json "$end.ini" >"$end.json" 2>err || { echo "$end: status $?"; cat err; bad=1; }
+	python3 - "$end" <<-'EOF' || bad=1
+		import json, sys
+		end = sys.argv[1]
+		for p in json.load(open(end + ".json"))["policies"]:
+		    a, b, c = p["machines"]
+		    used, share = a["cpu_percent"] + b["cpu_percent"] + c["cpu_percent"], 100 / 3
+		    stays = end == "vmxoff"
+		    rest = share if stays else (100 - share * 1.204 / 3) / 2
+		    shown = end, p["policy"], [(m["name"], m["cpu_percent"], m["stopped_ns"], m["missed_settled"]) for m in (a, b, c)]
+		    assert used > 99.5, shown
+		    assert bool(b["stopped_ns"]) != stays and (stays or 1.2e9 < b["stopped_ns"] < 1.3e9), shown
+		    assert p["policy"] == "rr" or max(abs(a["cpu_percent"] - rest), abs(c["cpu_percent"] - rest)) < 1, shown
+		    if p["policy"].startswith("qos"):
+		        assert not a["missed_settled"] and a["jobs"] >= 200, shown
+		        assert b["jobs"] >= 100 and b["guests"][0]["reservation"] in ("dropped", "none"), (shown, b["guests"][0]["reservation"])
+	EOF
+done
 exit $bad
