@@ -121,7 +121,7 @@ host 'idle = real
 clock = host' | wants 2 'bad.ini:2: idle: real needs the virtual clock'
 host 'clock = host
 charge = entry=1us' | wants 2 'bad.ini:3: charge: needs the virtual clock'
-host 'jit-off = mov,warp' | wants 2 "bad.ini:2: jit-off: no group of instructions is called 'warp'; there are: mov "
+host 'jit-off = mov,warp' | wants 2 "bad.ini:2: jit-off: no part of the translator is called 'warp'; there are: mov "
 host 'vtlb-without = x' | wants 2 "bad.ini:2: vtlb-without: the virtual TLB has no part called 'x'; there are: retention "
 host 'log = all,y' | wants 2 "bad.ini:2: log: no subsystem is called 'y'; there are: "
 host 'on = vm_exit' | wants 2 'bad.ini:2: on: needs --flight'
