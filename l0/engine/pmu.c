@@ -149,11 +149,16 @@ void pmu_sync(struct vp *vp)
 		vp->ops->pmi(vp);
 }
 
+/* Where the same counters count in both rings, as a kernel's watchdog has it, nothing has
+ * happened. */
 void pmu_ring_changed(struct vp *vp)
 {
-	pmu_sync(vp);
-	vp->pmu.in_user = vp->cpl == 3;
-	if (vp->pmu.interrupt)
+	struct pmu *p = &vp->pmu;
+
+	if (p->user != p->kernel)
+		pmu_sync(vp);
+	p->in_user = vp->cpl == 3;
+	if ((p->user ^ p->kernel) & p->interrupt)
 		vp_request(vp, VP_ATTN_REQUEST);
 }
 

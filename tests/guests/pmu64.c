@@ -71,7 +71,7 @@ static void user_loop(void)
 
 static void counting(void)
 {
-	u64 few, many;
+	u64 few, many, both;
 
 	put("counts\n");
 	CHECK_EQ(cpuid_a(0) & 0xff, 2);
@@ -93,9 +93,12 @@ static void counting(void)
 	/* level 3 */
 	few = rdpmc(2);
 	many = rdpmc(0);
+	both = rdpmc(1);
 	CHECK_EQ(at_level3(user_loop), -1);
 	few = rdpmc(2) - few;
 	many = rdpmc(0) - many;
+	both = rdpmc(1) - both;
+	CHECK(both > few + many - 20 && both < few + many + 20);
 	CHECK(few > 10000 && few < 10050);
 	CHECK(many > 5 && many < 500);
 	wrmsr(MSR_IA32_PERF_GLOBAL_CTRL, 0);
