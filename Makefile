@@ -122,6 +122,7 @@ test-long: check-vec test-programs
 	@NESTOR=$(PROGRAM) tests/long/qemu_kvm.sh
 	@NESTOR=$(PROGRAM) tests/long/xen.sh
 	@tests/long/hotplug.sh $(PROGRAM)
+	@tests/long/threads.sh $(PROGRAM)
 	@tests/long/perf.sh $(PROGRAM)
 	@NESTOR=$(PROGRAM) tests/long/lab8.sh
 	@NESTOR=$(PROGRAM) tests/long/labs.sh
