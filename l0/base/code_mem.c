@@ -9,15 +9,23 @@
 #define MFD_NOEXEC_SEAL 8u /* the file cannot be executed, which is not what PROT_EXEC is about */
 #endif
 
-/* Where memfd_create() is forbidden. */
+/* Where memfd_create() is forbidden, or what it gives may not be executed. */
 static const char *const places[] = {"/dev/shm", "/tmp", "/var/tmp"};
 
-static int sized(int fd, u64 bytes)
+/* @fd with its size, when the host lets it be executed: a folder may be mounted noexec. */
+static int usable(int fd, u64 bytes)
 {
+	void *p = MAP_FAILED;
 	int err;
 
-	if (fd < 0 || !ftruncate(fd, (off_t)bytes))
+	if (fd < 0)
 		return fd;
+	if (!ftruncate(fd, (off_t)bytes))
+		p = mmap(NULL, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (p != MAP_FAILED) {
+		munmap(p, bytes);
+		return fd;
+	}
 	err = errno;
 	close(fd);
 	errno = err;
@@ -32,9 +40,11 @@ int code_mem_create(u64 bytes)
 
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create(name, MFD_CLOEXEC);
-	fd = sized(fd, bytes);
+	fd = usable(fd, bytes);
 	err = errno;
 	for (u32 i = 0; fd < 0 && i < sizeof(places) / sizeof(places[0]); i++)
-		fd = sized(open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), bytes);
-	return fd < 0 ? -err : fd;
+		fd = usable(open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), bytes);
+	if (fd >= 0)
+		return fd;
+	return err == ENOMEM || err == EMFILE || err == ENFILE ? -err : -EPERM;
 }

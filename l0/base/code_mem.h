@@ -11,8 +11,8 @@
 
 /**
  * code_mem_create - a nameless file of @bytes zeros, to be mapped with MAP_SHARED
- * Return: its descriptor, the caller closes it; -errno: what the host said last. Whether it may be
- * mapped with PROT_EXEC, mmap() says.
+ * Return: its descriptor, which may be mapped with PROT_EXEC, the caller closes it; -EPERM: the host
+ * has no place for such a file; -ENOMEM, -EMFILE, -ENFILE.
  */
 int code_mem_create(u64 bytes);
 

@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "l0/base/code_mem.h"
 #include "l0/base/support_file.h"
 #include "l0/cmd/cmd.h"
 
@@ -125,6 +126,21 @@ static void check_memory(struct screen *s)
 	     pages * (u64)sysconf(_SC_PAGESIZE) / MIB,
 	     free_pages * (u64)sysconf(_SC_PAGESIZE) / MIB,
 	     over[0] == '2' ? "; overcommit is off, so guest RAM counts in full" : "");
+}
+
+static void check_translator(struct screen *s)
+{
+	int fd = code_mem_create(PAGE_SIZE);
+
+	if (fd >= 0) {
+		close(fd);
+		line(s, HAS, "translator",
+		     "memory for code, never writable and executable at once");
+	} else {
+		line(s, NOTE, "translator",
+		     "no memory for code: guests are slow, and have no x87, SSE and AVX; allow "
+		     "memfd_create(), or mount /dev/shm, /tmp or /var/tmp without noexec");
+	}
 }
 
 static void check_perf(struct screen *s)
@@ -251,6 +267,7 @@ static int run_doctor(const struct cmd *cmd, int argc, char **argv)
 		line(&s, HAS, "host", "%s %s %s", host.sysname, host.release, host.machine);
 	check_processor(&s);
 	check_memory(&s);
+	check_translator(&s);
 	check_perf(&s);
 	check_tracing(&s);
 	check_shm(&s);

@@ -149,7 +149,7 @@ int engine_vp_init(struct vp *vp, u64 code_bytes)
 		return -ENOMEM;
 	int err;
 	vp->stubs = vec_stubs_create(&err);
-	if (!vp->stubs && err != -EPERM && err != -EACCES) { /* else: without vector instructions */
+	if (!vp->stubs && err != -EPERM) { /* else: without vector instructions */
 		code_cache_destroy(vp->code);
 		vp->code = NULL;
 		return err;

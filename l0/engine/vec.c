@@ -770,8 +770,10 @@ op_fn vec_op_lookup(struct vp *vp, const ZydisDecodedInstruction *insn,
 	if (fn)
 		return fn;
 	if (unlikely(!vp->stubs)) {
-		log_once(LOG_ENGINE,
-			 "the host forbids executable memory: without vector instructions (#UD)");
+		log_once(
+			LOG_ENGINE,
+			"the host gives no memory for code: x87, MMX, SSE and AVX instructions are "
+			"undefined (#UD) in guests; see 'nestor doctor'");
 		return op_ud;
 	}
 	u32 n = rewrite(insn, bytes, &u.gpr, u.mem != NULL, code);

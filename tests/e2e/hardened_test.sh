@@ -43,5 +43,21 @@ for engine in '' interp; do
 done
 on code --engine jit
 [ $status = 6 ] && [ "$(wc -l <"$work/err")" = 1 ] || fail "code: --engine jit ended with $status"
+grep -q 'nestor doctor' "$work/err" || fail 'code: --engine jit does not lead to doctor'
 grep -q 'no translator, which --engine asks for' "$work/err" || fail 'code: --engine jit does not say why not'
+on code --for 50ms "$NESTOR_BUILD/tests/guests/vkeep64.elf"
+grep -q 'SSE and AVX instructions are undefined' "$work/err" || fail 'code: nothing is said about vector instructions'
+for what in memfd code; do
+	python3 "$here/hardened.py" $what "$NESTOR" doctor >"$work/$what"
+done
+grep -q '^ok   translator' "$work/memfd" || fail 'memfd: doctor sees no translator'
+grep -q '^note translator .*noexec' "$work/code" || fail 'code: doctor does not say what to do'
+
+# a folder that is noexec is passed over for the next
+if unshare -rm true 2>/dev/null; then
+	timeout 60 unshare -rm sh -c 'mount -t tmpfs -o noexec none /dev/shm && exec "$@"' sh python3 "$here/hardened.py" memfd "$NESTOR" run \
+		--clock virtual --for 30ms --stats "$image" --append 'guest=batch run=20ms' >"$work/out" 2>"$work/err" </dev/null
+	ran || fail 'noexec: the guest did not run'
+	[ "${NESTOR_MODE:-rel}" = tsan ] || [ "$(translated)" -gt 0 ] || fail 'noexec: nothing was translated'
+fi
 exit $bad
