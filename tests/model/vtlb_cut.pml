@@ -46,7 +46,9 @@ end:	do
 #ifndef BREAK_KEEP_POINTERS
 	   kept = 0;
 #endif
+#ifndef BREAK_NO_FLAG
 	   ld(p, WRITING, flag)
+#endif
 	/* a fill; while a write was under way nothing that stays is used */
 	:: fills < 2 && next_spt < NSPTS ->
 	   fills++;

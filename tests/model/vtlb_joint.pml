@@ -35,6 +35,9 @@ bool edited, invalidated, reclaimed, guarded, flushed;
 
 #define other_passed(n) (mem[SEEN(1)] >= n)
 
+/* Generations only grow, and no two invalidations have the same. */
+byte last_gen;
+inline gen_next(p) { drained(p) -> mem[GEN]++; assert(mem[GEN] > last_gen); last_gen = mem[GEN] }
 inline request(p, n) { atomic { drained(p) -> mem[REQ]++; n = mem[REQ] } }
 
 proctype vp(byte p) {
@@ -137,11 +140,18 @@ end:	do
 	:: atomic { p == 0 && !edited -> edited = true }
 	   st(p, PTE, 1)
 	:: atomic { p == 0 && edited && !invalidated -> invalidated = true }
-	   atomic { drained(p) -> mem[GEN]++; floor = mem[GEN]; must[p] = mem[PTE] }
+	   atomic { gen_next(p); floor = mem[GEN]; must[p] = mem[PTE] }
+#ifdef BREAK_NO_FLOOR
+	   floor = 0;
+#endif
+#ifndef BREAK_KEEP_OWN_SOFT
 	   soft = 0; tag = false
+#endif
 	/* the SPT goes to the other place and is filled there */
 	:: atomic { p == 0 && !reclaimed && mem[LINK] == 1 -> reclaimed = true }
+#ifndef BREAK_KEEP_OWN_POINTER
 	   has = false;
+#endif
 	   atomic { drained(p) -> mem[LINK] = 0 }
 #ifdef BREAK_NO_TICKET
 	   ld(p, REQ, r);
@@ -159,7 +169,11 @@ end_r:	   other_passed(r);
 	   atomic { r = 0; g = 0 }
 	/* the frame comes under guard */
 	:: atomic { p == 0 && !guarded -> guarded = true }
+#ifdef BREAK_MARK_PLAIN
+	   st(p, MARK, 1);
+#else
 	   atomic { drained(p) -> mem[MARK] = 1 }
+#endif
 	   ld(p, BIT, b);
 	   if
 	   :: b == 0
@@ -172,9 +186,14 @@ end_g:	      other_passed(r)
 	   atomic { r = 0; b = 0 }
 	/* all are flushed */
 	:: atomic { p == 0 && edited && !flushed -> flushed = true }
-	   atomic { drained(p) -> mem[GEN]++; g = mem[GEN]; v = mem[PTE] }
+	   atomic { gen_next(p); g = mem[GEN]; v = mem[PTE] }
+#ifdef BREAK_REQUEST_FIRST
+	   request(p, r);
+	   atomic { drained(p) -> mem[ALL] = g }
+#else
 	   atomic { drained(p) -> mem[ALL] = g }
 	   request(p, r);
+#endif
 end_f:	   other_passed(r);
 	   must[1] = v;
 	   atomic { g = 0; r = 0; v = 0 }

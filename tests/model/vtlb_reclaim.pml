@@ -47,7 +47,9 @@ end:	do
 	/* reclaim, by VP 0 only: it holds nothing then */
 	:: p == 0 && reclaims < RECLAIMS && (mem[LINK] == 1 || mem[LINK + 1] == 1) ->
 	   reclaims++;
+#ifndef BREAK_KEEP_OWN
 	   has[0] = false; has[1] = false;
+#endif
 #ifdef BREAK_TICKET_EARLY
 	   atomic { drained(p) -> mem[REQ] = mem[REQ] + 1; ticket = mem[REQ] }
 #endif
@@ -73,7 +75,9 @@ look:	if
 	:: l == 0 ->
 	   if
 	   :: atomic { is_free -> is_free = false }
+#ifndef BREAK_NO_CLEAR
 	      st(p, SLOT, 0); /* an empty SPT */
+#endif
 	      atomic { drained(p) -> mem[LINK + place] = 1 }
 	   :: else -> goto out
 	   fi

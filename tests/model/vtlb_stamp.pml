@@ -30,7 +30,7 @@ byte edits;
 inline use(p, v) { assert(v >= must[p]) }
 
 proctype vp(byte p) {
-	byte floor, g, v, s, invals;
+	byte floor, g, v, s, invals, fills;
 
 end:	do
 	/* the guest edits its table: one writer, so that the entry's values only grow */
@@ -53,7 +53,12 @@ end:	do
 	   atomic { drained(p) -> mem[GEN] = mem[GEN] + 1; floor = mem[GEN]; must[p] = mem[PTE] }
 #endif
 	/* a fill */
+#ifdef FILLS
+	:: fills < FILLS ->
+	   fills++;
+#else
 	:: true ->
+#endif
 #ifdef BREAK_STAMP_LATE
 	   ld(p, PTE, v);
 	   ld(p, GEN, g);
