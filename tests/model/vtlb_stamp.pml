@@ -25,12 +25,12 @@
 #define STAMP_OF(s) (((s) - 1) % 16)
 
 byte must[NVP]; /* ghost: the entry as it was at the VP's last invalidation */
-byte edits;
+byte edits, fills;
 
 inline use(p, v) { assert(v >= must[p]) }
 
 proctype vp(byte p) {
-	byte floor, g, v, s, invals, fills;
+	byte floor, g, v, s, invals;
 
 end:	do
 	/* the guest edits its table: one writer, so that the entry's values only grow */
@@ -53,9 +53,8 @@ end:	do
 	   atomic { drained(p) -> mem[GEN] = mem[GEN] + 1; floor = mem[GEN]; must[p] = mem[PTE] }
 #endif
 	/* a fill */
-#ifdef FILLS
-	:: fills < FILLS ->
-	   fills++;
+#ifdef FILLS /* of all VPs together */
+	:: atomic { fills < FILLS -> fills++ }
 #else
 	:: true ->
 #endif
