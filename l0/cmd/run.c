@@ -80,7 +80,8 @@ static int run_main(const struct cmd *cmd, int argc, char **argv)
 	"multiboot 1 and 2, PVH or bzImage. Options of a machine apply to the IMAGE before them, " \
 	"or, before the first IMAGE, to all. A file that ends in .ini is a lab file: a section " \
 	"[machine NAME] for each machine with image, append, memory and the other options of a " \
-	"machine as keys, and a section [host] for the rest.\n\n" \
+	"machine as keys, and a section [host] for the rest, against which the command line " \
+	"holds.\n\n" \
 	"With one machine and no viewer its first serial port is standard input and output; " \
 	"Ctrl-A x ends the run, Ctrl-A v shows the VGA text screen."
 

@@ -91,6 +91,20 @@ static bool set_image(struct parse *p, const char *name, const char *value)
 	return parse_file_is_there(p, name, p->current->image);
 }
 
+/* What the command line said before of the run as a whole holds, whatever a lab file says. */
+static bool say_again(struct parse *p, int key, const struct place *before)
+{
+	const char *path = p->lab_path;
+
+	if (!before || before->line || !before->value || may_be_repeated(key))
+		return true;
+	p->lab_path = NULL;
+	bool ok = parse_option(p, key, before->value);
+
+	p->lab_path = path;
+	return ok;
+}
+
 static bool lab_set(void *arg, bool in_host, const char *name, const char *value, int line)
 {
 	struct parse *p = arg;
@@ -116,9 +130,12 @@ static bool lab_set(void *arg, bool in_host, const char *name, const char *value
 	if (!is_first(p, run_cmd_options[slot].key, in_host, name))
 		return false;
 	const struct cmd_option *o = &run_cmd_options[slot];
+	const struct place *before = in_host ? place_find(p->opts->places, name, NULL) : NULL;
+
 	place_add(in_host ? &p->opts->places : &p->current->places, &p->opts->strings, p->lab_path,
 		  line, name, value);
-	return o->arg ? parse_option(p, o->key, value) : lab_flag(p, o->key, name, value);
+	return (o->arg ? parse_option(p, o->key, value) : lab_flag(p, o->key, name, value)) &&
+	       say_again(p, o->key, before);
 }
 
 bool parse_lab(struct parse *p, const char *path)

@@ -390,7 +390,8 @@ const struct cmd cmd_sched_compare = {
 		   "eight jobs in a "
 		   "row, and on what that rests. First each machine alone on the host. Counts of "
 		   "several phases are "
-		   "added up. Guests run translated: virtual times are the same in both engines.",
+		   "added up; guests of l1-child tell theirs at each miss and each hundredth job. "
+		   "Guests run translated: virtual times are the same in both engines.",
 	.examples = "nestor sched-compare docs/labs/lab1.ini\n"
 		    "nestor sched-compare --policy rr --policy qos --phases 8 docs/labs/lab1.ini",
 	.options = compare_options,

@@ -184,6 +184,13 @@ static void test_lab(void **state)
 	assert_int_equal(opts.charge_ns[RUN_CHARGE_VP_SWITCH], 5000);
 	assert_string_equal(opts.sched, "qos");
 	assert_false(opts.record);
+
+	/* the command line holds, wherever it says so */
+	assert_int_equal(parse("--for|2s|--charge|entry=3us|lab.ini|--workers|3"), RUN_PARSE_OK);
+	assert_int_equal(opts.for_ns, 2 * NS_PER_SEC);
+	assert_int_equal(opts.charge_ns[RUN_CHARGE_ENTRY], 3000);
+	assert_int_equal(opts.charge_ns[RUN_CHARGE_VP_SWITCH], 5000);
+	assert_int_equal(opts.workers, 3);
 }
 
 static void test_lab_errors(void **state)
