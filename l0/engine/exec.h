@@ -250,7 +250,11 @@ void op_complete_state(struct vp *vp, const struct op *op);
 /* #GP(0) when the near branch of @op may not go to @target. */
 void check_branch_target(struct vp *vp, const struct op *op, u64 target);
 
-/* Not inlined ends of the two below: to the run loop, which looks @op's target up and chains it. */
+/* Go on at @target (checked) with the count @start: in its block when it is known and nothing is
+ * due, else by way of the run loop. */
+void chain_lookup(struct vp *vp, u64 target, u64 start);
+
+/* Not inlined end of the two below: the same for @op's target, which is chained. */
 void chain_slow(struct vp *vp, const struct op *op, u64 start);
 
 /* Enter block @b; @start is the instruction count at its begin. */

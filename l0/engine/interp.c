@@ -134,22 +134,40 @@ _Noreturn void vp_restart(struct vp *vp)
 	vp_escape(vp, ESCAPE_RESTART);
 }
 
-/* Go on at @target (checked) with the count @start: in its block when it is known and nothing is
- * due, else by way of the run loop. */
-static __always_inline void chain_lookup(struct vp *vp, u64 target, u64 start)
+/* Is what an instruction in two pages has in the second one what it was, as far as is known? */
+static bool second_is_known(struct vp *vp, const struct block *b, u64 lin)
+{
+	u64 next = (lin & PAGE_MASK) + PAGE_SIZE;
+
+	return block_is_current(b) &&
+	       softtlb_exec(vp, is_code64(vp) ? next : (u32)next) == b->hva2;
+}
+
+/* The block at @target (checked) to go on in with the count @start; NULL: that is for the run loop,
+ * since the block is not known, or something is due. */
+static __always_inline struct block *known_block(struct vp *vp, u64 target, u64 start)
 {
 	u64 lin = is_code64(vp) ? target : (u32)(vp->cpu.seg[SEG_CS].base + target);
 	u8 *p = softtlb_exec(vp, lin);
+	struct block *b;
 
-	if (likely(p)) {
-		struct block *b = vp->code->bucket[block_hash(p)];
+	if (unlikely(!p))
+		return NULL;
+	b = vp->code->bucket[block_hash(p)];
+	while (b && (b->hva != p || b->rip != target || b->mode != vp->mode))
+		b = b->next;
+	if (unlikely(!b || !(b->mode & VP_MODE_CSFLAT) || !chain_is_open(vp, b, start)))
+		return NULL;
+	return likely(!b->frame2) || second_is_known(vp, b, lin) ? b : NULL;
+}
 
-		if (likely(b && b->hva == p && b->rip == target && b->mode == vp->mode &&
-			   !b->frame2 && (b->mode & VP_MODE_CSFLAT) &&
-			   chain_is_open(vp, b, start))) {
-			block_remember(vp, b);
-			RUN_BLOCK(vp, b, start);
-		}
+void chain_lookup(struct vp *vp, u64 target, u64 start)
+{
+	struct block *b = known_block(vp, target, start);
+
+	if (likely(b)) {
+		block_remember(vp, b);
+		RUN_BLOCK(vp, b, start);
 	}
 	vp->cpu.rip = target;
 	vp->block_insns = start;
@@ -243,13 +261,41 @@ void check_branch_target(struct vp *vp, const struct op *op, u64 target)
 		vp_fault(vp, op, VECTOR_GP, 0);
 }
 
+/*
+ * Remember @b as the target of the branch that was left last. Only within one page: its translation
+ * was found good when the branch's block was entered, and nothing that changes translations runs
+ * between chained blocks.
+ */
+static void link_blocks(struct vp *vp, struct op *from, struct block *b)
+{
+	const struct block *a = vp->cur_block;
+
+	if (a == &block_unlinked || a->mode & VP_MODE_START || !b->hva || b->frame2 || a->frame2 ||
+	    !(b->mode & VP_MODE_CSFLAT) ||
+	    ((a->rip ^ b->rip) | ((u64)a->hva ^ (u64)b->hva)) & PAGE_MASK)
+		return;
+	/* With a segment base that is no multiple of the page size, equal RIP pages are not enough.
+	 */
+	if (!is_code64(vp) && vp->cpu.seg[SEG_CS].base % PAGE_SIZE)
+		return;
+	code_cache_link(vp->code, from, b);
+}
+
 void chain_slow(struct vp *vp, const struct op *op, u64 start)
 {
 	check_branch_target(vp, op, op->imm);
+	if (op->link[0] == &block_unlinked || !block_is_fresh(op->link[0])) {
+		struct block *b = known_block(vp, op->imm, start);
+
+		if (b) {
+			link_blocks(vp, (struct op *)op, b);
+			block_remember(vp, b);
+			RUN_BLOCK(vp, b, start);
+		}
+		vp->link_from = op;
+	}
 	vp->cpu.rip = op->imm;
 	vp->block_insns = start;
-	if (op->link[0] == &block_unlinked || !block_is_fresh(op->link[0]))
-		vp->link_from = op;
 	LEAVE(vp);
 }
 
@@ -277,26 +323,6 @@ static void run_block(struct vp *vp, struct block *b)
 	vp->insns = vp->block_insns;
 	if (unlikely(vp->stop_at))
 		forget_stop(vp);
-}
-
-/*
- * Remember @b as the target of the branch that was left last. Only within one page: its translation
- * was found good when the branch's block was entered, and nothing that changes translations runs
- * between chained blocks.
- */
-static void link_blocks(struct vp *vp, struct op *from, struct block *b)
-{
-	const struct block *a = vp->cur_block;
-
-	if (a == &block_unlinked || a->mode & VP_MODE_START || !b->hva || b->frame2 || a->frame2 ||
-	    !(b->mode & VP_MODE_CSFLAT) ||
-	    ((a->rip ^ b->rip) | ((u64)a->hva ^ (u64)b->hva)) & PAGE_MASK)
-		return;
-	/* With a segment base that is no multiple of the page size, equal RIP pages are not enough.
-	 */
-	if (!is_code64(vp) && vp->cpu.seg[SEG_CS].base % PAGE_SIZE)
-		return;
-	code_cache_link(vp->code, from, b);
 }
 
 static struct block *find_block(struct vp *vp, u32 attn)

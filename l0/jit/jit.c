@@ -259,9 +259,7 @@ void jit_edge_taken(struct vp *vp, struct jit_edge *e, u64 left)
 
 void jit_returned(struct vp *vp, u64 rip, u64 left)
 {
-	vp->cpu.rip = rip;
-	vp->block_insns = vp->slice - plain_count(left);
-	LEAVE(vp);
+	return chain_lookup(vp, rip, vp->slice - plain_count(left));
 }
 
 void jit_refused(struct vp *vp, const struct jit_site *s, u64 left)

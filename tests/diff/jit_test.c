@@ -505,6 +505,14 @@ static const u8 lossy_vec_code[] = {
 	0xf4,
 };
 
+/* The loop, or what is behind the store: the first of those is done alone, and what comes then is a
+ * block, too. */
+static bool names_block(void)
+{
+	return (strstr(report, "0x20000200") || strstr(report, "0x20000205")) &&
+	       strstr(report, "dec rcx");
+}
+
 /* A translator that leaves operations out is found, and it is said what it left out. */
 static void check_finds(u32 lose, const char *what)
 {
@@ -536,13 +544,11 @@ static void check_finds(u32 lose, const char *what)
 		assert_int_equal(run(vp, vp->insns + 1000), ENGINE_STOP_EXIT);
 	}
 	jit.vp->insns = interp.vp->insns;
-	if (n_reports != 1 || !strstr(report, what) || !strstr(report, "0x20000200") ||
-	    !strstr(report, "add rax, rcx"))
+	if (n_reports != 1 || !strstr(report, what) || !names_block())
 		printf("lose %u, expected %s, %u reports: %s", lose, what, n_reports, report);
 	assert_int_equal(n_reports, 1);
 	assert_non_null(strstr(report, what));
-	assert_non_null(strstr(report, "0x20000200"));
-	assert_non_null(strstr(report, "add rax, rcx"));
+	assert_true(names_block());
 }
 
 static void check_finds_errors(void **state)
