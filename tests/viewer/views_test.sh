@@ -49,7 +49,7 @@ keys 8
 wait_for '2 failed VM entries and VMX instructions'
 wait_for 'vm_insn_fail +insn=VMLAUNCH'
 keys 6
-wait_for 'no reservation'
+wait_for 'nothing inferred'
 # the log: by an expression, searched
 keys 7
 wait_for '[0-9]+ of the newest [0-9]+ events'
@@ -118,6 +118,8 @@ keys 6
 wait_for '^ A/child 0\.0 +(10\.0|10\.00)ms +[123]\.[0-9]+ms .*admitted'
 wait_for '^ A/child 0\.0: [0-9]+ changes'
 wait_for ' at +arrival +period +job'
+wait_for '^ period: arrivals-on-a-grid \([0-9]+ of [0-9]+, [0-9]+%\)'
+wait_for '^ real-time: jobs-end-at-rest \([0-9]+ of [0-9]+, [0-9]+%\)'
 keys q
 expect_left 0
 exit 0
