@@ -88,6 +88,15 @@ static void two_sources(void **state)
 		if (t % 6 == 0 || t % 10 == 0)
 			period_arrival(&p, t * MS);
 	assert_near(p.y_ns, 2 * MS, 10 * NS_PER_US);
+
+	/* gaps of 4 and 6 ms by turns: no gap is as short as their divisor */
+	period_drop(&p);
+	for (u64 t = 1; t <= 300; t++)
+		if (t % 10 == 0 || t % 10 == 4)
+			period_arrival(&p, t * MS);
+	assert_near(p.y_ns, 2 * MS, 10 * NS_PER_US);
+	assert_true(p.by_divisor);
+	assert_true(period_expects(&p, 304 * MS) && period_expects(&p, 310 * MS));
 }
 
 static void a_stop_and_a_flood(void **state)
