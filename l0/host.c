@@ -21,6 +21,7 @@
 #include "trace/summary.h"
 
 #define DUMP_EVENTS 64u
+#define HANGS_NS (3 * NS_PER_SEC)
 
 static struct host *signalled; /* for the handlers, while a run lasts */
 
@@ -39,10 +40,22 @@ void host_stop(struct host *h, enum host_stop why)
 	}
 }
 
+/* The first ends the run, as does the timeout; what hangs all the same is ended by one that comes
+ * some seconds later. */
 static void on_signal(int sig)
 {
+	u64 first = 0, now;
+
 	if (!signalled)
 		return;
+	now = clock_host_ns(&signalled->clock);
+	if (!__atomic_compare_exchange_n(&signalled->first_signal_ns, &first, now, false,
+					 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) &&
+	    now - first > HANGS_NS) {
+		terminal_restore(signalled->terminal);
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 	signalled->is_signalled = true;
 	host_stop(signalled, sig == SIGALRM ? HOST_STOP_TIMEOUT : HOST_STOP_SIGNAL);
 }
@@ -262,10 +275,12 @@ static int start_machine(struct host *h, u32 i)
 
 	if (open_serial(h, i))
 		return EXIT_CODE_HOST;
+	chardev_hurry(h->serial[i], &h->is_signalled);
 	struct machine *m = machine_create(h, i, d, h->serial[i], h->console, &status);
 	if (!m)
 		return status;
 	h->machine[h->nmachines++] = m;
+	chardev_hurry(m->console_out, &h->is_signalled);
 	if (d->input && input_script_load(m, d->input, line, sizeof(line))) {
 		fprintf(stderr, "nestor: %s: %s: %s\n", d->name,
 			place_text(d->places, "input", NULL), line);
@@ -507,6 +522,7 @@ int machine_run(const struct run_options *opts)
 	if (start_clock(h) || start_workers(h))
 		goto out;
 	h->console = chardev_open_fd(STDERR_FILENO, false, false);
+	chardev_hurry(h->console, &h->is_signalled);
 	catch_signals(h);
 	status = EXIT_CODE_OK;
 	for (u32 i = 0; i < opts->nmachines && status == EXIT_CODE_OK; i++)

@@ -40,6 +40,7 @@ struct host {
 	_Atomic u32 stop;	   /* enum host_stop */
 	struct host_view *view;	   /* --view; NULL: none */
 	_Atomic bool is_signalled; /* told to end at once */
+	u64 first_signal_ns;	   /* of the host; 0: none came */
 	struct terminal *terminal;
 	struct chardev *serial[RUN_MAX_MACHINES];
 	struct chardev *console; /* port 0xe9 of every machine: standard error */

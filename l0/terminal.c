@@ -43,12 +43,15 @@ struct terminal *terminal_open(struct host *h, struct machine *m)
 	return t;
 }
 
+void terminal_restore(const struct terminal *t)
+{
+	if (t && t->raw)
+		tcsetattr(STDIN_FILENO, TCSANOW, &t->saved);
+}
+
 void terminal_close(struct terminal *t)
 {
-	if (!t)
-		return;
-	if (t->raw)
-		tcsetattr(STDIN_FILENO, TCSANOW, &t->saved);
+	terminal_restore(t);
 	free(t);
 }
 

@@ -17,6 +17,9 @@ struct terminal;
 struct terminal *terminal_open(struct host *h, struct machine *m);
 void terminal_close(struct terminal *t); /* restores the terminal's mode; NULL is fine */
 
+/* Only the mode; in a signal handler. */
+void terminal_restore(const struct terminal *t);
+
 /* Pass on what was typed. @host_ns: clock_host_ns() of a moment ago. */
 void terminal_poll(struct terminal *t, u64 host_ns);
 

@@ -15,6 +15,9 @@
 #include "viewer/viewer.h"
 
 #define POLL_MS 50
+#define URGE_MS 3000u
+#define KILL_MS 12000u /* it ends itself before that; see viewer.c */
+#define TAKE_MS 2000   /* a terminal that takes nothing for so long gets nothing more */
 
 extern char **environ;
 
@@ -38,7 +41,8 @@ static void aside_begin(struct aside *a)
 /* Everything in the order it was written, on standard error. */
 static void aside_end(struct aside *a)
 {
-	char buf[4096];
+	struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+	char buf[256]; /* as much as a terminal takes without waiting when poll() says so */
 	ssize_t n;
 
 	fflush(NULL);
@@ -52,7 +56,7 @@ static void aside_end(struct aside *a)
 		return;
 	lseek(a->file, 0, SEEK_SET);
 	while ((n = read(a->file, buf, sizeof(buf))) > 0)
-		if (write(STDERR_FILENO, buf, (size_t)n) < 0)
+		if (poll(&out, 1, TAKE_MS) <= 0 || write(STDERR_FILENO, buf, (size_t)n) < 0)
 			break;
 	close(a->file);
 }
@@ -112,12 +116,22 @@ static void send_message(int fd, char msg)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
+/* It was asked to leave @ms ago and is still there: it may not be able to read that. */
+static void urge(pid_t pid, u32 ms)
+{
+	if (ms == URGE_MS)
+		kill(pid, SIGTERM);
+	else if (ms == KILL_MS)
+		kill(pid, SIGKILL);
+}
+
 /* Until the viewer is gone, tell it how the run is doing. Return: the run still went on. */
 static bool accompany(pid_t pid, int fd, enum viewer_run_state (*state)(void *arg), void *arg,
 		      int *status)
 {
 	enum viewer_run_state told = VIEWER_RUN_GOES_ON, now;
 	struct timespec ts = {0, POLL_MS * 1000000l};
+	u32 asked_ms = 0;
 
 	for (;;) {
 		pid_t got = waitpid(pid, status, WNOHANG);
@@ -129,6 +143,8 @@ static bool accompany(pid_t pid, int fd, enum viewer_run_state (*state)(void *ar
 			send_message(fd, now == VIEWER_RUN_LEAVES ? VIEWER_MSG_LEAVE
 								  : VIEWER_MSG_RUN_ENDED);
 		told = now;
+		if (told == VIEWER_RUN_LEAVES)
+			urge(pid, asked_ms += POLL_MS);
 		nanosleep(&ts, NULL);
 	}
 }
@@ -163,7 +179,7 @@ int viewer_run_live(const char *url, enum viewer_run_state (*state)(void *arg),
 		quit(arg);
 	close(fds[1]);
 	aside_end(&aside);
-	if (!shown && WIFSIGNALED(status))
+	if (goes_on && WIFSIGNALED(status))
 		fprintf(stderr, "nestor: the viewer ended by signal %d; the run goes on\n",
 			WTERMSIG(status));
 	return shown ? 0 : -EIO;

@@ -144,6 +144,18 @@ static void restore_raw(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &scr.saved);
 }
 
+/* Where the terminal takes nothing, its settings at least are put back. */
+void screen_abandon(void)
+{
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+	if (flags >= 0)
+		fcntl(STDOUT_FILENO, F_SETFL, flags | O_NONBLOCK);
+	restore_raw();
+	if (flags >= 0)
+		fcntl(STDOUT_FILENO, F_SETFL, flags);
+}
+
 static void on_death(int sig)
 {
 	restore_raw();
@@ -278,8 +290,8 @@ void screen_close(void)
 {
 	if (!scr.is_open)
 		return;
-	scr.is_open = false;
 	endwin();
+	scr.is_open = false;
 	delscreen(scr.term);
 	scr.term = NULL;
 }

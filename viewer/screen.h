@@ -85,6 +85,9 @@ int screen_open(const struct screen_options *opts, char *why, size_t why_bytes) 
 /* Give the terminal back; may be called again or without screen_open(). */
 void screen_close(void);
 
+/* The same in a signal handler that is about to end the process; never waits. */
+void screen_abandon(void);
+
 int screen_rows(void);
 int screen_cols(void);
 bool screen_is_ascii(void);

@@ -16,6 +16,7 @@
 #define PUMP_NS (25 * NS_PER_MS)   /* of these so much time at most for events */
 #define PUMP_EVENTS 4096u
 #define BUSY_WAIT_MS 4
+#define LEAVE_S 5 /* from a signal to the end, at most */
 #define RATE_NS NS_PER_SEC
 #define SEGMENTS_KEPT (1u << 18)
 
@@ -48,9 +49,20 @@ struct viewer {
 
 static volatile sig_atomic_t asked_to_leave;
 
+/* Writing to a terminal that takes nothing is not ended by a signal (ncurses tries again), so what
+ * cannot leave in time is ended. */
 static void on_leave(int sig)
 {
+	if (!asked_to_leave)
+		alarm(LEAVE_S);
 	asked_to_leave = sig;
+}
+
+static void on_late(int sig)
+{
+	screen_abandon();
+	signal(asked_to_leave, SIG_DFL);
+	raise(asked_to_leave);
 }
 
 static u64 host_now(void)
@@ -496,14 +508,24 @@ static void step(struct viewer *v)
 	take_keys(v, wait_ms(v, got, since));
 }
 
+static const int leaving[] = {SIGINT, SIGTERM, SIGHUP};
+
 static void catch_signals(void)
 {
-	static const int leaving[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction sa = {.sa_handler = on_leave};
+	struct sigaction sa = {.sa_handler = on_leave}, late = {.sa_handler = on_late};
 
+	sigaction(SIGALRM, &late, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(leaving); i++)
 		sigaction(leaving[i], &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+}
+
+/* From here on they end the process. */
+static void release_signals(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(leaving); i++)
+		signal(leaving[i], SIG_DFL);
+	alarm(0);
 }
 
 static void take_event(void *arg, const struct transition *t)
@@ -569,6 +591,7 @@ int viewer_show(const struct viewer_config *cfg, char *why, size_t why_bytes)
 		while (!v->leaves && !asked_to_leave)
 			step(v);
 		screen_close();
+		release_signals();
 	}
 	model_destroy(v->model);
 	stretches_fini(&v->st.stretches);

@@ -14,11 +14,14 @@
 #define CHARDEV_BUFFER_BYTES (256 * KIB)
 /* A pipe that poll() calls writable takes at least this much without blocking. */
 #define CHARDEV_CHUNK_BYTES 4096u
+#define WAIT_MS 100
+#define STALLED_WAITS 10u /* in a row, of who is in a hurry */
 
 struct chardev {
 	pthread_mutex_t lock;
 	int fd; /* -1: memory */
 	bool own_fd, unbuffered, failed;
+	const _Atomic bool *hurry; /* NULL: never */
 	size_t used, capacity;
 	char *buf;
 };
@@ -85,16 +88,33 @@ void chardev_close(struct chardev *c)
 	free(c);
 }
 
+void chardev_hurry(struct chardev *c, const _Atomic bool *hurry)
+{
+	if (c)
+		c->hurry = hurry;
+}
+
+/* Return: the descriptor takes something; false with !@wait, or when it was waited for in vain. */
+static bool is_writable(struct chardev *c, bool wait)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+
+	for (u32 stalled = 0; stalled < STALLED_WAITS; stalled += c->hurry && *c->hurry) {
+		if (poll(&p, 1, wait ? WAIT_MS : 0) > 0)
+			return true;
+		if (!wait)
+			return false;
+	}
+	c->failed = true;
+	return false;
+}
+
 /* Write out up to everything; with @wait until the descriptor took it all. */
 static void write_out(struct chardev *c, bool wait)
 {
 	size_t done = 0;
 
-	while (done < c->used && !c->failed) {
-		struct pollfd p = {.fd = c->fd, .events = POLLOUT};
-
-		if (poll(&p, 1, wait ? -1 : 0) == 0)
-			break;
+	while (done < c->used && !c->failed && is_writable(c, wait)) {
 		size_t n = MIN(c->used - done, (size_t)CHARDEV_CHUNK_BYTES);
 		ssize_t ret = write(c->fd, c->buf + done, n);
 

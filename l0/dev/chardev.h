@@ -3,7 +3,8 @@
  *
  * Output is appended to a buffer and written out when the worker idles, at the end, at a line's end
  * (or at once when unbuffered), or when the buffer is full; only a full buffer whose descriptor
- * takes nothing more makes the caller wait. Only write(2) and poll(2) are called on the way, no
+ * takes nothing more makes the caller wait, and who ends the run need not wait for that
+ * (chardev_hurry()). Only write(2) and poll(2) are called on the way, no
  * stdio, so a guest's live vector registers are safe. A descriptor that fails (closed pipe, full
  * disk) is reported once; what follows for it is dropped. Several machines may share one: any
  * thread may call, but for close.
@@ -28,6 +29,10 @@ struct chardev *chardev_open_file(const char *path, int *err) __must_check;
 
 /* Characters kept in memory: the first @limit bytes; more are dropped. */
 struct chardev *chardev_open_buffer(size_t limit) __must_check;
+
+/* Once *@hurry is true, what a descriptor does not take within a second is dropped, as is what
+ * follows. @hurry lives as long as @c, which may be NULL. Before the first write. */
+void chardev_hurry(struct chardev *c, const _Atomic bool *hurry);
 
 /* Flush and free; NULL is fine. */
 void chardev_close(struct chardev *c);
