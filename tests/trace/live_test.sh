@@ -22,14 +22,19 @@ slow=${NESTOR_PATIENCE:-1} # the run is to last until the watcher has seen of it
 [ "$slow" -le 10 ] || slow=10
 "$emit" -n 200000 -p $((1000 * slow)) "$work/trace2" >"$work/out2" 2>"$work/err" &
 run=$!
-sleep 1
 mkfifo "$work/hold"
-"$emit" -W $run <"$work/hold" >"$work/watch" 2>"$work/watch.err" &
-watch=$!
-exec 9>"$work/hold"
-for _ in $(seq $((100 * ${NESTOR_PATIENCE:-1}))); do grep -q '^live ' "$work/watch" && break; sleep 0.1; done
+exec 9<>"$work/hold"
+watch=
+limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
+until grep -qs '^live ' "$work/watch"; do
+	if [ -z "$watch" ] || ! kill -0 "$watch" 2>/dev/null; then # at first the run is not recorded yet
+		"$emit" -W $run <"$work/hold" >"$work/watch" 2>"$work/watch.err" 9>&- &
+		watch=$!
+	fi
+	kill -0 $run 2>/dev/null && [ $SECONDS -lt $limit ] || fail "no watching: $(cat "$work/watch.err")"
+	sleep 0.1
+done
 url=$(sed -n 's/^live //p' "$work/watch")
-[ -n "$url" ] || fail "no watching: $(cat "$work/watch.err")"
 command timeout $((3 * slow)) babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null
 exec 9>&-
 wait $watch || fail "watching failed: $(cat "$work/watch.err")"
