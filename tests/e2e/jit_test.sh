@@ -67,8 +67,8 @@ done
 names=$(sed -n 's/^GROUP([A-Z]*, "\([a-z]*\)".*/\1/p' "$(dirname "$0")/../../l0/jit/jit_groups.def")
 help=$("$NESTOR" run --help)
 for off in $names; do
-	record vmx --engine jit --jit-heat 1 --jit-off "$off"
-	cmp "$work/vmx-interp.arch" "$work/vmx.arch" || fail "VMX tests: --jit-off $off gives other events"
+	timeout 100 "$NESTOR" run --clock virtual --jit-heat 1 --jit-off "$off" "${vmx[@]}" >"$work/out" 2>&1 </dev/null
+	[ $? = 1 ] || { fail "VMX tests with --jit-off $off:"; grep -v '^ok' "$work/out"; }
 	grep -A 12 -e '--jit-off' <<<"$help" | grep -q "[ ,]$off[,.]" || fail "the help does not name $off"
 done
 [ "$(wc -l <"$work/vmx-interp.arch")" -gt 10000 ] || fail "hardly any events of the VMX tests"

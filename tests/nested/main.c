@@ -35,7 +35,7 @@ void child_main(u64 info, u64 magic)
 	static const struct vmxt_case *const tables[] = {
 		vmxt_insn_cases,   vmxt_entry_cases, vmxt_exit_cases, vmxt_event_cases,
 		vmxt_state_cases,  vmxt_ept_cases,   vmxt_mode_cases, vmxt_feature_cases,
-		vmxt_subtle_cases, vmxt_apic_cases};
+		vmxt_subtle_cases, vmxt_apic_cases,  vmxt_hot_cases};
 	u32 cases = 0, count[VMXT_RESULTS] = {0};
 	struct boot_info boot;
 	const char *why;

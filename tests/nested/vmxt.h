@@ -44,7 +44,7 @@ struct vmxt_case {
 };
 extern const struct vmxt_case vmxt_insn_cases[], vmxt_entry_cases[], vmxt_exit_cases[],
 	vmxt_event_cases[], vmxt_state_cases[], vmxt_ept_cases[], vmxt_mode_cases[],
-	vmxt_feature_cases[], vmxt_subtle_cases[], vmxt_apic_cases[];
+	vmxt_feature_cases[], vmxt_subtle_cases[], vmxt_apic_cases[], vmxt_hot_cases[];
 
 enum vmxt_result { VMXT_PASSED, VMXT_FAILED, VMXT_SKIPPED, VMXT_RESULTS };
 
