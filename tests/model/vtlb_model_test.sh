@@ -10,7 +10,7 @@ all vtlb_reclaim vtlb_protect vtlb_infill
 holds vtlb_protect -DNVP=3
 if [ -n "${NESTOR_LONG:-}" ]; then
 	holds_large vtlb_stamp -DINVALS=2
-	holds_large vtlb_stamp -DNVP=3 -DINVALS=1 -DWRITES=1 -DFILLS=3
+	holds_large vtlb_stamp -DNVP=3 -DINVALS=1 -DWRITES=1 -DFILLS=4
 	holds_large vtlb_share
 	holds_large vtlb_reclaim -DRECLAIMS=4
 	holds_large vtlb_infill -DWRITES=2 -DINVALS=2
