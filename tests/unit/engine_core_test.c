@@ -125,6 +125,29 @@ static void modifies_beside_code(void **state)
 	assert_int_equal(f->vp.n_block_kills, kills);
 }
 
+GUEST(smc_by_chance, 64,
+      "1: mov %r8, %rdi; lea 2f+3(%rip), %rsi; test $15, %cl; cmovz %rsi, %rdi; mov %cl, (%rdi);"
+      "jmp 2f; .balign 128; 2: add $0, %rbx; dec %rcx; jnz 1b; hlt");
+
+/* A store that goes to data fifteen times, so that all that follows is chained, and then to code
+ * that comes next. */
+static void modifies_code_by_chance(void **state)
+{
+	u64 want = 0, imm = 0;
+
+	long_mode(AT_CODE);
+	LOAD(f, AT_CODE, smc_by_chance);
+	gpr()[RCX] = 1000;
+	gpr()[RBX] = 0;
+	gpr()[8] = AT_CODE + 0x8000;
+	for (u64 c = 1000; c; c--) {
+		imm = c & 15 ? imm : (u64)(s64)(s8)c;
+		want += imm;
+	}
+	sysfix_run(f, 1000 * 10);
+	assert_int_equal(gpr()[RBX], want);
+}
+
 GUEST(smc_immediates, 64,
       "1: mov %cl, 2f+2(%rip); mov %ecx, 3f+3(%rip); mov %rcx, 4f+2(%rip); neg %rcx; mov %cl, "
       "5f+3(%rip);"
@@ -539,6 +562,7 @@ int main(void)
 		cmocka_unit_test(modifies_the_next_instruction),
 		cmocka_unit_test(modifies_in_a_loop),
 		cmocka_unit_test(modifies_beside_code),
+		cmocka_unit_test(modifies_code_by_chance),
 		cmocka_unit_test(modifies_immediates),
 		cmocka_unit_test(code_goes_back_and_forth),
 		cmocka_unit_test(string_modifies_code),
