@@ -4,7 +4,8 @@
  * once, and down by a quarter of the way to the longest of the latest 8, so that a need in steps (a
  * child that schedules by turns) is covered without swings and slack is given back within 20 jobs.
  * Anti-windup: X never leaves [BUDGET_MIN_NS, limit], and an unfinished job teaches only when
- * its reservation was delivered and used up. Begins at a provisional rating: a share of the period.
+ * its reservation was delivered and used up. Before the first job ends
+ * a trial's provisional rating stands for it (realtime.h).
  * Pure, fixed point. Cost: some 10 ns a job (the median, up to 16 moves, is kept sorted).
  */
 #ifndef L0_SCHED_BUDGET_H
