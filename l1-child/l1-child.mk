@@ -41,7 +41,7 @@ $(L1_OUT)/spinlock.elf: $(L1_OUT)/smp/spinlock.32.o l1-child/boot/hello.ld
 # Guests of the child VMM: flat images, named guest-KIND-BITS.bin, linked into it.
 L1_GUESTS64 := rt batch idle spin crash procs mixed cache
 L1_GUESTS32 := rt batch idle spin crash
-L1_LOOPS := cpuid vmcall
+L1_LOOPS := cpuid vmcall work
 L1_BLOBS := $(L1_GUESTS64:%=$(L1_OUT)/guest-%-64.bin) $(L1_GUESTS32:%=$(L1_OUT)/guest-%-32.bin) \
 	$(L1_LOOPS:%=$(L1_OUT)/guest-%-64.bin)
 L1_KIT := guests/entry guests/kit lib/str
@@ -62,6 +62,9 @@ $(L1_OUT)/guests/loop_cpuid.o: l1-child/guests/loops.S
 
 $(L1_OUT)/guests/loop_vmcall.o: l1-child/guests/loops.S
 	$(call l1_cc,$(L1_CFLAGS64) -DLOOP_VMCALL)
+
+$(L1_OUT)/guests/loop_work.o: l1-child/guests/loops.S
+	$(call l1_cc,$(L1_CFLAGS64) -DLOOP_WORK)
 
 $(L1_LOOPS:%=$(L1_OUT)/guest-%-64.elf): $(L1_OUT)/guest-%-64.elf: $(L1_OUT)/guests/loop_%.o \
 		$(L1_GUEST_LD)

@@ -13,6 +13,7 @@
 #include "l1-child/vmm/page.h"
 
 u64 roundtrip_run(u64 n);
+void roundtrip_work(u64 n, void *memory);
 extern u8 roundtrip_exited[];
 
 static struct config config;
@@ -25,6 +26,7 @@ static const struct {
 } benches[] = {
 	{"cpuid", EXIT_REASON_CPUID},
 	{"vmcall", EXIT_REASON_VMCALL},
+	{"work", EXIT_REASON_VMCALL}, /* of the L2, which tells of each turn */
 };
 
 /* ---- what L1 does itself ---- */
@@ -58,6 +60,12 @@ static void do_eoi(u64 n)
 		*(volatile u32 *)APIC_EOI_AT = 0;
 }
 
+/* What the L2 of "work" does in each turn. */
+static void do_work(u64 n)
+{
+	roundtrip_work(n, page_alloc(4, PAGE_SIZE));
+}
+
 /* The last one: nothing leads straight back to xAPIC mode. */
 static void do_x2apic_eoi(u64 n)
 {
@@ -73,6 +81,7 @@ static const struct {
 	{"l1-cpuid", do_cpuid},
 	{"l1-deadline", do_deadline},
 	{"l1-eoi", do_eoi},
+	{"l1-work", do_work},
 	{"l1-x2apic-eoi", do_x2apic_eoi},
 };
 
@@ -149,7 +158,7 @@ void child_main(u64 info, u64 magic)
 			found = true;
 		}
 	if (!found)
-		con_die("bench= takes cpuid, vmcall, l1-cpuid, l1-deadline, l1-eoi or "
-			"l1-x2apic-eoi");
+		con_die("bench= takes cpuid, vmcall, work, l1-cpuid, l1-deadline, l1-eoi, l1-work "
+			"or l1-x2apic-eoi");
 	con_exit(0);
 }

@@ -31,6 +31,7 @@ blob_table:
 	blob	cache, 64
 	blob	cpuid, 64
 	blob	vmcall, 64
+	blob	work, 64
 	.section .rodata.blobs, "a"
 	.quad	0, 0, 0, 0
 
