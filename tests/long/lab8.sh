@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/long/lab8.sh - lab 8: as lab 1, with Debian's kernel and its KVM as the child that has a real-time guest
-# (10 ms, 2 ms of work) beside a batch guest; two children with two batch guests each. Round robin misses a
-# third of the deadlines at least, qos none after the guest's first second, and batch guests get all the rest.
+# (10 ms, 2 ms of work) beside a batch guest; two children with two batch guests each. Round robin misses
+# 33 % of the deadlines at least, qos none after the guest's first second, and batch guests get all the rest.
 . "$(dirname "$0")/../e2e/linux/lib.sh"
 root=$here/../../..
 child=$(dirname "$nestor")/l1-child/child.elf
@@ -45,7 +45,7 @@ for policy, ms in runs.items():
     a = ms[0]
     if a["jobs"] < 1000:
         bad.append(f"{policy}: only {a['jobs']} jobs")
-    if policy == "rr" and a["missed"] * 3 < a["jobs"]:
+    if policy == "rr" and a["missed"] * 100 < a["jobs"] * 33:
         bad.append(f"rr misses only {a['missed']} of {a['jobs']}")
     if policy == "qos":
         if a["missed"] > a["jobs"] / 1000:
