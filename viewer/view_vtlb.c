@@ -36,11 +36,14 @@ static void make_line(void *arg, u32 i, struct list_line *line)
 				 name, rows_percent(v->tlb.hits, v->tlb.translates));
 		return;
 	}
-	snprintf(line->text, sizeof(line->text), "   %-17s %16s %9s/s  %s",
-		 machine ? vtlb_counter_infos[r->field].name : info->fields[r->field].name,
-		 text_count(words[r->field], count),
-		 text_rate(rows_rate(words[r->field], model_totals(st->model)->last_ns), rate),
-		 machine ? vtlb_counter_infos[r->field].doc : info->fields[r->field].doc);
+	const struct vtlb_counter_info *c = machine ? &vtlb_counter_infos[r->field] : NULL;
+	bool is_level = c && c->is_level;
+
+	text_rate(rows_rate(words[r->field], model_totals(st->model)->last_ns), rate);
+	snprintf(line->text, sizeof(line->text), "   %-17s %16s %9s%s  %s",
+		 c ? c->name : info->fields[r->field].name, text_count(words[r->field], count),
+		 is_level ? "" : rate, is_level ? "  " : "/s",
+		 c ? c->doc : info->fields[r->field].doc);
 }
 
 static void add_rows(u32 vcpu, u32 kind)

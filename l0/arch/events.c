@@ -81,7 +81,8 @@ const struct event_info event_infos[TRANSITION_COUNT] = {
 
 const struct vtlb_counter_info vtlb_counter_infos[VTLB_COUNTERS] = {
 #define VP(name, member, text)
-#define T(name, text) {#name, text},
+#define T(name, text) {#name, text, false},
+#define LEVEL(name, text) {#name, text, true},
 #include "l0/arch/vtlb_counters.def"
 #undef VP
 #undef T

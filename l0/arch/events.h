@@ -137,6 +137,7 @@ enum vtlb_counter {
 };
 struct vtlb_counter_info {
 	const char *name, *doc;
+	bool is_level; /* what it is at present: it has no rate */
 };
 extern const struct vtlb_counter_info vtlb_counter_infos[VTLB_COUNTERS];
 

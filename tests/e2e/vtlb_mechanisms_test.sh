@@ -16,9 +16,9 @@ column() { rows | awk -F'|' -v c=" $2 " -v n="$1" '$2 == c { print $(n + 1) }' |
 
 for c in C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C11; do
 	for n in $(column 2 $c); do
-		grep -qE "^(VP|T)\($n,.*\($c[,)]|^(VP|T)\($n,.*[ (]$c[,)]" l0/arch/vtlb_counters.def || fail "$c: no counter $n that says so"
+		grep -qE "^(VP|T|LEVEL)\($n,.*[ (]$c[,)]" l0/arch/vtlb_counters.def || fail "$c: no counter $n that says so"
 	done
-	for n in $(grep -E "[( ]$c[,)]" l0/arch/vtlb_counters.def | sed 's/^[VPT]*(\([a-z0-9_]*\),.*/\1/'); do
+	for n in $(grep -E "[( ]$c[,)]" l0/arch/vtlb_counters.def | sed 's/^[A-Z]*(\([a-z0-9_]*\),.*/\1/'); do
 		column 2 $c | grep -qx "$n" || echo "note: $c has a counter that the table does not name: $n"
 	done
 	[ -n "$(column 2 $c)" ] && [ -n "$(column 3 $c)" ] || fail "$c: neither counter nor event"
@@ -41,7 +41,7 @@ babeltrace2 trace >events 2>out || fail 'the trace cannot be read'
 "$NESTOR" report trace >report 2>&1 || fail 'no report'
 "$NESTOR" report --json trace >json 2>&1 || fail 'no JSON'
 cd "$OLDPWD" || exit 1
-for n in $(sed -n 's/^T(\([a-z0-9_]*\),.*/\1/p' l0/arch/vtlb_counters.def); do
+for n in $(sed -nE 's/^(T|LEVEL)\(([a-z0-9_]*),.*/\2/p' l0/arch/vtlb_counters.def); do
 	grep -q "nestor:tlb_machine:.*name = \"$n\"" "$work/events" || fail "no event with counter $n"
 	grep -q "^ *$n  *[0-9,]* " "$work/report" || fail "the report lacks $n"
 	grep -q "\"$n\":" "$work/json" || fail "the JSON lacks $n"

@@ -341,6 +341,7 @@ static void test_soft(void **state)
 	assert_int_equal(e.told[0].flushes, whole + 1);
 	vtlb_set_context(v, &c);
 	assert_int_equal(e.told[0].flushes, whole + 1);
+	vtlbfix_get(v, 0x210000, VTLB_READ, VTLB_OK);
 	vtlb_memory_changed(e.t);
 	assert_int_equal(e.told[0].requests, 1);
 	u64 walks = v->n_walk;

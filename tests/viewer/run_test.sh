@@ -15,6 +15,11 @@ start 100 30 "$run --for $time --view"
 wait_for 'run ended; q leaves' 60
 wait_for ' A A +1 '
 wait_for '[└`] b .* 2 '
+# the virtual TLB's counters: what counts has a rate, what is a level has none
+keys 4
+wait_for '^   walks +[1-9][0-9,]* +[0-9.]+/s  walks of guest tables'
+wait_for '^   spts_limit +[1-9][0-9,]* {10,}shadow page tables that the memory limit'
+wait_for '^   spt_allocs +[1-9][0-9,]* +[0-9.]+/s  shadow page tables handed out'
 keys q
 expect_left 0
 
