@@ -59,8 +59,7 @@ u64 qos_extension(struct sched *s, struct sched_vp *e, u64 now_ns)
 	if (own->extended_ns == e->run_start_ns)
 		return 0;
 	list_for_each (v, qos_machine(q, e->vcpu_id), peers) {
-		if (!is_sibling(e, v->e) || v->e->state != SCHED_READY ||
-		    v->spun_ns < e->run_start_ns || !v->spun_ns)
+		if (!is_sibling(e, v->e) || v->e->state != SCHED_READY || !is_waiter(v))
 			continue;
 		own->extended_ns = e->run_start_ns;
 		return EXTENSION_NS;

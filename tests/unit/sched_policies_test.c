@@ -227,10 +227,112 @@ static void claims_by_virtual_delivery(void **state)
 	sched_fini(&w.s);
 }
 
+/* --- waits in PAUSEs (B8): processors 0 and 1 of one machine, and of another one as many as it takes --- */
+
+static void begin_waits(struct world *w, u32 n)
+{
+	const struct sched_config cfg = {
+		.policy = &sched_policy_qos, .workers = 1, .slice_ns = 3 * NS_PER_MS};
+
+	*w = (struct world){.now = NS_PER_MS, .seed = SEED};
+	assert_int_equal(sched_init(&w->s, &cfg), 0);
+	for (u32 i = 0; i < n; i++) {
+		w->e[i] = (struct sched_vp){.vcpu_id = i < 2 ? i : 1 << 16 | (i - 2)};
+		assert_int_equal(sched_add(&w->s, &w->e[i]), 0);
+		w->is_in[i] = true;
+	}
+}
+
+/* Whoever is next runs for @ns; then its slice is over. */
+static struct sched_vp *runs(struct world *w, u64 ns)
+{
+	take(w, 0);
+	struct sched_vp *e = w->s.running[0];
+
+	w->now += ns;
+	leave(w, 0, SCHED_PUT_SLICE);
+	return e;
+}
+
+/* Processor 1 comes in, finds the lock of processor 0 taken, and gives way. */
+static void one_waits(struct world *w)
+{
+	sched_wake(&w->s, &w->e[1], w->now, NULL);
+	take(w, 0);
+	assert_ptr_equal(w->s.running[0], &w->e[1]);
+	w->now += 4 * NS_PER_US;
+	sched_spin(&w->s, 0, w->now);
+	leave(w, 0, SCHED_PUT_SLICE);
+}
+
+static void who_holds_the_lock_is_next(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin_waits(&w, 4);
+	sched_wake(&w.s, &w.e[0], w.now, NULL);
+	assert_ptr_equal(runs(&w, 3 * NS_PER_MS), &w.e[0]);
+	one_waits(&w);
+	for (u32 i = 2; i < 4; i++) /* who have had nothing yet */
+		sched_wake(&w.s, &w.e[i], w.now, NULL);
+	assert_ptr_equal(runs(&w, 500 * NS_PER_US), &w.e[0]);
+	assert_int_equal(w.slice_ns[0], 500 * NS_PER_US);
+	assert_ptr_not_equal(runs(&w, 3 * NS_PER_MS), &w.e[0]); /* once */
+	nobody_is_left(&w);
+	sched_fini(&w.s);
+}
+
+/* ... but not who is more than two slices ahead of its share. */
+static void waits_starve_nobody(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin_waits(&w, 4);
+	sched_wake(&w.s, &w.e[0], w.now, NULL);
+	for (u32 i = 0; i < 4; i++)
+		assert_ptr_equal(runs(&w, 3 * NS_PER_MS), &w.e[0]);
+	w.e[0].vruntime_ns += 30 * NS_PER_MS;
+	one_waits(&w);
+	for (u32 i = 2; i < 4; i++)
+		sched_wake(&w.s, &w.e[i], w.now, NULL);
+	assert_ptr_not_equal(runs(&w, NS_PER_MS), &w.e[0]);
+	nobody_is_left(&w);
+	sched_fini(&w.s);
+}
+
+/* Who is waited for when its slice ends gets to its unlock: 100 us, once a slice. */
+static void who_is_waited_for_runs_on(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin_waits(&w, 3);
+	sched_wake(&w.s, &w.e[0], w.now, NULL);
+	take(&w, 0);
+	w.now += 3 * NS_PER_MS;
+	assert_int_equal(sched_extension(&w.s, 0, w.now), 0); /* nobody waits */
+	leave(&w, 0, SCHED_PUT_SLICE);
+	one_waits(&w);
+	take(&w, 0);
+	assert_ptr_equal(w.s.running[0], &w.e[0]);
+	w.now += 500 * NS_PER_US;
+	assert_int_equal(sched_extension(&w.s, 0, w.now), 100 * NS_PER_US);
+	w.now += 100 * NS_PER_US;
+	assert_int_equal(sched_extension(&w.s, 0, w.now), 0);
+	leave(&w, 0, SCHED_PUT_SLICE);
+	nobody_is_left(&w);
+	sched_fini(&w.s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(queues_stay_right),
-					   cmocka_unit_test(claims_by_virtual_delivery)};
+					   cmocka_unit_test(claims_by_virtual_delivery),
+					   cmocka_unit_test(who_holds_the_lock_is_next),
+					   cmocka_unit_test(waits_starve_nobody),
+					   cmocka_unit_test(who_is_waited_for_runs_on)};
 
 	return cmocka_run_group_tests_name("sched_policies", tests, NULL, NULL);
 }
