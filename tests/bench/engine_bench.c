@@ -94,8 +94,11 @@ GUEST(loop_swapgs, 64, "1: swapgs; dec %ecx; jnz 1b; hlt");
 GUEST(loop_wrmsr, 64,
       "mov %ecx, %ebx; mov $0xc0000100, %ecx; xor %eax, %eax; xor %edx, %edx; 1: wrmsr; dec %ebx; "
       "jnz 1b; hlt");
+/* What is changed is in a line of its own (mem_mark_code()), or in the loop's. */
 GUEST(loop_smc, 64,
       "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: mov $0, %al; ret");
+GUEST(loop_smc_near, 64,
+      "1: mov %cl, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; 2: mov $0, %al; ret");
 GUEST(loop_smc_opcode, 64,
       "1: xorb $0x08, 2f+1(%rip); call 2f; dec %ecx; jnz 1b; hlt; .balign 128; 2: add %eax, %ebx; "
       "ret");
@@ -187,6 +190,7 @@ int main(int argc, char **argv)
 	EVENT("INVLPG + touch", loop_invlpg, 2000000);
 	EVENT("CR3 load + 16 touches", loop_cr3, 300000);
 	EVENT("modify code + call", loop_smc, 200000);
+	EVENT("modify code beside the loop", loop_smc_near, 200000);
 	EVENT("modify an opcode + call", loop_smc_opcode, 200000);
 	EVENT("store beside code + call", loop_smc_beside, 200000);
 	EVENT("REP MOVSB 16 bytes", loop_movs16, 1000000);

@@ -102,10 +102,12 @@ enum engine_stop sysfix_run(struct sysfix *f, u64 n);
 /* Vector whose handler has halted, or -1. */
 int sysfix_handled(const struct sysfix *f);
 
-/* Guest code as assembly: GUEST(name, bits, "insn; insn"), then g_name .. g_name_end. */
+/* Guest code as assembly: GUEST(name, bits, "insn; insn"), then g_name .. g_name_end. What is
+ * aligned in it, to 128 bytes at most, is so where it runs. */
 #define GUEST(name, bits, body) \
-	__asm__(".pushsection .rodata.guest,\"a\"\n.code" #bits "\n.globl g_" #name "\ng_" #name \
-		":\n" body "\n.globl g_" #name "_end\ng_" #name "_end:\n.code64\n.popsection\n"); \
+	__asm__(".pushsection .rodata.guest,\"a\"\n.code" #bits "\n.balign 128\n" \
+		".globl g_" #name "\ng_" #name ":\n" body "\n" \
+		".globl g_" #name "_end\ng_" #name "_end:\n.code64\n.popsection\n"); \
 	extern const u8 g_##name[], g_##name##_end[]
 #define LOAD(f, at, name) sysfix_code(f, at, g_##name, g_##name##_end)
 
