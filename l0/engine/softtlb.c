@@ -25,6 +25,12 @@ static u64 gib_bit(u64 gva)
 	return BIT((gva >> 30 ^ gva >> 42) & 63);
 }
 
+/* Of struct softtlb.part_pairs. */
+static u32 pairs_of(u64 gva)
+{
+	return vp_mark_2m(gva) >> PAGE_SHIFT & 63;
+}
+
 static void note_size(struct softtlb *t, u32 slot, u64 gva, const struct vtlb_xl *xl)
 {
 	u64 *large = &t->large[slot / 64], *part = &t->part[slot / 64], bit = BIT(slot % 64);
@@ -35,7 +41,7 @@ static void note_size(struct softtlb *t, u32 slot, u64 gva, const struct vtlb_xl
 		return;
 	}
 	*part |= bit;
-	t->part_words |= BIT(slot / 128);
+	t->part_pairs[pairs_of(gva)] |= BIT(slot / 128);
 	if (xl->page_shift == 21)
 		vp_mark(t->parts_2m, vp_mark_2m(gva));
 	else
@@ -209,7 +215,8 @@ static void begin_gen(struct vp *vp)
 		nm_zero(t->e, sizeof(t->e));
 		nm_zero(t->part, sizeof(t->part));
 		nm_zero(t->parts_2m, sizeof(t->parts_2m));
-		t->parts_1g = t->part_words = 0;
+		nm_zero(t->part_pairs, sizeof(t->part_pairs));
+		t->parts_1g = 0;
 		t->modes = 0;
 		t->writable_count = 0;
 		t->last_gen = 1;
@@ -254,18 +261,34 @@ static u64 forget_parts_of(struct softtlb *t, u32 first, u64 slots, u64 gva, u64
 	return kept;
 }
 
-/* Pieces of the page of @bytes at @gva, of all privileges and generations. */
-static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
+/* Those of @pairs. */
+static u64 forget_pairs(struct softtlb *t, u64 pairs, u64 gva, u64 bytes)
 {
+	u64 kept = pairs;
+
 	BUILD_ASSERT(SOFTTLB_WORDS % 2 == 0 && SOFTTLB_WORDS <= 2 * 64);
-	for (u64 pairs = t->part_words; pairs; pairs &= pairs - 1) {
-		u32 pair = (u32)__builtin_ctzll(pairs), i = 2 * pair;
+	for (u64 left = pairs; left; left &= left - 1) {
+		u32 pair = (u32)__builtin_ctzll(left), i = 2 * pair;
 
 		t->part[i] = forget_parts_of(t, i * 64, t->part[i], gva, bytes);
 		t->part[i + 1] = forget_parts_of(t, (i + 1) * 64, t->part[i + 1], gva, bytes);
 		if (!(t->part[i] | t->part[i + 1]))
-			t->part_words &= ~BIT(pair);
+			kept &= ~BIT(pair);
 	}
+	return kept;
+}
+
+/* Pieces of the page of @bytes at @gva, of all privileges and generations. */
+static void forget_parts(struct softtlb *t, u64 gva, u64 bytes)
+{
+	u64 *pairs = &t->part_pairs[pairs_of(gva)];
+
+	if (likely(bytes == PAGE_SIZE_2M)) {
+		*pairs = forget_pairs(t, *pairs, gva, bytes);
+		return;
+	}
+	for (pairs = t->part_pairs; pairs < t->part_pairs + ARRAY_SIZE(t->part_pairs); pairs++)
+		*pairs = forget_pairs(t, *pairs, gva, bytes);
 }
 
 /* Is something in the page of @bytes at @gva marked? @pages, @large: the same by 4 KiB and by 2

@@ -150,7 +150,7 @@ struct softtlb {
 	struct softtlb_entry e[SOFTTLB_MODES][SOFTTLB_ENTRIES];
 	/* By slot: the translation is one of 2 MiB; of a guest's page larger than 4 KiB. */
 	u64 large[SOFTTLB_WORDS], part[SOFTTLB_WORDS];
-	u64 part_words;		    /* which pairs of @part may not be 0 */
+	u64 part_pairs[64];	    /* by hashed address: pairs of @part that may have some of it */
 	u64 parts_2m[16], parts_1g; /* hashed addresses of those pages */
 	u64 serial;		    /* generations begun */
 	u32 n_runs;
