@@ -306,11 +306,47 @@ static void regions_are_retired(void **state)
 	assert_true(run_threads(1, VPS - 2).retired > 2);
 }
 
+/* Processor 1 runs all functions; return how many blocks it has translated. */
+static u64 all_on_the_first(void)
+{
+	struct jit_stats s;
+	u64 rng = seed;
+
+	for (u32 f = 0; f < FUNCTIONS - 1; f++)
+		assert_int_equal(run(&cpu[1], f, &rng), expected[f]);
+	jit_get_stats(cpu[1].vp, &s);
+	return s.translated;
+}
+
+/* A processor that stands still in the middle of something, as far as others know, is waited for
+ * before its code is written over. */
+static void slow_one_is_waited_for(void **state)
+{
+	u64 rng = seed, n;
+
+	(void)state;
+	attach_all(PAGE_SIZE);
+	vtlb_online(&cpu[1].vp->tlb);
+	vtlb_online(&cpu[2].vp->tlb);
+	for (u32 f = 0; f < 8; f++)
+		assert_int_equal(run(&cpu[2], f, &rng), expected[f]);
+	n = all_on_the_first();
+	assert_int_equal(all_on_the_first(), n);
+	for (u32 f = 0; f < 8; f++) /* it goes on */
+		assert_int_equal(run(&cpu[2], f, &rng), expected[f]);
+	assert_true(all_on_the_first() > n);
+	n = all_on_the_first();
+	assert_int_equal(all_on_the_first(), n);
+	vtlb_offline(&cpu[2].vp->tlb); /* it is nowhere */
+	assert_true(all_on_the_first() > n);
+	vtlb_offline(&cpu[1].vp->tlb);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(code_is_shared),
-					   cmocka_unit_test(all_at_once),
-					   cmocka_unit_test(regions_are_retired)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(code_is_shared), cmocka_unit_test(all_at_once),
+		cmocka_unit_test(regions_are_retired), cmocka_unit_test(slow_one_is_waited_for)};
 	struct vtlb_config cfg = {.max_bytes = MIB, .max_vps = VPS, .maxphyaddr = 40};
 	u64 rng;
 	int err;
