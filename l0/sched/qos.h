@@ -80,7 +80,8 @@ struct qos_entity {
 	u64 r_ns; /* 0: none */
 	bool active, extended, used_up;
 	bool was_trial;
-	bool awaited; /* activated, its arrival not claimed yet */
+	/* activated, its arrival not claimed yet; then this is of the reservation before */
+	bool awaited, open_used_up;
 	/* of what runs now: to the end of the reservation or of the entitlement */
 	u64 end_cpu_ns, deadline_ns;
 	u64 r_end_cpu_ns, quota_end_cpu_ns, quota_left_ns;

@@ -128,11 +128,12 @@ static void job_unfinished(struct sched *s, const struct qos_vp *v, struct qos_e
 			   u64 cpu_ns)
 {
 	u64 used = cpu_ns - x->job_cpu_ns, budget;
+	bool used_up = x->awaited ? x->open_used_up : x->used_up;
 
 	/* Nothing is learnt from a job that did not get what was reserved for it. */
-	if (!x->r_ns || x->used_up)
+	if (!x->r_ns || used_up)
 		qos_judge_job(s, v, x, false);
-	if (x->used_up && x->rt.is_rt && !x->declared_y_ns)
+	if (used_up && x->rt.is_rt && !x->declared_y_ns)
 		budget_unfinished(&x->budget, used, x->period.y_ns);
 	if (!x->rt.is_rt && x->period.y_ns && !x->takes_turns)
 		realtime_trial(&x->rt, used, x->period.y_ns, &budget);

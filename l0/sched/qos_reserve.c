@@ -112,6 +112,8 @@ void qos_activate(struct qos_vp *v, struct qos_entity *x, u64 due_ns, u64 cpu_ns
 		qos_deactivate(x, cpu_ns);
 	x->active = true;
 	x->extended = false;
+	if (!x->awaited)
+		x->open_used_up = x->used_up;
 	x->used_up = false;
 	x->awaited = true;
 	x->r_end_cpu_ns = cpu_ns + MIN(x->r_ns, tokens_left(v));
