@@ -173,13 +173,87 @@ static void test_guarded(void **state)
 	vtlbfix_end(&e);
 }
 
+/* ---- retention: VP 0 writes to tables, VP 1 loads CR3 and keeps what their translations are ---- */
+
+#define PT_GVA (511ull << 12) /* the last table's own page */
+
+static void load_cr3(u32 vp)
+{
+	vtlb_cr3_load(&e.v[vp], PML4, false);
+}
+
+/* Tables come under guard some loads after they were used; and leaves are those of tracked tables
+ * when they are filled after that. */
+static void load_often(void)
+{
+	struct vtlb_stats st;
+
+	for (u32 i = 0; i < 20; i++) {
+		load_cr3(1);
+		vtlb_safe_point(&e.v[1]);
+		read_by(1, 0x1000);
+	}
+	vtlb_get_stats(e.t, &st);
+	assert_true(st.gpts_tracked > 0);
+}
+
+static void begin_retention(void)
+{
+	begin(MIB, true);
+	*vtlbfix_word(&e, PT + 8 * 511) = PT | 0x67;
+	read_by(1, 0x1000);
+}
+
+/* VP 0 holds a write tag of a table from before it was tracked: nothing stays until it has passed. */
+static void test_guard_not_in_force(void **state)
+{
+	(void)state;
+	begin_retention();
+	u32 prot = vtlbfix_get(&e.v[0], PT_GVA, VTLB_WRITE, VTLB_OK).prot;
+
+	assert_int_equal(prot & VTLB_WRITE, VTLB_WRITE);
+	load_often();
+	*vtlbfix_word(&e, PT + 8) = OTHER | 0x67; /* by the tag */
+	load_cr3(1);
+	assert_int_equal(read_by(1, 0x1000), OTHER);
+	vtlbfix_end(&e);
+}
+
+/* VP 0 is between its store and the notice of it. */
+static void test_write_under_way(void **state)
+{
+	struct vtlb_stats st;
+
+	(void)state;
+	begin_retention();
+	load_often();
+	vtlb_safe_point(&e.v[0]);
+	load_often();
+	load_cr3(1);
+	u64 walks = e.v[1].n_walk;
+
+	read_by(1, 0x1000);
+	assert_int_equal(e.v[1].n_walk, walks); /* it is kept */
+	u32 prot = vtlbfix_get(&e.v[0], PT_GVA, VTLB_WRITE, VTLB_OK).prot;
+
+	assert_int_equal(prot & VTLB_WRITE, 0);
+	*vtlbfix_word(&e, PT + 8) = OTHER | 0x67;
+	load_cr3(1);
+	assert_int_equal(read_by(1, 0x1000), OTHER);
+	vtlb_get_stats(e.t, &st);
+	assert_int_equal(st.gpt_unsettled, 1);
+	mem_note_write(e.mem, PT + 8, 8);
+	vtlb_write_done(&e.v[0]);
+	assert_int_equal(read_by(1, 0x1000), OTHER);
+	vtlbfix_end(&e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_invalidated),
-		cmocka_unit_test(test_newer_stays),
-		cmocka_unit_test(test_unlinked),
-		cmocka_unit_test(test_guarded),
+		cmocka_unit_test(test_invalidated),	   cmocka_unit_test(test_newer_stays),
+		cmocka_unit_test(test_unlinked),	   cmocka_unit_test(test_guarded),
+		cmocka_unit_test(test_guard_not_in_force), cmocka_unit_test(test_write_under_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
