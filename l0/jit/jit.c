@@ -167,6 +167,14 @@ static void unlink_block(struct vp *vp, struct block *b)
 		s->key = 0;
 }
 
+/* Does something go there? */
+static bool is_linked(const struct vp *vp, const struct block *b)
+{
+	const struct jit_own *own = b->own;
+
+	return own->in || vp->jumps[jump_index(b->rip)].hot == b->hot;
+}
+
 void jit_set_apart(struct vp *vp, struct block *b)
 {
 	struct jit *j = vp->tier_data;
@@ -183,7 +191,8 @@ static void unlink_stale(struct vp *vp, struct block *b, const struct mem_frame 
 		next = b->same;
 		if (unlikely(b->dead))
 			share_detach(vp->tier_data, b);
-		else if ((!f || b->frame == f) && !block_is_fresh(b) && !block_renew(vp, b))
+		else if ((!f || b->frame == f) && !block_is_fresh(b) && is_linked(vp, b) &&
+			 !block_renew(vp, b))
 			unlink_block(vp, b);
 	}
 }
