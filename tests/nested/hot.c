@@ -209,6 +209,27 @@ static void violations(struct vmxt *t)
 	}
 }
 
+/* The APIC-access page, in a large page of which others have been used for long. */
+static void apic_access(struct vmxt *t)
+{
+	u64 *pages = page_alloc(2, 2 * PAGE_SIZE), *apic = pages + PAGE_SIZE / 8;
+
+	vmxt_prepare(t, (vmxt_guest_fn)hot_loop);
+	NEED(vmxt_identity_ept(t) && vmxt_control(t, VMX_PROC2, PROC2_APIC_ACCESSES),
+	     "no APIC accesses are virtualized");
+	vmwrite(VMCS_APIC_ACCESS_ADDR, (u64)apic);
+	NEED(warm(t, pages), "the loop does not run");
+	for (u32 i = 0; i < 3; i++) {
+		rounds(t, 1000);
+		t->regs.rdx = (u64)apic;
+		EXPECT_EXIT(t, EXIT_REASON_APIC_ACCESS);
+		CHECK_EQ(t->qualification, 1 << 12); /* a write, at 0 */
+		t->regs.rdx = (u64)pages;
+		CHECK_EQ(place(t), 2);
+		run_out(t);
+	}
+}
+
 extern u8 hot_window[], hot_cli[], hot_tpr[];
 __asm__(".pushsection .text\n"
 	"hot_window: sti\n"
@@ -302,13 +323,9 @@ static void own_code(struct vmxt *t)
 }
 
 const struct vmxt_case vmxt_hot_cases[] = {
-	{"hot: preemption timer", timer},
-	{"hot: monitor trap flag", monitor_trap},
-	{"hot: RFLAGS.TF", trap_flag},
-	{"hot: breakpoints", breakpoints},
-	{"hot: EPT violations", violations},
-	{"hot: interrupt window", window},
-	{"hot: TPR threshold", threshold},
-	{"hot: its own code", own_code},
-	{NULL, NULL},
+	{"hot: preemption timer", timer},    {"hot: monitor trap flag", monitor_trap},
+	{"hot: RFLAGS.TF", trap_flag},	     {"hot: breakpoints", breakpoints},
+	{"hot: EPT violations", violations}, {"hot: APIC-access page", apic_access},
+	{"hot: interrupt window", window},   {"hot: TPR threshold", threshold},
+	{"hot: its own code", own_code},     {NULL, NULL},
 };

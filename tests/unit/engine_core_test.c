@@ -148,6 +148,28 @@ static void modifies_code_by_chance(void **state)
 	assert_int_equal(gpr()[RBX], want);
 }
 
+GUEST(smc_generated, 64,
+      "1: mov $100, %edx; jmp 2f; .balign 128; 2: mov %cl, 3(%r8); dec %edx; jnz 2b; call *%r8; "
+      "dec %rcx; jnz 1b; hlt");
+GUEST(smc_template, 64, "add $0, %rbx; ret");
+
+/* As a guest that translates does: a loop writes to a page of data, then that is run, and so on. */
+static void runs_what_it_wrote(void **state)
+{
+	u64 want = 0;
+
+	long_mode(AT_CODE);
+	LOAD(f, AT_CODE, smc_generated);
+	LOAD(f, AT_CODE + 0x8000, smc_template);
+	gpr()[RCX] = 100;
+	gpr()[RBX] = 0;
+	gpr()[8] = AT_CODE + 0x8000;
+	for (u64 c = 100; c; c--)
+		want += c;
+	sysfix_run(f, 100 * 320);
+	assert_int_equal(gpr()[RBX], want);
+}
+
 GUEST(smc_immediates, 64,
       "1: mov %cl, 2f+2(%rip); mov %ecx, 3f+3(%rip); mov %rcx, 4f+2(%rip); neg %rcx; mov %cl, "
       "5f+3(%rip);"
@@ -563,6 +585,7 @@ int main(void)
 		cmocka_unit_test(modifies_in_a_loop),
 		cmocka_unit_test(modifies_beside_code),
 		cmocka_unit_test(modifies_code_by_chance),
+		cmocka_unit_test(runs_what_it_wrote),
 		cmocka_unit_test(modifies_immediates),
 		cmocka_unit_test(code_goes_back_and_forth),
 		cmocka_unit_test(string_modifies_code),
