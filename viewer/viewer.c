@@ -60,9 +60,12 @@ static void on_leave(int sig)
 
 static void on_late(int sig)
 {
+	int err = errno;
+
 	screen_abandon();
 	signal(asked_to_leave, SIG_DFL);
 	raise(asked_to_leave);
+	errno = err;
 }
 
 static u64 host_now(void)
