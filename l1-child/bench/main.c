@@ -78,11 +78,8 @@ static const struct {
 	const char *name;
 	void (*fn)(u64 n);
 } events[] = {
-	{"l1-cpuid", do_cpuid},
-	{"l1-deadline", do_deadline},
-	{"l1-eoi", do_eoi},
-	{"l1-work", do_work},
-	{"l1-x2apic-eoi", do_x2apic_eoi},
+	{"l1-cpuid", do_cpuid}, {"l1-deadline", do_deadline},	  {"l1-eoi", do_eoi},
+	{"l1-work", do_work},	{"l1-x2apic-eoi", do_x2apic_eoi},
 };
 
 static void run_event(const char *name, void (*fn)(u64 n), u64 n)

@@ -558,6 +558,31 @@ static void real_mode(void **state)
 
 /* ---- 32-bit mode ---- */
 
+GUEST(smap_loop, 64,
+      "stac; mov $3000, %ecx; call 1f; clac; mov $3000, %ecx; call 1f; hlt; .balign 128;"
+      "1: mov (%rdi), %rax; add %rax, %rbx; dec %ecx; jnz 1b; ret");
+
+/* A loop that read a user page with RFLAGS.AC may not without, however hot it is (SDM 3A
+ * "Determination of Access Rights"). */
+static void smap_after_clac(void **state)
+{
+	const u64 user_page = PAGE_SIZE_2M + 0x1000;
+
+	long_mode(AT_CODE);
+	LOAD(f, AT_CODE, smap_loop);
+	sysfix_poke(f, AT_PD, 0x83, 8); /* the first 2 MiB are a supervisor's */
+	sysfix_poke(f, user_page, 7, 8);
+	f->vp.cpu.cr4 |= CR4_SMAP;
+	engine_state_changed(&f->vp);
+	gpr()[RDI] = user_page;
+	gpr()[RBX] = 0;
+	assert_int_equal(sysfix_run(f, 20000), ENGINE_STOP_HALT);
+	assert_int_equal(sysfix_handled(f), VECTOR_PF);
+	assert_int_equal(f->vp.cpu.cr2, user_page);
+	assert_int_equal(gpr()[RBX], 7 * 3000);
+	assert_int_equal(gpr()[RCX], 3000);
+}
+
 GUEST(prot, 32,
       "push $0x11223344; pop %eax; call 1f; 1: pop %edx; mov $-4, %ecx; mov 8(%ecx), %ebx; pushal; "
       "popal; hlt");
@@ -604,6 +629,7 @@ int main(void)
 		cmocka_unit_test(rep_faults_in_the_middle),
 		cmocka_unit_test(real_mode),
 		cmocka_unit_test(protected_mode),
+		cmocka_unit_test(smap_after_clac),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
