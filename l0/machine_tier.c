@@ -60,15 +60,13 @@ int machine_attach_tier(const struct machine *m, struct vp *vp)
 void machine_report_not_built(const struct machine *m, int err)
 {
 	const struct machine_desc *d = m->desc;
-	bool no_tier = m->host->opts->engine >= RUN_ENGINE_JIT &&
-		       (err == -ENOTSUP || err == -EPERM);
+	bool no_tier =
+		m->host->opts->engine >= RUN_ENGINE_JIT && (err == -ENOTSUP || err == -EPERM);
 
 	if (no_tier)
-		fprintf(stderr, "nestor: %s: no translator, which --engine asks for: %s\n",
-			d->name,
-			err == -ENOTSUP
-				? "this build has none"
-				: "the host gives no memory for code; see 'nestor doctor'");
+		fprintf(stderr, "nestor: %s: no translator, which --engine asks for: %s\n", d->name,
+			err == -ENOTSUP ? "this build has none"
+					: "the host gives no memory for code; see 'nestor doctor'");
 	else
 		fprintf(stderr,
 			"nestor: %s: cannot build the machine (memory %llu MiB, %u processors): "

@@ -139,8 +139,7 @@ static bool second_is_known(struct vp *vp, const struct block *b, u64 lin)
 {
 	u64 next = (lin & PAGE_MASK) + PAGE_SIZE;
 
-	return block_is_current(b) &&
-	       softtlb_exec(vp, is_code64(vp) ? next : (u32)next) == b->hva2;
+	return block_is_current(b) && softtlb_exec(vp, is_code64(vp) ? next : (u32)next) == b->hva2;
 }
 
 /* The block at @target (checked) to go on in with the count @start; NULL: that is for the run loop,

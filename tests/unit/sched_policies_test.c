@@ -182,16 +182,21 @@ static void queues_stay_right(void **state)
 
 /* Its jobs begin with an interrupt that no VM entry brings (virtual-interrupt delivery, as Linux'
  * KVM has it). */
-static void gets_interrupt(struct world *w)
+static void takes_interrupt(struct world *w)
 {
 	struct transition t = {
 		.kind = TRANSITION_intr_injected, .vcpu_id = EVENT_ID_TRACKED | 1, .level = 2};
 	struct ev_intr_injected injected = {.vector = 64, .kind = INTR_KIND_EXTERNAL};
 
-	interrupt_is_due(w, 0);
 	t.vtime_ns = w->now += 20 * NS_PER_US;
 	memcpy(t.p, &injected, sizeof(injected));
 	sched_transition(&w->s, &t);
+}
+
+static void gets_interrupt(struct world *w)
+{
+	interrupt_is_due(w, 0);
+	takes_interrupt(w);
 }
 
 static void rests(struct world *w)
@@ -288,6 +293,59 @@ static void learns_from_what_was_delivered(void **state)
 	assert_true(r.estimate_ns > 3 * NS_PER_MS);
 	nobody_is_left(&w);
 	sched_fini(&w.s);
+}
+
+static void runs_on(struct world *w, u64 ns)
+{
+	w->now += ns;
+	leave(w, 0, SCHED_PUT_SLICE);
+	take(w, 0);
+}
+
+/*
+ * Work of 2 ms, and every eighth time 4 ms, beside a machine that uses all it gets. All of it is
+ * reserved where the share allows; half as much again as the share where the usual job fits; nothing
+ * where it does not.
+ */
+static void gets_what_its_share_allows(void **state)
+{
+	static struct world w;
+	struct ev_sched_reserve r;
+	const struct {
+		u32 other_weight, reason;
+	} t[] = {{1024, RESERVE_ADMITTED}, {3333, RESERVE_SQUEEZED}, {8192, RESERVE_REFUSED_SHARE}};
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
+		begin_periodic(&w);
+		runs_on(&w, 0); /* the time that it had alone is no debt */
+		w.e[1] = (struct sched_vp){.vcpu_id = 1 << 16, .weight = t[i].other_weight};
+		assert_int_equal(sched_add(&w.s, &w.e[1]), 0);
+		w.is_in[1] = true;
+		sched_wake(&w.s, &w.e[1], w.now, NULL);
+		u64 due_ns = w.now - 2 * NS_PER_MS;
+		for (u32 n = 0; n < 80; n++) {
+			due_ns += 10 * NS_PER_MS;
+			while (w.now < due_ns)
+				runs_on(&w, MIN(due_ns - w.now, w.slice_ns[0]));
+			interrupt_is_due(&w, 0);
+			for (runs_on(&w, 0); w.s.running[0] != &w.e[0];)
+				runs_on(&w, NS_PER_MS);
+			takes_interrupt(&w);
+			w.now += n % 8 == 7 ? 4 * NS_PER_MS : 2 * NS_PER_MS;
+			rests(&w);
+		}
+		assert_true(told(&w, &r));
+		assert_int_equal(r.reason, t[i].reason);
+		if (r.reason == RESERVE_ADMITTED)
+			assert_true(r.budget_ns > 4 * NS_PER_MS);
+		else
+			assert_int_equal(r.budget_ns, r.reason == RESERVE_SQUEEZED
+							      ? r.limit_ns + r.limit_ns / 2
+							      : 0);
+		nobody_is_left(&w);
+		sched_fini(&w.s);
+	}
 }
 
 /* --- waits in PAUSEs (B8): processors 0 and 1 of one machine, and of another one as many as it takes --- */
@@ -394,6 +452,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(queues_stay_right),
 					   cmocka_unit_test(claims_by_virtual_delivery),
 					   cmocka_unit_test(learns_from_what_was_delivered),
+					   cmocka_unit_test(gets_what_its_share_allows),
 					   cmocka_unit_test(who_holds_the_lock_is_next),
 					   cmocka_unit_test(waits_starve_nobody),
 					   cmocka_unit_test(who_is_waited_for_runs_on)};
