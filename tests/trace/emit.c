@@ -2,8 +2,9 @@
  * emit - a synthetic run: two machines, one with nested guests, on one or more workers, emitted as
  * fast as it goes through rings and the trace session. For the tests of the trace path.
  *
- *   emit [-n ROUNDS] [-w WORKERS] [-p PAUSE_US] [-l] [-k] [-b] [-r] OUTPUT_FOLDER
+ *   emit [-n ROUNDS] [-w WORKERS] [-p PAUSE_US] [-e] [-l] [-k] [-b] [-r] OUTPUT_FOLDER
  *     -p  pause after each batch of 64 rounds, to last longer
+ *     -e  end early, at the end of input
  *     -l  with a live session; prints its URL
  *     -k  end without tidying up, as a crash would
  *     -r  at the end also one event of each kind that the rounds do not have
@@ -13,6 +14,7 @@
  *
  * Prints "emitted N exits M seconds S cpu_ns_per_event T …".
  */
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ struct emitter {
 	struct trace_ctx vp;
 	u64 now_ns;
 	u64 rounds, pause_us;
-	bool with_rest;
+	bool with_rest, until_eof;
 	double cpu_seconds;
 	pthread_t thread;
 };
@@ -40,6 +42,13 @@ struct emitter {
 static u64 now(struct trace_ctx *ctx)
 {
 	return ((struct emitter *)ctx->owner)->now_ns;
+}
+
+static bool input_ends(void)
+{
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return poll(&in, 1, 0) > 0;
 }
 
 /* One round: L2 runs 1 us, exits with CPUID to L1, which does a VMREAD (kept) and resumes it. */
@@ -137,6 +146,8 @@ static void *emitter_main(void *arg)
 		if (e->pause_us && i % 64 == 63) {
 			trace_ring_drain(&e->ring);
 			usleep((useconds_t)e->pause_us);
+			if (e->until_eof && input_ends())
+				break;
 		}
 	}
 	if (e->with_rest)
@@ -203,18 +214,19 @@ int main(int argc, char **argv)
 	struct trace_session_config cfg = {0};
 	struct trace_session_result result = {0};
 	struct trace_session *session = NULL;
-	bool crash = false, bare = false, with_rest = false;
+	bool crash = false, bare = false, with_rest = false, until_eof = false;
 	u64 rounds = 1000, pause_us = 0, events = 0;
 	struct trace_hub hub;
 	struct emitter *e;
 	u32 workers = 1;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:w:p:lkbrW:")) != -1) {
+	while ((opt = getopt(argc, argv, "n:w:p:elkbrW:")) != -1) {
 		switch (opt) {
 		case 'n': rounds = strtoull(optarg, NULL, 0); break;
 		case 'w': workers = (u32)strtoul(optarg, NULL, 0); break;
 		case 'p': pause_us = strtoull(optarg, NULL, 0); break;
+		case 'e': until_eof = true; break;
 		case 'l': cfg.live = true; break;
 		case 'k': crash = true; break;
 		case 'r': with_rest = true; break;
@@ -239,7 +251,7 @@ int main(int argc, char **argv)
 	if (emitters_init(e, workers, &hub, session, rounds, pause_us))
 		return 1;
 	for (u32 i = 0; i < workers; i++)
-		e[i].with_rest = with_rest;
+		e[i].with_rest = with_rest, e[i].until_eof = until_eof;
 	double begin = seconds();
 	for (u32 i = 1; i < workers; i++)
 		pthread_create(&e[i].thread, NULL, emitter_main, &e[i]);

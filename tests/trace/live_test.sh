@@ -18,26 +18,29 @@ grep -q nestor:vm_exit: "$work/live" && fail "exits one by one in a live session
 
 # a viewer that comes to a run that is only being recorded
 mkdir "$work/trace2"
-slow=${NESTOR_PATIENCE:-1} # the run is to last until the watcher has seen of it
-[ "$slow" -le 10 ] || slow=10
-"$emit" -n 200000 -p $((1000 * slow)) "$work/trace2" >"$work/out2" 2>"$work/err" &
+mkfifo "$work/hold" "$work/go_on"
+exec 9<>"$work/hold" 8<>"$work/go_on"
+"$emit" -e -n 10000000 -p 5000 "$work/trace2" <"$work/go_on" >"$work/out2" 2>"$work/err" 8>&- 9>&- &
 run=$!
-mkfifo "$work/hold"
-exec 9<>"$work/hold"
 watch=
 limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
 until grep -qs '^live ' "$work/watch"; do
 	if [ -z "$watch" ] || ! kill -0 "$watch" 2>/dev/null; then # at first the run is not recorded yet
-		"$emit" -W $run <"$work/hold" >"$work/watch" 2>"$work/watch.err" 9>&- &
+		"$emit" -W $run <"$work/hold" >"$work/watch" 2>"$work/watch.err" 8>&- 9>&- &
 		watch=$!
 	fi
 	kill -0 $run 2>/dev/null && [ $SECONDS -lt $limit ] || fail "no watching: $(cat "$work/watch.err")"
 	sleep 0.1
 done
 url=$(sed -n 's/^live //p' "$work/watch")
-command timeout $((3 * slow)) babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null
+babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null 8>&- 9>&- &
+reader=$!
+limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
+until grep -q nestor:exit_summary: "$work/live2" || [ $SECONDS -ge $limit ]; do sleep 0.1; done
+kill $reader
 exec 9>&-
 wait $watch || fail "watching failed: $(cat "$work/watch.err")"
+exec 8>&-
 wait $run || fail "emit: $(cat "$work/err")"
 grep -q nestor:exit_summary: "$work/live2" || fail "the watcher saw no summaries"
 [ "$(events "$work/trace2")" = "$(number "$work/out2" emitted)" ] || fail "watching disturbed the recording"
