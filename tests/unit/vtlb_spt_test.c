@@ -211,6 +211,49 @@ static void test_limit_by_turns(void **state)
 	vtlbfix_end(&e);
 }
 
+/*
+ * Address spaces that nobody has a view of go before those that a VP comes back to, although they
+ * were selected later: a hypervisor and its guest by turns on one VP, processes on another.
+ */
+static void test_limit_unselected(void **state)
+{
+	struct vtlb_context hypervisor, guest;
+	struct vtlb_stats st;
+	struct vtlb_vp *v = &e.v[0];
+
+	begin(2, 256 * KIB);
+	for (u64 i = 1; i < 512; i++)
+		*vtlbfix_word(&e, PD + 8 * i) = PT | 7;
+	hypervisor = guest = v->ctx;
+	guest.cr3 = 0x200000;
+	*vtlbfix_word(&e, guest.cr3) = PDPT | 7;
+	vtlb_set_context(v, &guest);
+	for (u64 i = 0; i < 4; i++)
+		vtlbfix_get(v, i << 21, VTLB_READ, VTLB_OK);
+	vtlb_set_context(v, &hypervisor);
+	for (u64 i = 1; i < 24; i++) {
+		struct vtlb_context c = hypervisor;
+
+		c.cr3 = guest.cr3 + i * 4096;
+		*vtlbfix_word(&e, c.cr3) = PDPT | 7;
+		vtlb_set_context(&e.v[1], &c);
+		if (i <= 4)
+			vtlbfix_get(&e.v[1], 0, VTLB_READ, VTLB_OK);
+	}
+	u64 walks = v->n_walk;
+
+	for (u64 i = 0; i < 32; i++)
+		vtlbfix_get(v, i << 21, VTLB_READ, VTLB_OK);
+	vtlb_get_stats(e.t, &st);
+	assert_in_range(st.sas_evictions, 1, 4);
+	assert_int_equal(v->n_walk, walks + 32);
+	vtlb_set_context(v, &guest);
+	for (u64 i = 0; i < 4; i++)
+		vtlbfix_get(v, i << 21, VTLB_READ, VTLB_OK);
+	assert_int_equal(v->n_walk, walks + 32);
+	vtlbfix_end(&e);
+}
+
 /* SPTs taken away from an address space that another VP uses wait for that VP. */
 static void test_limbo(void **state)
 {
@@ -461,11 +504,17 @@ static void test_odd_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create),	       cmocka_unit_test(test_large),
-		cmocka_unit_test(test_stamps_used_up), cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_limit_by_turns), cmocka_unit_test(test_limbo),
-		cmocka_unit_test(test_guards),	       cmocka_unit_test(test_protect_overflow),
-		cmocka_unit_test(test_soft),	       cmocka_unit_test(test_odd_addresses),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_stamps_used_up),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_limit_by_turns),
+		cmocka_unit_test(test_limit_unselected),
+		cmocka_unit_test(test_limbo),
+		cmocka_unit_test(test_guards),
+		cmocka_unit_test(test_protect_overflow),
+		cmocka_unit_test(test_soft),
+		cmocka_unit_test(test_odd_addresses),
 		cmocka_unit_test(test_retention),
 	};
 
