@@ -56,6 +56,16 @@ struct trace_relay {
  * Return: 0; -ENOENT: not installed; -ETIME: it does not come up; another -errno.
  */
 int trace_relay_start(struct trace_relay *r, const struct trace_daemon *d) __must_check;
+
+/**
+ * trace_relay_wait_metadata - wait until a session's description of its events is whole
+ * @r: relay of a session that was started
+ *
+ * LTTng sends it in pieces, events before the class of stream that they belong to; a reader that
+ * connects between two of them fails. After some seconds it is given up silently.
+ */
+void trace_relay_wait_metadata(const struct trace_relay *r);
+
 void trace_relay_stop(struct trace_relay *r);
 
 /* Let this run be found by trace_daemon_each_run(). */

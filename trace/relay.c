@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #define RELAY_TIMEOUT_MS 10000
 #define RELAY_TRIES 3
+#define METADATA_TIMEOUT_MS 3000
 
 static void sleep_ms(long ms)
 {
@@ -168,6 +170,38 @@ int trace_relay_start(struct trace_relay *r, const struct trace_daemon *d)
 			break;
 	}
 	return err;
+}
+
+/* Has the file the class of the events' streams, which comes behind all events? */
+static bool is_whole(const char *path)
+{
+	static const char text[] = "stream {";
+	u32 matched = 0;
+	FILE *f = fopen(path, "re");
+	int c;
+
+	if (!f)
+		return false;
+	while (text[matched] && (c = getc(f)) != EOF)
+		matched = c == text[matched] ? matched + 1 : c == text[0];
+	fclose(f);
+	return !text[matched];
+}
+
+void trace_relay_wait_metadata(const struct trace_relay *r)
+{
+	char pattern[sizeof(r->dir) + 32];
+	glob_t found;
+	bool whole;
+
+	snprintf(pattern, sizeof(pattern), "%s/*/*/ust/*/*/*/metadata", r->dir);
+	for (int ms = 0; ms < METADATA_TIMEOUT_MS; ms += 10) {
+		whole = !glob(pattern, 0, NULL, &found) && is_whole(found.gl_pathv[0]);
+		globfree(&found);
+		if (whole)
+			return;
+		sleep_ms(10);
+	}
 }
 
 void trace_relay_stop(struct trace_relay *r)

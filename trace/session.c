@@ -325,7 +325,10 @@ static int start_sessions(struct trace_session *s, const struct trace_session_co
 	err = load_provider(s, cfg->provider);
 	if (err)
 		return err;
-	return wait_enabled(s, kinds);
+	err = wait_enabled(s, kinds);
+	if (!err && s->live.name[0])
+		trace_relay_wait_metadata(&s->relay);
+	return err;
 }
 
 int trace_session_start(const struct trace_session_config *cfg, struct trace_session **out)

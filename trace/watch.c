@@ -67,9 +67,11 @@ static int watch_start(struct trace_watch *w, pid_t pid, char *why, size_t why_b
 	snprintf(name, sizeof(name), "%s-live", w->daemon.run_name);
 	spec.pid = pid;
 	err = trace_lttng_create(&w->live, &spec, why, why_bytes);
-	if (!err)
-		trace_lttng_url(&w->live, &w->relay, w->url, sizeof(w->url));
-	return err;
+	if (err)
+		return err;
+	trace_relay_wait_metadata(&w->relay);
+	trace_lttng_url(&w->live, &w->relay, w->url, sizeof(w->url));
+	return 0;
 }
 
 int trace_watch_start(pid_t pid, struct trace_watch **out, char *why, size_t why_bytes)
