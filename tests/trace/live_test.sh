@@ -33,15 +33,15 @@ until grep -qs '^live ' "$work/watch"; do
 	sleep 0.1
 done
 url=$(sed -n 's/^live //p' "$work/watch")
-babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>/dev/null 8>&- 9>&- &
+babeltrace2 --input-format=lttng-live "$url" >"$work/live2" 2>"$work/live2.err" 8>&- 9>&- &
 reader=$!
 limit=$((SECONDS + 20 * ${NESTOR_PATIENCE:-1}))
-until grep -q nestor:exit_summary: "$work/live2" || [ $SECONDS -ge $limit ]; do sleep 0.1; done
-kill $reader
+until grep -q nestor:exit_summary: "$work/live2" || ! kill -0 $reader || [ $SECONDS -ge $limit ]; do sleep 0.1; done
+kill $reader 2>/dev/null
 exec 9>&-
 wait $watch || fail "watching failed: $(cat "$work/watch.err")"
 exec 8>&-
 wait $run || fail "emit: $(cat "$work/err")"
-grep -q nestor:exit_summary: "$work/live2" || fail "the watcher saw no summaries"
+grep -q nestor:exit_summary: "$work/live2" || fail "the watcher saw no summaries: $(cat "$work/live2.err")"
 [ "$(events "$work/trace2")" = "$(number "$work/out2" emitted)" ] || fail "watching disturbed the recording"
 exit 0
