@@ -54,7 +54,9 @@ modules=$(echo "$kernel"/lib/modules/*)
 
 module() { find "$modules" -name "$1.ko"; }
 
-# initrd NAME [FILE…]: an initial RAM disk with busybox, the FILEs in /bin, and /init from standard input
+# initrd NAME [FILE…]: an initial RAM disk with busybox, the FILEs in /bin, and /init from standard input.
+# The same each time, byte for byte: even its length decides, by way of the kernel's random numbers, where the kernel
+# and its stacks lie, and so how often a translation is walked for.
 initrd() {
 	local name=$1 root=$work/root.$1 m
 	shift
@@ -75,7 +77,9 @@ initrd() {
 		cat
 	} >"$root/init"
 	chmod +x "$root/init"
-	(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$work/$name.gz"
+	(cd "$root" && find . -exec touch -h -d @0 {} + && find . | LC_ALL=C sort |
+		"$busybox" cpio -o -H newc -R 0:0 --renumber-inodes --ignore-devno 2>/dev/null | gzip -1n) >"$work/$name.gz"
+	[ "$(stat -c %s "$work/$name.gz")" -gt 1000 ] || fail "$name: no initial RAM disk"
 }
 
 # initrd_l2 NAME: the same a level down: the kernel that NAME is for has its KVM boot the same kernel, with the
