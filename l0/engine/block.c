@@ -348,6 +348,7 @@ struct block *block_start(struct vp *vp, const struct block *b, u32 n)
 {
 	struct block *s = vp->code->start;
 
+	ASSERT_DBG(n && n <= b->n_ops);
 	*s = (struct block){.rip = b->rip,
 			    .hva = b->hva,
 			    .gpa = b->gpa,

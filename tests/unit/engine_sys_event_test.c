@@ -421,6 +421,26 @@ static void v86_redirected(void **state)
 	assert_int_equal(sysfix_peek(f, 0x6000 - 2, 2), RFLAGS_IF | RFLAGS_IOPL | 2);
 }
 
+/* Faults without end count as instructions: also one that an entry injects, and is the last that
+ * fits. */
+static void endless_faults(void **state)
+{
+	const u64 limit = 30;
+
+	sysfix_protected(f, AT_CODE);
+	LOAD(f, AT_CODE, ud2);
+	sysfix_gate32(f, VECTOR_UD, S_CODE32, AT_CODE, 14, 0);
+	assert_int_equal(engine_run(&f->vp, f->vp.insns + limit), ENGINE_STOP_COUNT);
+	assert_int_equal(f->vp.insns, limit);
+	for (u64 n = 1; n < 4; n++) {
+		engine_inject(&f->vp, INTR_INFO_VALID | INTR_TYPE_HW_EXCEPTION << 8 | VECTOR_UD, 0,
+			      0);
+		assert_int_equal(engine_run(&f->vp, f->vp.insns + 1), ENGINE_STOP_COUNT);
+		assert_int_equal(f->vp.insns, limit + n);
+		assert_int_equal(REGS.rip, AT_CODE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +466,7 @@ int main(void)
 		T(v86_interrupt_to_monitor),
 		T(v86_iopl),
 		T(v86_redirected),
+		T(endless_faults),
 	};
 
 	return cmocka_run_group_tests(tests, create, destroy);
