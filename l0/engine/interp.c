@@ -393,8 +393,8 @@ static enum engine_stop run(struct vp *vp)
 			if (stop)
 				return ENGINE_STOP_REQUEST;
 			attn = load_attn(vp);
-			due |= vp->insns >=
-			       vp->until; /* a fault that is injected may count, see event.c */
+			/* a fault that is injected may count, see event.c */
+			due |= vp->insns >= vp->until;
 		}
 		if (unlikely(vp->cpu.activity != ACTIVITY_ACTIVE))
 			return finish(vp, ENGINE_STOP_HALT);

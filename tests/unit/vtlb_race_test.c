@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/vtlb_fixture.h"
+#include "vtlb/priv.h"
 
 #define OTHER 0x2000000ull
 
@@ -33,6 +34,11 @@ static void begin(u64 bytes, bool retain)
 				  .retain = retain};
 
 	vtlbfix_begin(&e, &cfg, 0x27, 0x67);
+	/* an invalidation waits there for the fill under way, which here is in its own thread */
+	if (e.t->odd_even) {
+		vtlbfix_end(&e);
+		skip();
+	}
 	mem_set_monitored(e.mem, monitored, NULL);
 }
 
