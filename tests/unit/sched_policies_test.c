@@ -147,7 +147,7 @@ static void step(struct world *w)
 
 static void nobody_is_left(struct world *w)
 {
-	for (u32 k = 0; k < WORKERS; k++)
+	for (u32 k = 0; k < w->s.workers; k++)
 		if (w->s.running[k])
 			leave(w, k, SCHED_PUT_GONE);
 	for (u32 i = 0; i < N; i++)

@@ -83,8 +83,9 @@ static bool is_other(u64 entry, u32 n)
 
 static u64 load_entry(void)
 {
-	return s.kind == GUEST_32 ? *(volatile u32 *)(void *)word(s.entry_at)
-				  : *(volatile u64 *)word(s.entry_at);
+	return s.kind == GUEST_32
+		       ? __atomic_load_n((u32 *)(void *)word(s.entry_at), __ATOMIC_RELAXED)
+		       : __atomic_load_n(word(s.entry_at), __ATOMIC_RELAXED);
 }
 
 static u64 exchange_entry(u64 new)
